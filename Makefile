@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PICTURES := chat-conversation-light-wide.png chat-conversation-dark-narrow.png admin-overview-light-wide.png admin-turn-failed-dark-wide.png
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test pytest lint conformance faults soak attack bench screenshots settings clean lock
+.PHONY: run chat test pytest slow lint conformance faults soak attack bench screenshots settings clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -23,6 +23,9 @@ test: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import getpass
 import math
 import secrets
 import sys
-import termios
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from adapters.base import markdown
+from adapters.base import markdown, text_input
 from adapters.base.background_task import RunCoroutine
 from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
-from gateway.domain.models import ConversationKey, Message, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Message, MessageKind, PreviewEvent, ToolCall, Turn, TurnId, TurnState
 from gateway.domain.visible_text import is_visible
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
@@ -52,6 +51,7 @@ class ConsoleAdapter:
     """A typed line is the body of a request; its headers name the thread, the author and the message."""
 
     name = NAME
+    names_assistants = True
 
     def __init__(self, console: Console, *, streaming: bool) -> None:
         """``streaming``: whether a reply is shown while it is written."""
@@ -70,7 +70,9 @@ class ConsoleAdapter:
         if not text.strip():
             raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
-        return ParsedUpdate((Message(ConversationKey(self.name, channel=thread), message_id, text, author),))
+        kind = MessageKind.CHOOSE if text_input.CHOICE.fullmatch(text.strip()) else MessageKind.PROMPT
+        key = ConversationKey(self.name, channel=thread)
+        return ParsedUpdate((Message(key, message_id, text, author, kind=kind),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
@@ -171,6 +173,11 @@ class TerminalOutput:
 @contextmanager
 def _without_echo() -> Iterator[None]:
     """Keeps what is typed meanwhile out of the reply on the screen, and pending output when Ctrl-C is pressed."""
+    try:
+        import termios  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        yield
+        return
     before = termios.tcgetattr(sys.stdin)
     flags = before[3] & ~termios.ECHO | termios.NOFLSH
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*before[:3], flags, *before[4:]])

@@ -10,17 +10,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import admin, assistants, logs
+from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
+from gateway.assistant_setup import AssistantBuilder
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
 from gateway.callbacks.sender import CallbackSender
+from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -29,60 +30,36 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
+from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices, PriceSettings
-from gateway.policy.request_estimate import RequestEstimator
-from gateway.policy.rules import AdmissionSettings, Rules
-from gateway.policy.turn_limit import TurnCostLimit
-from gateway.ports.assistant import Assistant
+from gateway.policy.prices import Prices
+from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
+from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
 from gateway.push.scheduler import Scheduler
-from gateway.setting_names import unknown_names
-from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.tools import ToolBox, find_tools
-from gateway.web import asgi_app, exposure, metrics_endpoint
+from gateway.settings import Settings
+from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
-from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
 from storage.store import SqlStore
-
-SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
-    CallbackSettings,
-)
-"""All settings classes."""
-
-PLATFORMS = ("http", "slack", "telegram", "discord", "console")
-"""The names of all platforms, also of those that are not enabled."""
-
-AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
-
-
-class Load(Protocol):
-    """Returns the settings of a class, as ``load`` does."""
-
-    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
-
 
 LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
@@ -91,17 +68,14 @@ CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
-def load(cls: type[AnySettings]) -> AnySettings:
-    """Returns the settings of a class. Raises SettingsError."""
-    return cls.load()
+def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
+    """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
+    current = current or CurrentConfiguration(load_configuration(settings))
+    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    return tuple(adapter for adapter in built if adapter is not None)
 
 
-def platforms(settings: Settings, store: SqlStore) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. Raises SettingsError."""
-    return tuple(adapter for build in PLATFORM_BUILDERS if (adapter := build(settings, store, load)) is not None)
-
-
-def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
+def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
     adapter = HttpAdapter(
         load(HttpSettings),
@@ -111,6 +85,7 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_message_file_bytes=settings.max_message_file_bytes,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
+        bound_keys=lambda: current.get().keys,
     )
     adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
     return adapter
@@ -123,7 +98,7 @@ def _callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOut
     return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
 
 
-def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(SlackSettings)
     if not settings.on:
         return None
@@ -132,7 +107,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return SlackAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
     settings = load(TelegramSettings)
     if not settings.on:
         return None
@@ -141,79 +116,22 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
     return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
 
 
-def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
+def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
     settings = load(DiscordSettings)
     if not settings.on:
         return None
     from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
 
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
+    def several_assistants() -> bool:
+        return len(current.get().assistants) > 1
+
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
+PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
     *(_build_http, _build_slack, _build_telegram, _build_discord),
 )
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
-
-
-def is_behind_proxy() -> bool:
-    """Returns whether the operator says that clients connect through a proxy."""
-    return HttpSettings.load().trusted_proxies > 0
-
-
-def load_settings(*, quiet: bool = False) -> Settings:
-    """Returns the core's settings and configures logging. ``quiet``: warnings only, unless LOG_LEVEL is set.
-
-    Raises SettingsError, also for errors in any other settings class.
-    """
-    settings = Settings.load()
-    if wrong := (*_wrong_names(AdmissionSettings.load()), *CallbackSettings.load().problems()):
-        raise SettingsError("\n".join(wrong))
-    level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
-    _configure_log(level, settings, [each.load() for each in SETTINGS])
-    return settings
-
-
-def load_valid_settings() -> tuple[Load, Sequence[str]]:
-    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
-
-    Raises SettingsError if nothing can be read.
-    """
-    read = {each: each.load_valid() for each in SETTINGS}
-
-    def load(cls: type[AnySettings]) -> AnySettings:
-        return cast("AnySettings", read[cls][0])
-
-    settings = load(Settings)
-    _configure_log(settings.log_level, settings, [valid for valid, _ in read.values()])
-    wrong = [line for _, lines in read.values() for line in lines]
-    return load, tuple(
-        dict.fromkeys([*wrong, *_wrong_names(load(AdmissionSettings)), *load(CallbackSettings).problems()])
-    )
-
-
-def _configure_log(level: str, settings: Settings, loaded: Sequence[EnvironmentSettings]) -> None:
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
-    logs.configure(level, settings.log_format, [secret for each in loaded for secret in each.secrets()], patterns)
-
-
-def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
-    misspelt = unknown_names(SETTINGS, given_variables()).misspelt
-    return (*rules.wrong_platforms(PLATFORMS), *(_misspelt(name, near) for name, near in misspelt.items()))
-
-
-def _misspelt(name: str, near: Sequence[str]) -> str:
-    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
-
-
-def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
-    """Returns what to warn the operator of at start. Raises SettingsError."""
-    unused = unknown_names(SETTINGS, given_variables()).unused
-    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    http, password = load(HttpSettings), load(AdminSettings).admin_password
-    given = password.get_secret_value() if password else ""
-    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
-    return (*unknown, *exposed)
 
 
 # ---------------------------------------------------------------- one process
@@ -225,7 +143,8 @@ class Gateway:
 
     settings: Settings
     store: SqlStore
-    assistant: Assistant
+    configuration: CurrentConfiguration
+    assistants: Assistants
     worker: Worker
     async_inbox: StoreInbox
     """For the worker's loop."""
@@ -238,7 +157,7 @@ class Gateway:
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
-        http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
+        http, token, assets = load(HttpSettings), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
@@ -271,24 +190,34 @@ class Gateway:
             reporting=self.store,
             checks=self.checks,
             platforms=[adapter.name for adapter in self.adapters],
-            backend=self.assistant.name,
+            backend=self.assistants.default.backend.name,
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
-            about=self.assistant.description,
+            about=self.assistants.default.backend.description,
         )
 
+    @property
+    def description(self) -> str:
+        """Returns the default assistant in words, and the names of the others."""
+        names = [each.name for each in self.assistants if each is not self.assistants.default]
+        about = self.assistants.default.backend.description
+        return f"{about}, and {', '.join(names)}" if names else about
+
     async def readiness(self) -> Sequence[CheckResult]:
-        """Checks the database and the assistant's backend."""
+        """Checks the database and the default assistant's backend: without another one the process is of use."""
         database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
-        return (*await database, *await self.assistant.check())
+        return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the assistant's backend and the platforms; returns the results by name."""
+        """Checks the database, the assistants' backends and the platforms; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
-            checked: tuple[Adapter | Assistant, ...] = (*self.adapters, self.assistant)
-            checks = {each.name: _in_time(each.check()) for each in checked}
+            checks = {each.name: _in_time(each.check()) for each in self.adapters}
+            for each in self.assistants:
+                is_default = each is self.assistants.default
+                name = each.backend.name if is_default else f"assistant {each.name}"
+                checks[name] = _in_time(each.backend.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
         return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
@@ -323,7 +252,7 @@ class Gateway:
         for adapter in self.adapters:
             if isinstance(adapter, Closeable):
                 self.worker.run_coroutine(adapter.close())
-        self.worker.run_coroutine(self.assistant.close())
+        self.worker.run_coroutine(self.assistants.close())
         self.worker.stop()
         self.executor.shutdown()
         self.store.close()
@@ -331,36 +260,43 @@ class Gateway:
 
 
 def open_gateway(
-    settings: Settings, adapters: Sequence[Adapter], store: SqlStore, *, lease_seconds: float = LEASE_SECONDS
+    settings: Settings,
+    adapters: Sequence[Adapter],
+    store: SqlStore,
+    *,
+    current: CurrentConfiguration | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Gateway:
-    """Returns a running gateway for these platforms. ``lease_seconds``: the store's. Raises SettingsError."""
+    """Returns a running gateway for these platforms. Raises SettingsError.
+
+    ``current``: the configuration; None: what the environment alone describes. ``lease_seconds``: the store's.
+    """
+    current = current or CurrentConfiguration(load_configuration(settings))
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
-    timeout = settings.assistant_timeout_seconds
-    toolbox = ToolBox([found.tool for found in find_tools(settings.tools_path)], settings.tool_timeout_seconds)
-    assistant = assistants.build(settings, toolbox, async_store)
-    runner = AssistantRunner(
-        async_store,
-        assistant,
-        metrics,
-        timeout=timeout,
-        estimator=_estimator(settings, assistant, toolbox),
-        limits=TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings)),
-    )
+    builder = AssistantBuilder(async_store, metrics)
+    free = [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
+    all_assistants = Assistants(current, builder.build, free)
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
-    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
-    gatekeeper = AdmissionControl(Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=timeout)
-    processor = TurnProcessor(async_store, runner, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool)
+    delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, all_assistants, spool)
+    gatekeeper = AdmissionControl(
+        Rules.load(), Prices.load(settings), store.ledger, async_store, max_wait=settings.assistant_timeout_seconds
+    )
+    processor = TurnProcessor(
+        *(async_store, all_assistants, by_name, delivery_context_of, gatekeeper, metrics, tracer, spool)
+    )
     worker = Worker(
         async_store,
         processor,
         tuple(by_name),
         metrics,
         owner=_worker_name(),
-        places=SharedPlaces(settings.max_runs, settings.max_caller_share),
+        places=SharedPlaces(
+            settings.max_runs, settings.max_caller_share, workspace_fraction=settings.max_workspace_share
+        ),
         lease_seconds=lease_seconds,
     )
     gatekeeper.on_woken = worker.wake_up
@@ -368,24 +304,20 @@ def open_gateway(
         max_total=settings.max_queue,
         max_per_platform=settings.max_queue_per_platform,
         caller_share=settings.max_caller_share,
+        workspace_share=settings.max_workspace_share,
     )
     inbox = StoreInbox(
-        async_store,
-        assistant,
-        worker,
-        gatekeeper,
-        backpressure,
-        metrics,
-        tracer,
-        spool,
+        *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
     thread_inbox = ThreadInbox(inbox, worker)
-    gateway = Gateway(settings, store, assistant, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+    gateway = Gateway(
+        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+    )
     worker.start()
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
-    abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics)
+    abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     missed = PushSettings.load().push_missed
     scheduler = Scheduler(
         async_store, store.schedules, PushMessages(adapters), inbox.accept, skips_missed=missed == "skip"
@@ -409,12 +341,6 @@ def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnP
         processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
     sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
     gateway.worker.run_in_background(sender.run())
-
-
-def _estimator(settings: Settings, assistant: Assistant, toolbox: ToolBox) -> RequestEstimator:
-    history_chars = settings.history_chars if assistant.name == "chat" else None
-    instructions = assistants.instructions_of(settings).for_message
-    return RequestEstimator(assistant.model, instructions, toolbox.schemas, history_chars)
 
 
 def _spool(settings: Settings) -> FileSpool:

@@ -54,7 +54,7 @@ def configure(
     """Sends the gateway's entries from ``level`` on and libraries' from WARNING on to stderr.
 
     ``secrets``, and what matches ``patterns``, are masked anywhere in an entry, such as in a nested value or in the
-    text of an exception. Called once by ``app.load_settings``, before anything is logged.
+    text of an exception. Called once by ``loading.load_settings``, before anything is logged.
     """
     _masker.configure(secrets, patterns)
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -80,6 +80,11 @@ def configure(
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def mask_also(secrets: Iterable[str]) -> None:
+    """Masks these secrets from now on, beside those given to ``configure``."""
+    _masker.add(secrets)
+
+
 def mask(text: str) -> str:
     """Returns the text with the secrets given to ``configure``, and whatever looks like one, replaced by ***."""
     return _masker.apply(text)
@@ -93,11 +98,15 @@ class _SecretMasker:
         self._patterns: tuple[SecretPattern, ...] = tuple(SECRET_PATTERNS)
 
     def configure(self, secrets: Iterable[str], patterns: Iterable[SecretPattern] = ()) -> None:
+        self._spellings = ()
+        self.add(secrets)
+        self._patterns = (*SECRET_PATTERNS, *patterns)
+
+    def add(self, secrets: Iterable[str]) -> None:
         # Each line of a multi-line secret is also masked by itself: a traceback may indent lines.
         parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
         spellings = {spelling for part in parts if len(part) >= MIN_SECRET_CHARS for spelling in _encodings_of(part)}
-        self._spellings = tuple(sorted(spellings, key=len, reverse=True))
-        self._patterns = (*SECRET_PATTERNS, *patterns)
+        self._spellings = tuple(sorted(spellings.union(self._spellings), key=len, reverse=True))
 
     def apply(self, text: str) -> str:
         for spelling in self._spellings:

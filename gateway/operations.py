@@ -131,6 +131,7 @@ def person_view(turn: Turn) -> dict[str, Any]:
         "conversation": turn.conversation_id,
         "seq": turn.seq,
         "kind": turn.message.kind.value,
+        "assistant": turn.assistant,
         "state": turn.state.value,
         "message": turn.message.text,
         "files": [_file(file) for file in turn.message.files],
@@ -194,8 +195,9 @@ def retry_all(store: Store, turns: Sequence[TurnId]) -> Mapping[TurnId, str]:
 class BackendThreads:
     """Deletes threads at the backend, for callers without an event loop."""
 
-    open_assistant: Callable[[], Assistant]
-    """Called on the loop of ``run``. May raise SettingsError."""
+    open_assistant: Callable[[str], Assistant | None]
+    """Returns the assistant of a name; None if it is not set up. Called on the loop of ``run``. May raise
+    SettingsError."""
     run: CoroutineRunner
 
     def delete(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
@@ -203,23 +205,26 @@ class BackendThreads:
         return self.run(self._delete(conversations)) if conversations else {}
 
     async def _delete(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
-        assistant, limit = self.open_assistant(), asyncio.Semaphore(MAX_PARALLEL_DELETIONS)
+        opened = {name: self.open_assistant(name) for name in {each.assistant for each in conversations}}
+        limit = asyncio.Semaphore(MAX_PARALLEL_DELETIONS)
 
         async def delete(conversation: Conversation) -> str:
             async with limit:
-                return await _delete(assistant, conversation)
+                return await _delete(opened[conversation.assistant], conversation)
 
         try:
             problems = await asyncio.gather(*map(delete, conversations))
         finally:
-            await assistant.close()
+            await asyncio.gather(*(each.close() for each in opened.values() if each is not None))
         return {each.id: problem for each, problem in zip(conversations, problems, strict=True) if problem}
 
 
-async def _delete(assistant: Assistant, conversation: Conversation) -> str:
+async def _delete(assistant: Assistant | None, conversation: Conversation) -> str:
     """Deletes the thread of a conversation; returns why that failed, or an empty string."""
     if conversation.thread_id is None:
         return ""
+    if assistant is None:
+        return f"its thread is of the assistant {conversation.assistant}, which is not set up"
     if conversation.backend != assistant.name:
         return f"its thread is at the backend {conversation.backend}, but {assistant.name} is configured"
     try:
@@ -326,7 +331,10 @@ class PersonEraser:
         if self._threads is None and conversation.thread_id is not None:
             self._abandoned.append(conversation.thread_id)
         self._delete_former_threads(
-            [replace(conversation, thread_id=thread, backend=backend) for thread, backend in former]
+            [
+                replace(conversation, thread_id=each.thread_id, backend=each.backend, assistant=each.assistant)
+                for each in former
+            ]
         )
         (self._whole if alone else self._shared).add(conversation.id)
         if alone:
@@ -349,11 +357,12 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
 
     ``platform``, ``user``, ``exported_at``;
     ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
-    ``thread_id`` and ``backend`` (its thread at the assistant; null and empty: none);
+    ``thread_id``, ``backend`` and ``assistant`` (its thread, null and empty: none, and whose it is);
     ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
-    (ask, reset, stop), ``state``, ``message``, ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their
-    content is at the platform and at the backend), ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens``
-    (``in``, ``out``), ``received_at``, ``started_at``, ``answered_at``, ``delivered_at``;
+    (ask, reset, stop, choose), ``assistant`` (the name of who was asked), ``state``, ``message``, ``files`` and
+    ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the backend),
+    ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens`` (``in``, ``out``), ``received_at``,
+    ``started_at``, ``answered_at``, ``delivered_at``;
     ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;
     ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
     ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
@@ -384,6 +393,7 @@ def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any
     key = asdict(conversation.key)
     where = {name: key[name] for name in ("workspace", "channel", "topic")}
     thread = {"thread_id": conversation.thread_id, "backend": conversation.backend}
+    thread["assistant"] = conversation.assistant
     return {"id": conversation.id, **where, "alone": alone, **thread}
 
 

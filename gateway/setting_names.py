@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from gateway.setting_sources import FILE_SUFFIX, TABLE
 from gateway.settings import EnvironmentSettings
+from gateway.toml_file import TomlFile, nearest
 
-FILE_SUFFIX = "_FILE"
 SIMILARITY = 0.9
 """As ``difflib`` counts it: one letter of ten."""
 MIN_CHARS = 6
@@ -38,6 +39,18 @@ def unknown_names(classes: Collection[type[EnvironmentSettings]], given: Collect
     misspelt = {name: near for name in sorted(names) if (near := tuple(_near(name, unset, prefixes)))}
     ours = (name for name in sorted(names - misspelt.keys()) if name.startswith(prefixes))
     return UnknownNames(misspelt, tuple(name for name in ours if not OF_KUBERNETES.fullmatch(name)))
+
+
+def wrong_names_in_file(classes: Collection[type[EnvironmentSettings]], file: TomlFile) -> Sequence[str]:
+    """Returns a line for each name in the table ``[settings]`` that is no setting, or not one for a file."""
+    table = file.data.get(TABLE, {})
+    if not isinstance(table, dict):
+        return (file.error((TABLE,), "must be a table: write [settings] on a line of its own."),)
+    outside = {name for each in classes for name in each.environment_only}
+    known = {name.lower() for each in classes for name in each.variables()} - outside
+    wrong = {name: f"is no setting.{nearest(name, known)}" for name in table if name not in known}
+    wrong |= dict.fromkeys(outside & table.keys(), "can only be set in the environment.")
+    return [file.error((TABLE, name), what) for name, what in wrong.items()]
 
 
 def _base(name: str) -> str:

@@ -1,14 +1,14 @@
 """The core's settings, and the base class of all settings. Nothing else reads the environment.
 
-A variable is read from the environment, the file that ``<NAME>_FILE`` names, or ``.env``, in this order.
-An empty variable counts as unset.
+A variable is read from the environment, the file that ``<NAME>_FILE`` names, ``.env``, or the table ``[settings]`` of
+``gateway.toml``, in this order. An empty variable counts as unset.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -24,7 +24,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -36,7 +35,10 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway import dotenv_file
 from gateway.domain.errors import SettingsError
+from gateway.setting_sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
 from gateway.setting_values import Key, check_base_url, check_time_zone, spell_choice
+from gateway.text_file import ENCODING
+from gateway.toml_file import TomlFile
 
 BackendName = Literal["responses", "threads", "chat", "offline"]
 ENV_FILE = ".env"
@@ -66,37 +68,12 @@ class SetupGuide(NamedTuple):
     """The settings to ask for, in this order."""
 
 
-class UnreadableFile(NamedTuple):
-    """Stands for a value that could not be read, until it is validated."""
-
-    reason: str
-
-
-class FileSource(EnvSettingsSource):
-    """Source that reads ``X`` from the file that ``X_FILE`` names, as container platforms provide secrets."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        for key, name, is_complex in self._extract_field_info(field, field_name):
-            path = self.env_vars.get(f"{name}_file")
-            if path:
-                return self._read(name, path), key, is_complex
-        return None, field_name, False
-
-    @staticmethod
-    def _read(name: str, path: str) -> str | UnreadableFile:
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
-            return UnreadableFile(f"{name.upper()}_FILE names {path}, which cannot be read: {reason}")
-
-
 class EnvironmentSettings(BaseSettings):
     """Base of settings: subclass it next to what it configures and call ``load``."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
-        env_file_encoding=dotenv_file.ENCODING,
+        env_file_encoding=ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -105,11 +82,17 @@ class EnvironmentSettings(BaseSettings):
     )
 
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = ()
-    """Tokens that the log must mask wherever they appear; ``app.load_settings`` passes them to ``logs.configure``."""
+    """Tokens that the log must mask wherever they appear; ``loading.load_settings`` passes them on."""
     prefixes: ClassVar[tuple[str, ...]] = ()
     """What the variables begin with, where those of other programs do not: see ``setting_names``."""
     foreign_variables: ClassVar[frozenset[str]] = frozenset()
     """Variables that begin so and are read by the vendor's own libraries."""
+    lists: ClassVar[Mapping[str, str]] = {}
+    """Settings that are lists, with what stands between the items: in ``gateway.toml`` they may be arrays."""
+    bot_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings of a platform that say which bot it is; another bot there takes none of them over."""
+    environment_only: ClassVar[frozenset[str]] = frozenset()
+    """Settings that ``gateway.toml`` cannot hold."""
     setup_guide: ClassVar[SetupGuide | None] = None
     """How ``init`` sets up the platform; None: it does not."""
 
@@ -122,12 +105,15 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of secrets: not supported
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, FileSource(settings_cls), dotenv_settings
+        sources = init_settings, env_settings, FileSource(settings_cls), dotenv_settings
+        if (file := find_config_file(_variables_of(env_settings, dotenv_settings))) is None:
+            return sources
+        return (*sources, TomlSource(settings_cls, values_of(file, cls.lists)))
 
     @field_validator("*", mode="before")
     @classmethod
     def _read_value(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, UnreadableFile):
+        if isinstance(value, Unreadable):
             raise ValueError(value.reason)  # noqa: TRY004  # of the setting
         return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
 
@@ -143,7 +129,7 @@ class EnvironmentSettings(BaseSettings):
         except SourceError as exc:
             raise SettingsError(str(exc)) from None
         except ValidationError as exc:
-            raise SettingsError("\n".join(_format_error(error) for error in exc.errors(include_input=False))) from None
+            raise SettingsError("\n".join(cls.describe_errors(exc))) from None
 
     @classmethod
     def load_valid(cls) -> tuple[Self, Sequence[str]]:
@@ -155,16 +141,33 @@ class EnvironmentSettings(BaseSettings):
         try:
             return cls(), ()
         except ValidationError as exc:
-            errors = exc.errors(include_input=False)
-        wrong = {str(error["loc"][0]).upper() for error in errors}
-        fields = cls.model_fields.items()
-        defaults = {name: field.default for name, field in fields if wrong & set(_variables(name, field))}
-        return cls(**defaults), tuple(map(_format_error, errors))
+            lines = cls.describe_errors(exc)
+            wrong = {name for name, _ in wrong_values(exc)}
+        defaults = {name: field.default for name, field in cls.model_fields.items() if wrong & {*cls.names_of(name)}}
+        return cls(**defaults), lines
+
+    @classmethod
+    def describe_errors(cls, error: ValidationError) -> Sequence[str]:
+        """Returns a line for each wrong value of the environment or a file; it shows no value."""
+        return [describe(cls.names_of(name) or ("the settings",), what) for name, what in wrong_values(error)]
 
     @classmethod
     def variables(cls) -> frozenset[str]:
         """Returns the names of all variables that these settings are read from, in capitals and without ``_FILE``."""
-        return frozenset(name for field in cls.model_fields.items() for name in _variables(*field))
+        return frozenset(variable.upper() for name in cls.model_fields for variable in cls.names_of(name))
+
+    @classmethod
+    def names_of(cls, name: str) -> Sequence[str]:
+        """Returns all names of a setting, in small letters; nothing for what is none."""
+        if (field := cls.model_fields.get(name)) is None:
+            return ()
+        alias = field.validation_alias
+        return [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [name]
+
+    @property
+    def on(self) -> bool:
+        """Whether what they configure is switched on. Raises SettingsError if only part of what it needs is set."""
+        return True
 
     def secrets(self) -> tuple[str, ...]:
         """Returns every secret value in these settings, for the log to mask."""
@@ -172,25 +175,42 @@ class EnvironmentSettings(BaseSettings):
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
 
-def _variables(name: str, field: FieldInfo) -> Sequence[str]:
-    alias = field.validation_alias
-    return [str(each).upper() for each in (alias.choices if isinstance(alias, AliasChoices) else (name,))]
+def wrong_values(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yields the name of each wrong setting, in small letters, and what is wrong, without the value."""
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(each["loc"][0]).lower() if each["loc"] else ""
+        yield name, f"{each['msg'].removeprefix('Value error, ')}."
 
 
-def given_variables() -> frozenset[str]:
-    """Returns the names of all variables that are set and not empty, in the environment or in ``.env``."""
-    sources = EnvSettingsSource(EnvironmentSettings), DotEnvSettingsSource(EnvironmentSettings)
-    return frozenset(name for source in sources for name, value in source.env_vars.items() if value)
+def given_variables() -> Variables:
+    """Returns the variables that are set, in the environment or in ``.env``."""
+    return _variables_of(EnvSettingsSource(EnvironmentSettings), DotEnvSettingsSource(EnvironmentSettings))
+
+
+def config_file() -> TomlFile | None:
+    """Reads ``gateway.toml``, or the file that ``GATEWAY_CONFIG`` names. Raises SettingsError."""
+    dotenv_file.check_file(Path(ENV_FILE))
+    return find_config_file(given_variables())
+
+
+def _variables_of(environment: PydanticBaseSettingsSource, dotenv: PydanticBaseSettingsSource) -> Variables:
+    sources = [source.env_vars for source in (environment, dotenv) if isinstance(source, EnvSettingsSource)]
+    return Variables(*sources)
+
+
+def describe(names: Sequence[str], what: str) -> str:
+    """Returns a line about a setting with these names: with its place, if its value comes from a file."""
+    given = given_variables()
+    outside = [name for name in names if given.sets(name)]
+    if not outside and (file := find_config_file(given)) is not None:
+        for name in file.data.get(TABLE, {}).keys() & names:
+            return file.error((TABLE, name), what)
+    return f"{(*outside, names[0])[0].upper()}: {what}"
 
 
 def environment_variables() -> frozenset[str]:
     """Returns the names of those that the environment itself sets, which win over ``.env``."""
     return frozenset(name.upper() for name, value in EnvSettingsSource(EnvironmentSettings).env_vars.items() if value)
-
-
-def _format_error(error: Any) -> str:
-    variable = str(error["loc"][0]).upper() if error["loc"] else "The settings"
-    return f"{variable}: {error['msg'].removeprefix('Value error, ')}."
 
 
 class Settings(EnvironmentSettings):
@@ -205,6 +225,12 @@ class Settings(EnvironmentSettings):
         }
     )
 
+    lists: ClassVar[Mapping[str, str]] = {"openai_tools": ",", "openai_vector_store_ids": ","}
+    environment_only = frozenset({"gateway_config"})
+
+    gateway_config: Path | None = None
+    """A file with settings, assistants, routes and bots. Unset: ``gateway.toml`` in the working directory, if it is
+    there."""
     host: str = "0.0.0.0"  # noqa: S104  # platforms must reach it
     """The address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
@@ -228,6 +254,14 @@ class Settings(EnvironmentSettings):
     """Another server that speaks OpenAI's API, such as ``http://localhost:11434/v1``."""
     openai_model: str | None = None
     """The model. Servers other than OpenAI's need it; at OpenAI there is a default."""
+    openai_temperature: float | None = Field(None, ge=0.0, le=2.0)
+    """How much the wording may vary, from 0 to 2. Not every model takes it."""
+    openai_top_p: float | None = Field(None, ge=0.0, le=1.0)
+    """The share of likely words that the model chooses from, from 0 to 1. Not every model takes it."""
+    openai_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    """How much the model thinks before it answers. Each model takes some of these."""
+    openai_verbosity: Literal["low", "medium", "high"] | None = None
+    """How long the answers are. Not for ``threads``."""
     openai_tools: str = ""
     """Hosted tools of the Responses API, comma-separated: ``web_search``, ``file_search``, ``code_interpreter``,
     ``image_generation``."""
@@ -296,6 +330,10 @@ class Settings(EnvironmentSettings):
     max_caller_share: float = Field(0.8, gt=0.0, le=1.0)
     """The part of MAX_RUNS, MAX_QUEUE_PER_PLATFORM and MAX_WAITING_CALLERS that one caller may take of what the others
     leave: an API key of ``/chat`` (without keys: an address), or a person. The rest is for others; 1: no limit."""
+    max_workspace_share: float = Field(0.9, gt=0.0, le=1.0)
+    """The part of MAX_RUNS and MAX_QUEUE_PER_PLATFORM that one workspace may take of what the others leave: a server of
+    Discord, or a Slack workspace where several can install the app (SLACK_CLIENT_ID). MAX_CALLER_SHARE is then the part
+    of that which one of its people may take. 1: no limit."""
     retention_days: NonNegativeFloat = 0.0
     """Days after which messages and replies are deleted; 0: they are kept."""
     grace_seconds: PositiveFloat = 25.0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import SelectBase
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
@@ -35,7 +35,7 @@ class DriverStatement:
     Rows come as the driver returns them, but for ``run_all``, which applies the types of the columns.
     """
 
-    def __init__(self, statement: Select[Any] | UpdateBase, kind: str, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, statement: SelectBase | UpdateBase, kind: str, columns: Sequence[str] | None = None) -> None:
         """``columns``: of an INSERT, if it has no values yet."""
         dialect = DIALECTS[kind]
         compiled = statement.compile(dialect=dialect, column_keys=columns)

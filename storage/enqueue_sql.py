@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import ARRAY, and_, bindparam, func, select, update
+from sqlalchemy import ARRAY, Column, Select, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import row_mapping, sql
 from storage.driver_sql import DriverStatement
-from storage.schema import SafeText, conversations, turns
+from storage.schema import SafeText, conversations, joined_messages, turns
 from storage.sql import IS_KEY, KEY, clock
 
 C = conversations.c
+J = joined_messages.c
 T = turns.c
 
-OPEN_CONVERSATION = (*KEY, C.id, C.thread_id, C.backend, C.head, C.tail, C.owner, C.epoch, C.next_at, C.share)
+OPEN_CONVERSATION = (
+    *(*KEY, C.id, C.thread_id, C.backend, C.assistant, C.chosen),
+    *(C.head, C.tail, C.owner, C.epoch, C.next_at, C.share, C.workspace_share),
+)
 open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
 _wanted_keys = (
     func.unnest(*(bindparam(f"key_{column.name}", type_=ARRAY(SafeText)) for column in KEY))
@@ -28,22 +32,33 @@ lock_open_conversations = (
     .order_by(C.id)  # as every transaction that locks several conversations, so no two can deadlock
     .with_for_update(of=conversations, key_share=True)
 )
-turn_exists = select(T.platform, T.message_id).where(
-    T.platform == bindparam("on"), T.message_id == bindparam("message")
+message_exists = (
+    select(T.platform, T.message_id)
+    .where(T.platform == bindparam("on"), T.message_id == bindparam("message"))
+    .union_all(
+        select(J.platform, J.message_id).where(J.platform == bindparam("on"), J.message_id == bindparam("message"))
+    )
 )
+"""Returns a row if the message is a turn, or joined one."""
 _wanted_messages = (
     func.unnest(bindparam("on", type_=ARRAY(SafeText)), bindparam("message", type_=ARRAY(SafeText)))
     .table_valued("platform", "message_id", name="wanted")
     .render_derived()
 )
-turns_existing = select(T.platform, T.message_id).join(
-    _wanted_messages, and_(T.platform == _wanted_messages.c.platform, T.message_id == _wanted_messages.c.message_id)
-)
+
+
+def _wanted(platform: Column[str], message_id: Column[str]) -> Select[str, str]:
+    same = and_(platform == _wanted_messages.c.platform, message_id == _wanted_messages.c.message_id)
+    return select(platform, message_id).join(_wanted_messages, same)
+
+
+messages_existing = _wanted(T.platform, T.message_id).union_all(_wanted(J.platform, J.message_id))
 append_turns = (
     update(conversations)
     .where(C.id == bindparam("id_"))
     .values(tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"), next_at=bindparam("until"))
-    .values(share=bindparam("of", type_=SafeText))
+    .values(share=bindparam("of", type_=SafeText), workspace_share=bindparam("within", type_=SafeText))
+    .values(chosen=bindparam("wanted", type_=SafeText))
 )
 """Saves a locked conversation to which turns are added."""
 
@@ -54,7 +69,8 @@ def _insert_conversation(kind: str) -> postgresql.Insert | sqlite.Insert:
     return (
         insert.values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
         .values(head=0, tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"))
-        .values(next_at=bindparam("until"), created_at=clock(), share=bindparam("of", type_=SafeText))
+        .values(next_at=bindparam("until"), created_at=clock(), chosen=bindparam("wanted", type_=SafeText))
+        .values(share=bindparam("of", type_=SafeText), workspace_share=bindparam("within", type_=SafeText))
         .on_conflict_do_nothing()
     )
 
@@ -65,8 +81,8 @@ class EnqueueStatements:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.now = DriverStatement(sql.now, kind)
-        self.turn_exists = DriverStatement(turn_exists, kind)
-        self.turns_existing = DriverStatement(turns_existing, kind)
+        self.message_exists = DriverStatement(message_exists, kind)
+        self.messages_existing = DriverStatement(messages_existing, kind)
         self.conversation = DriverStatement(open_conversation, kind)
         self.lock_conversations = DriverStatement(lock_open_conversations, kind)
         self.insert_conversation = DriverStatement(_insert_conversation(kind).returning(C.id), kind)

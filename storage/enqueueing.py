@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from gateway import logs
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, StoreUnavailable, ThreadNotFound
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     Claim,
     Conversation,
     ConversationKey,
@@ -25,12 +26,13 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
+from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
-from storage.joining import JoinedMessage
+from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import (
     AlreadyRecorded,
     TurnSlot,
@@ -58,12 +60,19 @@ class OpenConversation:
     """0: not inserted yet."""
     thread: ThreadId | None = None
     backend: str = ""
+    assistant: str = DEFAULT_ASSISTANT
+    chosen: str = ""
     head: int = 0
     tail: int = 0
     owner: str | None = None
     epoch: int = 0
     next_at: float | None = None
-    share: str = ""
+    caller: str = ""
+    workspace: str = ""
+
+    @property
+    def share(self) -> Share:
+        return Share(self.caller, self.workspace)
 
     @property
     def is_idle(self) -> bool:
@@ -80,16 +89,19 @@ class OpenConversation:
             raise Overloaded(backlog_full(limit))
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
+        self.chosen = message.assistant or self.chosen
         if was_idle:
-            self.share = message.share
+            self.caller, self.workspace = message.share.caller, message.share.workspace
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
-        return NewTurn(request, self, self.tail, owner if was_idle else None, is_due=was_idle and not owner)
+        assistant = request.route.decide(message.assistant, self.chosen)
+        return NewTurn(request, self, self.tail, owner if was_idle else None, was_idle and not owner, assistant)
 
     def columns(self) -> dict[str, Any]:
         """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
         holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
-        return {"id_": self.id, "last": self.tail, "of": self.share, **holder}
+        taken = {"of": self.caller, "within": self.workspace}
+        return {"id_": self.id, "last": self.tail, "wanted": self.chosen, **taken, **holder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,8 @@ class NewTurn:
     """Who claims it."""
     is_due: bool
     """Whether the conversation may be claimed with it, at once or after its debounce time."""
+    assistant: str
+    """Who is asked."""
 
 
 @dataclass(slots=True)
@@ -119,7 +133,7 @@ class Group:
     new: dict[MessageName, NewTurn] = field(default_factory=dict)
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
-    newest: Mapping[int, Turn] = field(default_factory=dict)
+    newest: Mapping[int, NewestTurn] = field(default_factory=dict)
     """The newest turns of conversations, which messages may join."""
     joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
     """The messages that become a part of those."""
@@ -140,9 +154,14 @@ class Group:
                 self.refused[index] = exc
 
     def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
-        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow."""
+        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow.
+
+        Raises ThreadNotFound for a message that is nothing else and does not join.
+        """
         newest = self.newest.get(conversation.id)
         joined = joining.joined(newest, request, self.at)
+        if joined is None and request.message.must_join:
+            raise ThreadNotFound
         if joined is None:
             return False
         self.joined[name] = joined
@@ -227,7 +246,6 @@ class SqlEnqueueing:
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
             group.stops_elsewhere = _stops_elsewhere(connection, requests)
-            group.known = {*group.known, *joining.joined_before(connection, requests)}
             group.newest = joining.newest_turns(connection, group.joinable())
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
@@ -251,7 +269,7 @@ class SqlEnqueueing:
     ) -> tuple[Collection[MessageName], Sequence[Any], float]:
         """For SQLite: it has no round trips, and one writer, so nothing needs a lock."""
         statements = self._statements
-        known = statements.turn_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
+        known = statements.message_exists.fetch_each(cursor, [{"on": on, "message": message} for on, message in names])
         rows = statements.conversation.fetch_each(cursor, [row_mapping.key_columns(key, "key_") for key in keys])
         (at,) = statements.now.execute(cursor, {}).fetchone()
         return {row for row in known if row is not None}, [row for row in rows if row is not None], at
@@ -265,7 +283,7 @@ class SqlEnqueueing:
         arrays = {name: [each[name] for each in columns] for name in columns[0]}
         with connection.pipeline():
             locked = statements.lock_conversations.execute(cursor, arrays)
-            known = statements.turns_existing.execute(
+            known = statements.messages_existing.execute(
                 connection.cursor(), {"on": [on for on, _ in names], "message": [message for _, message in names]}
             )
             now = statements.now.execute(connection.cursor(), {})
@@ -346,6 +364,8 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
         conversation.id,
         conversation.thread,
         conversation.backend,
+        conversation.assistant,
+        conversation.chosen,
         conversation.head,
         new.seq,
         conversation.epoch,
@@ -355,14 +375,15 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
 
 def _turn(new: NewTurn, at: float) -> Turn:
     request = new.request
-    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by)
+    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by, new.assistant)
 
 
 def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> EnqueueResult:
     slot = _slot(new, at)
     claim = None
     if new.owner:
-        conversation = Conversation(slot.conversation, turn.message.key, slot.thread, slot.backend)
+        thread = (slot.thread, slot.backend, slot.assistant, slot.chosen)
+        conversation = Conversation(slot.conversation, turn.message.key, *thread)
         lease = Lease(slot.conversation, new.owner, slot.epoch)
         claim = Claim(lease, conversation, turn, share=new.conversation.share)
     return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))

@@ -25,6 +25,7 @@ from typing import Any, TypeGuard
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
 
 from gateway.domain.models import Claim, Conversation, Turn, TurnState
+from gateway.domain.shares import Share
 from gateway.ports.store import (
     ClusterEvent,
     EventKind,
@@ -65,6 +66,7 @@ _known_turn = update(turns).where(
 )
 _finished_just_now = select(T.id).where(*_is_at_place, T.delivered_at == bindparam("new_delivered_at")).exists()
 _is_last = C.tail == bindparam("place")
+_THREAD = (C.thread_id, C.backend, C.assistant)
 
 lock_conversations = (
     select(C.id)
@@ -73,7 +75,7 @@ lock_conversations = (
     .with_for_update(key_share=True)
 )
 set_thread = (
-    _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), C.thread_id, C.backend).returning(C.id)
+    _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), *_THREAD).returning(C.id)
 )  # fmt: skip
 set_run = _change(_known_turn, T.run_id, T.trail).returning(T.seq)
 set_context = _change(_known_turn, T.context).returning(T.seq)
@@ -94,7 +96,7 @@ leave_turn = (
         next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
         share=case((_is_last, ""), else_=C.share),
     )
-    .returning(C.tail, C.thread_id, C.backend, C.share)
+    .returning(C.tail, C.share, C.workspace_share, *_THREAD, C.chosen)
 )
 """Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
 load_next_turn = (
@@ -192,6 +194,7 @@ class FencedWriteBatch:
         match write:
             case SetThread():
                 values = {"new_thread_id": write.thread_id, "new_backend": write.backend}
+                values["new_assistant"] = write.assistant
                 return FencedWrite(index, write, None, [Call(known.set_thread, _lease_values(write) | values)])
             case SetRun():
                 new, statement = transitions.with_run(write.turn, write.run_id, self._now), known.set_run
@@ -224,7 +227,7 @@ class FencedWriteBatch:
         return fenced.turn
 
     def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, thread, backend, share),) = found[1]
+        ((tail, caller, workspace, *thread),) = found[1]
         if tail == write.turn.seq:
             return None
         if not write.claim_next:
@@ -235,8 +238,8 @@ class FencedWriteBatch:
         begun = transitions.claimed(turn, write.lease.owner, self._now)
         place = {"conversation": turn.conversation_id, "place": turn.seq}
         self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
-        conversation = Conversation(turn.conversation_id, key, thread, backend)
-        return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, share)
+        conversation = Conversation(turn.conversation_id, key, *thread)
+        return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, Share(caller, workspace))
 
 
 def _first_hot_writes(writes: Sequence[LeasedWrite]) -> Iterator[tuple[int, HotWrite]]:

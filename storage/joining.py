@@ -6,7 +6,7 @@ is not recorded again and an edit changes that part only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -33,12 +33,21 @@ class JoinedMessage:
     """Where its text begins in that of the turn."""
 
 
-def joined(turn: Turn | None, request: EnqueueRequest, at: float) -> JoinedMessage | None:
-    """Returns what becomes of a conversation's newest turn; None when the message is a turn of its own."""
+@dataclass(frozen=True, slots=True)
+class NewestTurn:
+    """The newest turn of a conversation."""
+
+    turn: Turn
+    newest_part: int = 0
+    """Where the text of its newest part begins."""
+
+
+def joined(newest: NewestTurn | None, request: EnqueueRequest, at: float) -> JoinedMessage | None:
+    """Returns what becomes of a conversation's newest turn; None when the message is no part of it."""
     message = request.message
-    if turn is None or message.join is None or not _may_join(turn, message, message.join, at):
+    if newest is None or message.join is None or not _may_join(newest, message, message.join, at):
         return None
-    before = turn.message
+    turn, before = newest.turn, newest.turn.message
     begins, text = _appended(before.text, storable(message.text))
     files = (*before.files, *map(storable_file, message.files))
     turn = replace(turn, message=replace(before, text=text, files=files))
@@ -46,18 +55,19 @@ def joined(turn: Turn | None, request: EnqueueRequest, at: float) -> JoinedMessa
     return JoinedMessage(transitions.with_audit_entry(turn, AuditEvent.RECEIVED, detail, at), request, begins)
 
 
-def _may_join(turn: Turn, message: Message, join: Join, at: float) -> bool:
-    first = turn.message
+def _may_join(newest: NewestTurn, message: Message, join: Join, at: float) -> bool:
+    turn, first = newest.turn, newest.turn.message
     is_same = bool(message.author or message.caller) and (first.author, first.caller) == (
         storable(message.author),
         storable(message.caller),
     )
-    newest = max((entry.at for entry in turn.audit_log if entry.event is AuditEvent.RECEIVED), default=turn.received_at)
+    last = max((entry.at for entry in turn.audit_log if entry.event is AuditEvent.RECEIVED), default=turn.received_at)
     return (
         (is_same and turn.erased_at is None and turn.state is TurnState.QUEUED)
         and (first.kind is MessageKind.PROMPT and message.kind is MessageKind.PROMPT)
-        and (at - newest <= join.seconds and at - turn.received_at <= LONGEST_SECONDS)
-        and _utf16_units(first.text) >= join.after_units
+        and (at - last <= join.seconds and at - turn.received_at <= LONGEST_SECONDS)
+        and _utf16_units(first.text[newest.newest_part :]) >= join.after_units
+        and message.assistant in ("", turn.assistant)
     )
 
 
@@ -81,24 +91,19 @@ def without_repeated_keys(requests: Sequence[EnqueueRequest]) -> Iterator[Sequen
         yield group
 
 
-def joined_before(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[tuple[str, str]]:
-    """Returns the platforms and ids of those messages that are a part of a turn already."""
-    asked = [
-        {"on": request.message.key.platform, "message": request.message.message_id}
-        for request in requests
-        if request.message.join is not None
-    ]
-    found = (connection.execute(sql.joined_message, each).first() for each in asked)
-    return {(row[0], row[1]) for row in found if row is not None}
-
-
-def newest_turns(connection: Connection, tails: Mapping[int, int]) -> Mapping[int, Turn]:
+def newest_turns(connection: Connection, tails: Mapping[int, int]) -> Mapping[int, NewestTurn]:
     """Locks and returns the newest turns of locked conversations, by conversation. ``tails``: their positions."""
     found = [
         connection.execute(sql.turn_at, {"conversation": conversation, "place": tail}).all()
         for conversation, tail in sorted(tails.items())
     ]
-    return {turn.conversation_id: turn for rows in found for turn in row_mapping.to_turns(rows)}
+    turns = [turn for rows in found for turn in row_mapping.to_turns(rows)]
+    return {turn.conversation_id: NewestTurn(turn, _newest_part(connection, turn)) for turn in turns}
+
+
+def _newest_part(connection: Connection, turn: Turn) -> int:
+    begins: int | None = connection.execute(sql.newest_part, {"turn": turn.id}).scalar()
+    return begins or 0
 
 
 def save(connection: Connection, message: JoinedMessage) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Insert, Update
 
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, Conversation, Lease, Parking, Turn, TurnId, TurnState
+from gateway.domain.shares import Share
 from gateway.ports.store import (
     AppendAuditEntry,
     ClusterEvent,
@@ -21,6 +22,7 @@ from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
     ParkTurn,
+    ReassignTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
@@ -44,7 +46,8 @@ class LockedConversation:
     tail: int
     owner: str | None
     epoch: int
-    share: str
+    caller: str
+    workspace: str
     claimable_in: float | None = None
     """Seconds until it may be claimed; None: it has no unfinished turn."""
     lease_changed: bool = False
@@ -55,7 +58,7 @@ class LockedConversation:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[8:13])
+        return cls(row_mapping.to_conversation(row), *row[10:16])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -106,7 +109,7 @@ class LeasedWriteBatch:
                 self._set_thread(locked, write)
             case RecordOutcome():
                 return self._record_outcome(locked, write)
-            case SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
+            case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
@@ -119,18 +122,24 @@ class LeasedWriteBatch:
     def _set_thread(self, locked: LockedConversation, write: SetThread) -> None:
         before = locked.conversation
         if before.thread_id not in (None, write.thread_id):
-            former = {"conversation_id": before.id, "thread_id": before.thread_id, "backend": before.backend}
-            self._former_threads.append(former)
-        locked.conversation = replace(locked.conversation, thread_id=write.thread_id, backend=write.backend)
+            former = {"thread_id": before.thread_id, "backend": before.backend, "assistant": before.assistant}
+            self._former_threads.append({"conversation_id": before.id, **former})
+        locked.conversation = replace(
+            before, thread_id=write.thread_id, backend=write.backend, assistant=write.assistant
+        )
         locked.thread_changed = True
 
     def _change_turn(
-        self, locked: LockedConversation, write: SetRun | SetContext | SetPostedMessages | AppendAuditEntry
+        self,
+        locked: LockedConversation,
+        write: ReassignTurn | SetRun | SetContext | SetPostedMessages | AppendAuditEntry,
     ) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
             return self._other_turn(write.turn.id)
         match write:
+            case ReassignTurn():
+                return self._set_turn(transitions.reassigned(turn, write, self._now))
             case SetRun():
                 return self._set_turn(transitions.with_run(turn, write.run_id, self._now))
             case SetContext():
@@ -212,7 +221,9 @@ class LeasedWriteBatch:
     def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
         begun = self._set_turn(transitions.claimed(turn, owner, self._now))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
+        return Claim(
+            lease, locked.conversation, begun, turn.state is TurnState.QUEUED, Share(locked.caller, locked.workspace)
+        )
 
     # ---------------------------------------------------------------- turns
 
@@ -301,7 +312,8 @@ def _position_parameters(turn: Turn) -> dict[str, Any]:
 
 def _thread_parameters(locked: LockedConversation) -> dict[str, Any]:
     conversation = locked.conversation
-    return {"conversation": conversation.id, "thread": conversation.thread_id, "opener": conversation.backend}
+    opener = {"opener": conversation.backend, "whose": conversation.assistant}
+    return {"conversation": conversation.id, "thread": conversation.thread_id, **opener}
 
 
 def _park_parameters(conversation_id: int, parking: Parking) -> dict[str, Any]:
@@ -319,5 +331,5 @@ def _lease_parameters(locked: LockedConversation) -> dict[str, Any]:
         "finished": locked.head,
         "holder": locked.owner,
         "wait": locked.claimable_in,
-        "of": "" if locked.claimable_in is None else locked.share,
+        "of": "" if locked.claimable_in is None else locked.caller,
     }

@@ -35,6 +35,9 @@ class TurnSlot(NamedTuple):
     conversation: int
     thread: ThreadId | None
     backend: str
+    assistant: str
+    """Whose thread it is."""
+    chosen: str
     head: int
     tail: int
     """The new turn's seq."""
@@ -52,7 +55,9 @@ def backlog_full(limit: int) -> str:
     return f"{limit} messages in this conversation are waiting for an answer. Try again later."
 
 
-def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str) -> Turn:
+def new_turn(
+    turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str, assistant: str
+) -> Turn:
     """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
     new = Turn(
         id=turn_id,
@@ -62,6 +67,7 @@ def new_turn(turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | Non
         state=TurnState.QUEUED,
         audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, storable(received_by)),) if received_by else (),
         received_at=slot.at,
+        assistant=storable(assistant),
     )
     return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
 
@@ -131,8 +137,9 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and awaited == message.has_waiting_caller
         and message.may_start_conversation
         and message.join is None
-        and not (message.files or message.author_workspace or message.given_reply)
+        and not (message.files or message.author_workspace or message.given_reply or message.has_workspace_share)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
+        and not (message.assistant or message.allowed_assistants)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -149,5 +156,8 @@ def _as_stored(message: Message, received_by: str) -> Message:
         stops_channel=False,
         only_if_running=False,
         max_from_author=0,
+        has_workspace_share=False,
         given_reply="",
+        assistant="",
+        allowed_assistants=(),
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from gateway.domain.models import Conversation, ConversationKey, Feedback, ThreadId, Turn, TurnId
+from gateway.domain.models import AssistantThread, Conversation, ConversationKey, Feedback, ThreadId, Turn, TurnId
+from gateway.domain.shares import Share
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
@@ -39,10 +40,10 @@ class SqlTurnQueries:
         current = self._fetch_conversation(sql.conversation_by_thread, thread=thread_id)
         return current or self._fetch_conversation(sql.conversation_by_former_thread, thread=thread_id)
 
-    def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
+    def former_threads(self, conversation_id: int) -> Sequence[AssistantThread]:
         with self._database.read() as connection:
             found = connection.execute(sql.former_threads_of, {"conversation": conversation_id})
-            return [(thread, backend) for thread, backend in found]
+            return [AssistantThread(*row) for row in found]
 
     def transcript(
         self, conversation_id: int, *, before: int | None = None, limit: int | None = None
@@ -81,13 +82,13 @@ class SqlTurnQueries:
             for platform, reason, count in connection.execute(sql.parked_counts):
                 parked.setdefault(platform, {})[reason] = count
         depths: dict[str, QueueDepth] = {}
-        for platform, share, turns, age in waiting:
+        for platform, caller, workspace, turns, age in waiting:
             before = depths.get(platform) or QueueDepth(platform, 0, 0.0, parked.get(platform, {}))
             depths[platform] = replace(
                 before,
                 unfinished=before.unfinished + turns,
                 oldest_age_seconds=max(before.oldest_age_seconds, age),
-                by_share={**before.by_share, share: turns},
+                by_share={**before.by_share, Share(caller, workspace): turns},
             )
         return list(depths.values())
 

@@ -146,6 +146,8 @@ def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
     if criteria.author:
         filters.append(T.author == criteria.author)
+    if criteria.assistant:
+        filters.append(T.assistant == criteria.assistant)
     if criteria.state is not None:
         filters.append(T.state == criteria.state)
         if criteria.state is TurnState.FAILED:  # implied by the state; allows the use of turns_failed

@@ -10,8 +10,8 @@ from storage.sql import C
 
 NO_CONVERSATION = 0
 _retire_thread = insert(former_threads).from_select(
-    ["conversation_id", "thread_id", "backend"],
-    select(literal(NO_CONVERSATION), C.thread_id, C.backend).where(
+    ["conversation_id", "thread_id", "backend", "assistant"],
+    select(literal(NO_CONVERSATION), C.thread_id, C.backend, C.assistant).where(
         C.id == bindparam("conversation"), C.thread_id.is_not(None)
     ),
 )

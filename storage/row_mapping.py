@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.domain.models import Conversation, ConversationKey, Failure, Message, Turn, Usage
+from gateway.domain.models import Conversation, ConversationKey, Failure, Message, MessageKind, Turn, Usage
 from storage import sql
 
 AWAITED_BY_INDEX = 9
@@ -15,7 +15,7 @@ KEY_INDEX = len(sql.TURN)
 
 def to_conversation(row: Sequence[Any]) -> Conversation:
     """Reads a row that begins with sql.CONVERSATION."""
-    return Conversation(row[0], ConversationKey(*row[1:6]), row[6], row[7])
+    return Conversation(row[0], ConversationKey(*row[1:6]), *row[6:10])
 
 
 def to_turns(rows: Sequence[Sequence[Any]]) -> list[Turn]:
@@ -51,13 +51,14 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         erased_at=row[30],
         cost_is_estimate=row[31],
         parking=row[34],
+        assistant=row[35],
     )
 
 
 def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
-    awaited = row[AWAITED_BY_INDEX] is not None
+    awaited, kind = row[AWAITED_BY_INDEX] is not None, MessageKind(row[36]) if row[36] else row[7]
     return Message(
-        *(key, row[3], row[4], row[5], row[6], row[7], row[8]),
+        *(key, row[3], row[4], row[5], row[6], kind, row[8]),
         has_waiting_caller=awaited,
         traceparent=row[10],
         caller=row[32],
@@ -75,6 +76,7 @@ def progress_columns(turn: Turn) -> dict[str, Any]:
         "answered_at": turn.answered_at,
         "delivered_at": turn.delivered_at,
         "parking": turn.parking,
+        "assistant": turn.assistant,
     }
 
 
@@ -108,12 +110,16 @@ def changed_columns(
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
     *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("assistant", "command"),
 )
+UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE})
+"""Kinds that these could not read: the column has PROMPT for them, and ``command`` the kind."""
 
 
 def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
     """Returns NEW_TURN_COLUMNS of a new turn; the others keep their defaults."""
     message = turn.message
+    is_new = message.kind in UNKNOWN_TO_EARLIER_VERSIONS
     return {
         "conversation_id": turn.conversation_id,
         "seq": turn.seq,
@@ -123,7 +129,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "text": message.text,
         "author": message.author,
         "address": message.address,
-        "kind": message.kind,
+        "kind": MessageKind.PROMPT if is_new else message.kind,
         "files": message.files,
         "awaited_by": awaited_by or None,
         "caller": message.caller,
@@ -134,6 +140,8 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "trail": turn.audit_log,
         "received_at": turn.received_at,
         "started_at": turn.started_at,
+        "assistant": turn.assistant,
+        "command": message.kind.value if is_new else "",
     }
 
 

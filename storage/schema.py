@@ -175,6 +175,8 @@ conversations = Table(
     Column("user_id", SafeText, nullable=False),
     Column("thread_id", SafeText),
     Column("backend", SafeText, nullable=False, server_default=text("''")),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("chosen", SafeText, nullable=False, server_default=text("''")),
     Column("head", Integer, nullable=False),
     Column("tail", Integer, nullable=False),
     Column("next_at", Double),
@@ -185,6 +187,7 @@ conversations = Table(
     Column("parked_since", Double),
     Column("parked_key", SafeText),
     Column("parked_reason", SafeText),
+    Column("workspace_share", SafeText, nullable=False, server_default=text("''")),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
     # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
@@ -192,8 +195,9 @@ conversations = Table(
 )
 """``head`` and ``tail`` are the last finished and the last accepted seq. ``next_at`` is NULL without unfinished turns;
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
-since when its current turn is parked, while it has no owner.
-``share``: whose share it takes; empty without unfinished turns."""
+since when its current turn is parked, while it has no owner. ``assistant``: whose thread ``thread_id`` is.
+``share``: whose share it takes; empty without unfinished turns. ``workspace_share``: of which workspace's share that
+is a part; empty where workspaces have none."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -210,9 +214,12 @@ _is_timed = and_(
     or_(conversations.c.owner.is_not(None), conversations.c.parked_since.is_not(None)),
 )
 _share, _next_at, _id = conversations.c.share, conversations.c.next_at, conversations.c.id
+_workspace = conversations.c.workspace_share
+Index("conversations_waiting_in_turn", _workspace, _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
 Index("conversations_waiting", _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
+"""Serves processes of 0.4.0, which know no shares of workspaces."""
 Index("conversations_timed", _next_at, _id, sqlite_where=_is_timed, postgresql_where=_is_timed)
-"""A conversation with unfinished turns is in one of these two: the second has those that are leased or parked."""
+"""Has those conversations with unfinished turns that are leased or parked; the others wait."""
 Index(
     "conversations_parked",
     conversations.c.parked_key,
@@ -227,10 +234,11 @@ former_threads = Table(
     Column("conversation_id", RowId, nullable=False),
     Column("thread_id", SafeText, nullable=False),
     Column("backend", SafeText, nullable=False),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
 )
-"""Threads of a conversation from before a reset or a change of backend; they still exist at the backend. Has no foreign
-key: to add one, a migration would have to lock both tables against writers, who lock them in the opposite order.
-``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
+"""Threads of a conversation from before a reset or a change of backend or assistant; they still exist at the backend.
+Has no foreign key: to add one, a migration would have to lock both tables against writers, who lock them in the
+opposite order. ``conversation_id`` 0: of a conversation that was deleted; nobody may adopt its threads."""
 
 Index("former_threads_of", former_threads.c.conversation_id)
 Index("former_threads_thread", former_threads.c.thread_id)
@@ -274,10 +282,14 @@ turns = Table(
     Column("delivered_at", Double),
     Column("erased_at", Double),
     Column("parking", ParkingJson),
+    Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
+    Column("command", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
+
+"""``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on."""
 
 Index("turns_received", turns.c.received_at)
 Index(

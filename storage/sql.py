@@ -65,17 +65,19 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
 
 
 # storage.row_mapping reads these columns by position.
-CONVERSATION = (C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend)
-LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share)
+CONVERSATION = (
+    *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
+)
+LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share, C.workspace_share)
 now = select(clock())
-SLOT = (C.id, C.thread_id, C.backend, C.head, C.tail, C.epoch, clock().label("at"))
+SLOT = (C.id, C.thread_id, C.backend, C.assistant, C.chosen, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
     *(T.awaited_by, T.trace, T.state, T.attempts, T.run_id, T.reply, T.made),
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller, T.context, T.parking),
+    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -260,11 +262,11 @@ lock_conversations = (
 set_thread = (
     update(conversations)
     .where(C.id == bindparam("conversation"))
-    .values(thread_id=bindparam("thread"), backend=bindparam("opener"))
+    .values(thread_id=bindparam("thread"), backend=bindparam("opener"), assistant=bindparam("whose", type_=SafeText))
 )
 insert_former_threads = insert(former_threads)
 """Records a thread that a conversation no longer uses."""
-former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend).where(
+former_threads_of = select(former_threads.c.thread_id, former_threads.c.backend, former_threads.c.assistant).where(
     former_threads.c.conversation_id == bindparam("conversation")
 )
 set_lease = (
@@ -438,9 +440,9 @@ turn_of_message = _with_key.where(
 )
 """The turn of a message, or that which the message joined."""
 turn_to_append_to = turn_of_message.with_for_update(of=turns)
-joined_message = select(J.platform, J.message_id).where(_is_joined)
 parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
 """The messages that joined a turn."""
+newest_part = select(func.max(J.begins)).where(J.turn_id == bindparam("turn"))
 insert_joined = insert(joined_messages)
 move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
 turn_to_retry = turn.with_for_update(of=turns)
@@ -453,9 +455,12 @@ conversation = select(*CONVERSATION).where(IS_KEY)
 # As a subquery, each is looked up by primary key; for a join the planner may prefer to read the whole table.
 _oldest = select(T.received_at).where(T.conversation_id == C.id, T.seq == C.head + 1).scalar_subquery()
 queue_depths = (
-    select(C.platform, C.share, func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock()))
+    select(
+        *(C.platform, C.share, C.workspace_share),
+        *(func.sum(C.tail - C.head), clock() - func.coalesce(func.min(_oldest), clock())),
+    )
     .where(C.next_at > 0)  # conversations_due contains exactly the conversations with unfinished turns
-    .group_by(C.platform, C.share)
+    .group_by(C.platform, C.share, C.workspace_share)
     .order_by(C.platform)
 )
 conversation_by_thread = select(*CONVERSATION).where(C.thread_id == bindparam("thread")).order_by(C.id).limit(1)

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.domain.context import ChatContext
 from gateway.domain.models import AuditEntry, AuditEvent, Parking, RunId, Turn, TurnState
-from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, SetPostedMessages
+from gateway.ports.store import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
@@ -42,6 +42,14 @@ def with_run(turn: Turn, run_id: RunId, at: float) -> Turn:
     if turn.run_id == run_id:
         return turn
     return replace(turn, run_id=run_id, audit_log=appended(turn, AuditEvent.RUN_STARTED, run_id, at))
+
+
+def reassigned(turn: Turn, write: ReassignTurn, at: float) -> Turn:
+    """For another assistant, which has not been asked yet. One that was resolved meanwhile stays as it is."""
+    if turn.state is not TurnState.RUNNING:
+        return turn
+    audit_log = appended(turn, AuditEvent.REASSIGNED, write.detail, at)
+    return replace(turn, assistant=storable(write.assistant), run_id=None, audit_log=audit_log)
 
 
 def with_context(turn: Turn, context: ChatContext) -> Turn:

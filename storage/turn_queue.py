@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     AuditEntry,
     AuditEvent,
     ChannelMigrated,
@@ -27,7 +28,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
-from gateway.ports.enqueue import EnqueueResult
+from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
 from storage import joining, parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
@@ -47,12 +48,14 @@ class SqlTurnQueue:
 
     # ---------------------------------------------------------------- new turns
 
-    def enqueue_answered(self, message: Message, turn_id: TurnId, max_backlog: int = 100) -> EnqueueResult:
+    def enqueue_answered(
+        self, message: Message, turn_id: TurnId, max_backlog: int = 100, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> EnqueueResult:
         with suppress(AlreadyRecorded), self._database.transaction() as connection:
             slot = self._reserve_slot(connection, message)
             if slot.tail - slot.head > max_backlog:
                 raise Overloaded(backlog_full(max_backlog))
-            queued = new_turn(turn_id, message, slot, None, "")
+            queued = new_turn(turn_id, message, slot, None, "", route.decide(message.assistant, slot.chosen))
             reply = storable(message.given_reply)
             answered = replace(queued, state=TurnState.ANSWERED, reply=reply, answered_at=slot.at)
             return self._insert_turn(connection, answered, slot)
@@ -61,13 +64,16 @@ class SqlTurnQueue:
             raise Conflict(f"The turn id {turn_id} is already used by another message.")
         return EnqueueResult(found, is_new=False)
 
-    def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
+    def enqueue_failed(
+        self, message: Message, turn_id: TurnId, failure: Failure, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> Turn | None:
         with suppress(AlreadyRecorded, ThreadNotFound), self._database.transaction() as connection:
             slot = self._reserve_slot(connection, message)
             parameters = {"conversation": slot.conversation, "finished": slot.head, "place": slot.tail - 1}
             if connection.execute(sql.unreported_failure, parameters | {"code": failure.code}).first():
                 raise AlreadyRecorded
-            queued = new_turn(turn_id, replace(message, has_waiting_caller=False), slot, None, "")
+            assistant = route.decide(message.assistant, slot.chosen)
+            queued = new_turn(turn_id, replace(message, has_waiting_caller=False), slot, None, "", assistant)
             failed = replace(queued, state=TurnState.FAILED, failure=failure, answered_at=slot.at)
             return self._insert_turn(connection, failed, slot).turn
         return None
@@ -189,8 +195,14 @@ class SqlTurnQueue:
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def import_thread(
-        self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
+        self,
+        key: ConversationKey,
+        thread_id: ThreadId,
+        backend: str,
+        history: Sequence[Exchange],
+        assistant: str = DEFAULT_ASSISTANT,
     ) -> Conversation:
+        thread = {"thread_id": thread_id, "backend": backend, "assistant": assistant}
         while True:
             with self._database.transaction() as connection:
                 if self._database.kind == "postgresql":  # SQLite has only one writer at a time
@@ -204,20 +216,18 @@ class SqlTurnQueue:
                     return row_mapping.to_conversation(existing)
                 if is_retired(connection, thread_id):
                     raise ThreadNotFound
-                created = self._insert_imported(connection, key, thread_id, backend, history)
+                created = self._insert_imported(connection, key, thread, history)
                 if created is not None:
                     return created
 
     def _insert_imported(
-        self,
-        connection: Connection,
-        key: ConversationKey,
-        thread_id: ThreadId,
-        backend: str,
-        history: Sequence[Exchange],
+        self, connection: Connection, key: ConversationKey, thread: Mapping[str, str], history: Sequence[Exchange]
     ) -> Conversation | None:
-        """Creates the conversation with its history. Returns None when another caller created it just now."""
-        columns = {"thread_id": thread_id, "backend": backend, "head": len(history), "tail": len(history)}
+        """Creates the conversation with its history. Returns None when another caller created it just now.
+
+        ``thread``: the columns that say whose thread it is.
+        """
+        columns = {**thread, "head": len(history), "tail": len(history)}
         row = connection.execute(self._upserts.insert_imported, row_mapping.key_columns(key) | columns).first()
         if row is None:
             return None
@@ -266,8 +276,10 @@ def _check_retry(turn: Turn) -> None:
 def _retried_turn(turn: Turn, new_turn_id: TurnId, slot: TurnSlot) -> Turn:
     """Returns a copy of a turn: to be delivered, from where that stopped, if it has a reply; else to be asked."""
     message = replace(turn.message, message_id=f"retry:{turn.id}", has_waiting_caller=False, traceparent="")
-    new = replace(
-        Turn(new_turn_id, slot.conversation, slot.tail, message, TurnState.QUEUED, received_at=slot.at),
+    new = Turn(
+        *(new_turn_id, slot.conversation, slot.tail, message, TurnState.QUEUED),
+        received_at=slot.at,
+        assistant=turn.assistant,
         audit_log=(AuditEntry(slot.at, AuditEvent.RECEIVED, f"retry of {turn.id}"),),
     )
     if not (turn.reply or turn.reply_files):
@@ -296,4 +308,5 @@ def _imported_turn(conversation: Conversation, seq: int, exchange: Exchange, at:
         received_at=at,
         answered_at=at,
         delivered_at=at,
+        assistant=conversation.assistant,
     )

@@ -1,12 +1,14 @@
-"""Database fixtures for all tests."""
+"""Database fixtures for all tests, and what makes a run of all of them quick."""
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from storage.migrations import upgrade
@@ -16,6 +18,22 @@ from tests import postgres
 # No deadline for examples: the machine may be busy. A third of the usual number: each run tries others.
 settings.register_profile("unhurried", deadline=None, max_examples=33)
 settings.load_profile("unhurried")
+
+# By default, structlog draws each exception with the values of all local variables, which takes a second.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
+
+
+def pytest_collection_finish() -> None:
+    """Lets the garbage collector skip what lives as long as the run: all modules, and all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,10 @@ from gateway.domain.models import MessageKind
 
 RESETS = frozenset({"new", "reset"})
 STOPS = frozenset({"cancel", "stop"})
+CHOICES = frozenset({"assistant", "assistants"})
+CHOICE = re.compile(r"/assistants?(?:[ \t]+\S.{0,99})?|assistants|assistant(?:[ \t]+\S+){1,3}", re.IGNORECASE)
+"""A command that chooses an assistant or asks which there are; without a slash it may be anything else as well, which
+``gateway.policy.routes`` knows."""
 
 BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
 """Commands that also work as a bare word. "New" does not: it may answer a question, and a reset cannot be undone."""
@@ -27,6 +31,8 @@ AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
 
 def kind_of(command: str) -> MessageKind:
     """Returns what a command asks for. ``command``: without its slash."""
+    if command in CHOICES:
+        return MessageKind.CHOOSE
     return MessageKind.RESET if command in RESETS else MessageKind.STOP if command in STOPS else MessageKind.PROMPT
 
 
@@ -36,7 +42,9 @@ def bare_word(text: str) -> str:
 
 
 def bare_kind(word: str) -> MessageKind:
-    """Returns what a bare word asks for."""
+    """Returns what a text asks for that is a bare word, or may be. ``word``: as ``bare_word`` returns it."""
+    if CHOICE.fullmatch(word):
+        return MessageKind.CHOOSE
     return kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
 
 

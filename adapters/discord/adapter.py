@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from adapters.base.background_task import RunCoroutine
@@ -71,13 +71,20 @@ class DiscordAdapter(DiscordReplies, Inbound):
     name = NAME
 
     def __init__(
-        self, settings: DiscordSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+        self,
+        settings: DiscordSettings,
+        memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
+        run: RunCoroutine,
+        several_assistants: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
+        """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
+        there are more than one. Raises SettingsError.
+        """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         parser = DiscordParser(settings)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
-        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
+        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, several_assistants)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

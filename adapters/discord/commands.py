@@ -35,24 +35,38 @@ COMMANDS = {
 }
 
 
-def described() -> list[dict[str, Any]]:
+CHOICE_COMMANDS = {
+    "assistant": "Have another assistant answer here",
+    "assistants": "Which assistants can answer here",
+}
+"""Where there are several assistants."""
+MAX_NAME = 100
+
+
+def described(*, several_assistants: bool = False) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
+    name = {"type": STRING, "name": "name", "description": "Its name", "required": True, "max_length": MAX_NAME}
     text = {"type": STRING, "name": "text", "description": "What to ask", "required": True, "max_length": MAX_TEXT}
+    options, commands = {"ask": [text], "assistant": [name]}, COMMANDS
+    if several_assistants:
+        commands = {**COMMANDS, **CHOICE_COMMANDS}
     return [
         {
             "type": CHAT_INPUT,
-            "name": name,
+            "name": command,
             "description": description,
-            "options": [text] if name == "ask" else [],
+            "options": options.get(command, []),
             "contexts": [IN_GUILDS, IN_DIRECT_MESSAGES],
         }
-        for name, description in COMMANDS.items()
+        for command, description in commands.items()
     ]
 
 
-async def register(client: DiscordClient, application: str) -> None:
+async def register(client: DiscordClient, application: str, *, several_assistants: bool = False) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    await client.call("PUT commands", f"/applications/{application}/commands", body=described())
+    await client.call(
+        "PUT commands", f"/applications/{application}/commands", body=described(several_assistants=several_assistants)
+    )
 
 
 def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:
@@ -61,4 +75,5 @@ def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:
     if name == "help":
         return MessageKind.PROMPT, HELP.format(replies=REPLIES[settings.discord_replies])
     text = "\n".join(text_in(option, "value") for option in objects_in(data, "options"))
-    return text_input.kind_of(name), text or f"/{name}"
+    kind = text_input.kind_of(name)
+    return kind, f"/{name} {text}".strip() if kind is MessageKind.CHOOSE else text or f"/{name}"

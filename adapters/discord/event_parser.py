@@ -109,8 +109,10 @@ class DiscordParser:
             self._with_reply(event, text),
             user,
             target.address,
+            kind=MessageKind.PROMPT if files or not addressed else _kind_of(text),
             files=files,
             may_start_conversation=addressed,
+            has_workspace_share=bool(place.guild),
             context=self._context(event, author, object_in(event, "member"), place),
         )
         return ParsedUpdate((message,))
@@ -175,7 +177,9 @@ class DiscordParser:
         kind, text = commands.read(data, self._settings)
         member = object_in(event, "member")
         context = self._context({}, object_in(member, "user"), member, place)
-        message = Message(key, number, text, user, target.address, kind, context=context)
+        message = Message(
+            key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
+        )
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
@@ -221,6 +225,12 @@ class DiscordParser:
             whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
+
+
+def _kind_of(text: str) -> MessageKind:
+    """Returns what a written text asks for; the other commands are slash commands."""
+    chooses = text_input.bare_kind(text_input.bare_word(text)) is MessageKind.CHOOSE
+    return MessageKind.CHOOSE if chooses else MessageKind.PROMPT
 
 
 def name_of(user: Fields) -> str:

@@ -38,6 +38,7 @@ class DiscordReceiver:
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
+        several_assistants: Callable[[], bool] = lambda: False,
         *,
         backoff: Backoff = BACKOFF,
     ) -> None:
@@ -46,6 +47,7 @@ class DiscordReceiver:
         self._memory = memory
         self._unparsed_updates = unparsed_updates
         self._run = run
+        self._several_assistants = several_assistants
         self._backoff = backoff
         self._background: BackgroundTask | None = None
 
@@ -71,7 +73,8 @@ class DiscordReceiver:
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
-            register = partial(commands.register, client, me.application)
+            several = self._several_assistants()
+            register = partial(commands.register, client, me.application, several_assistants=several)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

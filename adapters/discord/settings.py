@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveInt, SecretStr, field_validator
@@ -20,6 +21,12 @@ class DiscordSettings(EnvironmentSettings):
     """Settings of Discord."""
 
     prefixes = ("DISCORD_",)
+    lists: ClassVar[Mapping[str, str]] = {
+        "discord_allowed_guilds": ",",
+        "discord_allowed_channels": ",",
+        "discord_allowed_bots": ",",
+    }
+    bot_settings = frozenset({"discord_bot_token", "discord_public_key"})
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(".", re.compile(rf"(?<![A-Za-z0-9_.-]){TOKEN.pattern}(?![A-Za-z0-9_.-])")),
     )

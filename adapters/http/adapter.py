@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from adapters.http.operations import operations
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
+from gateway.configuration import ApiKey
 from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.ports.callbacks import AnswerOutbox
@@ -34,8 +35,9 @@ class HttpAdapter:
     """Callers of /chat. Those that wait are registered in ``waiters``, through which the worker answers them."""
 
     name = NAME
+    names_assistants = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the limits of one API
         self,
         settings: HttpSettings,
         buckets: TokenBuckets,
@@ -46,9 +48,10 @@ class HttpAdapter:
         max_message_file_bytes: int = 50 * 2**20,
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
+        bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
-        ``ping_seconds``: the longest time that a stream sends nothing.
+        ``ping_seconds``: the longest time that a stream sends nothing. ``bound_keys``: see ``ChatRequestParser``.
         """
         self.waiters = WaiterRegistry(max_waiting, caller_share)
         self._settings = settings
@@ -60,7 +63,7 @@ class HttpAdapter:
         self.callbacks: AnswerOutbox | None = None
         """Where to leave what is posted to a ``callback_url``; None: that is refused."""
         self._parser = ChatRequestParser(
-            settings, max_message_chars=max_message_chars, check_callback=self._check_callback
+            settings, self._check_callback, max_message_chars=max_message_chars, bound_keys=bound_keys
         )
 
     def receive(self, request: Request) -> ParsedUpdate:

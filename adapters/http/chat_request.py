@@ -19,6 +19,7 @@ from pydantic.config import JsonDict
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
+from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
@@ -37,6 +38,10 @@ ONCE = "once_"
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
+ASSISTANT = (
+    "The name of the assistant to ask, from here on in this thread. Leave it out to ask the one of the thread, and in "
+    "a new thread the default one."
+)
 STREAM = "Answer with server-sent events while the reply is written."
 CALLBACK = "Answer 202 at once, and post the outcome of the turn there, signed after Standard Webhooks."
 DATA_URL = r"^data:[\x21-\x2b\x2d-\x3a\x3c-\x7e]{0,100};base64,[A-Za-z0-9+/]*={0,2}$"
@@ -68,6 +73,9 @@ class ChatRequest(BaseModel):
     user: Annotated[str, Field(max_length=200, json_schema_extra=STORABLE_TEXT), STORABLE] | None = Field(
         None, description="Who says it, in your words."
     )
+    assistant: Annotated[str, Field(min_length=1, max_length=100, json_schema_extra=STORABLE_TEXT), STORABLE] | None = (
+        Field(None, description=ASSISTANT)
+    )
     stream: bool = Field(default=False, description=STREAM)
     callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
     files: Annotated[list[InlineFile], Field(max_length=MAX_FILES)] = Field(
@@ -83,6 +91,7 @@ class ChatForm(BaseModel):
     message: Annotated[str, Field(description=f"{MESSAGE} It may be empty if there are files.")] = ""
     thread_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     user: Annotated[str, Field(max_length=200)] | None = None
+    assistant: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(None, description=ASSISTANT)
     stream: bool = Field(default=False, description=STREAM)
     callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
 
@@ -99,17 +108,43 @@ class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
     def __init__(
-        self, settings: HttpSettings, *, max_message_chars: int, check_callback: Callable[[str], None]
+        self,
+        settings: HttpSettings,
+        check_callback: Callable[[str], None],
+        *,
+        max_message_chars: int,
+        bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
     ) -> None:
-        """``check_callback``: raises MalformedRequest for an address to which nothing is posted."""
+        """``check_callback``: raises MalformedRequest for a URL to which nothing is posted.
+
+        ``bound_keys``: returns those that are valid now besides the settings' keys.
+        """
         self._check_callback = check_callback
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
         self._max_message_chars = max_message_chars
         self._join_seconds = settings.chat_join_seconds
-        self.owners = tuple(_owner(key.encode()) for key in settings.keys)
-        """One for each API key; empty when the endpoint is open to everybody."""
+        self._bound_keys = bound_keys
+        # The settings have the bound keys as well, as they were at start.
+        own = (_owner(key.encode()) for key in settings.keys)
+        self._owners = tuple(owner for owner in own if owner not in self._bound)
+        self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """One for each API key; empty when the endpoint is open to everybody."""
+        return (*self._owners, *self._bound)
+
+    @property
+    def adopts_threads(self) -> bool:
+        """Whether callers may continue threads at a backend that the gateway does not know."""
+        return len(self.owners) <= 1 if self._adopts_threads is None else self._adopts_threads
+
+    @property
+    def _bound(self) -> Mapping[str, Sequence[str]]:
+        """The assistants that keys are bound to, by owner."""
+        return {_owner(each.key.get_secret_value().encode()): each.assistants for each in self._bound_keys()}
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -132,11 +167,12 @@ class ChatRequestParser:
 
         Raises Unauthenticated.
         """
-        if not self.owners:
+        owners = self.owners
+        if not owners:
             return ""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
-        known = [owner for owner in self.owners if hmac.compare_digest(owner, caller)]
+        known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
         if scheme.lower() != "bearer" or not known:
             raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
         return known[0]
@@ -183,6 +219,9 @@ class ChatRequestParser:
         if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
+        if body.assistant or self._bound_keys():
+            allowed = tuple(self._bound.get(owner, ()))
+            message = replace(message, assistant=body.assistant or "", allowed_assistants=allowed)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
         return replace(message, traceparent=_trace(headers), caller=caller)
 
@@ -223,7 +262,7 @@ def _owner(key: bytes) -> str:
 
 def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:
     """Returns what differs between two requests with the same Idempotency-Key."""
-    said = [body.message, body.thread_id, body.user, *([body.callback_url] if body.callback_url else [])]
+    said = [body.message, body.thread_id, body.user, *filter(None, [body.assistant, body.callback_url])]
     return _digest(json.dumps([*said, *contents]))
 
 

@@ -150,7 +150,7 @@ class ChatRoutes:
         if not number.isdecimal() or int(number) >= len(turn.reply_files):
             raise TurnNotFound("There is no such file.")
         file = turn.reply_files[int(number)]
-        content = self._content(file)
+        content = self._content(turn, file)
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
         headers = {
@@ -160,8 +160,8 @@ class ChatRoutes:
         }
         return HttpResponse(headers=headers, stream=_after(first, content))
 
-    async def _content(self, file: File) -> AsyncIterator[bytes]:
-        async with self.inbox.read_file(file) as content:
+    async def _content(self, turn: Turn, file: File) -> AsyncIterator[bytes]:
+        async with self.inbox.read_file(turn, file) as content:
             async for piece in content.pieces():
                 yield piece
 
@@ -275,7 +275,8 @@ class ChatRoutes:
         except ThreadNotFound:
             if message.may_start_conversation:
                 raise
-            located = await self._resolve(message.key)
+            asked = next(filter(None, (message.assistant, *message.allowed_assistants)), "")
+            located = await self._resolve(message.key, asked)
             return await self.inbox.accept(replace(message, key=located.key), turn)
 
     async def _turn(self, request: HttpRequest) -> Turn:
@@ -294,8 +295,9 @@ class ChatRoutes:
         owner = self._reader(request)
         return await self._resolve(ConversationKey(NAME, workspace=owner, channel=request.path_values["thread_id"]))
 
-    async def _resolve(self, key: ConversationKey) -> Conversation:
-        return await self.inbox.resolve_conversation(key, may_adopt=self.settings.adopts_threads)
+    async def _resolve(self, key: ConversationKey, asked: str = "") -> Conversation:
+        """``asked``: the name of the assistant that may have the thread, if it is not that of the route."""
+        return await self.inbox.resolve_conversation(key, may_adopt=self.parser.adopts_threads, assistant=asked)
 
     # ------------------------------------------------------------ who calls
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
@@ -17,6 +19,7 @@ class HttpSettings(EnvironmentSettings):
     """Settings of POST /chat."""
 
     prefixes = ("GATEWAY_", "CHAT_", "CORS_")
+    lists: ClassVar[Mapping[str, str]] = {"gateway_api_keys": ",", "cors_origins": ","}
 
     gateway_api_keys: OwnKey | None = None
     """Comma-separated. When set, every caller of ``/chat`` must send one as a bearer token."""
@@ -59,9 +62,10 @@ class HttpSettings(EnvironmentSettings):
     def keys(self) -> tuple[str, ...]:
         return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
 
-    @property
-    def adopts_threads(self) -> bool:
-        return len(self.keys) <= 1 if self.chat_adopts_threads is None else self.chat_adopts_threads
+    def with_keys(self, keys: Sequence[str]) -> Self:
+        """Returns these settings with more keys."""
+        listed = ",".join(dict.fromkeys((*self.keys, *keys)))
+        return self.model_copy(update={"gateway_api_keys": SecretStr(listed) if listed else None})
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)

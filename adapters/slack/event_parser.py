@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from slack_sdk.signature import SignatureVerifier
 
+from adapters.base import text_input as base_text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
@@ -58,6 +60,7 @@ class EventParser:
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
         self._scope = settings.slack_scope
         self._join_seconds = settings.slack_join_seconds
+        self._has_workspaces = settings.installable
         self._joins_threads = settings.slack_replies == "thread"
         self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
 
@@ -69,7 +72,10 @@ class EventParser:
 
     def parse(self, payload: Fields) -> ParsedUpdate:
         """Parses a payload that is known to be from Slack. Raises nothing; unknown payloads give an empty update."""
-        return parse_safely(self._parse, payload)
+        update = parse_safely(self._parse, payload)
+        if not self._has_workspaces:
+            return update
+        return replace(update, messages=tuple(replace(one, has_workspace_share=True) for one in update.messages))
 
     def _parse(self, payload: Fields) -> ParsedUpdate:
         match payload.get("type"):
@@ -125,7 +131,7 @@ class EventParser:
             return None
         text, files = _text(event, team), _files(event)
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
-        if kind is MessageKind.RESET and not addressed:
+        if kind in (MessageKind.RESET, MessageKind.CHOOSE) and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
         stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
@@ -213,20 +219,22 @@ class EventParser:
 
     def _command(self, form: Fields) -> ParsedUpdate:
         """A command names no thread: docs.slack.dev/interactivity/implementing-slash-commands"""
-        name = text_in(form, "command").replace("-", "/").rpartition("/")[2]
-        if "reset" not in {name.lower(), text_in(form, "text").strip().lower()}:
+        name = text_in(form, "command").replace("-", "/").rpartition("/")[2].lower()
+        said = text_in(form, "text").strip()
+        asked = f"/{name} {said}".strip() if name in base_text_input.CHOICES else f"/{said}"
+        chooses = base_text_input.bare_kind(asked) is MessageKind.CHOOSE
+        if not chooses and "reset" not in {name, said.lower()}:
             return ephemeral(replies.HELP.format(scope=replies.REMEMBERED[self._scope]))
         if self._scope == "topic":
-            return ephemeral(replies.RESET_IN_THREADS)
+            return ephemeral(replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS)
         team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
         channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
             return ParsedUpdate()
         context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        return ParsedUpdate(
-            (Message(key, f"{team.team_id}:command:{trigger}", "reset", user, address, MessageKind.RESET),)
-        )
+        text, kind = (asked, MessageKind.CHOOSE) if chooses else ("reset", MessageKind.RESET)
+        return ParsedUpdate((Message(key, f"{team.team_id}:command:{trigger}", text, user, address, kind),))
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 RESET_IN_THREADS = """\
 Each thread is a conversation of its own: to begin a new one, write a message outside of the thread. To have me forget \
 what was said in a thread, write `reset` there; in a channel, mention me with it."""
+CHOOSE_IN_THREADS = """\
+Each thread is a conversation of its own: to have another assistant answer in one, mention me there with `assistant` \
+and its name; `assistants` lists those you can choose."""
 HELP = """\
 I pass on what you write to an assistant, and bring its reply.
 • Write to me directly, or mention me in a channel. {scope}

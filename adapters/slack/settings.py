@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
@@ -39,6 +40,13 @@ class SlackSettings(EnvironmentSettings):
         }
     )
 
+    lists: ClassVar[Mapping[str, str]] = {"slack_encryption_keys": ",", "slack_allowed_bots": ",", "slack_prompts": "|"}
+    bot_settings = frozenset(
+        {
+            *("slack_bot_token", "slack_signing_secret", "slack_app_token"),
+            *("slack_client_id", "slack_client_secret"),
+        }
+    )
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern("xox", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{8,}")),
         TokenPattern("xapp-", re.compile(r"(?<![A-Za-z0-9])xapp-[A-Za-z0-9-]{8,}")),

@@ -46,6 +46,8 @@ def readable(text: str, bot_user: str = "") -> str:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
+    if text_input.CHOICE.fullmatch(text_input.bare_word(text)):
+        return MessageKind.CHOOSE
     return text_input.bare_kind(command_word(text))
 
 

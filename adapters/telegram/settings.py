@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
@@ -21,7 +22,8 @@ class TelegramSettings(EnvironmentSettings):
     """Settings of Telegram."""
 
     prefixes = ("TELEGRAM_",)
-
+    lists: ClassVar[Mapping[str, str]] = {"telegram_allowed_chats": ","}
+    bot_settings = frozenset({"telegram_bot_token", "telegram_webhook_secret"})
     token_patterns: ClassVar[tuple[TokenPattern, ...]] = (
         TokenPattern(":", re.compile(r":(?<=[0-9]{5}:)[A-Za-z0-9_-]{30,}"), ":***"),
     )

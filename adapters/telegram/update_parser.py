@@ -124,14 +124,15 @@ class UpdateParser:
         messages = tuple(self._messages(context, parsed))
         if self._is_for_bot(context, parsed):
             return ParsedUpdate(messages)
-        # Of an album only one item mentions the bot: the others join it.
-        return ParsedUpdate(
-            tuple(
-                replace(one, may_start_conversation=False)
-                for one in messages
-                if one.album_item_id and self._groups != "never"
-            )
-        )
+        # Of an album, and of a text that the client has split, only one message mentions the bot: the others join it.
+        return ParsedUpdate(tuple(filter(None, map(self._rest, messages))) if self._hears(context, parsed) else ())
+
+    def _rest(self, message: Message) -> Message | None:
+        """Returns what a message may be that is not for the bot itself: a part of one that is."""
+        if message.album_item_id:
+            return replace(message, may_start_conversation=False)
+        join = replace(message.join, required=True) if message.join else None
+        return replace(message, may_start_conversation=False, join=join) if join else None
 
     def _messages(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
         """Usually one message. A question behind /new is a second one."""
@@ -146,6 +147,8 @@ class UpdateParser:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
+            case MessageKind.CHOOSE:
+                yield replace(base, kind=MessageKind.CHOOSE, text=text_input.question(parsed.command, parsed.own, ""))
             case MessageKind.PROMPT:
                 piece, join, wait = context.message if _album(parsed) else "", *self._join(context, parsed)
                 said, files = parsed.text(self._help), (*parsed.files, *parsed.replied_to_files)
@@ -154,20 +157,21 @@ class UpdateParser:
     def _join(self, context: TelegramTarget, parsed: ParsedMessage) -> tuple[Join | None, float]:
         """Returns which turn a message may join, and how many seconds it waits for what may follow.
 
-        A comment comes just before the forwards that it is about. Where the bot has to be mentioned, no other message
-        of the same act would reach it.
+        A comment comes just before the forwards that it is about. Where the bot has to be mentioned, forwards are not
+        for it, and of a text that the client has split only one piece mentions it.
         """
-        is_album, alone = bool(_album(parsed)), not (context.direct or self._groups == "always")
-        if alone or not self._join_seconds:
-            return None, ALBUM_SECONDS if is_album else 0.0
-        if "forward_origin" in parsed.message:
-            wait = ALBUM_SECONDS if is_album else FORWARD_SECONDS
-            return Join(max(FORWARD_SECONDS, self._join_seconds)), wait
+        album_wait, hears_all = ALBUM_SECONDS if _album(parsed) else 0.0, context.direct or self._groups == "always"
+        is_forward = "forward_origin" in parsed.message
+        if not self._join_seconds or (is_forward and not hears_all):
+            return None, album_wait
+        if is_forward:
+            return Join(max(FORWARD_SECONDS, self._join_seconds)), album_wait or FORWARD_SECONDS
         if not parsed.is_plain or parsed.command or "text" not in parsed.message:
-            return None, ALBUM_SECONDS if is_album else 0.0
-        is_split = utf16_units(written(parsed.message)[0]) >= SPLIT_UNITS
+            return None, album_wait
         longest = max(SPLIT_SECONDS, self._join_seconds)
-        return Join(longest, SPLIT_UNITS), longest if is_split else self._join_seconds
+        if utf16_units(written(parsed.message)[0]) >= SPLIT_UNITS:
+            return Join(longest, SPLIT_UNITS), longest
+        return Join(longest, SPLIT_UNITS), self._join_seconds if hears_all else 0.0
 
     def _speaker(self, context: TelegramTarget, parsed: ParsedMessage) -> ChatContext | None:
         """Returns who speaks, where several people take part in the conversation."""
@@ -194,11 +198,13 @@ class UpdateParser:
     def _allows(self, context: TelegramTarget) -> bool:
         return not self._allowed or not self._allowed.isdisjoint({context.chat, context.user})
 
+    def _hears(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
+        """Tells whether the bot answers in this chat at all."""
+        return context.direct or (self._groups != "never" and context.type in GROUPS and not parsed.in_channel_inbox)
+
     def _is_for_bot(self, context: TelegramTarget, parsed: ParsedMessage) -> bool:
-        if context.direct:
-            return True
-        if self._groups == "never" or context.type not in GROUPS or parsed.in_channel_inbox:
-            return False
+        if context.direct or not self._hears(context, parsed):
+            return context.direct
         # Where several bots could be meant, Telegram's clients write the bot's name behind a command.
         # core.telegram.org/bots/features#commands
         if parsed.command and not parsed.mentions_bot:

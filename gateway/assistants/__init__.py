@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway import logs
 from gateway.assistants.instructions import Instructions
+from gateway.assistants.parameters import refused
 from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
@@ -46,6 +47,8 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     """
     if missing := settings.missing():
         raise SettingsError(f"The backend {settings.backend} needs {' and '.join(missing)} to be set.")
+    if names := refused(settings):
+        raise SettingsError(f"The backend {settings.backend} takes no {' and no '.join(map(str.upper, names))}.")
     instructions_of(settings).check()
     if settings.backend == "offline":
         from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above

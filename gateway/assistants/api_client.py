@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -133,6 +133,8 @@ class AssistantConfig:
     """What the instructions call the assistant."""
     time_zone: str = "UTC"
     """The time zone of dates in the instructions: an IANA name."""
+    parameters: Json = field(default_factory=dict)
+    """Fields of each request that say how the model answers, such as ``temperature``."""
 
     @property
     def template(self) -> Instructions:

@@ -6,6 +6,7 @@ from gateway import logs
 from gateway.assistants import SharedValues
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, connect
 from gateway.assistants.chat.backend import ChatBackend
+from gateway.assistants.parameters import HOSTED_TOOLS, request_fields
 from gateway.assistants.responses.backend import DEFAULT_MODEL, ResponsesBackend
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
@@ -14,8 +15,6 @@ from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
-
-HOSTED_TOOLS = ("web_search", "file_search", "code_interpreter", "image_generation")
 
 log = logs.get_logger(__name__)
 
@@ -51,6 +50,7 @@ def assistant_config(settings: Settings) -> AssistantConfig:
         show_reasoning=settings.assistant_show_reasoning,
         name=settings.assistant_name,
         time_zone=settings.assistant_time_zone,
+        parameters=request_fields(settings),
     )
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from gateway import app, assistants, operations
-from gateway.app import Load
+from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
+from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration
 from gateway.domain.errors import GatewayError, SettingsError
+from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
-from gateway.settings import Settings
-from gateway.tools import ToolBox, find_tools
+from gateway.settings import Settings, config_file
+from gateway.tools import FoundTool, ToolBox, find_tools
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -26,7 +28,7 @@ from storage.store import SqlStore
 UP_TO_DATE = "up to date"
 
 
-def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
+def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[CheckResult]:
     """Yields one result per line of output. ``wrong``: lines about settings, in whose place there are defaults.
 
     Raises nothing if ``load`` does not.
@@ -41,16 +43,34 @@ def check(load: Load = app.load, wrong: Sequence[str] = ()) -> Iterator[CheckRes
     except SettingsError as exc:
         yield CheckResult("tools", ok=False, detail=str(exc))
         tools = ()
-    if any(line.startswith(Settings.prefixes) for line in wrong):
+    file = config_file()
+    if any(file is not None or line.startswith(Settings.prefixes) for line in wrong):
         yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
     else:
-        yield from check_assistant(settings, ToolBox([found.tool for found in tools]))
+        yield from _check_assistants(loading.load_configuration(settings), tools)
+    if file is not None and not wrong:
+        from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
+
+        yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)
-    for warning in app.start_warnings(settings, load):
+    for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
     yield from _check_platforms(settings, load, count_unparsed=database.detail == UP_TO_DATE)
+
+
+def _check_assistants(configuration: Configuration, tools: Sequence[FoundTool]) -> Iterator[CheckResult]:
+    for definition in configuration.assistants.values():
+        names = definition.function_tools
+        toolbox = ToolBox([each.tool for each in tools if names is None or each.tool.name in names])
+        for result in check_assistant(definition.settings, toolbox):
+            is_default = definition.name == DEFAULT_ASSISTANT
+            yield result if is_default else replace(result, name=f"{definition.name}: {result.name}")
+    used = {server for definition in configuration.assistants.values() for server in definition.mcp_servers}
+    for server in configuration.mcp_servers.keys() - used:
+        detail = f"no assistant uses it; name it in the tools of one, as mcp:{server}"
+        yield CheckResult(f"mcp {server}", ok=True, detail=detail)
 
 
 def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) -> Iterator[CheckResult]:
@@ -58,9 +78,10 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
         found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+        current = CurrentConfiguration(Configuration.of(settings))
         for build in app.PLATFORM_BUILDERS:
             try:
-                adapter = build(settings, store, load)
+                adapter = build(settings, store, load, current)
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue

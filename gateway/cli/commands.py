@@ -11,8 +11,9 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import SETTINGS, load_settings, open_gateway, open_store, platforms
-from gateway.cli import callbacks, explain, init, push, settings_table, turns
+from gateway.app import open_gateway, open_store, platforms
+from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
+from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -34,6 +35,8 @@ def commands() -> Sequence[click.Command]:
         callbacks.command(_open_callbacks),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
+        config.command(),
+        reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
         telegram_cli.command(run_once),
@@ -46,7 +49,7 @@ def _open_console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
     settings = load_settings(quiet=True)
     gateway = open_gateway(settings, (adapter,), open_store(settings))
     try:
-        yield gateway.inbox, gateway.assistant.description
+        yield gateway.inbox, gateway.description
     finally:
         gateway.close(settings.grace_seconds)
 
@@ -76,6 +79,7 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_queue=settings.max_queue,
             max_queue_per_platform=settings.max_queue_per_platform,
             max_caller_share=settings.max_caller_share,
+            max_workspace_share=settings.max_workspace_share,
         )
 
 
@@ -102,6 +106,9 @@ def _open_push_context() -> Iterator[push.PushContext]:
         )
 
 
-def _build_assistant() -> Assistant:
-    """Builds the assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
-    return assistants.build(load_settings(quiet=True), ToolBox(()), assistants.NoSharedValues())
+def _build_assistant(name: str) -> Assistant | None:
+    """Builds an assistant for single requests, such as deleting a thread; it runs no turn and has no tools."""
+    definition = load_configuration(load_settings(quiet=True)).assistants.get(name)
+    if definition is None:
+        return None
+    return assistants.build(definition.settings, ToolBox(()), assistants.NoSharedValues())

@@ -45,6 +45,8 @@ class ExplainContext:
     max_queue_per_platform: int
     max_caller_share: float
     """The part of that which one caller may have."""
+    max_workspace_share: float
+    """The part of it which one workspace may have."""
 
 
 OpenExplainContext = Callable[[], AbstractContextManager[ExplainContext]]
@@ -116,9 +118,10 @@ def explain(context: ExplainContext, platform: str, synthetic: SyntheticMessage)
         if synthetic.workspace
         else replace(synthetic, workspace=_last_known_workspace(context, platform, synthetic))
     )
-    if not update.messages:
+    messages = [message for message in update.messages if not message.must_join]
+    if not messages:
         return Explanation(is_answered=False, lines=(_explain_ignored(update),))
-    explanations = [_explain_message(context, message) for message in update.messages]
+    explanations = [_explain_message(context, message) for message in messages]
     return Explanation(
         all(each.is_answered for each in explanations), [line for each in explanations for line in each.lines]
     )
@@ -251,7 +254,8 @@ def _queue_findings(context: ExplainContext, message: Message, conversation: Con
     depths = context.store.queue_depths()
     waiting = {depth.platform: depth.unfinished for depth in depths}
     shares = next((depth.by_share for depth in depths if depth.platform == platform), {})
-    places = SharedPlaces(context.max_queue_per_platform, context.max_caller_share, shares)
+    most, fraction = context.max_queue_per_platform, context.max_workspace_share
+    places = SharedPlaces(most, context.max_caller_share, shares, workspace_fraction=fraction)
     yield _queue_finding(
         "backlog", sum(not turn.state.is_resolved for turn in turns), context.max_backlog, "in this conversation"
     )
@@ -259,6 +263,9 @@ def _queue_findings(context: ExplainContext, message: Message, conversation: Con
         if turn.is_parked:
             yield Finding("waits", f"the turn {turn.id} before it waits for: {operations.parking_text(turn)}")
     yield _queue_finding("queue", waiting.get(platform, 0), context.max_queue_per_platform, f"on {platform}")
+    if workspace := message.share.workspace:
+        count = sum(turns for share, turns in shares.items() if share.workspace == workspace)
+        yield _queue_finding("", count, places.workspace_limit(workspace), "from this workspace")
     yield _queue_finding("", shares.get(message.share, 0), places.limit_of(message.share), "from this caller")
     yield _queue_finding("", sum(waiting.values()), context.max_queue, "in all")
 

@@ -16,10 +16,11 @@ from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
 from adapters.http import HttpSettings
-from gateway import app, logs
+from gateway import app, loading, logs
 from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.domain.errors import AssistantError, SettingsError
 from gateway.ports.check import CheckResult
 from gateway.settings import ENV_FILE, EnvironmentSettings, Settings, SetupGuide, environment_variables
@@ -93,7 +94,7 @@ def write(path: Path, values: Mapping[str, str]) -> None:
 
 
 def _configure_log() -> None:
-    logs.configure("ERROR", "text", (), [pattern for each in app.SETTINGS for pattern in each.token_patterns])
+    logs.configure("ERROR", "text", (), [pattern for each in loading.SETTINGS for pattern in each.token_patterns])
 
 
 # ---------------------------------------------------------------- the assistant
@@ -140,7 +141,7 @@ def _show_models(given: Answers) -> None:
 
 
 def _classes_with_guide() -> Iterator[tuple[type[EnvironmentSettings], SetupGuide]]:
-    for each in app.SETTINGS:
+    for each in loading.SETTINGS:
         if each.setup_guide is not None:
             yield each, each.setup_guide
 
@@ -166,7 +167,9 @@ def _check(platform: str, settings: EnvironmentSettings) -> Sequence[CheckResult
         return settings if isinstance(settings, cls) else cls.load()
 
     with _empty_store() as store:
-        adapters = (build(load(Settings), store, load) for build in app.PLATFORM_BUILDERS)
+        core = load(Settings)
+        current = CurrentConfiguration(Configuration.of(core))
+        adapters = (build(core, store, load, current) for build in app.PLATFORM_BUILDERS)
         adapter = next(each for each in adapters if each is not None and each.name == platform)
         return run_once(check_platform(adapter))
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import click
 
-from gateway import app, logs
+from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import start_facts
+from gateway.cli.terminal import has_terminal
+from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
-from gateway.settings import Settings
+from gateway.loading import Loaded
+from gateway.process import stop_signals
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
@@ -70,17 +72,19 @@ def web() -> None:
 @main.command()
 def worker() -> None:
     """Worker only: polls platforms that do not call a webhook, and answers messages that any process accepted."""
-    settings = app.load_settings()
-    stops = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # before any thread starts: they inherit it
-    gateway = _open_gateway(settings)
+    loaded = loading.load_all()
+    settings = loaded.core
+    stops = stop_signals(("SIGTERM", "SIGINT", *(("SIGHUP",) if _reloads_on_hangup(loaded) else ())))
+    gateway = _open_gateway(loaded)
+    reload = _prepare_reload(loaded, gateway)
     gateway.listen()
     exposed = MetricsSettings.load()
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
-    click.echo(f"Worker started with {gateway.assistant.description}.")
-    signal.sigwait(stops)
+    click.echo(f"Worker started with {gateway.description}.")
+    while stops.wait().name == "SIGHUP":
+        reload()
     gateway.drain(settings.grace_seconds)
     gateway.close(settings.grace_seconds)
     if metrics is not None:
@@ -90,7 +94,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Migrate the database to the current schema."""
-    migrations.upgrade(app.load_settings().database_url)
+    migrations.upgrade(loading.load_settings().database_url)
     click.echo("The database is up to date.")
 
 
@@ -98,28 +102,51 @@ def migrate() -> None:
 def check() -> None:
     """Check everything that is configured. Exit status 1 if something fails."""
     all_ok = True
-    for line in run_checks(*app.load_valid_settings()):
+    for line in run_checks(*loading.load_valid_settings()):
         all_ok = all_ok and line.ok
         click.echo(logs.mask(f"{'ok  ' if line.ok else 'FAIL'} {line.name}: {line.detail}"))
     sys.exit(0 if all_ok else 1)
 
 
-def _open_gateway(settings: Settings) -> app.Gateway:
+def _open_gateway(loaded: Loaded) -> app.Gateway:
+    settings = loaded.core
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
-    return app.open_gateway(settings, app.platforms(settings, store), store)
+    current = CurrentConfiguration(loaded.configuration)
+    return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
+
+
+def _prepare_reload(loaded: Loaded, gateway: app.Gateway) -> Callable[[], object]:
+    """Returns what takes up a changed file, if there is one."""
+    if loaded.file is None:
+        return lambda: None
+    from gateway.cli.reload import prepare  # noqa: PLC0415  # not needed without a file
+
+    return prepare(loaded, gateway)
+
+
+def _reloads_on_hangup(loaded: Loaded) -> bool:
+    """Returns whether SIGHUP means to reload. In a terminal it tells that this was closed."""
+    return loaded.file is not None and not has_terminal()
 
 
 def _run_server(*, start_receiving: bool) -> None:
-    settings = app.load_settings()
+    loaded = loading.load_all()
+    settings = loaded.core
 
     opened: list[app.Gateway] = []
+    reloads: list[Callable[[], object]] = []
+
+    def reload() -> None:
+        for each in reloads:
+            each()
 
     def make_site() -> server.ServedApp:
-        gateway = _open_gateway(settings)
+        gateway = _open_gateway(loaded)
+        reloads.append(_prepare_reload(loaded, gateway))
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in app.start_warnings(settings):
+        for warning in loading.start_warnings(settings):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
@@ -128,15 +155,16 @@ def _run_server(*, start_receiving: bool) -> None:
         host=settings.host,
         port=settings.port,
         grace_seconds=settings.grace_seconds,
-        behind_proxy=app.is_behind_proxy(),
+        behind_proxy=loading.is_behind_proxy(),
         on_ready=lambda url: _print_startup(url, opened[0]),
+        on_hangup=reload if _reloads_on_hangup(loaded) else None,
     )
 
 
 def _print_startup(url: str, gateway: app.Gateway) -> None:
-    facts = start_facts(app.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
+    facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
-        f"Listening on {url} with {gateway.assistant.description}.",
+        f"Listening on {url} with {gateway.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
         f"""  {"try":<10} curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from adapters.http import HttpSettings
 from gateway.admin import AdminSettings
-from gateway.app import Load
+from gateway.loading import Load
 from gateway.ports.check import CheckResult
 from gateway.settings import Settings
 

@@ -8,14 +8,20 @@ from collections.abc import Mapping, Sequence
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Message, MessageKind
+from gateway.domain.shares import NOBODY, Share
 from gateway.ports.store import QueueDepth
 
 RETRY_AFTER = 10.0
 OVERLOADED_MESSAGE = "Too many messages wait for an answer right now. Please send this one again in a minute."
 CALLER_QUEUE_FULL = "caller_queue_full"
+WORKSPACE_QUEUE_FULL = "workspace_queue_full"
 SHARE_MESSAGE = (
     "{limit} of your messages wait for an answer, the most that one caller may have waiting just now "
     "(MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute."
+)
+WORKSPACE_SHARE_MESSAGE = (
+    "{limit} messages of your workspace wait for an answer, the most that one workspace may have waiting just now "
+    "(MAX_WORKSPACE_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute."
 )
 
 
@@ -25,13 +31,17 @@ class Backpressure:
     Other processes accept messages too, so the limits may be exceeded by what they accept between two refreshes.
     """
 
-    def __init__(self, *, max_total: int, max_per_platform: int, caller_share: float = 1.0) -> None:
+    def __init__(
+        self, *, max_total: int, max_per_platform: int, caller_share: float = 1.0, workspace_share: float = 1.0
+    ) -> None:
         """``max_total``: the limit of unfinished turns in total; ``max_per_platform``: of each platform;
-        ``caller_share``: the part of a platform's that one caller may have, see ``SharedPlaces``.
+        ``workspace_share``: the part of a platform's that one workspace may have, and ``caller_share`` one caller, see
+        ``SharedPlaces``.
         """
         self._max_total = max_total
         self._max_per_platform = max_per_platform
         self._caller_share = caller_share
+        self._workspace_share = workspace_share
         self._platforms: dict[str, SharedPlaces] = {}
         self._lock = threading.Lock()
 
@@ -39,7 +49,7 @@ class Backpressure:
         """Sets the counts to what the database holds now. Called periodically by Maintenance."""
         with self._lock:
             self._platforms = {
-                depth.platform: self._places(depth.by_share or {"": depth.unfinished}) for depth in depths
+                depth.platform: self._places(depth.by_share or {NOBODY: depth.unfinished}) for depth in depths
             }
 
     def admit(self, message: Message) -> None:
@@ -52,8 +62,15 @@ class Backpressure:
             if places.total >= self._max_per_platform or total >= self._max_total:
                 raise Overloaded(OVERLOADED_MESSAGE, retry_after=RETRY_AFTER)
             if not places.try_take(message.share):
-                limit = places.limit_of(message.share)
-                raise Overloaded(SHARE_MESSAGE.format(limit=limit), code=CALLER_QUEUE_FULL, retry_after=RETRY_AFTER)
+                raise _share_is_full(places, message.share)
 
-    def _places(self, by_share: Mapping[str, int]) -> SharedPlaces:
-        return SharedPlaces(min(self._max_per_platform, self._max_total), self._caller_share, by_share)
+    def _places(self, by_share: Mapping[Share, int]) -> SharedPlaces:
+        capacity = min(self._max_per_platform, self._max_total)
+        return SharedPlaces(capacity, self._caller_share, by_share, workspace_fraction=self._workspace_share)
+
+
+def _share_is_full(places: SharedPlaces, share: Share) -> Overloaded:
+    code, text, limit = CALLER_QUEUE_FULL, SHARE_MESSAGE, places.limit_of(share)
+    if places.is_workspace_full(share.workspace):
+        code, text, limit = WORKSPACE_QUEUE_FULL, WORKSPACE_SHARE_MESSAGE, places.workspace_limit(share.workspace)
+    return Overloaded(text.format(limit=limit), code=code, retry_after=RETRY_AFTER)

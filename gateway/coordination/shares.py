@@ -1,23 +1,38 @@
-"""Places that callers share: whoever takes many leaves the last ones to others."""
+"""Places that callers and workspaces share: whoever takes many leaves the last ones to others."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+
+from gateway.domain.shares import Share
 
 
 class SharedPlaces:
     """So many places, and who holds them. Not thread-safe.
 
-    One may hold ``fraction`` of those places that the others leave, at least one. So one alone leaves some free, and
-    two who take all they can leave some to a third. With a fraction of 1 nobody is limited.
+    A caller may hold ``fraction`` of those places that the other callers leave, at least one. So one alone leaves some
+    free, and two who take all they can leave some to a third. With a fraction of 1 nobody is limited. Workspaces share
+    the places among each other in the same way, by ``workspace_fraction``; what one may hold is shared by its callers.
     """
 
-    def __init__(self, capacity: int, fraction: float, held: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        fraction: float,
+        held: Mapping[Share, int] | None = None,
+        *,
+        workspace_fraction: float = 1.0,
+    ) -> None:
         self.capacity = capacity
         self.fraction = fraction
-        self._held = dict(held or {})
-        self._total = sum(self._held.values())
+        self.workspace_fraction = workspace_fraction
+        self._held = Counter(dict(held or {}))
+        self._total = self._held.total()
+        self._workspaces: Counter[str] = Counter()
+        for share, count in self._held.items():
+            self._workspaces[share.workspace] += count
         self.has_refused = False
         """Whether ``try_take`` refused one since this was made."""
 
@@ -26,39 +41,65 @@ class SharedPlaces:
         """How many places are held."""
         return self._total
 
-    def limit_of(self, name: str) -> int:
-        """Returns how many places one may hold as long as the others hold what they hold now."""
-        left = self.capacity - (self._total - self._held.get(name, 0))
-        return max(1, math.floor(self.fraction * max(left, 0) + 1e-9))
+    def workspace_limit(self, workspace: str) -> int:
+        """Returns how many places a workspace may hold as long as the others hold what they hold now."""
+        if not workspace:
+            return self.capacity
+        return _part(self.workspace_fraction, self.capacity - (self.total - self._workspaces[workspace]))
 
-    def try_take(self, name: str) -> bool:
-        """Takes a place, and returns whether there was one for this name."""
-        if self._total >= self.capacity or self._held.get(name, 0) >= self.limit_of(name):
+    def limit_of(self, share: Share) -> int:
+        """Returns how many places a caller may hold as long as the others hold what they hold now."""
+        others = (self._workspaces[share.workspace] if share.workspace else self.total) - self._held[share]
+        return _part(self.fraction, self.workspace_limit(share.workspace) - others)
+
+    def is_workspace_full(self, workspace: str) -> bool:
+        """Returns whether no caller of a workspace may take a place."""
+        held = self._workspaces[workspace] if workspace else self.total
+        return self.total >= self.capacity or held >= self.workspace_limit(workspace)
+
+    def try_take(self, share: Share) -> bool:
+        """Takes a place, and returns whether there was one for this share."""
+        if self.is_workspace_full(share.workspace) or self._held[share] >= self.limit_of(share):
             self.has_refused = True
             return False
-        self.take(name)
+        self.take(share)
         return True
 
-    def take(self, name: str) -> None:
+    def take(self, share: Share) -> None:
         """Takes a place, whether there is one or not."""
-        self._held[name] = self._held.get(name, 0) + 1
         self._total += 1
+        self._held[share] += 1
+        self._workspaces[share.workspace] += 1
 
-    def release(self, name: str) -> None:
+    def release(self, share: Share) -> None:
         self._total -= 1
-        if self._held[name] == 1:
-            del self._held[name]
-        else:
-            self._held[name] -= 1
+        self._held[share] -= 1
+        self._workspaces[share.workspace] -= 1
+        if not self._held[share]:
+            del self._held[share]
+        if not self._workspaces[share.workspace]:
+            del self._workspaces[share.workspace]
 
-    def holds_too_many(self, name: str) -> bool:
-        """Returns whether one holds more than it may, since others came."""
-        return self._held.get(name, 0) > self.limit_of(name)
+    def holds_too_many(self, share: Share) -> bool:
+        """Returns whether a caller or its workspace holds more than it may, since others came."""
+        held = self._workspaces[share.workspace]
+        return self._held[share] > self.limit_of(share) or held > self.workspace_limit(share.workspace)
 
-    def full_names(self) -> list[str]:
-        """Returns who may take no more."""
-        full = self._total >= self.capacity
-        return [name for name, held in self._held.items() if full or held >= self.limit_of(name)]
+    def full_callers(self) -> list[str]:
+        """Returns which callers may take no more."""
+        return [
+            share.caller
+            for share, held in self._held.items()
+            if self.is_workspace_full(share.workspace) or held >= self.limit_of(share)
+        ]
+
+    def full_workspaces(self) -> list[str]:
+        """Returns which workspaces may take no more."""
+        return [name for name in self._workspaces if name and self.is_workspace_full(name)]
 
     def copy(self) -> SharedPlaces:
-        return SharedPlaces(self.capacity, self.fraction, self._held)
+        return SharedPlaces(self.capacity, self.fraction, self._held, workspace_fraction=self.workspace_fraction)
+
+
+def _part(fraction: float, places: int) -> int:
+    return max(1, math.floor(fraction * max(places, 0) + 1e-9))

@@ -9,6 +9,7 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
+from gateway.domain.shares import NOBODY, Share
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -18,6 +19,9 @@ RunId = NewType("RunId", str)
 
 TurnId = NewType("TurnId", str)
 """The public id of a turn."""
+
+DEFAULT_ASSISTANT = "default"
+"""The name of the assistant that answers where no route leads to another. There is always one."""
 
 Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
@@ -103,6 +107,8 @@ class MessageKind(StrEnum):
     """A new thread for the conversation: the assistant no longer sees earlier messages."""
     STOP = "stop"
     """Cancellation of every prompt in the conversation that has no reply yet."""
+    CHOOSE = "choose"
+    """Another assistant for the conversation from here on, or to be told which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,9 @@ class Join:
     seconds: float
     """How long ago the newest part of that turn may have arrived."""
     after_units: int = 0
-    """How long that turn's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    """How long that part's text has to be, in UTF-16 code units: a client splits what is longer than its limit."""
+    required: bool = False
+    """Whether the message is dropped if it does not join: by itself, it is not for the bot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,8 @@ class Message:
     max_from_author: int = 0
     """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
     cannot answer each other for ever. 0: no limit. Not stored."""
+    has_workspace_share: bool = False
+    """Whether its workspace is one of several that share the gateway. Stored with the conversation only."""
     caller: str = ""
     """Who sent it, as the platform verified, where ``author`` is only what the sender says; else empty. It begins
     with PUSHED for what no person wrote."""
@@ -162,6 +172,17 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    assistant: str = ""
+    """The name of the assistant that its sender asks for, for this turn and those after it; empty: the one of the
+    conversation. Stored as that of the turn."""
+    allowed_assistants: tuple[str, ...] = ()
+    """The names of those that its sender may ask, the first of which is asked if it names none; empty: those of its
+    route. Not stored."""
+
+    @property
+    def must_join(self) -> bool:
+        """Whether it is dropped unless it joins the turn before it."""
+        return self.join is not None and self.join.required
 
     @property
     def own_text(self) -> str:
@@ -169,9 +190,9 @@ class Message:
         return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
 
     @property
-    def share(self) -> str:
+    def share(self) -> Share:
         """Whose share of places and queues it takes: the verified caller's, else the author's, else the channel's."""
-        key = self.key
+        key, workspace = self.key, ""
         parts: tuple[str, ...]
         if self.caller:
             parts = (key.platform, "caller", self.caller)
@@ -179,7 +200,9 @@ class Message:
             parts = (key.platform, "user", key.workspace, self.author)
         else:
             parts = (key.platform, "channel", key.workspace, key.channel)
-        return " ".join(quote(part, safe="") for part in parts)
+        if self.has_workspace_share and not self.caller:
+            workspace = _joined(key.platform, key.workspace)
+        return Share(_joined(*parts), workspace)
 
     @property
     def text_with_attachments(self) -> str:
@@ -195,6 +218,11 @@ class Message:
     def speaker(self) -> str:
         """Returns the name of who speaks, where several people take part in the conversation; else ""."""
         return "" if self.context is None else clean_name(self.context.speaker)
+
+
+def _joined(*parts: str) -> str:
+    """Returns a name that no other parts have."""
+    return " ".join(quote(part, safe="") for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +319,8 @@ class AuditEvent(StrEnum):
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"
     """The process that released its lease on the unfinished turn."""
+    REASSIGNED = "passed on to"
+    """The assistant that is asked instead, and why the one before it did not answer."""
     DELIVERY_DEFERRED = "delivery put off"
     """Why the platform has not accepted the reply yet."""
     RETRIED_AS = "retried as"
@@ -365,6 +395,8 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant that is asked. Decided when the turn is recorded."""
 
     @property
     def is_pushed_text(self) -> bool:
@@ -378,6 +410,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class AssistantThread:
+    """A thread at a backend, with the name of the assistant whose it is."""
+
+    thread_id: ThreadId
+    backend: str
+    assistant: str = DEFAULT_ASSISTANT
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """A conversation key with the thread that holds its history at the assistant."""
 
@@ -386,6 +427,19 @@ class Conversation:
     thread_id: ThreadId | None = None
     backend: str = ""
     """The name of the backend that created the thread; no other backend can read it."""
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant whose thread it is; no other one goes on in it."""
+    chosen: str = ""
+    """The name of the assistant that people chose for the conversation; empty: none, so its route decides."""
+
+    def has_thread_of(self, assistant: str, backend: str) -> bool:
+        """Returns whether an assistant, by its name and that of its backend, can go on in the thread."""
+        return self.thread_id is not None and (self.assistant, self.backend) == (assistant, backend)
+
+    @property
+    def threads(self) -> tuple[AssistantThread, ...]:
+        """Its thread, if it has one."""
+        return () if self.thread_id is None else (AssistantThread(self.thread_id, self.backend, self.assistant),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +463,7 @@ class Claim:
     conversation: Conversation
     turn: Turn
     first_attempt: bool = True
-    share: str = ""
+    share: Share = NOBODY
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from typing import Self
+from typing import ClassVar, Self
 
 import genai_prices
 from pydantic import field_validator
@@ -47,6 +47,8 @@ class Price:
 
 class PriceSettings(EnvironmentSettings):
     """Settings of prices."""
+
+    lists: ClassVar[Mapping[str, str]] = {"prices": ","}
 
     prices: str = ""
     """Prices per million tokens, which come before those of the ``genai-prices`` package: ``model=in/out``,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 from pydantic import NonNegativeInt, field_validator
@@ -79,6 +79,7 @@ class AdmissionSettings(EnvironmentSettings):
     """Settings of who may use the assistant, and for how much."""
 
     prefixes = ("BUDGET_", "CALLER_TURNS_", "USER_TURNS_")
+    lists: ClassVar[Mapping[str, str]] = dict.fromkeys(("allowed", "blocked", *BUDGET_FIELDS), ",")
 
     allowed: str = ""
     """Who is answered: ``platform:name``, comma-separated, where the name is of a user, a channel or a workspace, or
@@ -137,12 +138,12 @@ class AdmissionSettings(EnvironmentSettings):
         """Returns limits by platform; those under * are for all others."""
         return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
 
-    def wrong_platforms(self, known: Collection[str]) -> Sequence[str]:
-        """Returns a line for each name that no platform has: its rule would bind nobody."""
+    def wrong_platforms(self, known: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Returns the setting and what is wrong, for each name that no platform has: its rule would bind nobody."""
         named = {name: set(_parse_names(getattr(self, name))) for name in ("allowed", "blocked")}
         named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in BUDGET_FIELDS}
         return [
-            f"{setting.upper()}: there is no platform {platform!r}; write one of {', '.join(known)}."
+            (setting, f"there is no platform {platform!r}; write one of {', '.join(known)}.")
             for setting, platforms in named.items()
             for platform in sorted(platforms - set(known))
         ]

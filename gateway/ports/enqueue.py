@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.domain.models import Claim, Message, Turn, TurnId
+from gateway.domain.models import DEFAULT_ASSISTANT, Claim, Message, Turn, TurnId
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantRoute:
+    """Which assistants may answer a message, by their names."""
+
+    assistant: str = DEFAULT_ASSISTANT
+    """The one that answers if nobody chose another."""
+    choices: frozenset[str] = frozenset()
+    """Those that people may have chosen for the conversation; an earlier choice of another one no longer counts."""
+
+    def decide(self, asked: str, chosen: str) -> str:
+        """Returns who answers. ``asked``: whom the message asks for; ``chosen``: that of the conversation; or ""."""
+        return asked or (chosen if chosen in self.choices else self.assistant)
+
+
+DEFAULT_ROUTE = AssistantRoute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +37,8 @@ class EnqueueRequest:
     outcome by a ClusterEvent."""
     max_backlog: int = 100
     """How many unfinished turns the conversation may have."""
+    route: AssistantRoute = DEFAULT_ROUTE
+    """Decides the assistant of the turn, unless the message asks for one."""
 
 
 @dataclass(frozen=True, slots=True)

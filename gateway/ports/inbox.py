@@ -64,11 +64,14 @@ class AsyncInbox(Protocol):
         """Returns a turn. Raises TurnNotFound."""
         ...
 
-    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+    async def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
         """Returns the conversation that ``key.channel`` names: by our id, or by its thread id at the backend.
 
-        A thread that never had a conversation is imported if the backend knows it and ``may_adopt`` is set. Raises
-        ThreadNotFound, also when it belongs, or ever belonged, to another platform or workspace.
+        A thread that never had a conversation is imported if ``may_adopt`` is set and the ``assistant`` of that name
+        knows it; without a name the one that the route leads to. Raises ThreadNotFound, also when it belongs, or ever
+        belonged, to another platform or workspace.
         """
         ...
 
@@ -82,8 +85,8 @@ class AsyncInbox(Protocol):
         """Cancels a turn, whichever process works on it. Raises TurnNotFound; Conflict when it has another outcome."""
         ...
 
-    def read_file(self, file: File) -> AbstractAsyncContextManager[Content]:
-        """Gives the content of a file that the assistant created until the context ends.
+    def read_file(self, turn: Turn, file: File) -> AbstractAsyncContextManager[Content]:
+        """Gives the content of a file that the turn's assistant created until the context ends.
 
         Raises AssistantError; DeliveryError with ``retry_after`` as long as the process has no room for it.
         """
@@ -108,7 +111,9 @@ class Inbox(Protocol):
 
     def get_turn(self, turn_id: TurnId) -> Turn: ...
 
-    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation: ...
+    def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation: ...
 
     def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None

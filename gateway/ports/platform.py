@@ -208,6 +208,14 @@ class BackgroundReceiver(Protocol):
 
 
 @runtime_checkable
+class NamesAssistants(Protocol):
+    """An adapter whose messages may name the assistant that is asked, see ``Message.assistant``."""
+
+    names_assistants: bool
+    """Whether its senders may ask any assistant where no route says which."""
+
+
+@runtime_checkable
 class FetchesAttachments(Protocol):
     """An adapter whose messages may have files attached."""
 

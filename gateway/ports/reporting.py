@@ -24,6 +24,8 @@ class TurnFilter:
     text: str = ""
     """A substring of the message or the reply, ignoring case."""
     state: TurnState | None = None
+    assistant: str = ""
+    """The name of the assistant that was asked."""
     since: float | None = None
     """Received at this time or later; seconds since the epoch."""
     until: float | None = None

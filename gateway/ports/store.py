@@ -11,7 +11,9 @@ from typing import Protocol
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     NO_TOKENS,
+    AssistantThread,
     AuditEvent,
     ChannelMigrated,
     Claim,
@@ -30,7 +32,8 @@ from gateway.domain.models import (
     TurnId,
     Usage,
 )
-from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
+from gateway.domain.shares import Share
+from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueRequest, EnqueueResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,18 @@ class SetThread:
     lease: Lease
     thread_id: ThreadId | None
     backend: str
+    assistant: str = DEFAULT_ASSISTANT
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignTurn:
+    """Gives the turn to another assistant, which has not been asked yet. Result: the turn, without a run."""
+
+    lease: Lease
+    turn: Turn
+    assistant: str
+    detail: str
+    """For the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +244,7 @@ class ParkTurn:
 
 LeasedWrite = (
     SetThread
+    | ReassignTurn
     | SetRun
     | SetContext
     | RecordOutcome
@@ -286,29 +302,36 @@ class QueueDepth:
     """Seconds since the oldest was received."""
     parked: Mapping[str, int] = field(default_factory=dict)
     """How many of them are parked, by reason."""
-    by_share: Mapping[str, int] = field(default_factory=dict)
+    by_share: Mapping[Share, int] = field(default_factory=dict)
     """How many of them each share has."""
 
 
 class Places(Protocol):
     """What a process still has room for, by share. No I/O."""
 
-    def try_take(self, name: str) -> bool:
+    def try_take(self, share: Share) -> bool:
         """Takes a place for a share, and returns whether there was one."""
         ...
 
-    def full_names(self) -> Sequence[str]:
-        """Returns shares for which there is no place."""
+    def full_callers(self) -> Sequence[str]:
+        """Returns callers for which there is no place."""
+        ...
+
+    def full_workspaces(self) -> Sequence[str]:
+        """Returns workspaces for which there is no place, whoever the caller is."""
         ...
 
 
 class _AnyPlaces:
     """Places for everybody."""
 
-    def try_take(self, name: str) -> bool:  # noqa: ARG002  # all are alike
+    def try_take(self, share: Share) -> bool:  # noqa: ARG002  # all are alike
         return True
 
-    def full_names(self) -> Sequence[str]:
+    def full_callers(self) -> Sequence[str]:
+        return ()
+
+    def full_workspaces(self) -> Sequence[str]:
         return ()
 
 
@@ -330,22 +353,26 @@ class Store(KeyValueStore, Protocol):
         All are committed by one transaction when this returns, in their order; a result for each. A message that is
         refused does not affect the others; its result is the error to raise: Overloaded when ``max_backlog`` turns of
         the conversation are unfinished (not for STOP), ThreadNotFound when the conversation does not exist and the
-        message may not start one, or what the database said about this message alone. A known message id is no error:
-        its turn is the result; so is the turn of a message with the same id before it in ``requests``.
+        message may not start one, or when the message must join a turn and does not, or what the database said about
+        this message alone. A known message id is no error: its turn is the result; so is the turn of a message with the
+        same id before it in ``requests``.
 
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
         becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One of kind
-        RESET cancels the parked turn, if there is one. A message that may ``join`` the newest turn is appended to it,
-        with its text on a line of its own, and its id then names that turn too; the turn waits for the
-        ``debounce_seconds`` of its newest part. Of two messages in ``requests`` that may join, the first is committed
-        before the second. A message with ``debounce_seconds`` is not claimed by this call and, in an idle conversation,
-        by no process before that time.
+        RESET cancels the parked turn, if there is one. The ``route`` of a request decides the assistant of its turn;
+        one that a message asks for is that of the conversation from then on. A message that may ``join`` the newest
+        turn is appended to it, unless it asks for another assistant, with its text on a line of its own, and its id
+        then names that turn too; the turn waits for the ``debounce_seconds`` of its newest part. Of two messages in
+        ``requests`` that may join, the first is committed before the second. A message with ``debounce_seconds`` is
+        not claimed by this call and, in an idle conversation, by no process before that time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
         ...
 
-    def enqueue_answered(self, message: Message, turn_id: TurnId, max_backlog: int = 100) -> EnqueueResult:
+    def enqueue_answered(
+        self, message: Message, turn_id: TurnId, max_backlog: int = 100, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> EnqueueResult:
         """Commits a message with its ``given_reply`` as an answered turn, so that the reply is delivered in order.
 
         A known message id is no error: its turn is the result. Raises Overloaded when ``max_backlog`` turns of the
@@ -353,7 +380,9 @@ class Store(KeyValueStore, Protocol):
         """
         ...
 
-    def enqueue_failed(self, message: Message, turn_id: TurnId, failure: Failure) -> Turn | None:
+    def enqueue_failed(
+        self, message: Message, turn_id: TurnId, failure: Failure, route: AssistantRoute = DEFAULT_ROUTE
+    ) -> Turn | None:
         """Commits a message as a turn that has already failed, so that the failure is delivered in order.
 
         Returns None and stores nothing when the message may not start a conversation and there is none, when it was
@@ -463,8 +492,9 @@ class Store(KeyValueStore, Protocol):
     def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
 
-        They go round over the shares (``Message.share``) that wait, from where the claim before stopped: of each its
-        oldest conversation, as long as ``places`` has a place for it. What was leased or parked comes first.
+        They go round over the workspaces that have a share (``Message.share``), and over the callers without one, from
+        where the claim before stopped; within a workspace over its callers. Of each caller the oldest conversation is
+        claimed, as long as ``places`` has a place for it. What was leased or parked comes first.
         A claim counts as an attempt at the oldest unfinished turn of the conversation; a queued turn becomes running.
         """
         ...
@@ -495,8 +525,8 @@ class Store(KeyValueStore, Protocol):
         """Returns the conversation that owns a thread, or owned it before a reset, whichever backend created it."""
         ...
 
-    def former_threads(self, conversation_id: int) -> Sequence[tuple[ThreadId, str]]:
-        """Returns the earlier threads of a conversation, each with the name of its backend."""
+    def former_threads(self, conversation_id: int) -> Sequence[AssistantThread]:
+        """Returns the earlier threads of a conversation."""
         ...
 
     def transcript(
@@ -506,9 +536,14 @@ class Store(KeyValueStore, Protocol):
         ...
 
     def import_thread(
-        self, key: ConversationKey, thread_id: ThreadId, backend: str, history: Sequence[Exchange]
+        self,
+        key: ConversationKey,
+        thread_id: ThreadId,
+        backend: str,
+        history: Sequence[Exchange],
+        assistant: str = DEFAULT_ASSISTANT,
     ) -> Conversation:
-        """Creates a conversation for an existing thread, with its history as delivered turns.
+        """Creates a conversation for an existing thread of an assistant, with its history as delivered turns.
 
         Returns the existing conversation when another caller was first, or the thread was ever of one; raises
         ThreadNotFound when it was of one that is deleted.

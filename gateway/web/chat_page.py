@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import flask
 from flask.typing import ResponseReturnValue
@@ -33,7 +34,7 @@ POLICY_DIRECTIVES = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
-    "img-src": "'self'",
+    "img-src": "'self' blob:",
     "font-src": "'self'",
     "connect-src": "'self'",
     "base-uri": "'none'",
@@ -48,6 +49,7 @@ class ChatPageSettings(EnvironmentSettings):
     """Settings of the web chat."""
 
     prefixes = ("WEB_CHAT_",)
+    lists: ClassVar[Mapping[str, str]] = {"web_chat_suggestions": "|"}
 
     web_chat: bool = True
     """Whether the chat page at ``/`` is served."""

@@ -28,6 +28,7 @@ class MetricsSettings(EnvironmentSettings):
     """Settings of metrics."""
 
     prefixes = ("METRICS_",)
+    environment_only = frozenset({"prometheus_multiproc_dir"})
 
     metrics_token: OwnKey | None = None
     """When set, ``/metrics`` requires it as a bearer token."""
@@ -35,7 +36,7 @@ class MetricsSettings(EnvironmentSettings):
     """Port on which ``worker`` serves its metrics; 0: none."""
     prometheus_multiproc_dir: Path | None = None
     """A folder that the processes of one machine share, so that each shows the sum of all. Must be in the real
-    environment, not in ``.env``."""
+    environment, not in a file."""
 
     @property
     def token(self) -> str | None:

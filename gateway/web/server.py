@@ -5,36 +5,31 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import logging
-import os
-import resource
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from uvicorn.server import ServerState
 
 from gateway import logs
 from gateway.domain.errors import SettingsError
+from gateway.process import exit_now, raise_file_limit, stop_signals
 from gateway.web.api.routes import Receive, Scope, Send
 from gateway.web.connections import Connections, Limits, Phase
 from gateway.web.http_protocol import LimitedProtocol, protocol_config
 
 T = TypeVar("T")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 SEND_TIMEOUT = 60
 """Longest time that sent data may stay unacknowledged before the connection counts as dead."""
 BACKLOG = 2048
 GC_THRESHOLD = 10_000
 """New objects that trigger a collection of the youngest generation; Python's 700 is meant for small programs."""
-WANTED_OPEN_FILES = 65_536
 REQUESTS_GRACE_SHARE, RESPONSES_GRACE_SHARE = 0.8, 0.9
 """Shares of the grace period until which requests may run, and until which responses may be sent."""
 FIRST_BYTES_TIMEOUT = 0.5
@@ -76,25 +71,27 @@ def serve(
     behind_proxy: bool = False,
     limits: Limits | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
+    on_hangup: Callable[[], object] | None = None,
 ) -> None:
     """Serves until SIGTERM, SIGINT or SIGHUP; then lets running requests finish within ``grace_seconds`` and returns.
 
     Binds the port before it calls ``make_app``, and calls ``on_ready`` with the URL once it answers. A second Ctrl-C
-    ends the process at once. ``behind_proxy``: all clients may have the same address. Main thread only. Raises
-    SettingsError when the port cannot be bound, and whatever ``make_app`` raises.
+    ends the process at once. ``behind_proxy``: all clients may have the same address. ``on_hangup``: called on SIGHUP,
+    which then stops nothing. Main thread only. Raises SettingsError when the port cannot be bound, and whatever
+    ``make_app`` raises.
     """
-    open_files = _raise_file_limit()
+    open_files = raise_file_limit()
     limits = limits or _limits(open_files, behind_proxy=behind_proxy)
     with closing(_open_listener(host, port)) as listener:
-        stops = _block_stop_signals()  # before any thread starts: they inherit it
+        stops = stop_signals(STOP_SIGNALS)  # before any thread starts: they inherit it
         served = make_app()
         _freeze_gc()
         server = HttpServer(served.app, limits)
         served.run(server.start(listener))
         on_ready(_public_url(*listener.getsockname()[:2]))
-        signal.sigwait(stops)
-        if signal.SIGINT in stops:
-            _end_on_second_interrupt()
+        while stops.wait().name == "SIGHUP" and on_hangup is not None:
+            on_hangup()
+        stops.end_on_second_interrupt()
         _stop(server, served, grace_seconds)
 
 
@@ -105,7 +102,7 @@ def _stop(server: HttpServer, served: ServedApp, grace_seconds: float) -> None:
     served.end_stop(max(0.0, deadline - time.monotonic()))
     if cut_off:  # the interpreter would wait without limit for the threads of those that run in Flask
         log.warning("requests cut off: not finished within the grace period", count=cut_off)
-        _exit_now(0)
+        exit_now(0)
 
 
 class HttpServer:
@@ -213,32 +210,6 @@ def _public_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _block_stop_signals() -> set[signal.Signals]:
-    """Keeps the signals that stop the process for ``sigwait``. An ignored one stays ignored: nohup, background jobs."""
-    stops = {number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    return stops
-
-
-def _end_on_second_interrupt() -> None:
-    signal.signal(signal.SIGINT, lambda *_: _exit_now(128 + signal.SIGINT))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _raise_file_limit() -> int:
-    """Raises the limit of open files, usually 1024, and returns it.
-
-    Each waiting caller needs a connection here and to the backend.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_OPEN_FILES if hard == resource.RLIM_INFINITY else min(WANTED_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-    return WANTED_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
-
-
 def _freeze_gc() -> None:
     """Excludes all present objects from garbage collection: they stay, and each full collection would examine them for
     0.1 s and more while every turn waits. A turn's thousands of objects mostly have no cycles.
@@ -246,10 +217,3 @@ def _freeze_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
-
-
-def _exit_now(status: int) -> NoReturn:
-    """Ends the process without waiting for its threads. Everything that must survive is on disk already."""
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)

@@ -8,7 +8,7 @@ from gateway.domain.models import Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.budgets import AttemptUsage
-from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import Assistants
 
 SETTLE_SECONDS = 120.0
 """Longer than the process that ran a turn takes to stop its run, to look up what it used, and to charge it."""
@@ -24,7 +24,7 @@ class AbandonedTurns:
     def __init__(
         self,
         store: AsyncStore,
-        runner: AssistantRunner,
+        assistants: Assistants,
         admission: AdmissionControl,
         metrics: Metrics,
         *,
@@ -32,7 +32,7 @@ class AbandonedTurns:
     ) -> None:
         """``settle_seconds``: how long the process that ran a turn may take to charge it itself."""
         self._store = store
-        self._runner = runner
+        self._assistants = assistants
         self._admission = admission
         self._metrics = metrics
         self._settle_seconds = settle_seconds
@@ -55,4 +55,7 @@ class AbandonedTurns:
 
     async def _usage(self, turn: Turn) -> AttemptUsage | None:
         conversation = await self._store.read(lambda store: store.find_conversation(turn.message.key))
-        return None if conversation is None else await self._runner.usage_of_abandoned(turn, conversation)
+        with self._assistants.using(turn.assistant) as running:
+            if conversation is None or running is None:
+                return None
+            return await running.runner.usage_of_abandoned(turn, conversation)

@@ -1,11 +1,11 @@
-"""Runs a turn at the assistant and returns its reply: threads, runs, retries, resumption, time limit."""
+"""Runs turns at one assistant and returns its replies: threads, runs, retries, resumption, time limit."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -24,13 +24,13 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     Attachment,
     AuditEvent,
     Claim,
     Conversation,
     Exchange,
     Failure,
-    MessageKind,
     PreviewEvent,
     RunCompleted,
     RunEvent,
@@ -48,13 +48,15 @@ from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.budgets import AttemptUsage, ModelUsage
-from gateway.ports.store import AppendAuditEntry, SetRun, SetThread, Store
+from gateway.ports.store import AppendAuditEntry, SetRun
+from gateway.worker.past_turns import exchanges, turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
+from gateway.worker.run_attempt import RunAttempt, RunPostponed
+from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
 
-HISTORY_TURNS = 200
 MAX_THREADS_PER_TURN = 3
 MAX_RETRY_DELAY = 30.0
 MAX_PAID_RETRIES = 2
@@ -69,44 +71,8 @@ REMEMBER_SECONDS = 20.0
 """How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
-RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
-STOPPED_REPLY = "Stopped."
-NOTHING_TO_STOP_REPLY = "There is nothing to stop."
 
 log = logs.get_logger(__name__)
-
-
-class RunPostponed(Exception):
-    """Nothing of the turn has reached the assistant yet, and it is to be asked later."""
-
-    def __init__(self, wake_seconds: float, max_seconds: float) -> None:
-        """``wake_seconds``: when; ``max_seconds``: how long the turn may be postponed in all."""
-        super().__init__()
-        self.wake_seconds = wake_seconds
-        self.max_seconds = max_seconds
-
-
-@dataclass
-class RunAttempt:
-    """The state of one process's attempt at a turn."""
-
-    lease_guard: LeaseGuard
-    preview: PreviewDeduplicator
-    thread_id: ThreadId | None
-    run_id: RunId | None
-    attachments: AttachmentLoader
-    run_started: bool
-    """Whether the turn may have reached the assistant."""
-    meter: UsageMeter
-    attachment_tokens: int | None = None
-    """The tokens of the files that were loaded for the assistant."""
-    failures: int = 0
-    threads_missing: int = 0
-    deadline: float = field(default=0.0)
-
-    @property
-    def turn(self) -> Turn:
-        return self.lease_guard.claim.turn
 
 
 class AssistantRunner:
@@ -118,45 +84,52 @@ class AssistantRunner:
         assistant: Assistant,
         metrics: Metrics,
         *,
-        timeout: float = 600.0,
         max_retries: int = 4,
         retry_delay: float = 0.5,
         estimator: RequestEstimator | None = None,
         limits: TurnLimits | None = None,
+        name: str = DEFAULT_ASSISTANT,
     ) -> None:
-        """``timeout``: seconds that a turn may take. ``max_retries``: how often a failed run is retried, the first time
-        after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests that nobody counted.
+        """``name``: of the assistant, whose threads no other one goes on in. ``max_retries``: how often a failed run is
+        retried, the first time after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests
+        that nobody counted.
         """
         self._store = store
         self._assistant = assistant
         self._metrics = metrics
-        self._timeout = timeout
         self._max_retries = max_retries
         self._retry_delay = retry_delay
         self._estimator = estimator or RequestEstimator(assistant.model)
         self._limits = limits or TurnLimits()
+        self._name = name
 
     def attempt(
         self,
         lease_guard: LeaseGuard,
         emit: Callable[[PreviewEvent], None],
         attachments: AttachmentLoader = no_attachments,
+        *,
+        is_in_place: bool = False,
     ) -> RunAttempt:
-        """Returns a new attempt at the turn of a lease. A thread of another backend is ignored."""
+        """Returns a new attempt at the turn of a lease. A thread of another assistant or backend is ignored.
+
+        ``is_in_place``: this assistant is asked in the place of another one, and cannot have been asked before.
+        """
         claim = lease_guard.claim
-        same_backend = claim.conversation.backend == self._assistant.name
+        is_ours = claim.conversation.has_thread_of(self._name, self._assistant.name)
+        goes_on = is_ours and not claim.first_attempt and not is_in_place
         attempt = RunAttempt(
             lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
-            thread_id=claim.conversation.thread_id if same_backend else None,
-            run_id=claim.turn.run_id if same_backend else None,
+            thread_id=claim.conversation.thread_id if is_ours else None,
+            run_id=claim.turn.run_id if is_ours else None,
             attachments=attachments,
-            run_started=same_backend and not claim.first_attempt,
-            meter=UsageMeter(self._lost_runs(claim) if same_backend and not claim.first_attempt else ()),
+            run_started=goes_on,
+            meter=UsageMeter(self._lost_runs(claim) if goes_on else ()),
         )
         attempt.attachments = self._metered(attempt, attachments)
         if _was_postponed(claim.turn):
-            attempt.failures = sum(entry.event is AuditEvent.RUN_RETRIED for entry in claim.turn.audit_log)
+            attempt.failures = _retries(claim.turn)
         return attempt
 
     def _lost_runs(self, claim: Claim) -> Sequence[RunId]:
@@ -181,15 +154,16 @@ class AssistantRunner:
         Raises LeaseLost.
         """
         conversation, turn = lease_guard.claim.conversation, lease_guard.claim.turn
-        if conversation.thread_id is None or conversation.backend != self._assistant.name:
+        thread = conversation.thread_id
+        if thread is None or not conversation.has_thread_of(self._name, self._assistant.name):
             return  # the next turn opens a thread anyway
         await lease_guard.assert_held()
         try:
             async with asyncio.timeout(REMEMBER_SECONDS):
-                await self._assistant.remember(turn, conversation.thread_id)
+                await self._assistant.remember(turn, thread)
         except (AssistantError, TimeoutError) as exc:
             log.warning("a pushed text was not added to the thread; the next turn opens another", error=str(exc))
-            await lease_guard.write(lambda lease, _: SetThread(lease, None, ""))
+            await set_thread(lease_guard, None)
 
     # ------------------------------------------------------------ usage
 
@@ -203,27 +177,34 @@ class AssistantRunner:
 
     async def usage_of_abandoned(self, turn: Turn, conversation: Conversation) -> AttemptUsage | None:
         """Returns what a turn used whose process died, as ``usage_of``; None if another backend ran it."""
-        if conversation.backend not in ("", self._assistant.name):
-            return None
+        thread = conversation.thread_id
+        if not conversation.has_thread_of(self._name, self._assistant.name):
+            if thread is not None and conversation.assistant == self._name:
+                return None
+            thread = None
         runs = [turn.run_id] if self._assistant.resumes_runs else [None] * max(turn.attempts, 1)
-        return await self._usage(turn, conversation.thread_id, UsageMeter(runs), None)
+        return await self._usage(turn, thread, UsageMeter(runs), None)
 
     async def _usage(
         self, turn: Turn, thread_id: ThreadId | None, meter: UsageMeter, attachment_tokens: int | None
     ) -> AttemptUsage:
         if not self._assistant.is_metered or not meter.is_used():
-            return AttemptUsage(tuple(meter.counted()))
+            return AttemptUsage(self._counted(meter))
         for run in meter.open_runs():
             found = await self._look_up(turn, thread_id, run.run_id)
             if found is not None and run.run_id is not None:
                 meter.set_looked_up(run.run_id, found)
         unknown = meter.open_runs()
         if not unknown:
-            return AttemptUsage(tuple(meter.counted()))
-        before = await self._store.read_with_retry(lambda store: _turns_before(store, turn)) if turn.seq > 1 else ()
-        request = self._estimator.request_tokens(turn.message, _exchanges(before), attachment_tokens)
+            return AttemptUsage(self._counted(meter))
+        before = await self._store.read_with_retry(lambda store: turns_before(store, turn)) if turn.seq > 1 else ()
+        request = self._estimator.request_tokens(turn.message, exchanges(before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
-        return AttemptUsage((*meter.counted(), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
+        return AttemptUsage((*self._counted(meter), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
+
+    def _counted(self, meter: UsageMeter) -> tuple[ModelUsage, ...]:
+        """Returns what was counted; where a server names no model, the configured one is meant."""
+        return tuple(ModelUsage(each.model or self._assistant.model, each.usage) for each in meter.counted())
 
     async def _look_up(self, turn: Turn, thread_id: ThreadId | None, run_id: RunId | None) -> UsageCounted | None:
         if run_id is None or thread_id is None:
@@ -238,33 +219,10 @@ class AssistantRunner:
     # ------------------------------------------------------------ running
 
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
-        """Returns the reply. Called by the turn processor.
+        """Returns the reply to a PROMPT.
 
         Raises AssistantError when there is none, RunPostponed when it is to be called again later, LeaseLost.
         """
-        match attempt.turn.message.kind:
-            case MessageKind.RESET:
-                return await self._reset(attempt)
-            case MessageKind.STOP:
-                return await self._report_stop(attempt.turn)
-            case MessageKind.PROMPT:
-                return await self._ask(attempt)
-
-    async def _reset(self, attempt: RunAttempt) -> RunCompleted:
-        """Detaches the thread from the conversation. At the backend the thread stays as it is."""
-        await _set_thread(attempt, None, "")
-        log.info("conversation reset", turn=attempt.turn.id)
-        return RunCompleted(RESET_REPLY)
-
-    async def _report_stop(self, turn: Turn) -> RunCompleted:
-        """Returns the reply to a STOP message. The turns it stops were cancelled when it was recorded."""
-        before = await self._turns_before(turn)
-        stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
-        if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
-            stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
-        return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
-
-    async def _ask(self, attempt: RunAttempt) -> RunCompleted:
         loop = asyncio.get_running_loop()
         attempt.deadline = loop.time() + self._seconds_left(attempt.turn)
         try:
@@ -272,12 +230,12 @@ class AssistantRunner:
                 return await self._run_with_retries(attempt)
         except TimeoutError:
             await self.stop(attempt)
-            raise AssistantTimedOut(f"no answer within {self._timeout:g} s") from None
+            raise AssistantTimedOut(f"no answer within {self._limits.seconds:g} s") from None
 
     def _seconds_left(self, turn: Turn) -> float:
         """Returns the seconds that a turn may take from now on. It had fewer before if it was postponed."""
         if not _was_postponed(turn) or turn.parking is None or turn.parking.woken_at is None:
-            return self._timeout
+            return self._limits.seconds
         return max(turn.parking.expires_at - turn.parking.woken_at, 0.0)
 
     async def stop(self, attempt: RunAttempt) -> None:
@@ -358,8 +316,9 @@ class AssistantRunner:
         turn = attempt.turn
         history = await self._history(turn)() if turn.seq > 1 else ()
         thread = await self._assistant.create_thread(history)
-        await _set_thread(attempt, thread, self._assistant.name)
-        log.info("thread created", turn=turn.id, thread=thread, backend=self._assistant.name, remembers=len(history))
+        await set_thread(attempt.lease_guard, thread, self._assistant.name, self._name)
+        about = {"assistant": self._name, "backend": self._assistant.name, "remembers": len(history)}
+        log.info("thread created", turn=turn.id, thread=thread, **about)
         attempt.thread_id = thread
         return thread
 
@@ -374,12 +333,9 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            return _exchanges(await self._turns_before(turn))
+            return exchanges(await self._store.read(lambda store: turns_before(store, turn)))
 
         return load
-
-    async def _turns_before(self, turn: Turn) -> Sequence[Turn]:
-        return await self._store.read(lambda store: _turns_before(store, turn))
 
     @staticmethod
     def _drop_missing_thread(attempt: RunAttempt, exc: ThreadMissing) -> None:
@@ -399,53 +355,20 @@ class AssistantRunner:
         most = min(self._max_retries, MAX_PAID_RETRIES) if isinstance(exc, AnswerLost) else self._max_retries
         if attempt.failures > most or pause >= remaining:
             raise exc
+        if pause >= PARK_FROM_SECONDS and attempt.may_fall_back and not isinstance(exc, ThreadBusy):
+            raise exc
         log.warning(
             "run failed; retrying", turn=attempt.turn.id, error=str(exc), code=exc.code, retry_in=round(pause, 2)
         )
         self._metrics.run_retried(attempt.turn.message.key.platform, exc.code)
         await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.RUN_RETRIED, detail=exc.code))
         if pause >= PARK_FROM_SECONDS and not attempt.run_started and attempt.meter.used_nothing():
-            raise RunPostponed(pause, self._timeout)
+            raise RunPostponed(pause, self._limits.seconds)
         await asyncio.sleep(pause)
 
 
 def _was_postponed(turn: Turn) -> bool:
     return turn.parking is not None and turn.parking.reason == ASSISTANT
-
-
-async def _set_thread(attempt: RunAttempt, thread: ThreadId | None, backend: str) -> None:
-    await attempt.lease_guard.write(lambda lease, _: SetThread(lease, thread, backend))
-
-
-def _turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
-    return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
-
-
-def _exchanges(turns: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant remembers of these turns: a pushed text as what it said after the reply before."""
-    exchanges: list[Exchange] = []
-    for each in _since_reset(turns):
-        if each.is_pushed_text:
-            _add_pushed_text(exchanges, each)
-        elif each.reply or each.reply_files:
-            message = each.message
-            said = Exchange(message.text_with_attachments, each.reply, message.author, message.speaker)
-            exchanges.append(said)
-    return tuple(exchanges)
-
-
-def _add_pushed_text(exchanges: list[Exchange], turn: Turn) -> None:
-    """Joins it to the exchange before, as a thread is read that holds two messages of the assistant in a row."""
-    if turn.state is not TurnState.DELIVERED or not turn.reply:
-        return  # nobody has read it
-    last = exchanges.pop() if exchanges else Exchange("", "")
-    exchanges.append(replace(last, reply=f"{last.reply}\n\n{turn.reply}" if last.reply else turn.reply))
-
-
-def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Returns the prompts since the last reset: what a new thread is to remember."""
-    resets = [index for index, turn in enumerate(turns) if turn.message.kind is MessageKind.RESET]
-    return [turn for turn in turns[resets[-1] if resets else 0 :] if turn.message.kind is MessageKind.PROMPT]
 
 
 def _has_content(answer: RunCompleted) -> RunCompleted:
@@ -460,3 +383,10 @@ def _has_content(answer: RunCompleted) -> RunCompleted:
 def failure_of(exc: AssistantError) -> Failure:
     """Returns an error as it is stored with its turn."""
     return Failure(exc.code, exc.user_message, detail=str(exc), retry_after=exc.retry_after)
+
+
+def _retries(turn: Turn) -> int:
+    """Returns how often the assistant of a turn was asked again."""
+    events = [entry.event for entry in turn.audit_log]
+    since = len(events) - events[::-1].index(AuditEvent.REASSIGNED) if AuditEvent.REASSIGNED in events else 0
+    return events[since:].count(AuditEvent.RUN_RETRIED)

@@ -9,10 +9,12 @@ from functools import partial
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import Content, File
-from gateway.ports.assistant import Assistant
 from gateway.ports.store import Rate, SetPostedMessages
+from gateway.worker.assistants import Assistants
 
+ASSISTANT_IS_GONE = "the assistant that made the file is not set up any more"
 MAX_FILE_BYTES = 50 * 2**20
 """Of a file that the assistant made. No backend returns more of one."""
 
@@ -21,10 +23,10 @@ class WorkerDeliveryContext:
     """Implements ``gateway.ports.platform.DeliveryContext``."""
 
     def __init__(
-        self, rate_limiter: RateLimiter, assistant: Assistant, spool: FileSpool, lease_guard: LeaseGuard
+        self, rate_limiter: RateLimiter, assistants: Assistants, spool: FileSpool, lease_guard: LeaseGuard
     ) -> None:
         self._rate_limiter = rate_limiter
-        self._assistant = assistant
+        self._assistants = assistants
         self._spool = spool
         self._lease_guard = lease_guard
         self._saved = lease_guard.claim.turn.posted_messages
@@ -59,8 +61,11 @@ class WorkerDeliveryContext:
     @asynccontextmanager
     async def read_file(self, file: File) -> AsyncIterator[Content]:
         await self.commit()
-        async with self._spool.kept(partial(self._assistant.fetch_file, file), MAX_FILE_BYTES) as content:
-            yield content
+        with self._assistants.using(self._lease_guard.claim.turn.assistant) as running:
+            if running is None:
+                raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
+            async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
+                yield content
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         await self.commit()

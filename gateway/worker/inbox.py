@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -16,10 +15,10 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
-from gateway.domain.errors import Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import (
+    AssistantThread,
     ChannelMigrated,
-    Claim,
     Content,
     Conversation,
     ConversationKey,
@@ -37,13 +36,14 @@ from gateway.domain.models import (
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
-from gateway.ports.assistant import Assistant
-from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
+from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
-from gateway.ports.store import Places, Store
-from gateway.worker.delivery_context import MAX_FILE_BYTES
+from gateway.ports.store import Store
+from gateway.worker.assistants import Assistants
+from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
+from gateway.worker.worker_handle import WorkerHandle
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
@@ -55,49 +55,10 @@ OVERLOADED_REPLY = (
     "please send it again in a few minutes."
 )
 
-T = TypeVar("T")
+Arrival = tuple[Message, TurnId, AssistantRoute]
+"""A message to commit, the id of its turn, and who may answer it."""
 
 log = logs.get_logger(__name__)
-
-
-class WorkerHandle(Protocol):
-    """What the inbox needs of the worker. Called on its loop, except ``run_coroutine``."""
-
-    owner: str
-
-    def share(self) -> int:
-        """Returns how many more conversations to claim at once: as many as there is capacity for, while no other
-        process is less busy. What is left is claimed by whichever process is free.
-        """
-        ...
-
-    def places(self) -> Places:
-        """Returns a copy of the places that are left, by share."""
-        ...
-
-    def is_processing(self, conversation_id: int) -> bool:
-        """Returns whether this process works on a conversation."""
-        ...
-
-    def accepting(self) -> AbstractContextManager[None]:
-        """Returns a context manager to hold while a message is accepted; turns that are due start afterwards."""
-        ...
-
-    def wake_up(self, delay: float = 0.0) -> None:
-        """Looks for turns that are due, in so many seconds. No I/O."""
-        ...
-
-    def start_claim(self, claim: Claim, since: float) -> None:
-        """Starts work on a claim that was requested at ``since``, by ``lease_clock``. No I/O."""
-        ...
-
-    def interrupt_turn(self, turn_id: TurnId) -> None:
-        """Interrupts a turn that was cancelled: its run, if it runs in this process, or its wait. No I/O."""
-        ...
-
-    def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine on the worker's loop and returns its result. Called from other threads."""
-        ...
 
 
 class StoreInbox:
@@ -106,7 +67,7 @@ class StoreInbox:
     def __init__(  # noqa: PLR0913  # what messages pass through
         self,
         store: AsyncStore,
-        assistant: Assistant,
+        assistants: Assistants,
         worker: WorkerHandle,
         admission: AdmissionControl,
         backpressure: Backpressure,
@@ -118,7 +79,8 @@ class StoreInbox:
     ) -> None:
         """``max_backlog``: how many unfinished turns one conversation may have."""
         self._store = store
-        self._assistant = assistant
+        self._assistants = assistants
+        self._router = assistants.router
         self._worker = worker
         self._admission = admission
         self._backpressure = backpressure
@@ -129,7 +91,7 @@ class StoreInbox:
         self._early_items = EarlyItems()
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
-        self._arrivals: GroupCommit[tuple[Message, TurnId], EnqueueResult] = GroupCommit(self._enqueue_all)
+        self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
@@ -143,14 +105,15 @@ class StoreInbox:
             self._metrics.refused(platform, Blocked.code)
             log.info("message blocked by the operator's rules", platform=platform, reason=reason)
             raise Blocked
+        message, route = self._router.place(message)
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
                 message = replace(message, traceparent=span.traceparent)
             with self._worker.accepting():
-                recorded = await self._enqueue(message, turn_id)
+                recorded = await self._enqueue((message, turn_id, route))
         turn = recorded.turn
-        if message.debounce_seconds and (recorded.is_new or recorded.is_joined):
+        if recorded.is_joined or (message.debounce_seconds and recorded.is_new):
             self._worker.wake_up(message.debounce_seconds)
         if recorded.is_new:
             if message.given_reply:
@@ -165,13 +128,15 @@ class StoreInbox:
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
 
-    async def _enqueue(self, message: Message, turn_id: TurnId) -> EnqueueResult:
+    async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
+        message, turn_id, route = arrival
         try:
-            self._backpressure.admit(message)
+            if not message.must_join:  # it makes no turn
+                self._backpressure.admit(message)
             if message.given_reply:
                 most = self._max_backlog
-                return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most))
-            return await self._arrivals.add((message, turn_id))
+                return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most, route))
+            return await self._arrivals.add(arrival)
         except Overloaded as exc:
             # A message that was recorded before is not rejected when it is sent again.
             platform, message_id = message.key.platform, message.message_id
@@ -181,7 +146,7 @@ class StoreInbox:
                 raise
             return EnqueueResult(existing, is_new=False)
 
-    async def _enqueue_all(self, arrived: Sequence[tuple[Message, TurnId]]) -> Sequence[EnqueueResult | Exception]:
+    async def _enqueue_all(self, arrived: Sequence[Arrival]) -> Sequence[EnqueueResult | Exception]:
         """Commits messages, then starts this process's share of the turns. Raises StoreUnavailable."""
         owner, since, share, places = self._worker.owner, lease_clock(), self._worker.share(), self._worker.places()
         requests = [
@@ -191,8 +156,9 @@ class StoreInbox:
                 owner if index < share and places.try_take(message.share) else None,
                 owner,
                 self._max_backlog,
+                route,
             )
-            for index, (message, turn_id) in enumerate(arrived)
+            for index, (message, turn_id, route) in enumerate(arrived)
         ]
         results = await self._store.read(lambda store: store.enqueue_all(requests))
         for result in results:
@@ -258,8 +224,8 @@ class StoreInbox:
     async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
         """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""
         failure = Failure(exc.code, OVERLOADED_REPLY, detail=str(exc), retry_after=exc.retry_after)
-        turn_id = self.new_turn_id()
-        refused = await self._store.read(lambda store: store.enqueue_failed(message, turn_id, failure))
+        turn_id, (placed, route) = self.new_turn_id(), self._router.place(message)
+        refused = await self._store.read(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
         log.warning("message rejected; queue full", platform=message.key.platform, turn=refused and refused.id)
 
     async def _apply(self, event: PlatformEvent) -> None:
@@ -288,7 +254,9 @@ class StoreInbox:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
-    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+    async def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):
             raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
@@ -296,20 +264,22 @@ class StoreInbox:
             lambda store: store.find_conversation(key) or store.find_conversation_by_thread(name)
         )
         if conversation is None and may_adopt:
-            conversation = await self._import_thread(key, name)
+            conversation = await self._import_thread(key, name, assistant)
         if conversation is None:
             raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         if (conversation.key.platform, conversation.key.workspace) != (key.platform, key.workspace):
             raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
         return conversation
 
-    async def _import_thread(self, key: ConversationKey, thread: ThreadId) -> Conversation:
-        history = await self._assistant.import_history(thread)
-        if history is None:
+    async def _import_thread(self, key: ConversationKey, thread: ThreadId, asked: str) -> Conversation:
+        """Imports a thread of the assistant that is asked for, by its name; without one, of that of the route."""
+        with self._assistants.using(self._router.named(asked) or self._router.names(key)[0]) as running:
+            history = None if running is None else await running.backend.import_history(thread)
+        if running is None or history is None:
             raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
-        log.info("thread imported", thread=thread, exchanges=len(history))
-        backend = self._assistant.name
-        return await self._store.read(lambda store: store.import_thread(key, thread, backend, history))
+        log.info("thread imported", thread=thread, assistant=running.name, exchanges=len(history))
+        whose = (running.backend.name, history, running.name)
+        return await self._store.read(lambda store: store.import_thread(key, thread, *whose))
 
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
@@ -327,9 +297,12 @@ class StoreInbox:
         return found
 
     @asynccontextmanager
-    async def read_file(self, file: File) -> AsyncIterator[Content]:
-        async with self._spool.kept(partial(self._assistant.fetch_file, file), MAX_FILE_BYTES) as content:
-            yield content
+    async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
+        with self._assistants.using(turn.assistant) as running:
+            if running is None:
+                raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
+            async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
+                yield content
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = await self.transcript(conversation)
@@ -338,12 +311,17 @@ class StoreInbox:
             return ()
         cancelled = await self._cancel_open(turns)
         former = await self._store.read(lambda store: store.former_threads(conversation.id))
-        for thread, backend in [*former, (conversation.thread_id, conversation.backend)]:
-            if thread is not None and backend == self._assistant.name:
-                await self._assistant.delete_thread(thread)
+        for thread in (*former, *conversation.threads):
+            await self._delete_thread(thread)
         await self._store.read(lambda store: store.delete_conversation(conversation.id))
         log.info("conversation deleted", conversation=conversation.id)
         return cancelled
+
+    async def _delete_thread(self, thread: AssistantThread) -> None:
+        """Deletes a thread at its backend, if that is still set up."""
+        with self._assistants.using(thread.assistant) as running:
+            if running is not None and running.backend.name == thread.backend:
+                await running.backend.delete_thread(thread.thread_id)
 
     async def _cancel_open(self, turns: Sequence[Turn]) -> Sequence[Turn]:
         cancelled = []
@@ -388,8 +366,10 @@ class ThreadInbox:
     def get_turn(self, turn_id: TurnId) -> Turn:
         return self._run(self._inbox.get_turn(turn_id))
 
-    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
-        return self._run(self._inbox.resolve_conversation(key, may_adopt=may_adopt))
+    def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
+        return self._run(self._inbox.resolve_conversation(key, may_adopt=may_adopt, assistant=assistant))
 
     def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None

@@ -14,6 +14,8 @@ class PreviewDeduplicator:
         self._emit = show
         self._parts: list[str] = []
         self._already_shown = ""
+        self.has_shown = False
+        """Whether anything was shown: text, or that a tool is used."""
 
     def restart(self) -> None:
         """Called before a retry: the reply is streamed again from its start."""
@@ -23,6 +25,7 @@ class PreviewDeduplicator:
         self._parts = []
 
     def emit(self, event: PreviewEvent) -> None:
+        self.has_shown = True
         if isinstance(event, TextDelta):
             self._parts.append(event.text)
             if self._already_shown:

@@ -1,4 +1,4 @@
-"""What one turn may take, beside time."""
+"""What one turn may take."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class TurnLimits:
     """A longer reply is cut."""
     cost: TurnCostLimit | None = None
     """None: a turn may cost anything."""
+    seconds: float = 600.0
+    """How long an assistant may take for it."""
 
     def check_cost(self, event: PreviewEvent, counted: Callable[[], Iterable[ModelUsage]]) -> None:
         """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""

@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from typing import Any, cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
-from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
-from gateway.domain.models import AuditEvent, Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
 from gateway.ports.platform import Adapter, DeliveryContext
-from gateway.ports.store import AppendAuditEntry, FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
-from gateway.worker.assistant_runner import ASSISTANT, AssistantRunner, RunAttempt, RunPostponed, failure_of
+from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
+from gateway.worker.assistant_runner import ASSISTANT, failure_of
+from gateway.worker.assistant_selector import AssistantSelector
+from gateway.worker.assistants import Assistants
+from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.run_attempt import RunPostponed
+from gateway.worker.turn_attempt import TurnAttempt
+from gateway.worker.turn_delivery import TurnDelivery
 from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
 
 MAX_ATTEMPTS = 5
 """How many attempts at a turn may be interrupted, as when the process died, before it fails."""
-DELIVERY_BACKOFF = Backoff(1.0, 60.0)
-"""From one delivery attempt to the next."""
-DELIVERY_GIVE_UP_SECONDS = 12 * 3600.0
-"""Seconds after which a delivery that the platform keeps deferring is given up."""
 PREVIEW_GRACE = 5.0
 CANCEL_GRACE = 5.0
 """Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
@@ -58,10 +58,10 @@ class ConversationTask:
     lease_guard: LeaseGuard
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
-    share: str = ""
+    share: Share = NOBODY
     """Whose share of the places it takes."""
     task: asyncio.Task[None] | None = None
-    attempt: RunAttempt | None = None
+    attempt: TurnAttempt | None = None
     outcome_task: asyncio.Task[RecordOutcome | ParkTurn] | None = None
     budget_grant: Grant | None = None
     """Reserves what the turn may cost until its outcome is stored."""
@@ -109,7 +109,7 @@ class TurnProcessor:
     def __init__(
         self,
         store: AsyncStore,
-        assistant_runner: AssistantRunner,
+        assistants: Assistants,
         adapters: Mapping[str, Adapter],
         delivery_context_of: DeliveryContextFactory,
         admission: AdmissionControl,
@@ -118,7 +118,10 @@ class TurnProcessor:
         spool: FileSpool,
     ) -> None:
         self._store = store
-        self._assistant_runner = assistant_runner
+        self._assistants = assistants
+        self._selector = AssistantSelector(assistants)
+        self._commands = Commands(store, assistants.router)
+        self._delivery = TurnDelivery(adapters, metrics, tracing)
         self._context_fetcher = ContextFetcher(store)
         self._admission = admission
         self._adapters = adapters
@@ -146,9 +149,9 @@ class TurnProcessor:
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             await self.on_resolved(turn)
-            failure = await self._deliver(task, turn, context)
+            failure = await self._delivery.deliver(task.lease_guard, turn, context)
             if turn.is_pushed_text and failure is None:
-                await self._assistant_runner.remember(task.lease_guard)
+                await self._remember(task.lease_guard)
         task.is_finishing, since = True, lease_clock()
         write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
         next_claim = cast("Claim | None", await task.lease_guard.write(write))
@@ -186,36 +189,61 @@ class TurnProcessor:
 
     # ------------------------------------------------------------ running
 
+    async def _remember(self, lease_guard: LeaseGuard) -> None:
+        """Adds a pushed text, once it is delivered, to what the conversation's assistant knows. Raises LeaseLost."""
+        with self._assistants.using(lease_guard.claim.conversation.assistant) as running:
+            if running is not None:
+                await running.runner.remember(lease_guard)
+
     async def _answer(self, work: ConversationTask, context: WorkerDeliveryContext) -> Turn | None:
         """Runs the turn, shows a preview meanwhile, stores the outcome, and returns the turn as it is stored.
 
         Returns None when the turn has to wait for something: then it is parked, and the lease is released.
         """
-        turn, stream = work.claim.turn, PreviewStream()
+        running = await self._selector.acquire(work.lease_guard)
+        if isinstance(running, ParkTurn):
+            await self._park(work, running)
+            return None
+        stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
+        emit, load = stream.put, files.load
+        attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, emit, load)
+        work.attempt = attempt
+        try:
+            return await self._answer_with(work, attempt, stream, files, context)
+        finally:
+            attempt.close()
+
+    async def _answer_with(
+        self,
+        work: ConversationTask,
+        attempt: TurnAttempt,
+        stream: PreviewStream,
+        files: TurnFiles,
+        context: WorkerDeliveryContext,
+    ) -> Turn | None:
+        turn = work.claim.turn
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
-        files = TurnFiles(turn, self._adapters[work.platform], self._spool)
-        work.attempt = self._assistant_runner.attempt(work.lease_guard, stream.put, files.load)
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
-                outcome = await self._outcome(work, work.attempt, files, context)
+                outcome = await self._outcome(work, attempt, files, context)
                 if isinstance(outcome, ParkTurn):
                     await self._park(work, outcome)
                     return None
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
-            outcome = replace(outcome, shown=work.attempt.preview.shown)
+            outcome = replace(outcome, shown=attempt.shown)
             turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
         except LeaseLost:
-            self._create_background_task(self._settle_if_ended(turn, work.attempt))  # it may have been deleted
+            self._create_background_task(self._settle_if_ended(turn, attempt), attempt)  # it may have been deleted
             raise
         finally:
             files.close()
             stream.close()
             await _finish_preview(preview)
         if turn.state is TurnState.CANCELLED:
-            self._create_background_task(self._stop_and_settle(turn, work.attempt))
+            self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
         elif work.budget_grant is not None:
             await self._admission.settle(work.budget_grant, turn.cost)
         self._metrics.turn_resolved(turn)
@@ -234,7 +262,7 @@ class TurnProcessor:
         log.info("turn parked", turn=write.turn.id, reason=write.reason, wake_in=round(write.wake_seconds, 2))
 
     async def _outcome(
-        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
     ) -> RecordOutcome | ParkTurn:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         lease, turn = work.claim.lease, work.claim.turn
@@ -260,7 +288,7 @@ class TurnProcessor:
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
 
     async def _start_attempt(
-        self, work: ConversationTask, attempt: RunAttempt, files: TurnFiles, outbox: DeliveryContext
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
     ) -> RecordOutcome | ParkTurn:
         """Returns the reply, the failure if the turn is not admitted or not deliverable, or that it has to wait.
 
@@ -281,21 +309,21 @@ class TurnProcessor:
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
-        reply = await self._assistant_runner.run_turn(attempt)
+        reply = await attempt.run()
         text = f"{reply.text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else reply.text
         return await self._outcome_of(work, attempt, reply=admitted.with_notice(text), files=reply.files)
 
     async def _outcome_of(
         self,
         work: ConversationTask,
-        attempt: RunAttempt,
+        attempt: TurnAttempt,
         *,
         reply: str = "",
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
+        spent = self._admission.expense_of(await attempt.usage())
         return RecordOutcome(
             work.claim.lease,
             work.claim.turn,
@@ -308,16 +336,16 @@ class TurnProcessor:
             spent.is_estimate,
         )
 
-    async def _settle_if_ended(self, turn: Turn, attempt: RunAttempt) -> None:
+    async def _settle_if_ended(self, turn: Turn, attempt: TurnAttempt) -> None:
         """Stops and charges a turn whose lease is lost, unless another process goes on with its run."""
         found = await self._store.read_with_retry(lambda store: store.get_turn(turn.id))
         if found is None or found.state is TurnState.CANCELLED:
             await self._stop_and_settle(turn, attempt)
 
-    async def _stop_and_settle(self, turn: Turn, attempt: RunAttempt) -> None:
+    async def _stop_and_settle(self, turn: Turn, attempt: TurnAttempt) -> None:
         """Stops the run of a turn that was cancelled or deleted, then charges what it used."""
-        await self._assistant_runner.stop(attempt)
-        expense = self._admission.expense_of(await self._assistant_runner.usage_of(attempt))
+        await attempt.stop()
+        expense = self._admission.expense_of(await attempt.usage())
         if await self._admission.settle_ended(turn.id, expense):
             self._metrics.expense_added(turn.message.key.platform, expense)
 
@@ -332,53 +360,14 @@ class TurnProcessor:
         finally:
             stream.has_viewer = False
 
-    def _create_background_task(self, work: Any) -> None:
+    def _create_background_task(self, work: Coroutine[Any, Any, None], attempt: TurnAttempt) -> None:
+        """Runs what is left to do for an attempt. Its assistant stays open meanwhile."""
+        attempt.keep()
         # In a new context: the lease on the conversation may be gone by then.
         task = asyncio.create_task(work, context=Context())
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
-
-    # ------------------------------------------------------------ delivery
-
-    async def _deliver(self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext) -> Failure | None:
-        """Delivers the outcome to the platform; returns the failure if it was not accepted. Raises LeaseLost."""
-        started, context.is_delivering = time.monotonic(), True
-        with self._tracing.span("deliver", turn.message.traceparent, turn=turn.id, platform=work.platform) as span:
-            failure = await self._deliver_with_retries(work, turn, context)
-            if failure is not None:
-                span.record_error(GatewayError(code=failure.code))
-        if failure is None:
-            self._metrics.delivered(turn, time.monotonic() - started)
-        else:
-            self._metrics.undeliverable(turn)
-        return failure
-
-    async def _deliver_with_retries(
-        self, work: ConversationTask, turn: Turn, context: WorkerDeliveryContext
-    ) -> Failure | None:
-        adapter, deadline, last_error = self._adapters[work.platform], time.monotonic() + DELIVERY_GIVE_UP_SECONDS, ""
-        for failures in count(1):
-            await work.lease_guard.assert_held()
-            try:
-                await adapter.deliver(turn, context)
-            except DeliveryError as exc:
-                if exc.retry_after is None or time.monotonic() > deadline:
-                    return _delivery_failure(turn, exc)
-                await context.commit()
-                log.warning("delivery deferred; retrying", turn=turn.id, error=str(exc))
-                if str(exc) != last_error:  # no audit entry for each repetition of the same error
-                    last_error = str(exc)
-                    deferred = partial(AppendAuditEntry, event=AuditEvent.DELIVERY_DEFERRED, detail=last_error)
-                    await work.lease_guard.write(deferred)
-                await asyncio.sleep(max(DELIVERY_BACKOFF.pause(failures), exc.retry_after))
-            except LeaseLost:
-                raise
-            except Exception as exc:
-                log.exception("delivery failed unexpectedly", turn=turn.id)
-                return _delivery_failure(turn, exc)
-            else:
-                return None
-        raise AssertionError
+        task.add_done_callback(lambda _: attempt.close())
 
 
 async def _nobody_is_told(_: Turn) -> None:
@@ -387,12 +376,6 @@ async def _nobody_is_told(_: Turn) -> None:
 
 def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:
     return replace(outcome, lease=lease, turn=turn)
-
-
-def _delivery_failure(turn: Turn, exc: Exception) -> Failure:
-    detail = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
-    log.error("reply could not be delivered", turn=turn.id, error=detail)
-    return Failure(DeliveryError.code, "The reply could not be delivered.", detail=detail)
 
 
 async def cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:

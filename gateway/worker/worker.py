@@ -248,7 +248,7 @@ class Worker:
             return False
         since, places = lease_clock(), self.places()
         claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit, places))
-        self._has_refused = places.has_refused or bool(places.full_names())
+        self._has_refused = places.has_refused or bool(places.full_callers() or places.full_workspaces())
         self._metrics.sweep_finished(lease_clock() - since)
         for claim in claims:
             self._start_task(claim, since)

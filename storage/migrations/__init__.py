@@ -36,12 +36,15 @@ REVISIONS: Final = (
     "0010",
     "0021",
     "0015",
+    "0011",
+    "0018",
+    "0018b",
     "0016",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
-OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008"})
+OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0018b"})
 """Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
 that was interrupted is run again and repairs what it finds."""
 

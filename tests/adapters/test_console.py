@@ -19,6 +19,7 @@ from gateway.domain.models import (
     ConversationKey,
     Exchange,
     Message,
+    MessageKind,
     RunCompleted,
     TextDelta,
     ThreadId,
@@ -323,3 +324,9 @@ def test_the_command_fails_for_an_unknown_thread(piped: Talk) -> None:
     result = run(piped, "--thread", "thr_nowhere", typed="hello\n")
     assert result.exit_code == 1
     assert "There is no thread thr_nowhere here." in result.output
+
+
+def test_a_command_chooses_an_assistant() -> None:
+    adapter = ConsoleAdapter(Console(), streaming=True)
+    kinds = [adapter.receive(request(line)).messages[0].kind for line in (b"/assistant support", b"assistants", b"hi")]
+    assert kinds == [MessageKind.CHOOSE, MessageKind.CHOOSE, MessageKind.PROMPT]

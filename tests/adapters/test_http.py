@@ -74,7 +74,7 @@ class TestHttp(AdapterContract):
 
 def test_a_reply_comes_with_its_thread_and_its_turn(chat: Chat) -> None:
     reply = chat.say("hello")
-    assert set(reply) == {"response", "thread_id", "turn_id", "files"}
+    assert set(reply) == {"response", "thread_id", "turn_id", "assistant", "files"}
     assert reply["response"] == "You said: hello"
     assert re.fullmatch(r"thr_[0-9a-f]{24}", reply["thread_id"])
 
@@ -164,6 +164,7 @@ def test_a_turn_can_be_looked_up(chat: Chat) -> None:
     del view["delivered_at"]
     assert view == {
         "turn_id": reply["turn_id"],
+        "assistant": "default",
         "thread_id": reply["thread_id"],
         "message": "hello",
         "response": "You said: hello",

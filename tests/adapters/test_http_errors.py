@@ -75,7 +75,7 @@ def test_what_is_nested_too_deeply_is_refused_as_such(shared: Chat, levels: int,
     ("body", "code", "says"),
     [
         ({}, "missing_message", "`message` is missing"),
-        ({"text": "hi"}, "missing_message", "no field `text`; there are: message, thread_id, user, stream"),
+        ({"text": "hi"}, "missing_message", "no field `text`; there are: message, thread_id, user, assistant, stream"),
         ({"message": ""}, "empty_message", "`message` must not be empty"),
         ({"message": " \n\t\u200b\u00a0"}, "empty_message", "`message` must not be empty"),
         ({"message": "x" * 1001}, "message_too_long", "at most 1000 characters"),

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, select, text
 
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Claim, ConversationKey, Message, TurnId
+from gateway.domain.shares import Share
 from gateway.ports.store import FinishTurn, RecordOutcome
 from storage.sql import clock
 from storage.store import SqlStore
@@ -93,7 +94,7 @@ class FilledTable:
         name = secrets.token_hex(8)
         key = ConversationKey(PLATFORM, channel=f"late-{name}")
         enqueue_one(self.store, Message(key, name, TEXT, "late"), TurnId(f"turn_{name}"))
-        places = SharedPlaces(MAX_RUNS, CALLER_SHARE, {"flood": int(MAX_RUNS * CALLER_SHARE)})
+        places = SharedPlaces(MAX_RUNS, CALLER_SHARE, {Share("flood"): int(MAX_RUNS * CALLER_SHARE)})
         begun = perf_counter()
         (claim,) = self.store.claim(WORKER_NAME, (PLATFORM,), MAX_RUNS, places)
         ms = (perf_counter() - begun) * 1000

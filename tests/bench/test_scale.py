@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from gateway.domain.models import ConversationKey, TurnState
+from gateway.domain.shares import Share
 from tests import postgres
 from tests.bench.measurements import Measurement, at_least, at_most
 from tests.bench.plan import TEXT
@@ -54,4 +55,4 @@ def test_a_flood_waits_behind_another_callers_message(database_url: str) -> None
     with closing(table.store) as store:
         table.add_flood(3)
         assert table.time_one_claim_beside_a_flood() > 0.0
-        assert [depth.by_share for depth in store.queue_depths()] == [{"flood": 3}]
+        assert [depth.by_share for depth in store.queue_depths()] == [{Share("flood"): 3}]

@@ -152,7 +152,8 @@ HOST_PAGE = """<!doctype html><title>A shop</title>
   style-src 'sha256-{style}'">
 <style>{css}</style>
 <h1>A shop</h1><a href="#">A link</a>
-<script src="{gateway}/embed.js" async data-title="Ask us" data-position="left" data-color="#ffd400"></script>"""
+<script src="{gateway}/embed.js" async data-title="Ask us" data-position="left" data-color="#ffd400"
+  data-theme="dark"></script>"""
 CONTENT_OF_FRAME = "() => document.body.lastElementChild.shadowRoot.querySelector('iframe').contentDocument"
 
 
@@ -196,6 +197,11 @@ def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: ShopSite, vi
     assert visitor.frames[1:] == []
     launch.click()
     expect(visitor.get_by_role("dialog", name="Ask us")).to_be_visible()
+    expect(visitor.get_by_role("button", name="Close the chat")).to_be_hidden()  # the page's own bar has one
+    bar = chat_frame(visitor).locator(".top")
+    expect(bar).to_have_css("background-color", "rgb(255, 212, 0)")
+    expect(bar.get_by_role("heading", name="Ask us")).to_have_css("color", "rgb(0, 0, 0)")
+    expect(chat_frame(visitor).locator("html")).to_have_css("color-scheme", "dark")
     chat_frame(visitor).get_by_role("textbox", name="Message").fill("Hello")
     chat_frame(visitor).get_by_role("button", name="Send").click()
     expect(chat_frame(visitor).locator(".reply .text")).to_have_text("You said: Hello")
@@ -226,5 +232,8 @@ def test_the_panel_opens_and_closes_by_the_keyboard(shop: ShopSite, visitor: Pag
     visitor.keyboard.press("Enter")
     expect(chat_frame(visitor).get_by_role("textbox", name="Message")).to_be_focused()
     visitor.keyboard.press("Escape")
+    expect(launch).to_be_focused()
+    launch.click()
+    chat_frame(visitor).get_by_role("button", name="Close the chat").click()
     expect(launch).to_be_focused()
     expect(launch).to_have_attribute("aria-expanded", "false")

@@ -109,7 +109,7 @@ class AdapterContract:
 
     def test_what_is_not_for_us_is_ignored_quietly(self, adapter: Adapter) -> None:
         for request in self.ignored():
-            assert adapter.receive(request).messages == ()
+            assert [each for each in adapter.receive(request).messages if not each.must_join] == []
 
     @settings(max_examples=50, deadline=None, suppress_health_check=PER_ADAPTER)
     @given(body=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))

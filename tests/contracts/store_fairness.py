@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.models import Claim, Turn
+from gateway.domain.models import Claim, Message, Turn
+from gateway.domain.shares import NOBODY
 from gateway.ports.store import ParkTurn, Store
 from tests.contracts.store_helpers import (
     PLATFORM,
@@ -20,13 +21,22 @@ from tests.contracts.store_helpers import (
     new_turn,
 )
 
-
-def say(store: Store, author: str, channel: str, *, owner: str | None = None) -> Turn:
-    return enqueue_one(store, replace(message(channel), author=author), new_turn(), owner=owner).turn
+MANY = 40
 
 
-def flood(store: Store, author: str, count: int) -> list[Turn]:
-    return [say(store, author, f"{author}{number}") for number in range(count)]
+def said(author: str, channel: str, workspace: str = "") -> Message:
+    """Returns a message; with a workspace, of one that has a share of its own."""
+    one = message(channel)
+    key = replace(one.key, workspace=workspace or one.key.workspace)
+    return replace(one, author=author, key=key, has_workspace_share=bool(workspace))
+
+
+def say(store: Store, author: str, channel: str, workspace: str = "", *, owner: str | None = None) -> Turn:
+    return enqueue_one(store, said(author, channel, workspace), new_turn(), owner=owner).turn
+
+
+def flood(store: Store, author: str, count: int, workspace: str = "") -> list[Turn]:
+    return [say(store, author, f"{author}{number}", workspace) for number in range(count)]
 
 
 def authors(claims: object) -> list[str]:
@@ -82,7 +92,7 @@ class FairnessContract:
         assert isinstance(following, Claim)
         store.apply_writes([answer(following), finish(following)])
         again = enqueue_one(store, replace(message("loft"), author="b"), new_turn(), owner="w").claim
-        assert claim.share != ""
+        assert claim.share != NOBODY
         assert again is not None
         assert again.share == again.turn.message.share != claim.share
 
@@ -99,3 +109,64 @@ class FairnessContract:
         (depth,) = store.queue_depths()
         assert sorted(depth.by_share.values()) == [1, 3]
         assert depth.by_share[get_turn(store, turns[0]).message.share] == 3
+
+    def test_a_workspace_of_many_people_is_served_as_often_as_one_of_few(self, store: Store, peer: Store) -> None:
+        for number in range(8):
+            flood(store, f"{number}", 3, "big")
+        flood(store, "ann", 6, "small")
+        flood(store, "bob", 6)
+        for claims in ([store.claim("w", [PLATFORM], 1)[0] for _ in range(6)], peer.claim("v", [PLATFORM], 6)):
+            served = Counter(claim.conversation.key.workspace for claim in claims)
+            assert served == {"big": 2, "small": 2, "workspace": 2}
+
+    def test_the_people_of_a_workspace_take_turns(self, store: Store) -> None:
+        for author in "abc":
+            flood(store, author, 4, "big")
+        say(store, "z", "z", "other")
+        served = [authors(store.claim("w", [PLATFORM], 1))[0] for _ in range(7)]
+        assert Counter(served) == {"a": 2, "b": 2, "c": 2, "z": 1}
+        assert Counter(authors(store.claim("w", [PLATFORM], 6))) == {"a": 2, "b": 2, "c": 2}
+
+    def test_a_workspace_leaves_the_last_places_to_others_and_one_of_its_people_to_the_rest(self, store: Store) -> None:
+        flood(store, "a", 10, "big")
+        places = SharedPlaces(10, 0.5, workspace_fraction=0.8)
+        assert authors(store.claim("w", [PLATFORM], 10, places)) == ["a"] * 4
+        flood(store, "b", 10, "big")
+        flood(store, "c", 10, "big")
+        flood(store, "d", 10, "big")
+        assert sorted(authors(store.claim("w", [PLATFORM], 10, places))) == ["b", "c", "d"]
+        assert store.claim("w", [PLATFORM], 1, places) == ()
+        for author, workspace in (("e", "small"), ("f", "")):
+            say(store, author, author, workspace)
+            assert authors(store.claim("w", [PLATFORM], 1, places)) == [author]
+
+    def test_a_workspace_that_has_its_share_is_in_nobodys_way(self, store: Store, expire_lease: ExpireLease) -> None:
+        places = SharedPlaces(5, 1.0, workspace_fraction=0.8)
+        for number in range(6):
+            expire_lease(say(store, f"{number}", f"{number}", "big", owner="dead").conversation_id)
+        assert len(store.claim("w", [PLATFORM], 6, places)) == 4
+        flood(store, "a", 5, "big")
+        expire_lease(say(store, "b", "b", "small", owner="dead").conversation_id)
+        assert authors(store.claim("w", [PLATFORM], 1, places)) == ["b"]
+
+    def test_a_workspace_keeps_its_share_from_turn_to_turn(self, store: Store, peer: Store) -> None:
+        say(store, "a", "loft", "big")
+        say(store, "b", "loft", "big")
+        (claim,) = peer.claim("w", [PLATFORM], 1)
+        _, following = store.apply_writes([answer(claim), finish(claim)])
+        assert isinstance(following, Claim)
+        assert claim.share == following.share == said("a", "loft", "big").share != said("a", "loft").share
+        (depth,) = store.queue_depths()
+        assert depth.by_share == {claim.share: 1}
+
+    def test_the_workspaces_of_another_platform_are_in_nobodys_way(self, store: Store) -> None:
+        foreign = said("a", "a", "big")
+        enqueue_one(store, replace(foreign, key=replace(foreign.key, platform="a crow")), new_turn())
+        say(store, "b", "b", "small")
+        assert authors(store.claim("w", [PLATFORM], 5)) == ["b"]
+
+    def test_a_workspace_may_be_one_of_many(self, store: Store, peer: Store) -> None:
+        turns = [say(store, "a", "a", f"w{number:03}") for number in range(MANY)]
+        first = store.claim("w", [PLATFORM], 7)
+        rest = [*peer.claim("v", [PLATFORM], MANY), *store.claim("w", [PLATFORM], MANY)]
+        assert {claim.turn.id for claim in (*first, *rest)} == {turn.id for turn in turns}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.errors import ThreadNotFound
 from gateway.domain.models import Claim, File, Join, Message, MessageEdited, MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.store import Store
@@ -39,6 +40,11 @@ def said(text: str, name: str, *, wait: float = WEEK, join: Join | None = SOON, 
 
 def add(store: Store, one: Message) -> EnqueueResult:
     return enqueue_one(store, one, new_turn(), owner="one", received_by="web")
+
+
+def enqueue_outcome(store: Store, one: Message) -> EnqueueResult | Exception:
+    (outcome,) = store.enqueue_all([EnqueueRequest(one, new_turn(), "one")])
+    return outcome
 
 
 def edit(store: Store, name: str, text: str) -> bool:
@@ -111,6 +117,25 @@ class JoinContract:
         add(store, said("12345678", "1"))
         assert add(store, said("0123 567🕊", "2", join=piece)).is_new
         assert add(store, said("rest", "3", join=piece)).is_joined
+        assert add(store, said("later", "4", join=piece)).is_new
+
+    def test_what_can_only_be_a_part_is_dropped_where_it_is_none(self, store: Store, peer: Store) -> None:
+        rest = said("rest", "2", wait=0.0, join=Join(60.0, after_units=4, required=True))
+        assert isinstance(enqueue_outcome(store, rest), ThreadNotFound)
+        turn = add(store, said("long", "1", join=None)).turn
+        strange = replace(rest, author="Bob")
+        results = peer.enqueue_all([EnqueueRequest(each, new_turn(), "one") for each in (strange, rest, rest)])
+        assert isinstance(results[0], ThreadNotFound)
+        assert [each.is_joined for each in results[1:] if isinstance(each, EnqueueResult)] == [True, False]
+        assert get_turn(store, turn).message.text == "long\nrest"
+        assert claim_one(store).turn.id == turn.id
+        assert isinstance(enqueue_outcome(store, replace(rest, message_id="3")), ThreadNotFound)
+
+    def test_a_part_that_comes_again_as_a_message_of_its_own_is_known(self, store: Store) -> None:
+        turn = add(store, said("a", "1")).turn
+        add(store, said("b", "2"))
+        again = add(store, said("@bot b", "2", join=None))
+        assert (again.turn.id, again.is_new, again.is_joined) == (turn.id, False, False)
 
     @pytest.mark.parametrize(
         "other",

@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import LeaseLost, ThreadNotFound
-from gateway.domain.models import Claim, Exchange, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.domain.models import (
+    AssistantThread,
+    Claim,
+    Exchange,
+    Failure,
+    Lease,
+    RunId,
+    ThreadId,
+    Turn,
+    TurnState,
+    Usage,
+)
 from gateway.ports.store import (
     FinishTurn,
     LeasedWrite,
@@ -90,7 +101,8 @@ class WritingContract:
             )
             assert apply_write(store, bound) is None
         conversation = claim.conversation.id
-        assert store.former_threads(conversation) == [("thread_1", "thread"), ("conv_1", "conv")]
+        former = [AssistantThread(ThreadId("thread_1"), "thread"), AssistantThread(ThreadId("conv_1"), "conv")]
+        assert store.former_threads(conversation) == former
         store.delete_conversation(conversation)
         assert store.former_threads(conversation) == []
 

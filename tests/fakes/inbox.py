@@ -38,7 +38,7 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
-from gateway.worker.assistant_runner import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from gateway.worker.commands import LIST_REPLY, NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
@@ -129,7 +129,7 @@ class FakeInbox:
             known = [t for t in self._turns.values() if t.message.message_id == message.message_id]
             if known:
                 return AcceptResult(known[0], is_new=False, claimed_here=self.claimed_here)
-            if message.key not in self._conversations and not message.may_start_conversation:
+            if message.must_join or (message.key not in self._conversations and not message.may_start_conversation):
                 raise ThreadNotFound(f"There is no thread {message.key.channel!r}.")
             recorded = self._record(message, turn_id or self.new_turn_id())
             if message.kind is MessageKind.STOP:
@@ -153,7 +153,13 @@ class FakeInbox:
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
 
-    def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
+    def resolve_conversation(
+        self,
+        key: ConversationKey,
+        *,
+        may_adopt: bool = True,
+        assistant: str = "",  # there is one
+    ) -> Conversation:
         self._check()
         with self._lock:
             found = self._conversations.get(key) or self._of_thread(key.channel)
@@ -330,6 +336,8 @@ class FakeInbox:
                 return self.script(turn)
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
+            case MessageKind.CHOOSE:
+                return (RunCompleted(LIST_REPLY),)
             case MessageKind.STOP:
                 return (RunCompleted(STOPPED_REPLY if turn.id in self._stopping else NOTHING_TO_STOP_REPLY),)
 
@@ -359,8 +367,10 @@ class AsyncFakeInbox:
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
 
-    async def resolve_conversation(self, key: ConversationKey, *, may_adopt: bool = True) -> Conversation:
-        return self._inbox.resolve_conversation(key, may_adopt=may_adopt)
+    async def resolve_conversation(
+        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
+    ) -> Conversation:
+        return self._inbox.resolve_conversation(key, may_adopt=may_adopt, assistant=assistant)
 
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
@@ -371,7 +381,7 @@ class AsyncFakeInbox:
         return self._inbox.cancel_turn(turn_id)
 
     @asynccontextmanager
-    async def read_file(self, file: File) -> AsyncIterator[Content]:
+    async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
         yield BytesContent(file.reference.encode())
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:

@@ -166,9 +166,9 @@ class CrashingStore(SqlStore):
         self._on_step("after enqueue")
         return recorded
 
-    def enqueue_answered(self, message: Message, turn_id: TurnId, max_backlog: int = 100) -> EnqueueResult:
+    def enqueue_answered(self, *message: Any, **options: Any) -> EnqueueResult:
         self._on_step("before enqueue answered")
-        recorded = super().enqueue_answered(message, turn_id, max_backlog)
+        recorded = super().enqueue_answered(*message, **options)
         self._on_step("after enqueue answered")
         return recorded
 

@@ -33,6 +33,12 @@ STEPS = (
     "after finish turn",
 )
 BACKENDS = ("responses", "threads", "chat")
+KILLS = [
+    pytest.param(backend, step, marks=() if number % len(BACKENDS) == turn else pytest.mark.slow)
+    for number, step in enumerate(STEPS)
+    for turn, backend in enumerate(BACKENDS)
+]
+"""Each step with one of the backends; with the others as well in `make slow`."""
 
 
 @pytest.fixture
@@ -76,8 +82,7 @@ def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[st
     assert sorted(used) == expected
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("backend", "step"), KILLS)
 def test_a_killed_process_loses_and_repeats_nothing(
     tmp_path: Path, fake: FakeOpenAI, crash_plan: MakePlan, backend: str, step: str
 ) -> None:

@@ -25,6 +25,7 @@ ALL_FAMILIES = {platform.family for platform in PlatformVariant}
 ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_no_smoke_cell_loses_or_repeats_a_message() -> None:
     for outcome in run_cells(SMOKE_CELLS, max_parallel=8, separate_processes=False):

@@ -48,7 +48,9 @@ class ServeProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                start_new_session=True,  # without a terminal, as a service is
             )
+        self.environment = environment
         assert self.process.stdout is not None
         self.greeting = read_greeting(self.process.stdout)
         self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
@@ -118,7 +120,7 @@ def hold_next_run(fake: FakeOpenAI) -> threading.Event:
     return gate
 
 
-def test_serve_prints_its_url_its_assistant_and_a_curl_command(
+def test_serve_says_where_it_is_and_answers_a_waiting_caller_when_it_is_stopped(
     tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
 ) -> None:
     programs.append(program := ServeProcess(tmp_path, fake))
@@ -129,18 +131,11 @@ def test_serve_prints_its_url_its_assistant_and_a_curl_command(
     assert facts["data"] == f"{tmp_path}/gateway.db\n"
     assert facts["try"].startswith(f"curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"
-    assert program.stop(signal.SIGTERM) == 0
-
-
-def test_a_waiting_caller_gets_its_answer_when_the_process_is_stopped(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
-) -> None:
-    programs.append(program := ServeProcess(tmp_path, fake))
     gate = hold_next_run(fake)
     answers: list[tuple[int, dict[str, Any]]] = []
     caller = threading.Thread(target=lambda: answers.append(program.chat("Hello")))
     caller.start()
-    fake.wait_for("POST", "/responses")
+    fake.wait_for("POST", "/responses", 2)
     program.process.send_signal(signal.SIGTERM)
     gate.set()
     caller.join()
@@ -167,3 +162,53 @@ def test_a_turn_that_outlasts_the_grace_period_is_released_to_the_next_process(
     shown = second.wait_for_turn(answer["error"]["turn_id"])
     assert shown["response"] == "You said: Hello"
     assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]
+
+
+def test_a_changed_file_is_taken_up_while_a_turn_runs(
+    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[assistants.default]\ninstructions = "One"\n')
+    programs.append(program := ServeProcess(tmp_path, fake))
+    gate = hold_next_run(fake)
+    turn = program.chat_async("Held")
+    fake.wait_for("POST", "/responses")
+    file.write_text('[assistants.default]\ninstructions = "Two"\n')
+    program.process.send_signal(signal.SIGHUP)
+    wait_for_log(tmp_path, "configuration reloaded")
+    assert program.chat("New")[1]["response"] == "You said: New"
+    gate.set()
+    assert program.wait_for_turn(turn)["response"] == "You said: Held"
+    assert [seen.body["instructions"] for seen in fake.posts("/responses")] == ["One", "Two"]
+
+    file.write_text('[assistants.default]\ninstructions = "${NOT_SET}"\n')
+    program.process.send_signal(signal.SIGHUP)
+    wait_for_log(tmp_path, "the one before stays in force")
+    file.write_text('[assistants.default]\ninstructions = "Three"\n')
+    asked = run_command(program, tmp_path, "reload")
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.endswith(": reloaded: assistants.default (changed)\n")
+    program.chat("Newest")
+    assert fake.posts("/responses")[-1].body["instructions"] == "Three"
+    assert program.stop(signal.SIGTERM) == 0
+
+
+def wait_for_log(folder: Path, text: str) -> None:
+    pause = threading.Event()
+    for _ in range(400):
+        if text in (folder / "log").read_text():
+            return
+        pause.wait(0.05)
+    raise AssertionError((folder / "log").read_text())
+
+
+def run_command(program: ServeProcess, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *command],
+        cwd=folder,
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )

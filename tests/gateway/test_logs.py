@@ -14,7 +14,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import app, logs
+from gateway import loading, logs
 
 Format = Literal["text", "json"]
 ReadStderr = Callable[[], str]
@@ -25,11 +25,12 @@ def _restore_logging() -> Iterator[None]:
     """Restores the global state that ``configure`` changes."""
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
+    before = structlog.get_config()
     yield
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
     for logger, level in levels.items():
         logger.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logs._masker.configure([])
 
 
@@ -217,7 +218,7 @@ def test_tokens_of_platforms_are_masked_by_the_patterns_of_their_adapters(
 ) -> None:
     assert logs.mask(text) == text
     monkeypatch.chdir(tmp_path)
-    app.load_settings()
+    loading.load_settings()
     assert logs.mask(text) == shown
 
 

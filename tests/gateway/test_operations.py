@@ -49,7 +49,7 @@ def assistant() -> UndeletableThreadAssistant:
 
 @pytest.fixture
 def threads(assistant: UndeletableThreadAssistant) -> BackendThreads:
-    return BackendThreads(lambda: assistant, asyncio.run)
+    return BackendThreads(lambda _: assistant, asyncio.run)
 
 
 def thread_of(store: SqlAdminStore, turn: Turn) -> ThreadId | None:
@@ -213,7 +213,7 @@ def test_a_conversation_stays_until_its_thread_can_be_deleted(
 def test_a_conversation_with_a_thread_at_another_backend_stays_unless_threads_are_skipped(store: SqlAdminStore) -> None:
     turn = answered_turn(store)
     thread, other = thread_of(store, turn), FakeAssistant("owls")
-    left = operations.erase_person(store, BackendThreads(lambda: other, asyncio.run), PLATFORM, "Ada").not_deleted
+    left = operations.erase_person(store, BackendThreads(lambda _: other, asyncio.run), PLATFORM, "Ada").not_deleted
     assert [why for _, why in left] == ["its thread is at the backend pigeons, but owls is configured"]
     assert get_turn(store, turn) == turn
     assert thread is not None
@@ -236,7 +236,7 @@ def test_former_threads_are_deleted_or_reported_as_abandoned(
 def test_without_a_thread_no_assistant_is_opened(store: SqlAdminStore) -> None:
     enqueue_message(store)
 
-    def open_assistant() -> FakeAssistant:
+    def open_assistant(_: str) -> FakeAssistant:
         raise AssertionError
 
     assert (

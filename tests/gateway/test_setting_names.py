@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.console import ConsoleAdapter
-from gateway import app
+from gateway import app, loading
 from gateway.domain.errors import SettingsError
 from gateway.setting_names import UnknownNames, unknown_names
 from gateway.settings import Settings, given_variables
@@ -18,7 +18,7 @@ CLEAN = UnknownNames({}, ())
 
 
 def found(*given: str) -> UnknownNames:
-    return unknown_names(app.SETTINGS, given)
+    return unknown_names(loading.SETTINGS, given)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_empty_variables_are_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TELEGRAM_TOKEN", "")
     (tmp_path / ".env").write_text("SLACK_TOKEN=\nOPENAI_KEY=1\n")
-    given = {name.upper() for name in given_variables()}
+    given = {name.upper() for name in given_variables().names}
     assert given & {"TELEGRAM_TOKEN", "SLACK_TOKEN", "OPENAI_KEY"} == {"OPENAI_KEY"}
 
 
@@ -74,14 +74,14 @@ def test_a_misspelt_setting_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("TELEGRAM_TOKEN=1:secret\n")
     with pytest.raises(SettingsError, match=r"TELEGRAM_TOKEN is no setting. If you mean TELEGRAM_BOT_TOKEN"):
-        app.load_settings()
+        loading.load_settings()
 
 
 def test_unused_names_are_one_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SLACK_COLOUR", "red")
     monkeypatch.setenv("CHAT_COLOUR", "blue")
-    (line,) = app.start_warnings(Settings.load())
+    (line,) = loading.start_warnings(Settings.load())
     assert line == "set, but no settings of the gateway: CHAT_COLOUR, SLACK_COLOUR"
 
 
@@ -91,10 +91,10 @@ def test_every_platform_may_be_named_in_rules(sqlite_store: SqlStore, monkeypatc
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:abc")
     monkeypatch.setenv("DISCORD_BOT_TOKEN", DISCORD_TOKEN)
     names = [adapter.name for adapter in app.platforms(Settings.load(), sqlite_store)]
-    assert {*names, ConsoleAdapter.name} == set(app.PLATFORMS)
+    assert {*names, ConsoleAdapter.name} == set(loading.PLATFORMS)
 
 
 def test_a_rule_for_no_platform_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED", "htpt:nobody")
     with pytest.raises(SettingsError, match="ALLOWED: there is no platform 'htpt'"):
-        app.load_settings()
+        loading.load_settings()

@@ -121,4 +121,4 @@ def test_what_is_right_is_read_beside_what_is_wrong(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("OPENAI_MODEL", "m")
     settings, wrong = Settings.load_valid()
     assert (settings.port, settings.max_waiting_callers, settings.openai_model) == (8080, 10_000, "m")
-    assert sorted(line.partition(":")[0] for line in wrong) == ["MAX_WAITING_CALLERS", "OPENAI_API_KEY", "PORT"]
+    assert sorted(line.partition(":")[0] for line in wrong) == ["OPENAI_API_KEY", "PORT", "WEB_THREADS"]

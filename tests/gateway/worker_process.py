@@ -11,12 +11,13 @@ from functools import partial
 from queue import SimpleQueue
 from types import MappingProxyType
 
+from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.models import MessageKind, Turn, TurnId
+from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -26,6 +27,7 @@ from gateway.ports.assistant import Assistant
 from gateway.ports.store import ClusterEvent
 from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.turn_limits import TurnLimits
@@ -33,6 +35,7 @@ from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform
+from tests.gateway.one_assistant import configuration
 
 MAX_REPLY_CHARS = 5000
 EACH_TOKEN = Prices(dict.fromkeys(("gpt-4o", "*"), Price(Decimal(1), Decimal(1))))
@@ -78,30 +81,34 @@ class WorkerProcess:
         timeout: float = 30.0,
         rules: Mapping[str, str] = MappingProxyType({}),
         caller_share: float = 1.0,
+        others: Mapping[str, Assistant] = MappingProxyType({}),
+        configured: Configuration | None = None,
     ) -> None:
+        """``others``: assistants beside the default one, by name; they are in force if ``configured`` has them."""
         self.store = store
         self.assistant = assistant
         self.platform = FakePlatform()
         self.executor = ThreadPoolExecutor(4)
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
-        runner = AssistantRunner(
-            async_store,
-            assistant,
-            metrics,
-            timeout=timeout,
-            max_retries=2,
-            retry_delay=0.001,
-            limits=TurnLimits(MAX_REPLY_CHARS),
-        )
+        backends = {DEFAULT_ASSISTANT: assistant, **others}
+        limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout)
+
+        def build(definition: AssistantDefinition) -> RunningAssistant:
+            name, backend = definition.name, backends[definition.name]
+            pace = {"max_retries": 2, "retry_delay": 0.001}
+            runner = AssistantRunner(async_store, backend, metrics, limits=limits, name=name, **pace)  # type: ignore[arg-type]  # pace
+            return RunningAssistant(name, backend, runner, definition.fallback)
+
+        self.assistants = assistants = Assistants(CurrentConfiguration(configured or configuration()), build)
         spool, rate_limiter = FileSpool(), RateLimiter(async_store, shared=store.is_shared)
-        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistant, spool)
+        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistants, spool)
         platforms = {self.platform.name: self.platform}
         gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
-        self.abandoned_turns = AbandonedTurns(async_store, runner, gatekeeper, metrics, settle_seconds=0.0)
+        self.abandoned_turns = AbandonedTurns(async_store, assistants, gatekeeper, metrics, settle_seconds=0.0)
         self.worker = Worker(
             async_store,
-            TurnProcessor(async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
+            TurnProcessor(async_store, assistants, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
             tuple(platforms),
             metrics,
             owner=owner,
@@ -111,14 +118,7 @@ class WorkerProcess:
         )
         gatekeeper.on_woken = self.worker.wake_up
         self.async_inbox = StoreInbox(
-            async_store,
-            assistant,
-            self.worker,
-            gatekeeper,
-            self.pressure,
-            metrics,
-            tracing,
-            FileSpool(),
+            *(async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, FileSpool()),
             max_backlog=1000,
         )
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
@@ -136,6 +136,14 @@ class WorkerProcess:
     ) -> TurnId:
         message = replace(self.platform.message(text, channel=channel), kind=kind)
         return self.inbox.accept(replace(message, has_waiting_caller=awaited)).turn.id
+
+    def reload(self, configured: Configuration) -> None:
+        """Puts another configuration into force."""
+
+        async def replace() -> None:
+            self.assistants.replace(configured)
+
+        self.worker.run_coroutine(replace())
 
     def stored(self, turn: TurnId) -> Turn:
         """Returns a turn as it is stored, also after ``stop``."""

@@ -13,8 +13,10 @@ import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.fakes.raw_server import KEY
@@ -24,7 +26,17 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE_TOOL = Path(__file__).with_name("example_tool")
 LONGEST_WAIT = 30.0
 
-pytestmark = pytest.mark.timeout(180)
+
+def test_the_wheel_has_pages_migrations_and_the_command(tmp_path: Path) -> None:
+    wheel = ZipFile(next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    with wheel:
+        names = set(wheel.namelist())
+        (commands,) = (wheel.read(name).decode() for name in names if name.endswith("entry_points.txt"))
+    assert "chat-gateway = gateway.cli.main:main" in commands
+    for folder, kind in (("gateway/pages", "*.*"), ("storage/migrations", "*.py"), ("adapters", "*.py")):
+        there = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob(kind) if "__pycache__" not in path.parts}
+        assert there <= names
+    assert not [name for name in names if name.startswith("tests/")]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +100,8 @@ def fetch(url: str, body: object = None) -> str:
             return str(refusal.read().decode())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
     with serving([installed], tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
         assert f"  data       {tmp_path}/gateway.db\n" in printed
@@ -99,6 +113,8 @@ def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Pa
     assert (tmp_path / "gateway.db").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     ended = subprocess.run(
         [installed, "migrate"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
@@ -107,6 +123,26 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "gateway.db").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_it_brings_the_example_of_its_file_which_it_reads(installed: Path, tmp_path: Path) -> None:
+    def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environ = environment(**settings)
+        return subprocess.run(
+            [installed, *command], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    (tmp_path / "gateway.toml").write_text(run("config", "--example").stdout)
+    refused = run("config")
+    assert "gateway.toml, line 15: assistants.support.api_key: the variable OPENAI_API_KEY is not set" in refused.stderr
+    names = ("OPENAI_API_KEY", "ORDERS_TOKEN", "SHOP_KEY")
+    shown = run("config", **dict.fromkeys(names, "of-the-example"), SALES_TELEGRAM_TOKEN="123456:abcdef")
+    assert "[assistants.support]" in shown.stdout, shown.stderr
+    assert "of-the-example" not in shown.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_the_tool_of_an_installed_package_is_used(installed: Path, tmp_path: Path) -> None:
     gateways = str(site_packages_of(installed.parent))
     commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))

@@ -1,4 +1,4 @@
-"""Disturbs processes at random: kills them, stops them, or freezes them for longer than a lease."""
+"""Disturbs processes at random: kills them, stops them, freezes them for longer than a lease, or changes their file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Literal
 
@@ -13,9 +14,9 @@ from gateway.app import LEASE_SECONDS
 from tests.soak.database import SoakDatabase
 from tests.soak.fleet import Fleet, FleetProcess
 
-DisruptionKind = Literal["kill -9", "SIGTERM", "freeze"]
+DisruptionKind = Literal["kill -9", "SIGTERM", "freeze", "reload"]
 
-DISRUPTION_WEIGHTS: dict[DisruptionKind, int] = {"kill -9": 5, "SIGTERM": 2, "freeze": 3}
+DISRUPTION_WEIGHTS: dict[DisruptionKind, int] = {"kill -9": 5, "SIGTERM": 2, "freeze": 3, "reload": 3}
 """Relative frequency of each kind."""
 PAUSE_SECONDS = (4.0, 12.0)
 """Range of seconds between two disruptions."""
@@ -45,6 +46,8 @@ class Disruptor:
         self._rng = rng
         self._report_progress = report_progress
         self._down: set[str] = set()
+        self._changes = count(1)
+        self._changing = asyncio.Lock()
         self.disruptions: list[Disruption] = []
 
     async def disrupt_until(self, load_ended: asyncio.Event) -> None:
@@ -74,6 +77,9 @@ class Disruptor:
                 blow = await asyncio.to_thread(self._stop, process)
             case "freeze":
                 blow = await self._freeze(process, frozen)
+            case "reload":
+                async with self._changing:
+                    blow = await asyncio.to_thread(self._reload, process)
         self.disruptions.append(blow)
         self._down.discard(process.name)
 
@@ -91,6 +97,12 @@ class Disruptor:
         return Disruption(
             "SIGTERM", at, error=f"{process.name} ended with status {status} after SIGTERM" if status else ""
         )
+
+    def _reload(self, process: FleetProcess) -> Disruption:
+        at = time.time()
+        self._fleet.change_file(next(self._changes))
+        error = "" if process.reload() else f"{process.name} refused a file: {process.log_tail()}"
+        return Disruption("reload", at, error=error)
 
     @staticmethod
     async def _freeze(process: FleetProcess, seconds: float) -> Disruption:

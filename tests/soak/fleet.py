@@ -67,6 +67,7 @@ class FleetProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # without a terminal, SIGHUP means to reload
             )
         wait_until(self._is_ready, f"{self.name} did not get ready")
 
@@ -90,6 +91,18 @@ class FleetProcess:
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def reload(self) -> bool:
+        """Makes it read its file anew, and waits until it has; returns whether it took that up."""
+        before = self._outcomes()
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: self._outcomes() != before, f"{self.name} did not reload")
+        return self._outcomes()[1] == before[1]
+
+    def _outcomes(self) -> tuple[int, int]:
+        """Returns how often it has reloaded and refused to."""
+        text = self._log.read_text(errors="replace")
+        return text.count("configuration reloaded"), text.count("configuration not reloaded")
 
     def log_tail(self) -> str:
         """Returns the end of its log."""
@@ -118,6 +131,8 @@ class Fleet:
         self.processes = [
             FleetProcess(f"{kind}-{number}", kind, folder, settings) for number, kind in enumerate(kinds, start=1)
         ]
+        self._file = folder / "gateway.toml"
+        self.change_file(0)
 
     @property
     def undisturbed(self) -> FleetProcess:
@@ -130,6 +145,12 @@ class Fleet:
     def random_web(self, rng: Random) -> FleetProcess:
         """Returns a random web process, as a load balancer without health checks does."""
         return rng.choice([process for process in self.processes if process.kind == "web"])
+
+    def change_file(self, number: int) -> None:
+        """Writes the file that all processes read, with another assistant for each number."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f'[assistants.default]\nname = "Robin the {number}th"\n')
+        new.replace(self._file)
 
     def kill_all(self) -> None:
         for process in self.processes:

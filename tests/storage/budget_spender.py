@@ -1,12 +1,13 @@
 """A process that runs turns within one person's budgets until none is left; it can be told to hang until killed.
 
-Prints a line for each admitted turn before running it.
+Sends each turn that it is admitted to before it runs it.
 """
 
 from __future__ import annotations
 
-import sys
+import signal
 import time
+from multiprocessing.connection import Connection
 
 from gateway.domain.models import Claim, Failure, TurnId
 from gateway.ports.budgets import Budget
@@ -26,10 +27,11 @@ EXHAUSTED = Failure("budget_exhausted", "No money left.")
 
 
 class BudgetSpender:
-    def __init__(self, url: str, owner: str, *, hangs: bool) -> None:
+    def __init__(self, url: str, owner: str, granted: Connection, *, hangs: bool) -> None:
         self._store = SqlStore(url, lease_seconds=LEASE_SECONDS)
         self._budgets = SqlBudgetStore(Database(url))
         self._owner = owner
+        self._granted = granted
         self._hangs = hangs
 
     def work(self, turns: list[TurnId]) -> None:
@@ -50,13 +52,14 @@ class BudgetSpender:
         if admission.exhausted_budget:
             self._store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=EXHAUSTED)])
         else:
-            print(turn, flush=True)
+            self._granted.send(turn)
             if self._hangs:
-                sys.stdin.read()  # until it is killed
+                signal.pause()  # until it is killed
             self._store.apply_writes([RecordOutcome(claim.lease, claim.turn, "Hi", cost=COST)])
             self._budgets.charge(turn, COST)
         self._store.apply_writes([FinishTurn(claim.lease, claim.turn, claim_next=False)])
 
 
-if __name__ == "__main__":
-    BudgetSpender(sys.argv[1], sys.argv[2], hangs=sys.argv[3] == "stands-still").work(list(map(TurnId, sys.argv[4:])))
+def spend(url: str, owner: str, turns: list[TurnId], granted: Connection, hangs: bool) -> None:  # noqa: FBT001  # the arguments of a process
+    """Main function of the process."""
+    BudgetSpender(url, owner, granted, hangs=hangs).work(turns)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import pytest
 
@@ -14,9 +14,8 @@ from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue, get_turn, new_turn
-from tests.storage.budget_spender import BUDGETS, COST
-
-ROOT = Path(__file__).parents[2]
+from tests.faults.crashing_process import fork_context
+from tests.storage.budget_spender import BUDGETS, COST, spend
 
 
 class SpenderProcesses:
@@ -25,20 +24,28 @@ class SpenderProcesses:
     def __init__(self, url: str, turns: Sequence[TurnId]) -> None:
         self._url = url
         self._turns = turns
-        self.running: list[subprocess.Popen[str]] = []
+        self.running: list[BaseProcess] = []
 
-    def start(self, owner: str, *, stands_still: bool = False) -> subprocess.Popen[str]:
-        how = "stands-still" if stands_still else "goes-on"
-        command = [sys.executable, "-m", "tests.storage.budget_spender", self._url, owner, how, *self._turns]
-        self.running.append(
-            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
-        return self.running[-1]
+    def start(self, owner: str, *, hangs: bool = False) -> Connection:
+        """Returns what the process sends: the turns that it is admitted to, and then nothing more."""
+        ours, theirs = fork_context.Pipe(duplex=False)
+        process = fork_context.Process(target=spend, args=(self._url, owner, list(self._turns), theirs, hangs))
+        process.start()
+        theirs.close()
+        self.running.append(process)
+        return ours
 
     def stop(self) -> None:
         for process in self.running:
             process.kill()
-            process.communicate()
+            process.join()
+
+
+def received(granted: Connection) -> Iterator[TurnId]:
+    """Yields what a process sends until it ends."""
+    with granted, suppress(EOFError):
+        while granted.poll(30):
+            yield granted.recv()
 
 
 @pytest.fixture
@@ -57,12 +64,11 @@ def test_killed_process_neither_blocks_nor_exceeds_a_budget(
     database_url: str, store: SqlStore, turns: list[TurnId], spenders: SpenderProcesses
 ) -> None:
     """It has reserved all that is left when it dies. Two others wait, claim its turn, and stop at the limit."""
-    doomed = spenders.start("doomed", stands_still=True)
-    assert doomed.stdout is not None
-    held = TurnId(doomed.stdout.readline().strip())
+    with spenders.start("doomed", hangs=True) as doomed:
+        held = doomed.recv()
     others = [spenders.start(owner) for owner in ("one", "two")]
-    doomed.kill()
-    granted = [line for other in others for line in other.communicate(timeout=30)[0].split()]
+    spenders.running[0].kill()
+    granted = [turn for other in others for turn in received(other)]
     ended = [get_turn(store, turn) for turn in turns]
     answered = [turn.id for turn in ended if turn.state is not TurnState.FAILED]
     assert held in answered

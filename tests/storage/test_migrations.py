@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, enqueue, enqueue_one, finish, key, message, new_turn
+from tests.faults.crashing_process import fork_context
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,11 +175,19 @@ def test_database_of_earlier_version_names_the_migrate_command(bare_url: str) ->
 
 
 def test_many_processes_can_migrate_at_once_from_any_directory(bare_url: str, tmp_path: Path) -> None:
-    code = "from storage.migrations import upgrade; upgrade(sys.argv[1])"
-    processes = [run(code, bare_url, cwd=tmp_path) for _ in range(2)]
-    assert [process.communicate(timeout=40)[0] for process in processes] == [""] * 2
-    assert [process.returncode for process in processes] == [0] * 2
+    processes = [fork_context.Process(target=upgrade_from, args=(tmp_path, bare_url)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(40)
+    assert [process.exitcode for process in processes] == [0] * 2
     assert is_current(bare_url)
+
+
+def upgrade_from(folder: Path, url: str) -> None:
+    """Main function of a process."""
+    os.chdir(folder)
+    upgrade(url)
 
 
 def test_second_migration_waits_for_the_first(bare_url: str) -> None:
@@ -193,21 +203,12 @@ def test_second_migration_waits_for_the_first(bare_url: str) -> None:
     database.close()
 
 
-def test_current_database_does_not_import_alembic(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_server_migrates_and_uses_a_current_database_without_importing_alembic(tmp_path: Path) -> None:
     code = (
-        "from storage.migrations import is_current, upgrade; from storage.store import SqlStore; "
-        "assert is_current(sys.argv[1]); upgrade(sys.argv[1]); "
+        "from storage.migrations import is_current, upgrade, upgrade_apart; from storage.store import SqlStore; "
+        "upgrade_apart(sys.argv[1]); assert is_current(sys.argv[1]); upgrade(sys.argv[1]); "
         "store = SqlStore(sys.argv[1]); store.ping(); store.close(); "
         "print([name for name in sys.modules if name.startswith('alembic')])"
-    )
-    process = run(code, sqlite_url, cwd=tmp_path)
-    assert process.communicate(timeout=40)[0] == "[]\n"
-
-
-def test_a_server_migrates_without_importing_alembic(tmp_path: Path) -> None:
-    code = (
-        "from storage.migrations import is_current, upgrade_apart; upgrade_apart(sys.argv[1]); "
-        "assert is_current(sys.argv[1]); print([name for name in sys.modules if name.startswith('alembic')])"
     )
     process = run(code, "sqlite:///new.db", cwd=tmp_path)
     assert process.communicate(timeout=40)[0] == "[]\n"

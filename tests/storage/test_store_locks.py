@@ -57,7 +57,7 @@ def test_second_enqueue_waits_for_the_first(store: SqlStore, peer: SqlStore, asi
         slot = store.turn_queue._reserve_slot(connection, message())
         second = aside(lambda: enqueue_one(peer, message(), new_turn()).turn.seq)
         assert waits(second)
-        turn = new_turns.new_turn(new_turn(), message(), slot, None, "")
+        turn = new_turns.new_turn(new_turn(), message(), slot, None, "", "default")
         first = store.turn_queue._insert_turn(connection, turn, slot)
     assert (first.turn.seq, second.result()) == (1, 2)
 
@@ -95,6 +95,6 @@ class TestPostgresqlLocks:
             )
             adopted = aside(lambda: peer.import_thread(key("two"), thread, "x", []))
             assert waits(adopted)
-            first = store.turn_queue._insert_imported(connection, key("one"), thread, "x", [])
+            first = store.turn_queue._insert_imported(connection, key("one"), {"thread_id": thread}, [])
         assert first is not None
         assert adopted.result() == first

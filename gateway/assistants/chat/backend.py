@@ -88,6 +88,7 @@ class ChatBackend:
             config.model,
             config.template,
             toolbox.schemas,
+            config.parameters,
             {"stream_options": _stream_options(api)} if config.stream else {},
             stream=config.stream,
             limits=self._limits,

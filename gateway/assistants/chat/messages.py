@@ -36,16 +36,20 @@ class RequestBuilder:
         model: str,
         instructions: Instructions,
         functions: Sequence[Json],
+        parameters: Json,
         optional: Json,
         *,
         stream: bool,
         limits: ServerLimits,
     ) -> None:
-        """``optional``: fields of the body that a server may refuse."""
+        """``parameters``: fields that say how the model answers; ``optional``: fields for streams. A server may refuse
+        each of them.
+        """
         self._model = model
         self._instructions = instructions
         self._functions = [{"type": "function", "function": schema} for schema in functions]
-        self._optional = optional
+        self._parameters = parameters
+        self._optional = {**parameters, **optional}
         self._stream = stream
         self._limits = limits
 
@@ -61,19 +65,19 @@ class RequestBuilder:
         arranged = self._arranged(messages, instructions)
         body: Json = {"model": self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
+        optional = self._optional if body[STREAM] else self._parameters
+        body |= {name: value for name, value in optional.items() if name not in self._limits}
         if self._functions and Feature.TOOLS not in self._limits:
             body["tools"] = self._functions
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        if body[STREAM]:
-            body |= {name: value for name, value in self._optional.items() if name not in self._limits}
         return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
 
     def _features(self, body: Json, parts: Sequence[MessagePart]) -> set[Feature]:
         messages = body["messages"]
         used: Mapping[Feature, bool] = {
             Feature.TOOLS: "tools" in body,
-            Feature.REASONING_WITH_TOOLS: "tools" in body and "reasoning_effort" not in body,
+            Feature.REASONING_WITH_TOOLS: "tools" in body and body.get("reasoning_effort") != "none",
             Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
             Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
             Feature.EMPTY_TEXT: any(

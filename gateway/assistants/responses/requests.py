@@ -125,7 +125,7 @@ def _path(run_id: str) -> str:
 
 def _optional_fields(config: AssistantConfig) -> Json:
     """Returns the fields that can be left out where a server refuses them; ``metadata`` is set for each turn."""
-    fields: Json = {"background": True, "truncation": "auto", "store": True, "metadata": {}}
+    fields: Json = {"background": True, "truncation": "auto", "store": True, "metadata": {}, **config.parameters}
     if config.stream:
         fields["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
     if any(tool.get("type") == "code_interpreter" for tool in config.hosted_tools):

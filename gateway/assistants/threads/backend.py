@@ -285,7 +285,8 @@ class ThreadsBackend:
 
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         metadata = {"turn_id": state.turn.id}
-        body = {**await self._assistant.run_fields(), "metadata": metadata, "stream": self._config.stream}
+        fields = {**await self._assistant.run_fields(), **self._config.parameters}
+        body = {**fields, "metadata": metadata, "stream": self._config.stream}
         if self._instructions.is_template and not self._assistant.is_configured:
             body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, ""):

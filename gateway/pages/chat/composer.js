@@ -1,5 +1,7 @@
 // The message box with its two buttons.
 
+import { Attachments } from "./attachments.js";
+
 const find = (id) => document.getElementById(id);
 
 export class Composer {
@@ -9,6 +11,7 @@ export class Composer {
   #count = find("count");
   #most;
   #busy = true;
+  #attachments = new Attachments(() => this.#changed());
 
   /** @param {number} most the maximum number of characters of a message */
   constructor(most, { say, stop, wait }) {
@@ -22,7 +25,7 @@ export class Composer {
       // Ignore Enter that selects a word in an input method; some input methods report it as key code 229.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
-      if (this.#busy && this.#box.value.trim()) wait();
+      if (this.#busy && this.#hasContent()) wait();
       else this.#submit(say);
     });
     this.#stop.addEventListener("click", () => {
@@ -36,8 +39,9 @@ export class Composer {
     if (matchMedia("(pointer: fine)").matches) this.#box.focus();
   }
 
-  put(text) {
+  put(text, files = []) {
     this.#box.value = text;
+    this.#attachments.add(files);
     this.#changed();
     this.#box.focus();
   }
@@ -60,11 +64,15 @@ export class Composer {
     this.#box.value = "";
     this.#box.focus();
     this.#changed();
-    say(text);
+    say(text, this.#attachments.release());
   }
 
   #ready() {
-    return !this.#busy && this.#box.value.trim() !== "" && this.#left() >= 0;
+    return !this.#busy && this.#hasContent() && this.#left() >= 0;
+  }
+
+  #hasContent() {
+    return this.#box.value.trim() !== "" || this.#attachments.size > 0;
   }
 
   /** Returns how many characters remain, counted exactly only near the limit. */

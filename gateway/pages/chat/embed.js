@@ -1,6 +1,7 @@
 // Embeds the chat in another site: a button, and a panel with the gateway's page in an iframe.
 //
-//   <script src="https://bot.example.com/embed.js" async data-title="Ask us" data-position="left" data-color="#0b57a4"></script>
+//   <script src="https://bot.example.com/embed.js" async data-title="Ask us" data-position="left" data-color="#0b57a4"
+//           data-theme="dark"></script>
 //
 // The conversation stays in the frame, where the site's scripts cannot read it. The site's styles do not affect the
 // button, and no cookie is set.
@@ -37,6 +38,7 @@
   const gateway = new URL("./", script.src);
   const title = script.dataset.title || "Chat";
   const side = script.dataset.position === "left" ? "left" : "right";
+  const theme = script.dataset.theme || ""; // light, dark, or as the reader's system
   const color = CSS.supports("color", script.dataset.color ?? "") ? script.dataset.color : "#2257c5";
 
   function make(name, properties, ...children) {
@@ -76,10 +78,14 @@
 
     function show() {
       frame ??= panel.appendChild(
-        make("iframe", { title, allow: "clipboard-write", referrerPolicy: "no-referrer", src: `${gateway}?panel` }),
+        make("iframe", { title, allow: "clipboard-write", referrerPolicy: "no-referrer", src: `${gateway}?${look()}` }),
       );
       turn(true);
       frame.focus();
+    }
+
+    function look() {
+      return new URLSearchParams({ panel: "", title, theme, color, "on-color": root.style.getPropertyValue("--on-color") });
     }
 
     function turn(open) {
@@ -99,7 +105,9 @@
     close.addEventListener("click", hide);
     panel.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
     window.addEventListener("message", (event) => {
-      if (event.source === frame?.contentWindow && event.origin === gateway.origin && event.data === "chat:close") hide();
+      if (event.source !== frame?.contentWindow || event.origin !== gateway.origin) return;
+      if (event.data === "chat:ready") bar.hidden = true; // the page has one of its own
+      else if (event.data === "chat:close") hide();
     });
 
     const host = document.createElement("chat-gateway"); // an element name that no style rule of the site matches

@@ -5,6 +5,7 @@ import { events } from "./sse.js";
 const SILENCE = 12_000; // milliseconds; more than twice the gateway's longest pause in a stream
 const EVENTS = "text/event-stream";
 const PATIENCE = 30_000;
+const PATIENCE_FOR_FILES = 600_000;
 
 /** An error with a message for the user. */
 export class Problem extends Error {
@@ -42,7 +43,7 @@ export class Gateway {
 
   /** Sends a message and yields the name and the data of each event of the reply. */
   say(asked, signal) {
-    return this.#events((both) => this.#post(asked, { Accept: EVENTS }, both), signal);
+    return this.#events((both) => this.#post(asked, { Accept: EVENTS }, both), signal, asked.files.length ? PATIENCE_FOR_FILES : SILENCE);
   }
 
   /** Yields the events of a turn that runs already: the text so far first. */
@@ -50,22 +51,23 @@ export class Gateway {
     return this.#events((both) => this.#call(`chat/turns/${id}`, { headers: { Accept: EVENTS }, signal: both }), signal);
   }
 
-  async *#events(request, signal) {
+  /** @param {number} patience how long the answer may take to begin, in milliseconds */
+  async *#events(request, signal, patience = SILENCE) {
     const watch = new AbortController();
     const both = AbortSignal.any([signal, watch.signal]);
     let timer = 0;
     const still = () => clearTimeout(timer);
-    const alive = () => {
+    const alive = (most = SILENCE) => {
       still();
-      timer = setTimeout(() => watch.abort(), SILENCE);
+      timer = setTimeout(() => watch.abort(), most);
     };
     try {
       const response = await this.#withKey(() => {
-        alive();
+        alive(patience);
         return request(both).finally(still);
       });
       alive();
-      yield* events(response.body, alive);
+      yield* events(response.body, () => alive());
     } catch (error) {
       throw error instanceof Problem ? error : lost();
     } finally {
@@ -100,6 +102,12 @@ export class Gateway {
     return this.#json((signal) => this.#call(`chat/threads/${encodeURIComponent(id)}`, { signal }));
   }
 
+  /** Returns the content of a file of a reply. */
+  async file(id) {
+    const response = await this.#withKey(() => this.#call(`chat/files/${id}`, { signal: AbortSignal.timeout(PATIENCE_FOR_FILES) }));
+    return response.blob().catch(() => { throw lost(); });
+  }
+
   /** Returns whether a key is valid, by requesting a turn that cannot exist. */
   async takes(key) {
     const response = await send("chat/turns/none", { headers: { Authorization: `Bearer ${key}` } });
@@ -108,8 +116,10 @@ export class Gateway {
 
   #post(asked, headers, signal) {
     const { message, thread, key } = asked;
-    const body = JSON.stringify(thread ? { message, thread_id: thread } : { message });
-    headers = { ...headers, "Content-Type": "application/json", "Idempotency-Key": key };
+    const fields = thread ? { message, thread_id: thread } : { message };
+    const isForm = asked.files?.length > 0; // its Content-Type is set by the browser, which knows the boundary
+    const body = isForm ? form(fields, asked.files) : JSON.stringify(fields);
+    headers = { ...headers, ...(!isForm && { "Content-Type": "application/json" }), "Idempotency-Key": key };
     return this.#call("chat", { method: "POST", headers, body, signal });
   }
 
@@ -138,6 +148,13 @@ export class Gateway {
     if (!response.ok) throw await read(response);
     return response;
   }
+}
+
+function form(fields, files) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) data.append(name, value);
+  for (const file of files) data.append("files", file);
+  return data;
 }
 
 async function send(path, request) {

@@ -1,15 +1,23 @@
 // The messages of a conversation on the page: what the user wrote, and replies that may still be streaming.
 
+import { listFiles } from "./files.js";
 import { render } from "./markdown.js";
 
 const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
 const VISIBLE = /[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\ufffc]/u; // as gateway/domain/visible_text.py
 const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
-/** @param {string} text shown as plain text */
-export function said(text) {
+/**
+ * @param {string} text shown as plain text
+ * @param {string[]} attached names of files
+ */
+export function said(text, attached = []) {
   const line = clone("said-template");
   line.querySelector(".text").textContent = text;
+  line.querySelector(".text").hidden = !text;
+  const list = line.querySelector(".attached");
+  list.hidden = !attached.length;
+  list.append(...attached.map((name) => Object.assign(document.createElement("li"), { textContent: name })));
   return line;
 }
 
@@ -71,10 +79,11 @@ export class Reply {
     this.#draw();
   }
 
-  finish(text) {
+  finish(text, files = []) {
     this.#text = text;
     this.#draw();
-    const visible = VISIBLE.test(text);
+    this.line.querySelector(".files").replaceChildren(...listFiles(files));
+    const visible = VISIBLE.test(text) || files.length > 0;
     this.#show(visible ? "tools" : "remark");
     this.#remark(visible ? "" : "The reply is empty.");
   }

@@ -3,23 +3,24 @@
 import { Composer } from "./composer.js";
 import { Conversations, forgetAll } from "./conversations.js";
 import { copyOnClick } from "./copy.js";
+import { openFile } from "./files.js";
 import { Gateway } from "./gateway.js";
 import * as key from "./key.js";
 import { arrivals } from "./libraries.js";
+import { closePanel, fitPanel, inPanel } from "./panel.js";
 import { Scroll } from "./scroll.js";
 import { Talk } from "./talk.js";
 import { View } from "./view.js";
 
 const find = (id) => document.getElementById(id);
 const { keyed, maxChars } = document.body.dataset;
-const inPanel = new URLSearchParams(location.search).has("panel") && window.parent !== window;
 
-document.documentElement.classList.toggle("panel", inPanel);
+fitPanel();
 keepInSight();
 watchNetwork();
 
 const gateway = new Gateway(key.known(), askKey);
-const composer = new Composer(Number(maxChars), { say: (text) => talk.say(text), stop: () => talk.stop(), wait: () => view.tellToWait() });
+const composer = new Composer(Number(maxChars), { say: (text, files) => talk.say(text, files), stop: () => talk.stop(), wait: () => view.tellToWait() });
 const view = new View(composer, new Scroll());
 const talk = new Talk(gateway, view);
 
@@ -56,9 +57,24 @@ async function start() {
 function act(event) {
   const button = event.target.closest("button");
   const line = button?.closest("li.said, li.reply");
-  if (button?.matches(".change")) composer.put(line.querySelector(".text").textContent);
-  else if (button?.matches(".regenerate") && !talk.busy) talk.say(line.previousElementSibling.querySelector(".text").textContent);
+  if (button?.matches(".change")) change(line);
+  else if (button?.matches(".regenerate") && !talk.busy) askAgain(line.previousElementSibling);
+  else if (button?.matches(".file")) openFile(button, (id) => gateway.file(id)).catch((problem) => view.notice(problem.message));
   else if (button?.matches(".rate")) talk.rate(line.reply, button.dataset.value);
+}
+
+function change(said) {
+  composer.put(textOf(said), said.files);
+}
+
+/** Asks a message again. One whose files were sent before the page was loaded needs them again. */
+function askAgain(said) {
+  if (said.files || !said.querySelector(".attached li")) talk.say(textOf(said), said.files);
+  else change(said);
+}
+
+function textOf(said) {
+  return said.querySelector(".text").textContent;
 }
 
 function askKey(refused) {
@@ -69,7 +85,7 @@ function escape(event) {
   if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
   if (document.querySelector("dialog[open]")) return; // it closes
   if (talk.busy) talk.stop();
-  else if (inPanel) window.parent.postMessage("chat:close", "*"); // reveals nothing to the other site
+  else if (inPanel) closePanel();
 }
 
 /** Fits the page above a phone's keyboard, as not every browser shrinks the page for it. */

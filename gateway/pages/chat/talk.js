@@ -13,7 +13,7 @@ const NOT_AS_IT_IS = [400, 413, 415];
  * A message being sent. `key` is its idempotency key, so that it is never answered twice; `turn` is null until the
  * gateway has confirmed it.
  */
-const ask = (message, thread) => ({ message, thread, key: newKey(), turn: null });
+const ask = (message, files, thread) => ({ message, files, thread, key: newKey(), turn: null });
 
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID exists on secure pages only
@@ -27,6 +27,10 @@ export class Talk {
   #asked = null;
   #stopping = false;
   #before = null;
+  #thread = null;
+  /** Tells the other tabs of this browser in which conversation something was said. */
+  #tabs = new BroadcastChannel("chat");
+  #isStale = false;
 
   constructor(gateway, view) {
     this.#gateway = gateway;
@@ -37,12 +41,23 @@ export class Talk {
     return this.#work !== null;
   }
 
+  /** The conversation of this tab; null before its first message. */
   get thread() {
-    return lasting.get("thread");
+    return this.#thread;
   }
 
-  /** Resumes the last conversation of this browser. */
+  /** Also remembers it for this tab, and for tabs that are opened later. */
+  set thread(id) {
+    this.#thread = id;
+    passing.set("thread", id ?? "");
+    if (id) lasting.set("thread", id);
+    else lasting.remove("thread");
+  }
+
+  /** Resumes the conversation of this tab, else the last one of this browser. */
   async begin() {
+    this.#thread = (passing.get("thread") ?? lasting.get("thread")) || null;
+    this.#tabs.addEventListener("message", ({ data }) => this.#heardOf(data));
     const asked = JSON.parse(passing.get("asked") ?? "null");
     let problem = null;
     if (asked) {
@@ -53,9 +68,9 @@ export class Talk {
     if (problem) this.#failed(asked, this.#view.ask(asked.message), problem);
   }
 
-  say(message) {
+  say(message, files = []) {
     this.#before = null;
-    return this.#do(ask(message, this.thread), this.#view.ask(message), this.#hear);
+    return this.#do(ask(message, files, this.thread), this.#view.ask(message, files), this.#hear);
   }
 
   /** Stops the reply in progress. */
@@ -70,7 +85,7 @@ export class Talk {
   renew() {
     this.#leave();
     this.#before = this.thread ?? this.#before;
-    lasting.remove("thread");
+    this.thread = null;
     passing.remove("asked");
     this.#view.clear(Boolean(this.#before));
   }
@@ -79,7 +94,7 @@ export class Talk {
   async goBack() {
     this.#leave();
     if (!this.#before) return;
-    lasting.set("thread", this.#before);
+    this.thread = this.#before;
     this.#before = null;
     await this.#load(this.thread);
   }
@@ -88,7 +103,7 @@ export class Talk {
   async open(id) {
     this.#leave();
     passing.remove("asked");
-    lasting.set("thread", id);
+    this.thread = id;
     this.#before = null;
     await this.#load(id);
   }
@@ -99,7 +114,7 @@ export class Talk {
     if (this.#before === id) this.#before = null;
     if (this.thread !== id) return;
     this.#before = null;
-    lasting.remove("thread");
+    this.thread = null;
     this.renew();
   }
 
@@ -123,12 +138,16 @@ export class Talk {
     this.#view.busy(true);
     reply.expect();
     try {
-      reply.finish(await how.call(this, asked, reply, work.signal));
+      const { response, files } = await how.call(this, asked, reply, work.signal);
+      reply.finish(response, files);
       this.#view.speak(reply.spoken);
     } catch (problem) {
       if (!work.signal.aborted) this.#failed(asked, reply, known(problem));
     } finally {
-      if (this.#work === work) this.#leave();
+      if (this.#work === work) {
+        this.#leave();
+        if (this.#isStale) this.#heardOf(this.thread);
+      }
     }
   }
 
@@ -139,9 +158,16 @@ export class Talk {
     this.#view.notice("");
   }
 
+  /** Shows what was said in another tab, once nothing is on its way in this one. */
+  #heardOf(thread) {
+    if (thread !== this.thread) return;
+    this.#isStale = this.busy;
+    if (!this.busy) this.#load(thread);
+  }
+
   /** Sends the message and follows the reply. Once the gateway has confirmed it, a failure only interrupts following. */
   async #hear(asked, reply, signal) {
-    if (!asked.turn) passing.set("asked", JSON.stringify(asked));
+    if (!asked.turn && !asked.files.length) passing.set("asked", JSON.stringify(asked));
     try {
       return await this.#listen(this.#gateway.say(asked, signal), asked, reply);
     } catch (problem) {
@@ -164,7 +190,7 @@ export class Talk {
         reply.add(data.text);
       }
       else if (name === "tool") reply.use(data.name);
-      else if (name === "done") return data.response;
+      else if (name === "done") return data;
       else if (name === "error") {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
       }
@@ -175,9 +201,10 @@ export class Talk {
   #arrived(asked, accepted) {
     asked.turn = accepted.turn_id;
     asked.thread = accepted.thread_id;
-    lasting.set("thread", accepted.thread_id);
-    conversations.note(accepted.thread_id, asked.message);
+    this.thread = accepted.thread_id;
+    conversations.note(accepted.thread_id, asked.message || asked.files[0]?.name);
     passing.remove("asked");
+    this.#tabs.postMessage(accepted.thread_id);
     this.#view.notice("");
     if (this.#stopping) this.#cancel(asked);
   }
@@ -187,7 +214,7 @@ export class Talk {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 1.5, LONGEST_PAUSE)) {
       const turn = await this.#look(asked.turn, signal);
       if (turn?.error) throw new Problem(turn.error.code, turn.error.message, { status: 502 });
-      if (typeof turn?.response === "string") return turn.response;
+      if (typeof turn?.response === "string") return turn;
       if (turn) {
         try {
           return await this.#listen(this.#gateway.watch(asked.turn, signal), asked, reply);
@@ -230,8 +257,8 @@ export class Talk {
       return;
     }
     if (problem.status && !problem.passes) passing.remove("asked"); // it was refused, so no reply will come
-    if (problem.code === "thread_not_found") lasting.remove("thread");
-    const edit = () => this.#view.edit(asked.message, reply);
+    if (problem.code === "thread_not_found") this.thread = null;
+    const edit = () => this.#view.edit(asked.message, asked.files, reply);
     const again = () => this.#again(asked, reply, problem);
     reply.fail(problem, NOT_AS_IT_IS.includes(problem.status) ? { edit } : { again });
     this.#view.speak(problem.message);
@@ -241,7 +268,7 @@ export class Talk {
   #again(asked, reply, problem) {
     if (this.busy) return;
     const same = !asked.turn && problem.code !== "thread_not_found";
-    this.#do(same ? asked : ask(asked.message, this.thread), this.#view.askAgain(reply), this.#hear);
+    this.#do(same ? asked : ask(asked.message, asked.files, this.thread), this.#view.askAgain(reply), this.#hear);
   }
 
   // -------------------------------------------------------------- earlier messages
@@ -255,7 +282,7 @@ export class Talk {
         this.#view.unreadable(problem, () => this.#load(id));
         return;
       }
-      lasting.remove("thread");
+      this.thread = null;
       conversations.forget(id);
       this.#view.notice("The last conversation is no longer there. This is a new one.");
     } finally {
@@ -267,15 +294,15 @@ export class Talk {
     lines.forEach((line, index) => {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
-      else if (next?.role !== "user") this.#view.said(line.text);
-      else if (next.text !== line.text) this.#view.said(line.text, "No reply.");
+      else if (next?.role !== "user") this.#view.said(line.text, line.attached);
+      else if (next.text !== line.text) this.#view.said(line.text, line.attached, "No reply.");
       // else: it failed and was retried
     });
     const first = lines.find((line) => line.role === "user");
-    if (first) conversations.note(this.thread, first.text);
+    if (first) conversations.note(this.thread, first.text || first.attached[0]);
     const last = lines.at(-1);
     if (last?.role !== "user") return;
-    const asked = { ...ask(last.text, this.thread), turn: last.turn_id };
+    const asked = { ...ask(last.text, [], this.thread), turn: last.turn_id };
     this.#do(asked, this.#view.expectReply(), this.#follow);
   }
 }

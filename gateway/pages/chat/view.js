@@ -19,9 +19,9 @@ export class View {
   // -------------------------------------------------------------- messages
 
   /** @returns {Reply} the pending reply */
-  ask(message) {
+  ask(message, files = []) {
     for (const button of this.#lines.querySelectorAll(".problem button")) button.hidden = true; // they no longer apply
-    this.said(message);
+    this.said(message, files.map((file) => file.name)).files = files;
     this.#scroll.toEnd();
     return this.expectReply();
   }
@@ -36,18 +36,20 @@ export class View {
     return this.#append(new Reply());
   }
 
-  said(message, remark) {
+  said(message, attached = [], remark = "") {
     find("empty").hidden = true;
-    this.#lines.append(said(message));
+    const line = said(message, attached);
+    this.#lines.append(line);
     if (remark) this.#append(new Reply()).end(remark);
+    return line;
   }
 
-  /** @param {{text: string, turn_id: string, stopped: boolean}} line of a transcript */
+  /** @param {{text: string, turn_id: string, stopped: boolean, files: object[]}} line of a transcript */
   replied(line) {
     find("empty").hidden = true;
     const reply = this.#append(new Reply());
     reply.turn = line.turn_id;
-    reply.finish(line.text);
+    reply.finish(line.text, line.files);
     if (line.stopped) reply.end("Stopped.");
   }
 
@@ -57,10 +59,10 @@ export class View {
   }
 
   /** Puts a message back into the message box. */
-  edit(message, reply) {
+  edit(message, files, reply) {
     reply.line.previousElementSibling?.remove();
     reply.line.remove();
-    this.#composer.put(message);
+    this.#composer.put(message, files);
     find("empty").hidden = this.#lines.childElementCount > 0;
   }
 

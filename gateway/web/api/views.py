@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -33,6 +34,9 @@ resolved turn."""
 log = logs.get_logger(__name__)
 
 
+ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
+
+
 class FileView(BaseModel):
     """A file of a reply."""
 
@@ -46,6 +50,7 @@ class TurnReply(BaseModel):
     response: str = Field(description="The whole text of the assistant's reply.")
     thread_id: str = Field(description="Send it with the next message to continue the thread.")
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
@@ -60,6 +65,7 @@ class TurnView(BaseModel):
 
     turn_id: str
     thread_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     state: TurnState
     message: str
     response: str | None
@@ -76,6 +82,7 @@ class ThreadMessage(BaseModel):
     role: Literal["user", "assistant"]
     text: str
     turn_id: str
+    assistant: str = Field(description=ANSWERED_BY)
     at: datetime | None
     files: list[FileView] = Field(default_factory=list, description="Of a reply.")
     attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
@@ -85,6 +92,7 @@ class ThreadMessage(BaseModel):
 class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
+    assistant: str = Field(description="The name of the assistant whose thread that is.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
@@ -125,7 +133,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
-    reply = TurnReply(response=turn.reply, thread_id=turn.message.key.channel, turn_id=turn.id, files=files_of(turn))
+    thread, files = turn.message.key.channel, files_of(turn)
+    reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
 
 
@@ -154,6 +163,7 @@ def turn_body(turn: Turn) -> dict[str, Any]:
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
+        assistant=turn.assistant,
         state=turn.state,
         message=turn.message.text,
         response=turn.reply if turn.state.is_resolved and failure is None else None,
@@ -173,6 +183,7 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
         earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
+        assistant=conversation.assistant,
         assistant_thread_id=conversation.thread_id,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
@@ -186,14 +197,13 @@ def files_of(turn: Turn) -> list[FileView]:
 
 
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
+    said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
     text, attached = turn.message.text, [file.name for file in turn.message.files]
     if text or attached:
-        at = _utc(turn.received_at)
-        yield ThreadMessage(role="user", text=text, turn_id=turn.id, at=at, attached=attached)
+        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
     if turn.reply or turn.reply_files:
-        stopped, at = turn.state is TurnState.CANCELLED, _utc(turn.answered_at)
-        reply, files = turn.reply, files_of(turn)
-        yield ThreadMessage(role="assistant", text=reply, turn_id=turn.id, at=at, stopped=stopped, files=files)
+        stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
+        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
 
 
 def _utc(seconds: float | None) -> datetime | None:

@@ -13,6 +13,7 @@ from threading import Lock
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
+from gateway.domain.shares import NOBODY, Share
 
 FIRST_POLL_SECONDS = 0.25
 MAX_POLL_SECONDS = 2.0
@@ -34,7 +35,7 @@ class Waiter:
         *("caller", "wants_previews"),
     )
 
-    def __init__(self, registry: WaiterRegistry, turn_id: TurnId, caller: str, *, wants_previews: bool) -> None:
+    def __init__(self, registry: WaiterRegistry, turn_id: TurnId, caller: Share, *, wants_previews: bool) -> None:
         self.caller = caller
         self.wants_previews = wants_previews
         self._registry = registry
@@ -146,7 +147,7 @@ class WaiterRegistry:
         """Returns the seconds to the next poll of a caller who waited ``last`` seconds before this one."""
         return max(min(last * 1.5, MAX_POLL_SECONDS), self._places.total / POLLS_PER_SECOND)
 
-    def register(self, turn_id: TurnId, caller: str = "", *, wants_previews: bool) -> Waiter:
+    def register(self, turn_id: TurnId, caller: Share = NOBODY, *, wants_previews: bool) -> Waiter:
         """Registers a waiter for a turn; ``wants_previews``: it also gets preview events. The caller must close it.
 
         ``caller``: whose share it takes. Called on the loop on which it will wait. Raises Overloaded when the registry

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from adapters.discord import commands
 from adapters.discord.event_parser import DiscordParser, DiscordPlace
 from adapters.discord.settings import DiscordSettings
-from gateway.domain.models import Message
+from gateway.domain.models import Message, MessageKind
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
 
 BOT_USER = {"id": BOT, "username": "gateway"}
@@ -138,3 +139,31 @@ def test_a_thread_is_named_after_the_question() -> None:
 
 def test_an_update_without_an_edit_is_no_edit() -> None:
     assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
+
+
+def test_a_server_has_a_share_of_its_own_and_a_direct_message_is_in_none() -> None:
+    (said,), (direct,) = messages(event()), messages(event(), DiscordPlace("9"))
+    assert said.share.workspace == f"discord {TEXT_CHANNEL.guild}"
+    assert direct.share.workspace == ""
+
+
+@pytest.mark.parametrize("content", ["assistant support", "/assistants", "/assistant Support"])
+def test_an_assistant_is_chosen_by_a_mention_with_a_command(content: str) -> None:
+    (message,) = messages(event(f"<@{BOT}> {content}"))
+    assert (message.kind, message.text) == (MessageKind.CHOOSE, content)
+
+
+def test_a_slash_command_chooses_an_assistant() -> None:
+    options = [{"name": "name", "value": "support"}]
+    about = {"id": "7", "type": 2, "channel_id": CHANNEL, "user": {"id": USER}, "token": "t"}
+    (message,) = parser().interaction({**about, "data": {"name": "assistant", "options": options}}).messages
+    assert (message.kind, message.text) == (MessageKind.CHOOSE, "/assistant support")
+    (listed,) = parser().interaction({**about, "data": {"name": "assistants"}}).messages
+    assert (listed.kind, listed.text) == (MessageKind.CHOOSE, "/assistants")
+
+
+def test_the_commands_that_choose_are_there_where_there_are_several_assistants() -> None:
+    assert [each["name"] for each in commands.described()] == ["ask", "new", "stop", "help"]
+    names = {each["name"]: each["options"] for each in commands.described(several_assistants=True)}
+    assert [option["name"] for option in names["assistant"]] == ["name"]
+    assert names["assistants"] == []

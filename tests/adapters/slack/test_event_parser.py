@@ -434,3 +434,9 @@ def test_messages_of_one_author_join_where_that_is_switched_on() -> None:
     said = one(message_event("hi"), slack_join_seconds=2.0)
     assert (said.join, said.debounce_seconds) == (Join(2.0), 2.0)
     assert one(app_mention("stop", thread_ts=ROOT), slack_join_seconds=2.0).join is None
+
+
+def test_a_workspace_has_a_share_of_its_own_where_several_can_install_the_app() -> None:
+    installable: dict[str, Any] = {"slack_bot_token": None, "slack_client_id": "1.2"}
+    assert one(message_event("hi"), **installable).share.workspace == f"slack {TEAM}"
+    assert one(message_event("hi")).share.workspace == ""

@@ -250,3 +250,32 @@ def test_a_command_resets_the_conversation_of_a_channel(scope: str, user: str, c
 @pytest.mark.parametrize("missing", ["team_id", "channel_id", "user_id", "trigger_id"])
 def test_a_command_that_lacks_something_does_nothing(missing: str) -> None:
     assert parser(slack_scope="user").parse({**slash_command("/reset"), missing: ""}) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("/assistant support", MessageKind.CHOOSE),
+        ("assistant Support.", MessageKind.CHOOSE),
+        ("/assistants", MessageKind.CHOOSE),
+        ("/assistant", MessageKind.CHOOSE),
+        ("assistants", MessageKind.CHOOSE),
+        ("assistant", MessageKind.PROMPT),
+        ("assistants of the sales team, listen to this", MessageKind.PROMPT),
+        ("assistant support\nand more", MessageKind.PROMPT),
+    ],
+)
+def test_an_assistant_is_chosen_by_a_mention_with_a_command(text: str, kind: MessageKind) -> None:
+    said = one(in_channel(f"{CALL} {text}"))
+    assert (said.kind, said.text) == (kind, text)
+
+
+def test_a_choice_in_a_thread_without_a_mention_may_be_meant_for_others() -> None:
+    assert one(in_channel("assistant support", thread_ts=ROOT)).kind is MessageKind.PROMPT
+
+
+def test_a_slash_command_chooses_where_a_conversation_is_not_a_thread() -> None:
+    given = slash_command("/gateway", "assistant support", channel="C0CHAN", trigger_id="13.1.abc")
+    (message,) = parser(slack_scope="channel").parse(given).messages
+    assert (message.kind, message.text) == (MessageKind.CHOOSE, "/assistant support")
+    assert whispered(parser().parse(given)) == replies.CHOOSE_IN_THREADS

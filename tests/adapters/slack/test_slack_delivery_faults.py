@@ -204,7 +204,7 @@ async def test_another_process_makes_one_reply_of_what_a_dead_one_left(
 
 
 @pytest.mark.parametrize("reply", [SHORT, LONG], ids=["short", "long"])
-@pytest.mark.parametrize("first", [3, 5, 8, 12])
+@pytest.mark.parametrize("first", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (5, 8)), 12])
 async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, reply: str) -> None:
     async def die(step: int) -> None:
         scene = make()

@@ -43,6 +43,11 @@ def one(told: Json, **given: object) -> Message:
     return said
 
 
+def calls_bot(update: ParsedUpdate) -> bool:
+    """Returns whether an update says something to the bot that is no mere part of another message."""
+    return any(not message.must_join for message in update.messages)
+
+
 def request(body: object, secret: str = SECRET) -> Request:
     return Request({SECRET_HEADER: secret}, json.dumps(body).encode())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from gateway.domain.models import TurnId
 from gateway.ports.platform import ParsedUpdate
@@ -26,7 +25,3 @@ def main(api_url: str, database_url: str, last: str) -> None:
 
     with polling(settings(telegram_api_url=api_url), store, RecordingInbox(before=commit)):
         signal.pause()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adapters.telegram import replies
@@ -27,6 +29,7 @@ from tests.fakes.telegram_updates import (
     album,
     bot_message,
     bot_user,
+    channel_chat,
     document,
     generation_stopped,
     human_user,
@@ -257,10 +260,36 @@ def test_forwards_wait_for_each_other_and_join_what_was_said_before() -> None:
     assert one(message_json("news", forward_origin=ORIGIN), telegram_join_seconds=2.0).join == Join(2.0)
 
 
-def test_where_the_bot_has_to_be_mentioned_nothing_waits() -> None:
-    assert (one(mention("look")).debounce_seconds, one(mention("look")).join) == (0.0, None)
+def test_where_the_bot_has_to_be_mentioned_only_a_text_that_may_be_split_waits() -> None:
+    assert one(mention("look")).debounce_seconds == 0.0
+    assert one(mention("x" * 4000)).debounce_seconds == 1.5
+    assert one({**mention("news"), "forward_origin": ORIGIN}).join is None
     everything = one(message_json("look", chat=GROUP), telegram_groups="always")
     assert everything.debounce_seconds == PRICE
+
+
+def test_where_the_bot_has_to_be_mentioned_the_rest_of_a_split_text_can_only_join() -> None:
+    rest, long = (one(message_json(text, chat=GROUP)) for text in ("the rest", "x" * 4096))
+    for piece in (rest, long):
+        assert piece.join == Join(SPLIT_SECONDS, SPLIT_UNITS, required=True)
+        assert not piece.may_start_conversation
+    assert (rest.debounce_seconds, long.debounce_seconds) == (0.0, 1.5)
+    assert not one(mention("x" * 4000)).must_join
+
+
+@pytest.mark.parametrize(
+    ("told", "how"),
+    [
+        (message_json("a", chat=GROUP), {"telegram_groups": "never"}),
+        (message_json("a", chat=GROUP), {"telegram_join_seconds": 0.0}),
+        (message_json("/model", chat=GROUP), {}),
+        (message_json("a", chat=GROUP, forward_origin=ORIGIN), {}),
+        (photo("a", chat=GROUP), {}),
+        (message_json("a", chat=channel_chat()), {}),
+    ],
+)
+def test_nothing_else_that_is_not_for_the_bot_is_looked_at(told: Json, how: dict[str, Any]) -> None:
+    assert heard(told, **how) == NOTHING
 
 
 @pytest.mark.parametrize("told", [message_json("x" * 4096), message_json("news", forward_origin=ORIGIN)])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 
 import pytest
 from structlog.testing import capture_logs
@@ -28,16 +28,18 @@ from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.adapters.chat import in_thread, until
-from tests.adapters.telegram import polling_program, receiving
+from tests.adapters.telegram import polling_program
 from tests.adapters.telegram.receiving import SOON, ends_soon, listening, make_receiver, polling, settings
 from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import ConnectionRefused, FakeTelegram, HangingCall, ResponseLost, TelegramErrorFault
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, TOKEN, UPDATE_KINDS, USER, message_json, update
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.faults.crashing_process import fork_context
 
 PUBLIC = "https://bot.example.com"
 LEASE = f"telegram:{BOT_ID}:poll"
+FAILED = 3
 
 
 @pytest.fixture(autouse=True)
@@ -313,7 +315,8 @@ def test_what_a_process_has_not_acknowledged_when_it_is_killed_goes_to_the_next_
     for number in range(5):
         telegram.user_says(str(number))
     with polling_process(telegram, sqlite_url, last="2") as dying:
-        assert dying.wait(SOON) == -signal.SIGKILL
+        dying.join(SOON)
+        assert dying.exitcode == -signal.SIGKILL
     assert len(telegram.pending_updates()) == 5
     with polling_process(telegram, sqlite_url):
         telegram.wait_until_acknowledged()
@@ -325,20 +328,23 @@ def test_what_a_process_has_not_acknowledged_when_it_is_killed_goes_to_the_next_
 
 
 @contextmanager
-def polling_process(telegram: FakeTelegram, database_url: str, last: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-m", polling_program.__name__, telegram.url, database_url, last])
+def polling_process(telegram: FakeTelegram, database_url: str, last: str = "") -> Iterator[BaseProcess]:
+    process = fork_context.Process(target=polling_program.main, args=(telegram.url, database_url, last))
+    process.start()
     yield process
     process.kill()
-    process.wait(SOON)
+    process.join(SOON)
 
 
 def test_a_process_that_fails_as_it_starts_ends(telegram: FakeTelegram) -> None:
-    program = (
-        f"from {receiving.__name__} import *; import sys\n"
-        f"receiver = make_receiver(settings(telegram_api_url={telegram.url!r}), FakeMemory())\n"
-        "receiver.start_receiving(RecordingInbox().inbox)\n"
-        "sys.exit('failed')"
-    )
-    done = subprocess.run([sys.executable, "-c", program], timeout=SOON, check=False, capture_output=True)
-    assert done.stderr.decode().splitlines()[-1] == "failed"
-    assert done.returncode == 1
+    failing = fork_context.Process(target=fail_while_it_receives, args=(telegram.url,))
+    failing.start()
+    failing.join(SOON)
+    assert failing.exitcode == FAILED
+
+
+def fail_while_it_receives(api_url: str) -> None:
+    """Main function of a process."""
+    receiver = make_receiver(settings(telegram_api_url=api_url), FakeMemory())
+    receiver.start_receiving(RecordingInbox().inbox)
+    sys.exit(FAILED)

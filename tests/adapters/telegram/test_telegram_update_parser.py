@@ -32,6 +32,7 @@ from tests.adapters.telegram.parsing import (
     without,
 )
 from tests.fakes.telegram_updates import (
+    BOT_NAME,
     GROUP,
     SECRET,
     UPDATE_KINDS,
@@ -264,3 +265,24 @@ def test_a_name_that_nobody_can_read_is_somebody() -> None:
 def test_a_mention_of_somebody_without_a_username_reads_as_their_name() -> None:
     bob = {"type": "text_mention", "offset": 4, "length": 7, "user": {"id": 5, "first_name": "Bob"}}
     assert one(message_json("ask Bob Ray", entities=[bob])).text == "ask @Bob Ray"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("/assistant support", MessageKind.CHOOSE, "/assistant support"),
+        (f"/assistant@{BOT_NAME} support", MessageKind.CHOOSE, "/assistant support"),
+        ("/assistants", MessageKind.CHOOSE, "/assistants"),
+        ("assistant support", MessageKind.CHOOSE, "assistant support"),
+        ("/assistant_list", MessageKind.PROMPT, "/assistant_list"),
+    ],
+)
+def test_an_assistant_is_chosen_by_a_command(text: str, kind: MessageKind, said: str) -> None:
+    message = one(message_json(text, entities=[]))
+    assert (message.kind, message.text) == (kind, said)
+
+
+def test_in_a_group_the_bot_has_to_be_named_to_choose() -> None:
+    assert heard(message_json("/assistant support", chat=GROUP, entities=[])) == NOTHING
+    message = one(message_json(f"/assistant@{BOT_NAME} support", chat=GROUP, entities=[]))
+    assert (message.kind, message.text) == (MessageKind.CHOOSE, "/assistant support")

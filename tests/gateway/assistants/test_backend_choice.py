@@ -15,6 +15,9 @@ from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.tools import ToolBox
+from tests.contracts.assistant_session import AssistantSession
+from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.raw_server import KEY as RAW_KEY
 from tests.fakes.shared_values import MemorySharedValues
 
 KEY = SecretStr("sk-secret")
@@ -105,3 +108,42 @@ def test_an_unknown_hosted_tool_is_named() -> None:
 def test_file_search_needs_vector_stores() -> None:
     with pytest.raises(SettingsError, match="OPENAI_VECTOR_STORE_IDS"):
         assistant_config(settings(openai_tools="file_search"))
+
+
+SPOKEN = {"openai_temperature": 0.2, "openai_top_p": 0.9, "openai_reasoning_effort": "low"}
+SHORT = {"openai_verbosity": "low"}
+PLAIN = {"temperature": 0.2, "top_p": 0.9, "reasoning_effort": "low"}
+NESTED = {"temperature": 0.2, "top_p": 0.9, "reasoning": {"effort": "low"}, "text": {"verbosity": "low"}}
+
+
+@pytest.mark.parametrize(
+    ("backend", "given", "path", "sent"),
+    [
+        ("responses", {**SPOKEN, **SHORT}, "/responses", NESTED),
+        ("chat", {**SPOKEN, **SHORT}, "/chat/completions", {**PLAIN, "verbosity": "low"}),
+        ("chat", {**SPOKEN, "assistant_mode": "poll"}, "/chat/completions", PLAIN),
+        ("threads", SPOKEN, "/runs", PLAIN),
+    ],
+)
+async def test_how_a_model_answers_is_sent(
+    backend: str, given: dict[str, Any], path: str, sent: dict[str, Any]
+) -> None:
+    with FakeOpenAI() as fake:
+        where = {"openai_api_key": SecretStr(RAW_KEY), "openai_base_url": fake.base_url, "openai_model": "gpt-5"}
+        assistant = build(settings(assistant_backend=backend, **where, **given), ToolBox([]), MemorySharedValues())
+        await AssistantSession(assistant).say("Hello")
+        await assistant.close()
+    (body,) = [seen.body for seen in fake.requests if seen.method == "POST" and seen.path.endswith(path)]
+    assert {name: body[name] for name in NESTED | PLAIN | {"verbosity": 0} if name in body} == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"openai_temperature": 0.0}, "The backend offline takes no OPENAI_TEMPERATURE."),
+        ({**SHORT, "openai_api_key": KEY, "assistant_id": "a"}, "The backend threads takes no OPENAI_VERBOSITY."),
+    ],
+)
+def test_what_a_backend_does_not_take_is_refused_by_name(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        build_backend(**given)

@@ -300,6 +300,21 @@ async def test_reasoning_is_switched_off_for_models_that_require_it(raw: RawServ
     assert json.loads(raw.requests[1].partition(b"\r\n\r\n")[2])["reasoning_effort"] == "none"
 
 
+async def test_a_temperature_that_the_model_refuses_is_left_out_and_told(
+    raw: RawServer, raw_client: openai.AsyncOpenAI
+) -> None:
+    config = replace(CONFIG, parameters={"temperature": 0.2})
+    backend = ChatBackend(AssistantApiClient(raw_client), config, ToolBox([]))
+    told = {"error": {"message": "Unsupported parameter: 'temperature'.", "param": "temperature"}}
+    raw.add_response(json.dumps(told).encode(), status="400 Bad Request")
+    raw.add_stream(*chunks({"content": "Hello"}))
+    await AssistantSession(backend).say("Hi")
+    assert [b'"temperature":0.2' in request for request in raw.requests] == [True, False]
+    raw.add_response(b'{"id": "gpt-4o"}')
+    (result,) = await backend.check()
+    assert result.detail.endswith("left out, as the server refuses it: temperature")
+
+
 async def test_the_check_uses_a_completion_if_there_are_no_model_endpoints(
     raw: RawServer, session: AssistantSession
 ) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.http import HttpAdapter
 from gateway.cli.explain import ExplainContext, Explanation, command, explain, format_money
 from gateway.domain.errors import InputError, MalformedRequest
-from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId
+from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
@@ -28,20 +28,26 @@ from tests.contracts.budgets import run_turn
 from tests.contracts.store_helpers import apply_write, enqueue_one, new_turn
 from tests.fakes.platform import FakePlatform
 
+SHARED = "shared"
+"""A workspace with a share of its own."""
 SYNTHETIC = SyntheticMessage("Hello", "roof", "loft", "", "ann")
 
 
 class ExplainablePlatform(FakePlatform):
-    """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash."""
+    """Reads the names of message kinds, starts no conversation in topics, and ignores text that begins with a dash.
+
+    One that begins with a plus sign can only join another message.
+    """
 
     def dry_run(self, message: SyntheticMessage) -> ParsedUpdate:
         if message.text.startswith("-"):
             return ParsedUpdate(response_body=message.text[1:])
         kind = MessageKind(message.text) if message.text in set(MessageKind) else MessageKind.PROMPT
         key = ConversationKey("pigeon", message.workspace, message.channel, message.topic)
-        return ParsedUpdate(
-            (Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=not message.topic),)
-        )
+        join = Join(60.0, required=True) if message.text.startswith("+") else None
+        opens = not message.topic
+        told = Message(key, "1", message.text, message.user, kind=kind, may_start_conversation=opens, join=join)
+        return ParsedUpdate((replace(told, has_workspace_share=message.workspace == SHARED),))
 
 
 OpenContext = Callable[..., ExplainContext]
@@ -51,7 +57,7 @@ OpenContext = Callable[..., ExplainContext]
 def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, share: float = 1.0, **allowed: object) -> ExplainContext:
+    def make(*, backlog: int = 3, share: float = 1.0, workspace: float = 1.0, **allowed: object) -> ExplainContext:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
@@ -60,7 +66,15 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
         limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
-            adapters, sqlite_store, catalogue, ledger, rules, backlog, **limits, max_caller_share=share
+            adapters,
+            sqlite_store,
+            catalogue,
+            ledger,
+            rules,
+            backlog,
+            **limits,
+            max_caller_share=share,
+            max_workspace_share=workspace,
         )
 
     yield make
@@ -98,6 +112,10 @@ def test_a_new_conversation_is_announced(see: OpenContext) -> None:
     assert line(told, "backlog") == "0 of 3 waiting in this conversation"
 
 
+def test_what_can_only_be_a_part_of_another_message_is_not_for_the_bot(see: OpenContext) -> None:
+    assert verdict(explain(see(), "pigeon", replace(SYNTHETIC, text="+ more"))).startswith("It would not be answered")
+
+
 def test_what_the_assistant_is_told_is_shown_line_by_line(see: OpenContext) -> None:
     told = explain(see(), "pigeon", replace(SYNTHETIC, text="Hello,\nwho are you?"))
     place = next(number for number, each in enumerate(told.lines) if each.startswith("read as"))
@@ -124,6 +142,13 @@ def test_a_turn_before_it_that_waits_is_named(see: OpenContext, sqlite_store: Sq
     told = explain(see(), "pigeon", SYNTHETIC)
     assert told.is_answered
     assert line(told, "waits").startswith(f"the turn {claim.turn.id} before it waits for: budget, since ")
+
+
+def test_a_workspace_that_has_used_up_its_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:
+    for user in "ab":
+        enqueue_message(sqlite_store, replace(SYNTHETIC, workspace=SHARED, channel=user, user=user))
+    told = explain(see(workspace=0.4), "pigeon", replace(SYNTHETIC, workspace=SHARED))
+    assert verdict(told) == "It would not be answered: 2 messages are waiting from this workspace."
 
 
 def test_who_has_used_up_their_share_of_the_queue_is_told(see: OpenContext, sqlite_store: SqlStore) -> None:

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
 from gateway import logs
-from gateway.app import SETTINGS
 from gateway.cli.init import write
 from gateway.cli.main import main
+from gateway.loading import SETTINGS
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.telegram_messages import TOKEN
 from tests.fakes.telegram_server import FakeTelegram

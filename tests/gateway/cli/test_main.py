@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +89,22 @@ def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI)
     assert "FAIL test message: 500" in result.output
 
 
+def test_check_reads_the_file_and_asks_each_assistant(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[assistants.second]\nmodel = "gpt-4o"\n[mcp.orders]\nurl = "http://a"\n[settings]\nport = 1\n')
+    result = run("check", **server(fake, PORT="2"))
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert any(line.startswith("ok   second: assistant: chat at 127.0.0.1") and "gpt-4o" in line for line in lines)
+    assert "ok   mcp orders: no assistant uses it; name it in the tools of one, as mcp:orders" in lines
+    assert any("line 6: settings.port: PORT in the environment says otherwise, and wins." in line for line in lines)
+    file.write_text('[assistants.second]\nmodle = "gpt-5"\n')
+    result = run("check", **server(fake))
+    assert result.exit_code == 1
+    assert "FAIL settings: gateway.toml, line 2: assistants.second.modle: is not known here." in result.output
+    assert "FAIL assistant: not checked, because of its settings above" in result.output
+
+
 def test_check_of_a_key_that_is_refused_fails_without_showing_it(run: RunCli, fake: FakeOpenAI) -> None:
     result = run("check", **server(fake, OPENAI_API_KEY="bad"))
     assert result.exit_code == 1
@@ -170,8 +184,8 @@ def test_a_setting_that_is_wrong_is_named_in_one_line(run: RunCli, command: str)
 
 
 @pytest.mark.parametrize("command", ["serve", "web", "worker"])
-def test_a_backend_that_is_half_set_does_not_start(run: RunCli, command: str) -> None:
-    result = run(command, ASSISTANT_BACKEND="responses", PORT="0")
+def test_a_backend_that_is_half_set_does_not_start(run: RunCli, sqlite_url: str, command: str) -> None:
+    result = run(command, ASSISTANT_BACKEND="responses", PORT="0", DATABASE_URL=sqlite_url)
     assert result.exit_code == 1
     assert result.output.strip() == "Error: The backend responses needs OPENAI_API_KEY to be set."
 
@@ -194,16 +208,15 @@ def test_a_database_that_cannot_be_is_an_error_without_its_password(run: RunCli,
     ],
 )
 def test_the_extra_that_is_not_installed_is_named(
-    tmp_path: Path, package: str, extra: str, settings: dict[str, str]
+    run: RunCli, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, package: str, extra: str, settings: dict[str, str]
 ) -> None:
-    missing = f"raise ModuleNotFoundError({package!r}, name={package!r})"
-    (tmp_path / f"{package}.py").write_text(missing)
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "PORT": "0", **settings}
-    serve = [sys.executable, "-m", "gateway", "serve"]
-    ended = subprocess.run(serve, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert f"needs the package {package}, which is not installed" in ended.stderr
-    assert f"chat-gateway[{extra}]" in ended.stderr
+    for name in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", f"adapters.{extra}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # as if it was not there
+    result = run("serve", **{"PORT": "0", "DATABASE_URL": sqlite_url} | settings)
+    assert result.exit_code == 1
+    assert f"needs the package {package}, which is not installed" in result.output
+    assert f"chat-gateway[{extra}]" in result.output
 
 
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from pydantic import AliasChoices, Field, SecretStr
 
-from gateway.app import SETTINGS
 from gateway.cli.settings_table import BEGIN, END, command, replace_table, settings_table
+from gateway.loading import SETTINGS
 from gateway.settings import EnvironmentSettings
 
 README = Path(__file__).parents[3] / "gateway" / "README.md"

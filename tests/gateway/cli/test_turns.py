@@ -55,7 +55,7 @@ def invoke(
     *args: str,
     typed: str = "",
 ) -> Result:
-    commands = operator_commands.commands(open_store, BackendThreads(lambda: assistant, asyncio.run))
+    commands = operator_commands.commands(open_store, BackendThreads(lambda _: assistant, asyncio.run))
     program = OneLineErrorGroup(commands={command.name or "": command for command in commands})
     return CliRunner().invoke(program, args, input=typed)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.coordination.backpressure import CALLER_QUEUE_FULL, Backpressure
+from gateway.coordination.backpressure import CALLER_QUEUE_FULL, WORKSPACE_QUEUE_FULL, Backpressure
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.ports.store import QueueDepth
@@ -63,3 +63,13 @@ def test_one_caller_does_not_fill_the_queue_for_all() -> None:
         backpressure.admit(by("many"))
     assert refusal.value.code == CALLER_QUEUE_FULL
     backpressure.admit(by("one"))
+
+
+def test_one_workspace_does_not_fill_the_queue_for_all() -> None:
+    backpressure = Backpressure(max_total=100, max_per_platform=10, workspace_share=0.8)
+    many = replace(by("many"), has_workspace_share=True)
+    backpressure.refresh([QueueDepth("one", 8, 1.0, by_share={many.share: 8})])
+    with pytest.raises(Overloaded, match="MAX_WORKSPACE_SHARE of MAX_QUEUE_PER_PLATFORM") as refusal:
+        backpressure.admit(replace(many, author="another"))
+    assert refusal.value.code == WORKSPACE_QUEUE_FULL
+    backpressure.admit(replace(many, key=replace(many.key, workspace="small")))

@@ -1,4 +1,4 @@
-"""Places that callers share."""
+"""Places that callers and workspaces share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.shares import Share
 
 
-def take_all(places: SharedPlaces, name: str) -> int:
+def take_all(places: SharedPlaces, name: str, workspace: str = "") -> int:
     taken = 0
-    while places.try_take(name):
+    while places.try_take(Share(name, workspace)):
         taken += 1
     return taken
 
@@ -18,7 +19,7 @@ def take_all(places: SharedPlaces, name: str) -> int:
 def test_one_alone_leaves_a_part_free_and_so_do_two() -> None:
     places = SharedPlaces(20, 0.8)
     assert [take_all(places, name) for name in "abc"] == [16, 3, 1]
-    assert places.full_names() == ["a", "b", "c"]
+    assert places.full_callers() == ["a", "b", "c"]
 
 
 def test_without_a_limit_one_may_have_all() -> None:
@@ -32,21 +33,40 @@ def test_there_is_always_a_place_for_somebody_new_while_there_is_one() -> None:
 def test_who_holds_more_than_the_others_leave_is_known() -> None:
     places = SharedPlaces(10, 0.8)
     take_all(places, "a")
-    assert not places.holds_too_many("a")
+    assert not places.holds_too_many(Share("a"))
     take_all(places, "b")
-    assert places.holds_too_many("a")
-    places.release("b")
-    assert not places.holds_too_many("a")
+    assert places.holds_too_many(Share("a"))
+    places.release(Share("b"))
+    assert not places.holds_too_many(Share("a"))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())), st.integers(1, 9), st.floats(0.1, 1.0))
-def test_no_more_are_held_than_there_are(steps: list[tuple[str, bool]], capacity: int, fraction: float) -> None:
-    places, held = SharedPlaces(capacity, fraction), dict.fromkeys("abc", 0)
+def test_a_workspace_leaves_a_part_free_and_so_does_each_of_its_callers() -> None:
+    places = SharedPlaces(20, 0.5, workspace_fraction=0.8)
+    assert [take_all(places, name, "big") for name in "abcdef"] == [8, 4, 2, 1, 1, 0]
+    assert places.full_workspaces() == ["big"]
+    assert places.full_callers() == list("abcde")
+    assert take_all(places, "a", "small") == 1
+    assert take_all(places, "a") == 1
+    assert places.holds_too_many(Share("f", "big"))
+    assert not places.holds_too_many(Share("a", "small"))
+
+
+CALLERS = [(caller, workspace) for caller in "ab" for workspace in ("", "w", "x")]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(CALLERS), st.booleans())),
+    *(st.integers(1, 9), st.floats(0.1, 1.0), st.floats(0.1, 1.0)),
+)
+def test_no_more_are_held_than_there_are(
+    steps: list[tuple[tuple[str, str], bool]], capacity: int, fraction: float, of_workspace: float
+) -> None:
+    places, held = SharedPlaces(capacity, fraction, workspace_fraction=of_workspace), dict.fromkeys(CALLERS, 0)
     for name, takes in steps:
         if takes:
-            held[name] += places.try_take(name)
+            held[name] += places.try_take(Share(*name))
         elif held[name]:
-            places.release(name)
+            places.release(Share(*name))
             held[name] -= 1
         assert places.total == sum(held.values()) <= capacity
         assert places.copy().total == places.total

@@ -85,8 +85,9 @@ def test_a_list_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, se
 def test_a_platform_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
     ((setting, listed),) = given.items()
     monkeypatch.setenv(setting, listed)
-    (line,) = AdmissionSettings.load().wrong_platforms(("owl", "pigeon"))
-    assert re.fullmatch(rf"{setting}: there is no platform '.*'; write one of owl, pigeon\.", line)
+    ((named, what),) = AdmissionSettings.load().wrong_platforms(("owl", "pigeon"))
+    assert named == setting.lower()
+    assert re.fullmatch(r"there is no platform '.*'; write one of owl, pigeon\.", what)
     monkeypatch.setenv(setting, "pigeon:ann" if setting in {"ALLOWED", "BLOCKED"} else "1, owl=2")
     assert AdmissionSettings.load().wrong_platforms(("owl", "pigeon")) == []
 

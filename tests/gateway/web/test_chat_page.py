@@ -105,7 +105,8 @@ def test_the_page_knows_whether_it_must_ask_for_a_key(assets: Assets, *, keyed: 
 def test_the_policy_lets_nothing_in_but_our_own_files(assets: Assets) -> None:
     rules = dict(rule.split(" ", 1) for rule in client(assets).get("/").headers["Content-Security-Policy"].split("; "))
     assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
-    assert {rules[name] for name in ("script-src", "style-src", "img-src", "connect-src")} == {"'self'"}
+    assert {rules[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
+    assert rules["img-src"] == "'self' blob:", "and the files of replies, which are fetched with the key"
     assert rules["require-trusted-types-for"] == "'script'"
     assert not any("unsafe" in rule for rule in rules.values())
 

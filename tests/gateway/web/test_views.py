@@ -35,7 +35,7 @@ UNDELIVERABLE = replace(TURN, state=TurnState.FAILED, failure=Failure("undeliver
 
 @pytest.mark.parametrize("turn", [TURN, replace(TURN, state=TurnState.DELIVERED), UNDELIVERABLE])
 def test_a_turn_with_a_reply_succeeds_even_if_delivery_failed(turn: Turn) -> None:
-    reply = {"response": "Hello", "thread_id": "thr_1", "turn_id": "turn_1", "files": []}
+    reply = {"response": "Hello", "thread_id": "thr_1", "turn_id": "turn_1", "assistant": "default", "files": []}
     assert views.result_response(turn) == (reply, 200, {})
     assert views.turn_body(turn)["response"] == "Hello"
     assert views.turn_body(turn)["error"] is None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import Overloaded, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.shares import Share
 from gateway.web.api import waiting
 from gateway.web.api.waiting import (
     CALLER_WAITING_FULL,
@@ -254,12 +255,12 @@ def test_an_update_for_a_loop_that_has_ended_is_dropped() -> None:
 
 async def test_one_caller_does_not_take_all_places() -> None:
     registry = WaiterRegistry(5, caller_share=0.8)
-    many = [registry.register(TurnId(f"{number}"), "many", wants_previews=False) for number in range(4)]
+    many = [registry.register(TurnId(f"{number}"), Share("many"), wants_previews=False) for number in range(4)]
     with pytest.raises(Overloaded, match="MAX_CALLER_SHARE of MAX_WAITING_CALLERS") as refusal:
-        registry.register(TURN_ID, "many", wants_previews=False)
+        registry.register(TURN_ID, Share("many"), wants_previews=False)
     assert refusal.value.code == CALLER_WAITING_FULL
-    one = registry.register(TURN_ID, "one", wants_previews=False)
+    one = registry.register(TURN_ID, Share("one"), wants_previews=False)
     for waiter in (*many, one, one):
         waiter.close()
     assert registry.count == 0
-    registry.register(TURN_ID, "many", wants_previews=False)
+    registry.register(TURN_ID, Share("many"), wants_previews=False)

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import (
@@ -43,20 +44,18 @@ from gateway.domain.models import (
 )
 from gateway.observability.metrics import Metrics
 from gateway.policy.prices import Price, Prices
+from gateway.policy.routes import AssistantRouter
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease, SetThread
-from gateway.worker.assistant_runner import (
-    NOTHING_TO_STOP_REPLY,
-    RESET_REPLY,
-    STOPPED_REPLY,
-    AssistantRunner,
-    RunAttempt,
-)
+from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY, Commands
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.run_attempt import RunAttempt
 from gateway.worker.turn_limits import TurnLimits
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import AssistantStep, FakeAssistant
+from tests.gateway.one_assistant import configuration
 
 KEY = ConversationKey("fake", channel="c")
 MAX_REPLY_CHARS = 1000
@@ -74,10 +73,9 @@ class Room:
             self.journal,
             self.assistant,
             Metrics(),
-            timeout=20.0,
             max_retries=3,
             retry_delay=0.001,
-            limits=TurnLimits(MAX_REPLY_CHARS),
+            limits=TurnLimits(MAX_REPLY_CHARS, seconds=20.0),
         )
         self.shown: list[PreviewEvent] = []
         self._said = 0
@@ -89,11 +87,16 @@ class Room:
         assert recorded.claim is not None
         return recorded.claim
 
+    def lease_guard(self, claim: Claim) -> LeaseGuard:
+        return LeaseGuard(self.journal, claim, lease_seconds=60.0, requested_at=lease_clock())
+
     def attempt(self, claim: Claim) -> RunAttempt:
-        guard = LeaseGuard(self.journal, claim, lease_seconds=60.0, requested_at=lease_clock())
-        return self.conversations.attempt(guard, self.shown.append)
+        return self.conversations.attempt(self.lease_guard(claim), self.shown.append)
 
     async def answer(self, claim: Claim) -> str:
+        if claim.turn.message.kind is not MessageKind.PROMPT:
+            commands = Commands(self.journal, AssistantRouter(CurrentConfiguration(configuration())))
+            return (await commands.reply(self.lease_guard(claim))).text
         return (await self.conversations.run_turn(self.attempt(claim))).text
 
     async def finish(self, claim: Claim) -> str:
@@ -277,7 +280,9 @@ async def test_a_turn_started_at_another_backend_is_started_again(harness: Room)
 
 
 async def test_a_turn_that_times_out_is_cancelled_at_the_backend(harness: Room) -> None:
-    harness.conversations = AssistantRunner(harness.journal, harness.assistant, Metrics(), timeout=0.05)
+    harness.conversations = AssistantRunner(
+        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(seconds=0.05)
+    )
     harness.assistant.script(RunStarted(RunId("run_7")), asyncio.Event())
     with pytest.raises(AssistantTimedOut):
         await harness.answer(harness.say("one"))

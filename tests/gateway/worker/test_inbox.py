@@ -43,9 +43,11 @@ from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
+from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
+from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker_process import open_admission
 
 T = TypeVar("T")
@@ -105,15 +107,9 @@ def async_inbox(sqlite_store: SqlStore, assistant: FakeAssistant, worker: Notes)
     with ThreadPoolExecutor(1) as executor:
         store = AsyncStore(sqlite_store, executor)
         gatekeeper = open_admission(sqlite_store, store, blocked="web:eve, web:den")
+        assistants = one_assistant(assistant, AssistantRunner(store, assistant, Metrics()))
         yield StoreInbox(
-            store,
-            assistant,
-            worker,
-            gatekeeper,
-            backpressure,
-            Metrics(),
-            Tracing.disabled(),
-            FileSpool(),
+            *(store, assistants, worker, gatekeeper, backpressure, Metrics(), Tracing.disabled(), FileSpool()),
             max_backlog=3,
         )
 
@@ -462,6 +458,16 @@ def test_messages_of_one_act_are_one_turn_that_starts_when_the_last_one_has_come
     assert worker.submitted == []
 
 
+def test_what_can_only_be_a_part_is_taken_in_however_full_the_queue_is(inbox: ThreadInbox, worker: Notes) -> None:
+    long = replace(message("x" * 9), author="ann", debounce_seconds=40.0)
+    tell(inbox, long, *(message(f"{number}", channel=f"{number}") for number in range(9)))
+    rest = replace(message("rest"), author="ann", join=Join(60.0, 9, required=True))
+    tell(inbox, rest, replace(rest, message_id="again", author="bob"))
+    (turn,) = turns_of(inbox)
+    assert turn.message.text == f"{'x' * 9}\nrest"
+    assert worker.woken == [40.0, 0.0]
+
+
 def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: Notes) -> None:
     comment, forward = (
         replace(message(text), author="ann", join=Join(60.0), debounce_seconds=40.0) for text in ("look", "a story")
@@ -474,8 +480,9 @@ def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: 
 
 async def test_a_file_of_a_reply_is_read_from_the_backend(async_inbox: StoreInbox, assistant: FakeAssistant) -> None:
     assistant.files["f"] = b"content"
-    async with async_inbox.read_file(File("a.txt", "f")) as content:
+    turn = (await async_inbox.accept(message("draw"))).turn
+    async with async_inbox.read_file(turn, File("a.txt", "f")) as content:
         assert b"".join([piece async for piece in content.pieces()]) == b"content"
     with pytest.raises(AssistantRefused):
-        async with async_inbox.read_file(File("b.txt", "gone")):
+        async with async_inbox.read_file(turn, File("b.txt", "gone")):
             pass

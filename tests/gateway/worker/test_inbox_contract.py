@@ -28,6 +28,7 @@ from storage.store import SqlStore
 from tests.contracts.inbox import InboxContract
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.fakes.platform import FakePlatform
+from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker_process import open_admission
 
 
@@ -50,13 +51,13 @@ class TestCoreInbox(InboxContract):
         self.platform, self.assistant = FakePlatform(), FakeAssistant()
         with ThreadPoolExecutor(4) as executor:
             async_store, metrics, tracing = AsyncStore(sqlite_store, executor), Metrics(), Tracing.disabled()
-            runner = AssistantRunner(async_store, self.assistant, metrics, timeout=30.0)
+            assistants = one_assistant(self.assistant, AssistantRunner(async_store, self.assistant, metrics))
             spool, limiter = FileSpool(), RateLimiter(async_store, shared=False)
-            delivery_context_of = partial(WorkerDeliveryContext, limiter, self.assistant, spool)
+            delivery_context_of = partial(WorkerDeliveryContext, limiter, assistants, spool)
             platforms = {self.platform.name: self.platform}
             gatekeeper = open_admission(sqlite_store, async_store)
             processor = TurnProcessor(
-                async_store, runner, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool
+                async_store, assistants, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool
             )
             worker = Worker(
                 *(async_store, processor, tuple(platforms), metrics),
@@ -67,7 +68,7 @@ class TestCoreInbox(InboxContract):
             worker.start()
             backpressure = Backpressure(max_total=1000, max_per_platform=1000)
             inbox = StoreInbox(
-                async_store, self.assistant, worker, gatekeeper, backpressure, metrics, tracing, spool, max_backlog=100
+                *(async_store, assistants, worker, gatekeeper, backpressure, metrics, tracing, spool), max_backlog=100
             )
             self.inbox = ThreadInbox(inbox, worker)
             yield

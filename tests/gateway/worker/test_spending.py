@@ -94,7 +94,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20.0
     while not reached():
         assert time.monotonic() < deadline
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 @pytest.fixture

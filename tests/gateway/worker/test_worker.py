@@ -32,7 +32,7 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import LeasedWrite
-from gateway.worker.assistant_runner import STOPPED_REPLY
+from gateway.worker.commands import STOPPED_REPLY
 from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one

@@ -1,0 +1,69 @@
+"""Makes the parts of one assistant from its definition: its tools, its backend, and what runs turns at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from gateway import assistants
+from gateway.configuration import AssistantDefinition
+from gateway.coordination.async_store import AsyncStore
+from gateway.domain.errors import SettingsError
+from gateway.observability.metrics import Metrics
+from gateway.policy.request_estimate import RequestEstimator
+from gateway.policy.turn_limit import TurnCostLimit
+from gateway.ports.assistant import Assistant
+from gateway.settings import Settings
+from gateway.tools import ToolBox, find_tools
+from gateway.tools.sources import FoundTool
+from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.assistants import RunningAssistant
+from gateway.worker.turn_limits import TurnLimits
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantBuilder:
+    """Makes assistants for one process."""
+
+    store: AsyncStore
+    metrics: Metrics
+
+    def build(self, definition: AssistantDefinition) -> RunningAssistant:
+        """Returns an assistant. No I/O but that of importing its tools. Raises SettingsError."""
+        settings = definition.settings
+        toolbox = ToolBox([found.tool for found in tools_of(definition)], settings.tool_timeout_seconds)
+        backend = assistants.build(settings, toolbox, self.store)
+        runner = AssistantRunner(
+            self.store,
+            backend,
+            self.metrics,
+            estimator=_estimator(settings, backend, toolbox),
+            limits=_limits(settings),
+            name=definition.name,
+        )
+        return RunningAssistant(definition.name, backend, runner, definition.fallback)
+
+
+def tools_of(definition: AssistantDefinition) -> Sequence[FoundTool]:
+    """Returns the function tools that an assistant may call. Raises SettingsError, also for one that there is not."""
+    found, wanted = find_tools(definition.settings.tools_path), definition.function_tools
+    if wanted is None:
+        return found
+    names = [each.tool.name for each in found]
+    for missing in (name for name in wanted if name not in names):
+        near = get_close_matches(missing, names, 1) or names
+        raise SettingsError(
+            f"[assistants.{definition.name}] tools: there is no tool {missing!r}. If you mean {near[0]}, write that."
+        )
+    return [each for each in found if each.tool.name in wanted]
+
+
+def _limits(settings: Settings) -> TurnLimits:
+    return TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings), settings.assistant_timeout_seconds)
+
+
+def _estimator(settings: Settings, backend: Assistant, toolbox: ToolBox) -> RequestEstimator:
+    history_chars = settings.history_chars if backend.name == "chat" else None
+    instructions = assistants.instructions_of(settings).for_message
+    return RequestEstimator(backend.model, instructions, toolbox.schemas, history_chars)

@@ -1,0 +1,37 @@
+"""``python -m gateway config``: what is in force, an example of ``gateway.toml``, and its schema."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from gateway import loading, logs
+from gateway.config_file.schema import schema
+from gateway.config_file.text import effective, example
+from gateway.settings import config_file
+
+
+def command() -> click.Command:
+    """Returns the command ``config``."""
+
+    @click.command("config")
+    @click.option("--example", "shown", flag_value="example", help="Print a gateway.toml with everything, explained.")
+    @click.option("--schema", "shown", flag_value="schema", help="Print the JSON Schema of gateway.toml, for editors.")
+    def config(shown: str | None) -> None:
+        """Print what is in force, as gateway.toml would say it, with secrets masked."""
+        if shown == "example":
+            click.echo(example(loading.SETTINGS), nl=False)
+        elif shown == "schema":
+            click.echo(json.dumps(schema(loading.SETTINGS, loading.PLATFORM_SETTINGS), indent=2, ensure_ascii=False))
+        else:
+            _print_effective()
+
+    return config
+
+
+def _print_effective() -> None:
+    settings = loading.load_settings(quiet=True)
+    loaded = [each.load() for each in loading.SETTINGS]
+    for line in effective(loaded, loading.load_configuration(settings), config_file()):
+        click.echo(logs.mask(line))

@@ -1,0 +1,50 @@
+"""``python -m gateway reload``, and what makes a process take up a changed file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import click
+
+from gateway import reloading
+from gateway.app import Gateway
+from gateway.loading import Loaded
+from gateway.reloading import Reloader, ReloadRequests
+from storage.store import SqlStore
+
+NOBODY = (
+    "No process has answered. Is one running with this database? One that was started without gateway.toml has to be "
+    "restarted to read it."
+)
+
+
+def prepare(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
+    """Lets a process take up changes when it is asked over the database. Returns what does so at once, and waits."""
+    reloader = Reloader(loaded, gateway.assistants.replace)
+    requests = ReloadRequests(gateway.store, reloader.reload, gateway.worker.owner)
+    gateway.worker.run_in_background(requests.run())
+    return lambda: gateway.worker.run_coroutine(reloader.reload())
+
+
+def command(open_store: Callable[[], AbstractContextManager[SqlStore]]) -> click.Command:
+    """Returns the command ``reload``."""
+
+    @click.command("reload")
+    def reload() -> None:
+        """Make every process on the database read gateway.toml anew, without losing or restarting a turn.
+
+        Exit status 1 if the file is faulty, or a process refuses it or does not answer.
+        """
+        answers = []
+        with open_store() as store:
+            for answer in reloading.ask_all(store, only_one=not store.is_shared):
+                answers.append(answer)
+                outcome = ", ".join(answer.lines) or "nothing has changed"
+                click.echo(f"{answer.process}: {'reloaded' if answer.ok else 'refused'}: {outcome}")
+        if not answers:
+            raise click.ClickException(NOBODY)
+        sys.exit(0 if all(answer.ok for answer in answers) else 1)
+
+    return reload

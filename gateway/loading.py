@@ -1,0 +1,195 @@
+"""Reads all settings and ``gateway.toml``: for starting, for a reload, and for telling what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
+
+from adapters.discord.settings import DiscordSettings
+from adapters.http import HttpSettings
+from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
+from gateway import logs
+from gateway.admin import AdminSettings
+from gateway.callbacks import CallbackSettings
+from gateway.configuration import Configuration
+from gateway.domain.errors import SettingsError
+from gateway.observability.tracing import TracingSettings
+from gateway.policy.prices import PriceSettings
+from gateway.policy.rules import AdmissionSettings
+from gateway.push import PushSettings
+from gateway.setting_names import unknown_names, wrong_names_in_file
+from gateway.settings import EnvironmentSettings, Settings, config_file, describe, given_variables
+from gateway.toml_file import TomlFile
+from gateway.tools import find_tools
+from gateway.web import exposure
+from gateway.web.chat_page import ChatPageSettings
+from gateway.web.metrics_endpoint import MetricsSettings
+
+SETTINGS: Sequence[type[EnvironmentSettings]] = (
+    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    CallbackSettings,
+)
+"""All settings classes."""
+
+PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
+    "http": HttpSettings,
+    "slack": SlackSettings,
+    "telegram": TelegramSettings,
+    "discord": DiscordSettings,
+    "console": None,
+}
+PLATFORMS = tuple(PLATFORM_SETTINGS)
+"""The names of all platforms, also of those that are not enabled."""
+
+AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that the environment and the file say."""
+
+    settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]
+    """Each class as it is, without what tables of assistants and keys add to it."""
+    configuration: Configuration
+    file: TomlFile | None
+
+    @property
+    def core(self) -> Settings:
+        """The core's settings, which are those of the default assistant."""
+        return self.configuration.default.settings
+
+    def secrets(self) -> Iterator[str]:
+        """Yields every secret value, for the log to mask."""
+        for each in self.settings.values():
+            yield from each.secrets()
+        yield from self.configuration.secrets()
+        if self.file is not None:
+            yield from self.file.secrets()
+
+
+class Load(Protocol):
+    """Returns the settings of a class, as ``load`` does."""
+
+    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
+
+
+def load(cls: type[AnySettings]) -> AnySettings:
+    """Returns the settings of a class, with what other tables of the file say. Raises SettingsError."""
+    return _with_tables(cls.load())
+
+
+def _with_tables(settings: AnySettings) -> AnySettings:
+    """Adds the default assistant's own values to the core's settings, and bound keys to those of ``/chat``."""
+    if not isinstance(settings, Settings | HttpSettings) or (file := config_file()) is None:
+        return settings
+    configuration = _read_configuration(file)
+    if isinstance(settings, HttpSettings):
+        return settings.with_keys([each.key.get_secret_value() for each in configuration.keys])
+    return cast("AnySettings", configuration.default.settings)
+
+
+def load_configuration(settings: Settings) -> Configuration:
+    """Returns what the environment and the file describe together. Raises SettingsError."""
+    return Configuration.of(settings) if (file := config_file()) is None else _read_configuration(file)
+
+
+def _read_configuration(file: TomlFile) -> Configuration:
+    from gateway.config_file import read_configuration  # noqa: PLC0415  # not needed without a file
+
+    names = {name.lower() for each in SETTINGS for name in each.variables()}
+    return read_configuration(file, PLATFORM_SETTINGS, names, _function_tools)
+
+
+def _function_tools() -> Sequence[str]:
+    return [each.tool.name for each in find_tools(Settings.load().tools_path)]
+
+
+def is_behind_proxy() -> bool:
+    """Returns whether the operator says that clients connect through a proxy."""
+    return load(HttpSettings).trusted_proxies > 0
+
+
+def load_settings(*, quiet: bool = False) -> Settings:
+    """Returns the core's settings and configures logging. ``quiet``: warnings only, unless LOG_LEVEL is set.
+
+    Raises SettingsError, also for errors in any other settings class.
+    """
+    return load_all(quiet=quiet).core
+
+
+def load_all(*, quiet: bool = False) -> Loaded:
+    """Returns all settings and what the file describes, and configures logging as ``load_settings`` does."""
+    loaded = read_all()
+    settings = loaded.core
+    level = "WARNING" if quiet and "log_level" not in settings.model_fields_set else settings.log_level
+    _configure_log(level, settings, loaded.secrets())
+    return loaded
+
+
+def read_all() -> Loaded:
+    """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
+    settings = {each: each.load() for each in SETTINGS}
+    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    if wrong := (*_wrong_names(cast("AdmissionSettings", settings[AdmissionSettings])), *unfit):
+        raise SettingsError("\n".join(wrong))
+    return Loaded(settings, load_configuration(cast("Settings", settings[Settings])), config_file())
+
+
+def load_valid_settings() -> tuple[Load, Sequence[str]]:
+    """Reads all settings, with defaults for what is wrong; also returns what is wrong. Configures logging.
+
+    Raises SettingsError if nothing can be read.
+    """
+    read = {each: each.load_valid() for each in SETTINGS}
+    wrong = [line for _, lines in read.values() for line in lines]
+    wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
+    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
+    configuration, more = (None, ()) if wrong else _valid_configuration()
+
+    def load(cls: type[AnySettings]) -> AnySettings:
+        settings = cast("AnySettings", read[cls][0])
+        return settings if configuration is None else _with_tables(settings)
+
+    valid = {cls: settings for cls, (settings, _) in read.items()}
+    settings = load(Settings)
+    loaded = Loaded(valid, configuration or Configuration.of(settings), config_file())
+    _configure_log(settings.log_level, settings, loaded.secrets())
+    return load, tuple(dict.fromkeys([*wrong, *more]))
+
+
+def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
+    """Returns what is described; None, and a line for each thing that is wrong, if something is."""
+    try:
+        return load_configuration(Settings.load()), ()
+    except SettingsError as exc:
+        return None, str(exc).splitlines()
+
+
+def _configure_log(level: str, settings: Settings, secrets: Iterator[str]) -> None:
+    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
+    logs.configure(level, settings.log_format, secrets, patterns)
+
+
+def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
+    misspelt = unknown_names(SETTINGS, given_variables().names).misspelt
+    in_file = () if (file := config_file()) is None else wrong_names_in_file(SETTINGS, file)
+    in_environment = (_misspelt(name, near) for name, near in misspelt.items())
+    in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(PLATFORMS))
+    return (*in_rules, *in_environment, *in_file)
+
+
+def _misspelt(name: str, near: Sequence[str]) -> str:
+    return f"{name} is no setting. If you mean {' or '.join(near)}, write that; else unset it."
+
+
+def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
+    """Returns what to warn the operator of at start. Raises SettingsError."""
+    unused = unknown_names(SETTINGS, given_variables().names).unused
+    unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
+    http, password = load(HttpSettings), load(AdminSettings).admin_password
+    given = password.get_secret_value() if password else ""
+    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
+    return (*unknown, *exposed)

@@ -1,0 +1,98 @@
+"""What a process asks of its system: the signals that end it, and its limit of open files. Works without POSIX too."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NoReturn
+
+WANTED_OPEN_FILES = 65_536
+POLL_SECONDS = 0.2
+WINDOWS_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
+"""What Python reports there: docs.python.org/3/library/signal.html#signal.signal"""
+
+
+class StopSignals:
+    """Signals that the main thread waits for. Made before any other thread starts, as threads inherit what is blocked.
+
+    A signal that is ignored stays ignored, as in ``nohup`` and background jobs.
+    """
+
+    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+        self._stops = {each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN}
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._stops)
+
+    def wait(self) -> signal.Signals:
+        """Returns the next signal."""
+        return signal.Signals(signal.sigwait(self._stops))
+
+    def end_on_second_interrupt(self) -> None:
+        """Ends the process at once by Ctrl-C from now on, unless that is ignored."""
+        if signal.SIGINT in self._stops:
+            signal.signal(signal.SIGINT, _end)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+class HandledStopSignals:
+    """The same where signals cannot be blocked: handlers note them, and ``wait`` looks. For Windows."""
+
+    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+        self._arrived: deque[signal.Signals] = deque()
+        for each in wanted:
+            if signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, lambda number, _: self._arrived.append(signal.Signals(number)))
+
+    def wait(self) -> signal.Signals:
+        while not self._arrived:
+            time.sleep(POLL_SECONDS)  # a handler runs in between
+        return self._arrived.popleft()
+
+    def end_on_second_interrupt(self) -> None:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _end)
+
+
+def stop_signals(names: Iterable[str]) -> StopSignals | HandledStopSignals:
+    """Returns what waits for the signals of these names that this system has."""
+    if hasattr(signal, "pthread_sigmask"):
+        return StopSignals(_known(names))
+    return HandledStopSignals(_known(WINDOWS_SIGNALS))
+
+
+def raise_file_limit() -> int:
+    """Raises the limit of open files, usually 1024, and returns it; the wanted one on a system without a limit.
+
+    Each waiting caller needs a connection here and to the backend.
+    """
+    try:
+        import resource  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        return WANTED_OPEN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_OPEN_FILES if hard == resource.RLIM_INFINITY else min(WANTED_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return WANTED_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def exit_now(status: int) -> NoReturn:
+    """Ends the process without waiting for its threads. Everything that must survive is on disk already."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _known(names: Iterable[str]) -> list[signal.Signals]:
+    return [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    exit_now(128 + number)

@@ -1,0 +1,71 @@
+"""Carries out what people tell the bot itself: to begin anew, to stop, to have another assistant answer."""
+
+from __future__ import annotations
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.models import MessageKind, RunCompleted, Turn, TurnState
+from gateway.policy.routes import AssistantRouter
+from gateway.worker.past_turns import turns_before
+from gateway.worker.threads import set_thread
+
+RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
+STOPPED_REPLY = "Stopped."
+NOTHING_TO_STOP_REPLY = "There is nothing to stop."
+CHOSEN_REPLY = "From now on, {name} answers here. It knows what was said before."
+LIST_REPLY = "{name} answers here. You can choose: {names}. Write {example} to do so."
+ONLY_REPLY = "{name} answers here. No other assistant can be chosen here."
+UNKNOWN_REPLY = "There is no assistant of that name to choose here. "
+CHOOSE_EXAMPLE = "/assistant {name}"
+
+log = logs.get_logger(__name__)
+
+
+class Commands:
+    """Replies to commands. Used on the worker's loop only."""
+
+    def __init__(self, store: AsyncStore, router: AssistantRouter) -> None:
+        self._store = store
+        self._router = router
+
+    async def reply(self, lease_guard: LeaseGuard) -> RunCompleted:
+        """Returns the reply to a turn that is no PROMPT. Raises LeaseLost."""
+        turn = lease_guard.claim.turn
+        match turn.message.kind:
+            case MessageKind.RESET:
+                return await self._reset(lease_guard)
+            case MessageKind.STOP:
+                return await self._report_stop(turn)
+            case MessageKind.CHOOSE:
+                return self._report_choice(turn)
+            case MessageKind.PROMPT:
+                raise AssertionError(turn.id)
+
+    async def _reset(self, lease_guard: LeaseGuard) -> RunCompleted:
+        """Detaches the thread from the conversation. At the backend the thread stays as it is."""
+        await set_thread(lease_guard, None)
+        log.info("conversation reset", turn=lease_guard.claim.turn.id)
+        return RunCompleted(RESET_REPLY)
+
+    async def _report_stop(self, turn: Turn) -> RunCompleted:
+        """Returns the reply to a STOP message. The turns it stops were cancelled when it was recorded."""
+        before = await self._store.read(lambda store: turns_before(store, turn))
+        stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
+        if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
+            stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
+        return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
+
+    def _report_choice(self, turn: Turn) -> RunCompleted:
+        """Returns the reply to a CHOOSE message. What it chooses was stored when it was recorded."""
+        asked, found = self._router.asked_by(turn.message)
+        if found == turn.assistant:
+            return RunCompleted(CHOSEN_REPLY.format(name=turn.assistant))
+        names = self._router.names(turn.message.key)
+        others = [name for name in names if name != turn.assistant]
+        unknown = UNKNOWN_REPLY if asked else ""
+        if not others:
+            return RunCompleted(unknown + ONLY_REPLY.format(name=turn.assistant))
+        example = CHOOSE_EXAMPLE.format(name=others[0])
+        listed = LIST_REPLY.format(name=turn.assistant, names=", ".join(names), example=example)
+        return RunCompleted(unknown + listed)

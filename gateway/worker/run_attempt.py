@@ -1,0 +1,51 @@
+"""What one process's attempt at a turn knows while one assistant is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.models import RunId, ThreadId, Turn
+from gateway.ports.assistant import AttachmentLoader
+from gateway.worker.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.usage_meter import UsageMeter
+
+
+class RunPostponed(Exception):
+    """Nothing of the turn has reached the assistant yet, and it is to be asked later."""
+
+    def __init__(self, wake_seconds: float, max_seconds: float) -> None:
+        """``wake_seconds``: when; ``max_seconds``: how long the turn may be postponed in all."""
+        super().__init__()
+        self.wake_seconds = wake_seconds
+        self.max_seconds = max_seconds
+
+
+@dataclass
+class RunAttempt:
+    """The state of one process's attempt at a turn."""
+
+    lease_guard: LeaseGuard
+    preview: PreviewDeduplicator
+    thread_id: ThreadId | None
+    run_id: RunId | None
+    attachments: AttachmentLoader
+    run_started: bool
+    """Whether the turn may have reached the assistant."""
+    meter: UsageMeter
+    has_fallback: bool = False
+    """Whether another assistant is asked rather than to wait long for this one."""
+    attachment_tokens: int | None = None
+    """The tokens of the files that were loaded for the assistant."""
+    failures: int = 0
+    threads_missing: int = 0
+    deadline: float = field(default=0.0)
+
+    @property
+    def turn(self) -> Turn:
+        return self.lease_guard.claim.turn
+
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether another assistant may be asked: there is one, and nothing was shown of what this one did."""
+        return self.has_fallback and not self.preview.has_shown

@@ -1,0 +1,137 @@
+"""One process's attempt at a turn: by the turn's assistant, and by others in its place while that is unavailable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import cast
+
+from gateway import logs
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantTimedOut,
+    AssistantUnavailable,
+)
+from gateway.domain.models import MessageKind, PreviewEvent, RunCompleted, Turn, TurnState
+from gateway.ports.assistant import AttachmentLoader, no_attachments
+from gateway.ports.budgets import AttemptUsage
+from gateway.ports.store import ReassignTurn
+from gateway.worker.assistants import Assistants, RunningAssistant
+from gateway.worker.commands import Commands
+from gateway.worker.run_attempt import RunAttempt
+
+UNAVAILABLE = (AssistantUnavailable, AssistantRateLimited, AssistantTimedOut, AssistantMisconfigured)
+"""Errors for which another assistant is asked: this one answers nobody just now. One that refuses a message does."""
+
+log = logs.get_logger(__name__)
+
+
+class TurnAttempt:
+    """Keeps its assistant open until ``close``. Used on the worker's loop only."""
+
+    def __init__(
+        self,
+        assistants: Assistants,
+        running: RunningAssistant,
+        commands: Commands,
+        lease_guard: LeaseGuard,
+        emit: Callable[[PreviewEvent], None],
+        load: AttachmentLoader = no_attachments,
+    ) -> None:
+        """``running``: acquired for this attempt. ``emit``: shows an event; ``load``: fetches the message's files."""
+        self._assistants = assistants
+        self._running = running
+        self._commands = commands
+        self._lease_guard = lease_guard
+        self._emit = emit
+        self._load = load
+        self._left = list(running.fallback)
+        self._ending: list[asyncio.Task[AttemptUsage]] = []
+        """Those that were asked before."""
+        self._attempt = running.runner.attempt(lease_guard, emit, load)
+        self._attempt.has_fallback = bool(self._left)
+
+    @property
+    def turn(self) -> Turn:
+        return self._lease_guard.claim.turn
+
+    @property
+    def run_started(self) -> bool:
+        """Whether the turn may have reached an assistant."""
+        return self._attempt.run_started or bool(self._ending)
+
+    @property
+    def shown(self) -> str:
+        """The text that was shown so far."""
+        return self._attempt.preview.shown
+
+    async def run(self) -> RunCompleted:
+        """Returns the reply. Raises AssistantError, RunPostponed, LeaseLost."""
+        if self.turn.message.kind is not MessageKind.PROMPT:
+            return await self._commands.reply(self._lease_guard)
+        while True:
+            try:
+                return await self._running.runner.run_turn(self._attempt)
+            except UNAVAILABLE as exc:
+                following = self._acquire_next() if self._attempt.may_fall_back else None
+                if following is None:
+                    raise
+                await self._pass_on(following, exc)
+
+    def _acquire_next(self) -> RunningAssistant | None:
+        while self._left:
+            found = self._assistants.acquire(self._left.pop(0))
+            if found is not None:
+                return found
+        return None
+
+    async def _pass_on(self, following: RunningAssistant, exc: AssistantError) -> None:
+        """Has another assistant asked. Its name is stored first, so that whoever repeats the turn asks the same one."""
+        before = self._running
+        detail = f"{following.name}; {before.name}: {exc.code}"
+        try:
+            write = partial(ReassignTurn, assistant=following.name, detail=detail)
+            turn = cast("Turn", await self._lease_guard.write(write))
+        except BaseException:
+            self._assistants.release(following)
+            raise
+        about = {"assistant": before.name, "to": following.name, "code": exc.code}
+        log.warning("turn passed on to another assistant", turn=turn.id, **about, error=str(exc))
+        # In a new context: the lease on the conversation may be gone before it is done.
+        self._ending.append(asyncio.create_task(self._end(before, self._attempt), context=Context()))
+        self._running = following
+        self._attempt = following.runner.attempt(self._lease_guard, self._emit, self._load, is_in_place=True)
+        self._attempt.has_fallback = bool(self._left)
+        if turn.state is TurnState.CANCELLED:  # no other process, or no event of one, has told us
+            raise asyncio.CancelledError
+
+    async def _end(self, before: RunningAssistant, attempt: RunAttempt) -> AttemptUsage:
+        """Stops what an assistant may still do for the turn; returns what it used."""
+        try:
+            await before.runner.stop(attempt)
+            return await before.runner.usage_of(attempt)
+        finally:
+            self._assistants.release(before)
+
+    async def stop(self) -> None:
+        """Cancels the run at the backend, if one may have started. Failures are logged and ignored."""
+        await self._running.runner.stop(self._attempt)
+
+    async def usage(self) -> AttemptUsage:
+        """Returns what all assistants used so far for the turn. Raises nothing but CancelledError."""
+        used = (*[await each for each in self._ending], await self._running.runner.usage_of(self._attempt))
+        return AttemptUsage(
+            tuple(one for each in used for one in each.by_model), any(each.is_estimate for each in used)
+        )
+
+    def keep(self) -> None:
+        """Has ``close`` be called once more before the assistant may be closed."""
+        self._assistants.keep(self._running)
+
+    def close(self) -> None:
+        self._assistants.release(self._running)

@@ -1,0 +1,13 @@
+"""Conversations know in which workspace's share they are."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    op.add_column("conversations", sa.Column("workspace_share", sa.Text, nullable=False, server_default=sa.text("''")))
