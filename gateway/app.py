@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from gateway.assistant_setup import AssistantBuilder
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
 from gateway.callbacks.sender import CallbackSender
-from gateway.configuration import CurrentConfiguration
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -44,6 +44,7 @@ from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
 from gateway.push.scheduler import Scheduler
 from gateway.settings import Settings
+from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.routes import Api
@@ -56,6 +57,7 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import apply_retention
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
 from storage import migrations
@@ -154,6 +156,7 @@ class Gateway:
     executor: ThreadPoolExecutor
     metrics: Metrics
     tracing: Tracing
+    tool_servers: ToolServers
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
@@ -195,6 +198,7 @@ class Gateway:
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
             about=self.assistants.default.backend.description,
+            assistants=lambda: tuple(self.configuration.get().assistants),
         )
 
     @property
@@ -210,7 +214,7 @@ class Gateway:
         return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
-        """Checks the database, the assistants' backends and the platforms; returns the results by name."""
+        """Checks the database, the assistants, their MCP servers and the platforms; returns the results by name."""
 
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
             checks = {each.name: _in_time(each.check()) for each in self.adapters}
@@ -218,6 +222,8 @@ class Gateway:
                 is_default = each is self.assistants.default
                 name = each.backend.name if is_default else f"assistant {each.name}"
                 checks[name] = _in_time(each.backend.check())
+            if self.tool_servers.in_use:
+                checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
         return {**self.worker.run_coroutine(run_checks()), "database": check_database(self.store)}
@@ -275,10 +281,10 @@ def open_gateway(
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
-    metrics = Metrics(by_name, store.queue_depths, folder=MetricsSettings.load().prometheus_multiproc_dir)
-    builder = AssistantBuilder(async_store, metrics)
-    free = [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
-    all_assistants = Assistants(current, builder.build, free)
+    metrics = _metrics(by_name, store, current.get())
+    tool_servers = ToolServers()
+    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
+    all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
     delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, all_assistants, spool)
@@ -312,9 +318,11 @@ def open_gateway(
     )
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
-        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer)
+        *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
+        tool_servers,
     )
     worker.start()
+    worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
     retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
@@ -328,6 +336,16 @@ def open_gateway(
     worker.run_in_background(maintenance.run())
     _start_callbacks(gateway, async_store, processor)
     return gateway
+
+
+def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
+    """Returns the names of the platforms whose senders may ask any assistant where no route says which."""
+    return [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
+
+
+def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
+    folder = MetricsSettings.load().prometheus_multiproc_dir
+    return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
 
 
 def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:

@@ -132,10 +132,14 @@ def load_all(*, quiet: bool = False) -> Loaded:
 def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in SETTINGS}
+    rules = cast("AdmissionSettings", settings[AdmissionSettings])
     unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
-    if wrong := (*_wrong_names(cast("AdmissionSettings", settings[AdmissionSettings])), *unfit):
+    if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
-    return Loaded(settings, load_configuration(cast("Settings", settings[Settings])), config_file())
+    configuration = load_configuration(cast("Settings", settings[Settings]))
+    if unknown := _wrong_assistants(rules, configuration):
+        raise SettingsError("\n".join(unknown))
+    return Loaded(settings, configuration, config_file())
 
 
 def load_valid_settings() -> tuple[Load, Sequence[str]]:
@@ -148,6 +152,8 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
     wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
     configuration, more = (None, ()) if wrong else _valid_configuration()
+    if configuration is not None:
+        more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)
 
     def load(cls: type[AnySettings]) -> AnySettings:
         settings = cast("AnySettings", read[cls][0])
@@ -179,6 +185,10 @@ def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
     in_environment = (_misspelt(name, near) for name, near in misspelt.items())
     in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(PLATFORMS))
     return (*in_rules, *in_environment, *in_file)
+
+
+def _wrong_assistants(rules: AdmissionSettings, configuration: Configuration) -> Sequence[str]:
+    return [describe((setting,), what) for setting, what in rules.wrong_assistants(tuple(configuration.assistants))]
 
 
 def _misspelt(name: str, near: Sequence[str]) -> str:

@@ -75,4 +75,5 @@ def _erase(connection: Connection, turn_ids: Sequence[str]) -> None:
         delete_uploads_of(connection, statements.with_ids, {"named": turn_ids})
         delete_callbacks_of(connection, statements.with_ids, {"named": turn_ids})
         connection.execute(statements.erase_turns, {"named": turn_ids})
+        connection.execute(statements.erase_files_of, {"named": turn_ids})
         connection.execute(statements.erase_feedback_on, {"named": turn_ids})

@@ -332,6 +332,22 @@ facts = Table(
     Column("value", SafeText, nullable=False),
 )
 
+tool_files = Table(
+    "tool_files",
+    metadata,
+    Column("reference", SafeText),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="tool_files_turn", ondelete="CASCADE"), nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("media_type", SafeText, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("kept_at", Double, nullable=False),
+    PrimaryKeyConstraint("reference", name="tool_files_one_each"),
+)
+
+Index("tool_files_of", tool_files.c.turn_id)
+Index("tool_files_kept", tool_files.c.kept_at)
+
 unparsed_updates = Table(
     "unparsed_updates",
     metadata,

@@ -21,6 +21,7 @@ from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
+from storage.tool_files import SqlToolFiles
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
 from storage.uploads import SqlUploads
@@ -64,6 +65,7 @@ class SqlStore:
         self.reporting = SqlReportingStore(database)
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
+        self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
         self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
+from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
@@ -37,3 +38,5 @@ class AdminContext:
     callbacks: Callbacks
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
+    assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
+    """Returns the names of the assistants."""

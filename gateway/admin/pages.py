@@ -109,6 +109,7 @@ class AuthGuard:
             "signed_in": cookie is not None,
             "token": flask.g.get("token", ""),
             "page": flask.request.endpoint,
+            "assistants": self._context.assistants(),
         }
 
     def sign_in(self) -> ResponseReturnValue:

@@ -17,9 +17,9 @@ MAX_NAME_CHARS = 64
 """Of the field ``name``, with these characters: developers.openai.com/api/reference, chat completions."""
 
 
-def instructions_for(turn: Turn, instructions: str) -> str:
-    """Returns the instructions, with a note on names where the turn's message has its speaker's."""
-    return "\n\n".join(filter(None, [instructions, NOTE if turn.message.speaker else ""]))
+def instructions_for(turn: Turn, instructions: str, notice: str = "") -> str:
+    """Returns the instructions, with a note on names where the turn's message has its speaker's, and a notice."""
+    return "\n\n".join(filter(None, [instructions, NOTE if turn.message.speaker else "", notice]))
 
 
 def name_field(speaker: str) -> Json:

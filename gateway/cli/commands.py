@@ -11,10 +11,12 @@ from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
-from gateway.app import open_gateway, open_store, platforms
+from gateway.app import free_platforms, open_gateway, open_store, platforms
 from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
+from gateway.configuration import CurrentConfiguration
 from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
+from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.callbacks import Callbacks
@@ -69,12 +71,15 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
     """Opens what the ``explain`` command reads. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
+        current = CurrentConfiguration(load_configuration(settings))
+        adapters = platforms(settings, store, current)
         yield explain.ExplainContext(
-            adapters=platforms(settings, store),
+            adapters=adapters,
             store=store,
             reporting=store,
             budget_store=store.ledger,
             rules=Rules.load(),
+            router=AssistantRouter(current, free_platforms(adapters)),
             max_backlog=settings.max_backlog,
             max_queue=settings.max_queue,
             max_queue_per_platform=settings.max_queue_per_platform,

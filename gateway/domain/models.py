@@ -508,6 +508,8 @@ class ToolCall:
     input: str = ""
     output: str = ""
     done: bool = False
+    files: tuple[Attachment, ...] = ()
+    """Files for the person, which the tool returned."""
 
 
 @dataclass(frozen=True, slots=True)

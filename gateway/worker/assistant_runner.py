@@ -360,7 +360,7 @@ class AssistantRunner:
         log.warning(
             "run failed; retrying", turn=attempt.turn.id, error=str(exc), code=exc.code, retry_in=round(pause, 2)
         )
-        self._metrics.run_retried(attempt.turn.message.key.platform, exc.code)
+        self._metrics.run_retried(attempt.turn, exc.code)
         await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.RUN_RETRIED, detail=exc.code))
         if pause >= PARK_FROM_SECONDS and not attempt.run_started and attempt.meter.used_nothing():
             raise RunPostponed(pause, self._limits.seconds)

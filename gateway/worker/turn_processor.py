@@ -205,8 +205,8 @@ class TurnProcessor:
             await self._park(work, running)
             return None
         stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        emit, load = stream.put, files.load
-        attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, emit, load)
+        shown = (stream.put, files.load, self._metrics)
+        attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
             return await self._answer_with(work, attempt, stream, files, context)
@@ -347,7 +347,7 @@ class TurnProcessor:
         await attempt.stop()
         expense = self._admission.expense_of(await attempt.usage())
         if await self._admission.settle_ended(turn.id, expense):
-            self._metrics.expense_added(turn.message.key.platform, expense)
+            self._metrics.expense_added(turn, expense)
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:

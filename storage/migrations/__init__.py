@@ -39,6 +39,7 @@ REVISIONS: Final = (
     "0011",
     "0018",
     "0018b",
+    "0012",
     "0016",
 )
 """All revisions, oldest first."""

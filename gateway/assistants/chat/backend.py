@@ -15,16 +15,16 @@ from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, c
 from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
-from gateway.assistants.chat.messages import RequestBuilder
+from gateway.assistants.chat.messages import RequestBuilder, tool_files_message
 from gateway.assistants.chat.run_state import ChatRunState
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import fit_history
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
-from gateway.assistants.server_limits import ServerLimits
+from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, parts_for_model, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.models import (
@@ -45,7 +45,7 @@ from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachme
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
 from gateway.settings import OPENAI_HOST
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, ToolResult
 
 MAX_REPEATS = 2
 """How often an answer that began and was lost is requested again: the server worked for each, and charges it."""
@@ -83,11 +83,11 @@ class ChatBackend:
         self._limits = ServerLimits()
         self._fitted = FittedSizes()
         self._filtered = FilteredExchanges()
-        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._builder = RequestBuilder(
             config.model,
             config.template,
-            toolbox.schemas,
+            toolbox,
             config.parameters,
             {"stream_options": _stream_options(api)} if config.stream else {},
             stream=config.stream,
@@ -135,6 +135,7 @@ class ChatBackend:
         limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
         past = fit_history(self._filtered.without(await history()), limit)
         parts = self._limits.accepted(await load(turn, attachments))
+        await self._toolbox.ready()
         return ChatRunState(turn, thread_id, PastOfTurn(past), parts)
 
     async def _run_until_answered(self, state: ChatRunState) -> AsyncGenerator[RunEvent, None]:
@@ -152,13 +153,15 @@ class ChatBackend:
                 yield _answer(state)
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
-            outputs: dict[str, str] = {}
+            outputs: dict[str, ToolResult] = {}
             async with aclosing(
                 run_calls(self._toolbox, [one.call for one in completion.calls], outputs)
             ) as tool_events:
                 async for call in tool_events:
                     yield call
             state.tool_messages += [completion.to_message(), *output_messages(completion.calls, outputs)]
+            if files := self._limits.accepted(parts_for_model(outputs.values())):
+                state.tool_messages.append(tool_files_message(files))
         raise too_many_rounds()
 
     async def _complete_with_repeats(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
@@ -189,6 +192,8 @@ class ChatBackend:
             request = state.build_request(self._builder)
             if self._limits.learn(error, features=request.features, fields=request.fields):
                 state.message_parts = self._limits.accepted(state.message_parts)
+                if Feature.IMAGES in self._limits:
+                    state.drop_tool_files()
                 return True
         return state.reduce_input(error)
 

@@ -12,9 +12,11 @@ from gateway.assistants.server_limits import Feature, ServerLimits, features_of_
 from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
 from gateway.domain.models import Exchange, Turn
+from gateway.tools import ToolBox
 
 NAME, STREAM = "name", "stream"
 """OpenAI streams some models only to organisations that it has verified."""
+TOOL_FILES = "[files that the tools returned]"
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
@@ -35,7 +37,7 @@ class RequestBuilder:
         self,
         model: str,
         instructions: Instructions,
-        functions: Sequence[Json],
+        toolbox: ToolBox,
         parameters: Json,
         optional: Json,
         *,
@@ -47,7 +49,7 @@ class RequestBuilder:
         """
         self._model = model
         self._instructions = instructions
-        self._functions = [{"type": "function", "function": schema} for schema in functions]
+        self._toolbox = toolbox
         self._parameters = parameters
         self._optional = {**parameters, **optional}
         self._stream = stream
@@ -61,14 +63,15 @@ class RequestBuilder:
         ]
         asked = {"role": "user", "content": _content(turn.message.text_with_attachments, parts)}
         messages += [self._named(asked, turn.message.speaker), *map(self._without_refused, tool_messages)]
-        instructions = instructions_for(turn, self._instructions.for_message(turn.message))
+        instructions = instructions_for(turn, self._instructions.for_message(turn.message), self._toolbox.notice)
         arranged = self._arranged(messages, instructions)
         body: Json = {"model": self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
         optional = self._optional if body[STREAM] else self._parameters
         body |= {name: value for name, value in optional.items() if name not in self._limits}
-        if self._functions and Feature.TOOLS not in self._limits:
-            body["tools"] = self._functions
+        functions = [{"type": "function", "function": schema} for schema in self._toolbox.schemas]
+        if functions and Feature.TOOLS not in self._limits:
+            body["tools"] = functions
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
         return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
@@ -80,6 +83,7 @@ class RequestBuilder:
             Feature.REASONING_WITH_TOOLS: "tools" in body and body.get("reasoning_effort") != "none",
             Feature.SYSTEM_ROLE: messages[0]["role"] == "system",
             Feature.ROLES_IN_ANY_ORDER: Feature.ROLES_IN_ANY_ORDER not in self._limits,
+            Feature.IMAGES: any(map(is_tool_files, messages)),
             Feature.EMPTY_TEXT: any(
                 message["role"] == "assistant" and message["content"] == "" for message in messages
             ),
@@ -120,6 +124,17 @@ class RequestBuilder:
         if in_order or Feature.SYSTEM_ROLE in self._limits:
             messages = list(_merged_roles(messages))
         return messages
+
+
+def tool_files_message(parts: Sequence[MessagePart]) -> Json:
+    """Returns the message that shows the model what its tools returned beside text: a tool's own message is text."""
+    return {"role": "user", "content": [{"type": "text", "text": TOOL_FILES}, *map(_content_part, parts)]}
+
+
+def is_tool_files(message: Json) -> bool:
+    """Returns whether it is such a message."""
+    content = message["content"]
+    return isinstance(content, list) and content[0] == {"type": "text", "text": TOOL_FILES}
 
 
 def _merged_roles(messages: Iterable[Json]) -> Iterable[Json]:

@@ -21,7 +21,7 @@ from gateway.assistants.api_client import (
 )
 from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_reference, without_sandbox_links
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound
+from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound, ToolServerAway
 from gateway.assistants.history import fit_history
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
@@ -61,7 +61,7 @@ from gateway.domain.models import (
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, ToolResult
 
 DEFAULT_MODEL = "gpt-6-luna"
 """OpenAI's low-cost model of the newest generation, which it recommends for what gpt-4o and gpt-4.1 did; those end on
@@ -89,7 +89,7 @@ class ResponsesBackend:
         self._toolbox = toolbox
         self._history_chars = history_chars
         self._limits = ServerLimits()
-        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._conversations = ServerConversations(api)
         self._responses = ServerResponses(api, config, toolbox, self._limits)
         self._earlier = EarlierAttempts(self._responses, self._conversations)
@@ -169,6 +169,7 @@ class ResponsesBackend:
     async def _new_state(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
     ) -> ResponseRunState:
+        await self._toolbox.ready()
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
         state = ResponseRunState(turn, thread_id, transcripts, self._filters, self._limits)
         if is_local(thread_id):
@@ -244,7 +245,7 @@ class ResponsesBackend:
                 yield await self._answer(state)
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
-            outputs: dict[str, str] = {}
+            outputs: dict[str, ToolResult] = {}
             async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
@@ -254,11 +255,13 @@ class ResponsesBackend:
     def _reduced_items(self, state: ResponseRunState, error: AssistantError, items: list[Json] | None) -> list[Json]:
         """Returns what to post after a refusal. Raises the error if there is nothing to leave out."""
         state.accumulator.restart()
+        if isinstance(error, ToolServerAway) and items and self._responses.hosted_servers.leave_out(error):
+            return items
         if state.past is not None and items and not state.response and not isinstance(error, BadFile):
             shorter = state.past.leave_out_filtered() if isinstance(error, Filtered) else state.past.shorten(error)
             if shorter:
                 return items
-        plain = None if isinstance(error, Filtered) else state.fall_back_without_files()
+        plain = None if isinstance(error, Filtered) else state.fall_back_without_files(items)
         if plain is None:
             raise error
         log.info("server rejected the request; repeating it without files", turn=state.turn.id, error=str(error))

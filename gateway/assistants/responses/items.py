@@ -22,7 +22,7 @@ TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.d
 TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
 SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
 """Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
-NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message"})
+NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 IMAGE_ITEM = "image_generation_call"
@@ -123,8 +123,21 @@ def _call_id(item: Json) -> str:
     return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
-def output_item(call_id: str, output: str) -> Json:
+def output_item(call_id: str, text: str, parts: Sequence[MessagePart] = ()) -> Json:
+    """Returns the item with what a function returned: text, and files (developers.openai.com/api/docs/guides/
+    function-calling, "Formatting results").
+    """
+    output = [{"type": "input_text", "text": text}, *map(_input_part, parts)] if parts else text
     return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def without_output_files(items: Sequence[Json]) -> list[Json]:
+    """Returns the items with the outputs of functions as text alone."""
+    return [{**item, "output": first_text({"content": item["output"]})} if _has_files(item) else item for item in items]
+
+
+def _has_files(item: Json) -> bool:
+    return item.get("type") == "function_call_output" and isinstance(item.get("output"), list)
 
 
 def files_in(items: Iterable[Json], origin: str) -> Iterator[File]:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
-from gateway.assistants.error_map import BadRequest, NotFound
+from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
+from gateway.assistants.responses.hosted_servers import HostedServers
 from gateway.assistants.responses.items import is_final, with_head
 from gateway.assistants.responses.local_threads import is_local
 from gateway.assistants.responses.state import ResponseRunState
@@ -31,8 +32,9 @@ class ServerResponses:
         self._config = config
         self._instructions = config.template
         self._limits = limits
-        self._functions = [{"type": "function", **schema, "strict": False} for schema in toolbox.schemas]
+        self._toolbox = toolbox
         self._optional = _optional_fields(config)
+        self.hosted_servers = HostedServers(toolbox.hosted)
 
     @asynccontextmanager
     async def create(
@@ -51,9 +53,11 @@ class ServerResponses:
                     raise
 
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:
+        if isinstance(error, ToolServerAway):
+            return False
         used = {
             Feature.TOOLS: "tools" in body,
-            Feature.HOSTED_TOOLS: bool(self._config.hosted_tools) and Feature.HOSTED_TOOLS not in self._limits,
+            Feature.HOSTED_TOOLS: bool(self._hosted()) and Feature.HOSTED_TOOLS not in self._limits,
             Feature.SYSTEM_ROLE: bool(self._config.instructions) and Feature.SYSTEM_ROLE not in self._limits,
             Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
         }
@@ -67,7 +71,8 @@ class ServerResponses:
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        if instructions := instructions_for(state.turn, self._instructions.for_message(state.turn.message)):
+        asked = self._instructions.for_message(state.turn.message)
+        if instructions := instructions_for(state.turn, asked, self._notice()):
             # A conversation does not store them.
             if Feature.SYSTEM_ROLE in self._limits:
                 body["input"] = with_head(body["input"], instructions)
@@ -75,12 +80,19 @@ class ServerResponses:
                 body["input"] = [{"type": "message", "role": "system", "content": instructions}, *body["input"]]
             else:
                 body[INSTRUCTIONS] = instructions
-        hosted = () if Feature.HOSTED_TOOLS in self._limits else self._config.hosted_tools
-        if (tools := [*hosted, *self._functions]) and Feature.TOOLS not in self._limits:
+        hosted = [] if Feature.HOSTED_TOOLS in self._limits else self._hosted()
+        functions = [{"type": "function", **schema, "strict": False} for schema in self._toolbox.schemas]
+        if (tools := [*hosted, *functions]) and Feature.TOOLS not in self._limits:
             body["tools"] = tools
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
+
+    def _hosted(self) -> list[Json]:
+        return [*self._config.hosted_tools, *self.hosted_servers.tools]
+
+    def _notice(self) -> str:
+        return " ".join(filter(None, [self._toolbox.notice, self.hosted_servers.notice]))
 
     @staticmethod
     def _not_stored(body: Json) -> Json:

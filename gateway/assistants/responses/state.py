@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
@@ -21,12 +22,14 @@ from gateway.assistants.responses.items import (
     returned_items,
     text_calls,
     unanswered_calls,
+    without_output_files,
 )
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall
+from gateway.assistants.tool_calls import FunctionCall, parts_for_model
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.models import File, ThreadId, Turn, Usage, UsageCounted
+from gateway.tools import ToolResult
 
 
 @dataclass
@@ -86,13 +89,16 @@ class ResponseRunState:
         self.since_message += returned_items(items)
         return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items, self.filters)]
 
-    def items_with_outputs(self, calls: list[FunctionCall], outputs: dict[str, str]) -> list[Json]:
+    def items_with_outputs(self, calls: list[FunctionCall], outputs: Mapping[str, ToolResult]) -> list[Json]:
         """Returns the items to post after tools ran; a call that came as text becomes an item first."""
         known = {item.get("call_id") for item in self.since_message}
         made = [call_item(call) for call in calls if call.id not in known]
-        items = [*made, *(output_item(call_id, output) for call_id, output in outputs.items())]
+        items = [*made, *(self._output_item(call_id, result) for call_id, result in outputs.items())]
         self.since_message += items
         return items
+
+    def _output_item(self, call_id: str, result: ToolResult) -> Json:
+        return output_item(call_id, result.text, self.limits.accepted(parts_for_model([result])))
 
     def to_input(self, items: list[Json]) -> list[Json]:
         """Returns the input of a request: ``items``, or all that was said where the server keeps no history."""
@@ -110,8 +116,11 @@ class ResponseRunState:
         self.message = message_item(said, parts)
         return [self.message]
 
-    def fall_back_without_files(self) -> list[Json] | None:
-        """Returns the items to post after a rejection: without files; None if there were none."""
+    def fall_back_without_files(self, items: list[Json] | None) -> list[Json] | None:
+        """Returns the items to post after a rejection of others: without files; None if there were none."""
+        if items and (plain := without_output_files(items)) != items:
+            self.since_message = without_output_files(self.since_message)
+            return plain
         if self.message_without_files is None:
             return None
         self.message, self.message_without_files, self.file_features = self.message_without_files, None, set()

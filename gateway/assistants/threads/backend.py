@@ -86,7 +86,7 @@ class ThreadsBackend:
         self._assistant = assistant
         self._limits = ServerLimits()
         self._files = ThreadFiles(api, assistant, self._limits)
-        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._replies = ThreadReplies(config, self._filters, self._files, self._iterate_list)
         self._new_threads = NewThreads()
 
@@ -284,12 +284,13 @@ class ThreadsBackend:
             raise await self._missing_thread_error(exc) from exc
 
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
+        await self._toolbox.ready()
         metadata = {"turn_id": state.turn.id}
         fields = {**await self._assistant.run_fields(), **self._config.parameters}
         body = {**fields, "metadata": metadata, "stream": self._config.stream}
         if self._instructions.is_template and not self._assistant.is_configured:
             body["instructions"] = self._instructions.for_message(state.turn.message)
-        if note := instructions_for(state.turn, ""):
+        if note := instructions_for(state.turn, "", self._toolbox.notice):
             body["additional_instructions"] = note
         if with_message:
             message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
@@ -301,7 +302,7 @@ class ThreadsBackend:
         if state.text_calls:
             path, body = await self._create_run_request(state, with_message=False)
             return path, {**body, "additional_messages": [state.begin_run_with_outputs()]}
-        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id]} for call in calls]
+        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id].text} for call in calls]
         path = f"{_run_path(state.thread_id, state.reader.id)}/submit_tool_outputs"
         return path, {"tool_outputs": outputs, "stream": self._config.stream}
 

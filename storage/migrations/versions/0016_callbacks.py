@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
-down_revision = "0018b"
+down_revision = "0012"
 
 
 def upgrade() -> None:
