@@ -24,6 +24,9 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
 from gateway.assistant_setup import AssistantBuilder
+from gateway.callbacks import CallbackSettings
+from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
+from gateway.callbacks.sender import CallbackSender
 from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
@@ -84,7 +87,7 @@ def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration
 
 def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    return HttpAdapter(
+    adapter = HttpAdapter(
         load(HttpSettings),
         store,
         store.uploads,
@@ -94,6 +97,15 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
         caller_share=settings.max_caller_share,
         bound_keys=lambda: current.get().keys,
     )
+    adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
+    return adapter
+
+
+def _callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
+    """Returns where to leave what is posted to addresses of programs; None while nothing is."""
+    if not settings.keys:
+        return None
+    return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
 
 
 def _build_openai(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
@@ -238,6 +250,7 @@ class Gateway:
             backend=self.assistants.default.backend.name,
             assets=assets.base_path,
             schedules=self.store.schedules,
+            callbacks=self.store.callbacks,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
         )
@@ -375,6 +388,7 @@ def open_gateway(
         async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
     )
     worker.run_in_background(maintenance.run())
+    _start_callbacks(gateway, async_store, processor)
     return gateway
 
 
@@ -393,6 +407,19 @@ def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
 def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
     folder = MetricsSettings.load().prometheus_multiproc_dir
     return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
+
+
+def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:
+    """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
+    settings, store = CallbackSettings.load(), gateway.store
+    outbox = _callback_outbox(settings, store)
+    if outbox is None:
+        return
+    if settings.callback_events_url:
+        events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
+        processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+    sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
+    gateway.worker.run_in_background(sender.run())
 
 
 def _spool(settings: Settings) -> FileSpool:

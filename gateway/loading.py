@@ -13,6 +13,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.admin import AdminSettings
+from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
 from gateway.observability.tracing import TracingSettings
@@ -31,6 +32,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
     *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    CallbackSettings,
 )
 """All settings classes."""
 
@@ -134,11 +136,12 @@ def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in SETTINGS}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    if wrong := _wrong_names(rules):
+    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
     configuration = load_configuration(cast("Settings", settings[Settings]))
-    if wrong := _wrong_assistants(rules, configuration):
-        raise SettingsError("\n".join(wrong))
+    if unknown := _wrong_assistants(rules, configuration):
+        raise SettingsError("\n".join(unknown))
     return Loaded(settings, configuration, config_file())
 
 
@@ -150,6 +153,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     read = {each: each.load_valid() for each in SETTINGS}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
+    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
         more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)

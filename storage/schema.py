@@ -438,6 +438,40 @@ uploads = Table(
 Index("uploads_of_message", uploads.c.platform, uploads.c.message_id)
 Index("uploads_received", uploads.c.received_at)
 
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("number", RowId, primary_key=True, autoincrement=True),
+    Column("id", SafeText, nullable=False),
+    Column("lane", SafeText, nullable=False),
+    Column("url", SafeText, nullable=False),
+    Column("event", SafeText, nullable=False),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="callbacks_turn", ondelete="CASCADE"), nullable=False),
+    Column("body", SafeText, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("error", SafeText, nullable=False, server_default=text("''")),
+    Column("created_at", Double, nullable=False),
+    Column("retried_since", Double, nullable=False),
+    Column("next_at", Double),
+    Column("delivered_at", Double),
+    Column("dead_at", Double),
+    UniqueConstraint("id", name="callbacks_id"),
+)
+"""What is posted to addresses of programs. ``next_at``: when it is tried next, which a claim puts off; NULL when it is
+delivered or given up. The oldest of a ``lane`` that is not is tried, by its ``number``."""
+
+_is_waiting, _is_dead = callbacks.c.next_at.is_not(None), callbacks.c.dead_at.is_not(None)
+Index(
+    "callbacks_waiting",
+    callbacks.c.lane,
+    callbacks.c.number,
+    sqlite_where=_is_waiting,
+    postgresql_where=_is_waiting,
+)
+Index("callbacks_due", callbacks.c.next_at, sqlite_where=_is_waiting, postgresql_where=_is_waiting)
+Index("callbacks_dead", callbacks.c.dead_at, sqlite_where=_is_dead, postgresql_where=_is_dead)
+Index("callbacks_of", callbacks.c.turn_id)
+
 limits = Table(
     "limits",
     metadata,

@@ -13,6 +13,7 @@ from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
 from storage.budgets import SqlBudgetStore
+from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
 from storage.key_value import SqlKeyValueStore
@@ -68,6 +69,7 @@ class SqlStore:
         self.api_objects = SqlApiObjects(database, "openai")
         self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
+        self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from adapters.http.chat_request import (
+    CALLBACK_FIELD,
     INLINE_BYTES,
     ChatRequestParser,
     ParsedChatRequest,
@@ -85,8 +86,9 @@ class ChatRoutes:
         owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
         asked = await self._read(request, owner, network)
         asked = replace(asked, message=replace(asked.message, caller=caller_name(owner, network)))
-        if "respond-async" in _listed(request.headers.get("prefer", "")):
-            return await self._later(asked)
+        is_preferred = "respond-async" in _listed(request.headers.get("prefer", ""))
+        if is_preferred or CALLBACK_FIELD in asked.message.address:
+            return await self._later(asked, is_preferred=is_preferred)
         if asked.stream or _prefers_stream(request.headers.get("accept", "")):
             return await self._stream(request, asked)
         with ExitStack() as leaving:
@@ -199,11 +201,12 @@ class ChatRoutes:
         if not self.limit.take_held(caller):
             await asyncio.to_thread(self.limit.check, caller)
 
-    async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
+    async def _later(self, asked: ParsedChatRequest, *, is_preferred: bool) -> HttpResponse:
         self.waiters.check_open()
         turn = (await self._accept(asked, self.inbox.new_turn_id())).turn
-        headers = {"Location": f"{PREFIX}/turns/{turn.id}", "Preference-Applied": "respond-async"}
-        return json_response(views.accepted_body(turn), 202, headers)
+        headers = {"Location": f"{PREFIX}/turns/{turn.id}"}
+        applied = {"Preference-Applied": "respond-async"} if is_preferred else {}
+        return json_response(views.accepted_body(turn), 202, headers | applied)
 
     async def _stream(self, request: HttpRequest, asked: ParsedChatRequest) -> HttpResponse:
         with ExitStack() as leaving:

@@ -14,13 +14,14 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store, platforms
-from gateway.cli import config, explain, init, push, reload, settings_table, turns
+from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
 from gateway.configuration import CurrentConfiguration
 from gateway.loading import SETTINGS, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
+from gateway.ports.callbacks import Callbacks
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
 from gateway.push.messages import PushMessages
@@ -36,6 +37,7 @@ def commands() -> Sequence[click.Command]:
         console.command(_open_console, run_once),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         *push.commands(_open_push_context),
+        callbacks.command(_open_callbacks),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
         config.command(),
@@ -95,6 +97,13 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_caller_share=settings.max_caller_share,
             max_workspace_share=settings.max_workspace_share,
         )
+
+
+@contextmanager
+def _open_callbacks() -> Iterator[Callbacks]:
+    """Opens what is posted to programs. Raises SettingsError, StoreUnavailable."""
+    with _open_admin_store() as store:
+        yield store.callbacks
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -89,6 +89,8 @@ class StoreInbox:
         self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
+        self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
+        """Called when a rating is stored, before the platform is told so."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -236,6 +238,7 @@ class StoreInbox:
                 await self._store.read(lambda store: store.migrate_channel(event))
             case Feedback():
                 await self._store.read(lambda store: store.record_feedback(event))
+                await self.on_feedback(event)
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
@@ -340,6 +343,10 @@ class StoreInbox:
                     self._worker.interrupt_turn(found.id)
                     cancelled.append(found)
         return cancelled
+
+
+async def _nobody_is_told(_: Feedback) -> None:
+    """Does nothing."""
 
 
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:

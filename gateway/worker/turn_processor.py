@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -137,6 +137,8 @@ class TurnProcessor:
         self._tracing = tracing
         self._spool = spool
         self._background_tasks: set[asyncio.Task[Any]] = set()
+        self.on_resolved: Callable[[Turn], Awaitable[None]] = _nobody_is_told
+        """Called with each outcome that is stored, before it is delivered; again if the process died meanwhile."""
 
     async def process_turn(self, task: ConversationTask, *, may_claim_next: Callable[[], bool]) -> bool:
         """Completes the current turn, or parks it. Returns True when the next turn of the conversation is the current
@@ -153,6 +155,7 @@ class TurnProcessor:
             turn = outcome
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
+            await self.on_resolved(turn)
             failure = await self._delivery.deliver(task.lease_guard, turn, context)
             if turn.is_pushed_text and failure is None:
                 await self._remember(task.lease_guard)
@@ -414,6 +417,10 @@ class TurnProcessor:
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
         task.add_done_callback(lambda _: attempt.close())
+
+
+async def _nobody_is_told(_: Turn) -> None:
+    """Does nothing."""
 
 
 def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:

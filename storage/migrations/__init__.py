@@ -42,6 +42,7 @@ REVISIONS: Final = (
     "0012",
     "0013",
     "0014",
+    "0016",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
