@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
 from adapters import console
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
+from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
 from gateway.app import open_gateway, open_store, platforms
 from gateway.cli import config, explain, init, push, reload, settings_table, turns
-from gateway.loading import SETTINGS, load_configuration, load_settings
+from gateway.loading import SETTINGS, load_bot, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -37,7 +39,7 @@ def commands() -> Sequence[click.Command]:
         reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
-        telegram_cli.command(run_once),
+        telegram_cli.command(run_once, partial(load_bot, TelegramSettings)),
     )
 
 

@@ -12,6 +12,7 @@ import click
 
 from gateway import operations
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.bots import platform_of
 from gateway.domain.errors import InputError
 from gateway.domain.models import Conversation, Message, MessageKind, ThreadId
 from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
@@ -185,7 +186,7 @@ def _lists_finding(context: ExplainContext, message: Message) -> Finding:
     objection = context.rules.denial_reason(message)
     if objection:
         return Finding("lists", objection, objection)
-    if message.key.platform in context.rules.allowed:
+    if platform_of(message.key.platform) in context.rules.allowed:
         return Finding("lists", "listed in ALLOWED")
     return Finding("lists", "not in BLOCKED, and ALLOWED lists no name of this platform")
 
