@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
@@ -15,7 +17,7 @@ from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.app import Gateway, open_gateway, platforms
 from gateway.cli.check import check
 from gateway.configuration import CurrentConfiguration
-from gateway.domain.models import ConversationKey, Message, Turn, TurnState
+from gateway.domain.models import ConversationKey, Turn, TurnState
 from gateway.loading import load_configuration, load_settings
 from storage import migrations
 from storage.store import SqlStore
@@ -23,11 +25,11 @@ from tests.adapters.app_client import AppClient
 from tests.fakes.slack_events import event_envelope, message_event, signed_headers
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_server import FakeTelegram
-from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN, message_json, update
+from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, SECRET, TOKEN, USER, message_json, update
+from tests.storage.older_schema import bring_to
 
 SALES = 777001
 SALES_TOKEN = f"{SALES}:abcdef-of-sales"
-GROUP = -1001234567890
 SOON = 20.0
 ASSISTANTS = """
 [assistants.default]
@@ -142,7 +144,7 @@ def test_two_slack_apps_in_one_workspace_each_answer_the_same_message(
 ) -> None:
     with FakeSlack() as unnamed, FakeSlack() as desk:
         desk.add_workspace("T0TEAM", token="xoxb-of-the-desk")
-        monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-test-token")
+        monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-fake")
         monkeypatch.setenv("SLACK_SIGNING_SECRET", "of-the-first-app")
         monkeypatch.setenv("SLACK_API_URL", unnamed.api_url)
         gateway = site.open(
@@ -157,10 +159,11 @@ def test_two_slack_apps_in_one_workspace_each_answer_the_same_message(
             """
         )
         client = site.client(gateway)
-        body = json.dumps(event_envelope(message_event("hello", channel="D0DM", channel_type="im", ts="1700.000100")))
+        event = message_event("hello", channel="D0DM", channel_type="im", ts="1700.000100")
+        body = json.dumps(event_envelope(event)).encode()
 
         def post(path: str, secret: str) -> int:
-            return client.post(path, data=body, headers=signed_headers(body.encode(), secret=secret)).status_code
+            return client.post(path, data=body, headers=signed_headers(body, secret=secret)).status_code
 
         assert post("/slack/desk/events", "of-the-first-app") == 401
         assert post("/slack/events", "of-the-first-app") == post("/slack/desk/events", "of-the-desk") == 200
@@ -168,25 +171,53 @@ def test_two_slack_apps_in_one_workspace_each_answer_the_same_message(
         second = delivered(gateway, "slack:desk", "T0TEAM:D0DM:1700.000100")
         assert replace(second.message.key, platform="slack") == first.message.key
         assert (first.assistant, second.assistant) == ("default", "support")
-        assert {each.token for each in unnamed.calls("chat.postMessage")} == {"xoxb-test-token"}
+        assert {each.token for each in unnamed.calls("chat.postMessage")} == {"xoxb-fake"}
         assert {each.token for each in desk.calls("chat.postMessage")} == {"xoxb-of-the-desk"}
 
 
-def test_what_the_unnamed_bot_had_begun_stays_with_it(
+OF_AN_EARLIER_VERSION = (
+    """
+    INSERT INTO conversations (platform, workspace, channel, topic, user_id, head, tail, next_at, epoch, created_at)
+    VALUES ('telegram', '{bot}', '{chat}', '', '', 0, 1, 1, 1, 1)
+    """,
+    """
+    INSERT INTO turns (conversation_id, seq, id, platform, message_id, text, author, address, state, reply, parts,
+    received_at) SELECT id, 1, 'turn_{chat}', 'telegram', '{bot}:{chat}:1', 'hello', '1', '{address}', '{state}',
+    '{reply}', '{posted}', 1 FROM conversations WHERE channel = '{chat}'
+""",
+)
+
+
+def test_what_the_bot_without_a_name_had_begun_stays_with_it(
     site: Site, sqlite_url: str, telegrams: tuple[FakeTelegram, FakeTelegram]
 ) -> None:
-    """A database of the version before, with a turn in flight whose reply is posted in part."""
-    migrations.upgrade(sqlite_url)
-    with closing(SqlStore(sqlite_url)) as store:
-        key = ConversationKey("telegram", str(BOT_ID), str(GROUP))
-        number = telegrams[0].user_says("hello", chat_id=GROUP)
-        address = {"chat": str(GROUP), "message": str(number), "type": "supergroup"}
-        store.enqueue(Message(key, f"{BOT_ID}:{GROUP}:{number}", "hello", "1", address), max_backlog=9)
+    """A database of version 0.1.0 with a turn that waits, and one whose reply is posted in part."""
+    for each in telegrams:
+        each.user_says("hello", chat_id=GROUP)
+    posted = say_as_bot(telegrams[0], "Half of")
+    bring_to(sqlite_url, "0004", [*begun(USER), *begun(GROUP, state="answered", reply="Half of it.", posted=posted)])
     gateway = site.open(sales_bot(telegrams[1]))
-    turn = delivered(gateway, "telegram", f"{BOT_ID}:{GROUP}:{number}")
-    assert turn.assistant == "default"
-    assert len(telegrams[0].bot_messages(GROUP)) == 1
-    assert telegrams[1].bot_messages(GROUP) == []
+    for chat in (USER, GROUP):
+        assert delivered(gateway, "telegram", f"{BOT_ID}:{chat}:1").assistant == "default"
+    assert [each.text for each in telegrams[0].bot_messages(GROUP)] == ["Half of it."]
+    assert len(telegrams[0].bot_messages(USER)) == 1
+    assert not telegrams[1].calls("sendMessage")
+
+
+def begun(chat: int, state: str = "queued", reply: str = "", posted: int | None = None) -> Iterator[str]:
+    """Yields statements that insert a turn. ``posted``: the message that shows a part of its reply."""
+    kind = "private" if chat > 0 else "supergroup"
+    address = json.dumps({"chat": str(chat), "message": "1", "type": kind})
+    parts = json.dumps([str(posted)] if posted else [])
+    for each in OF_AN_EARLIER_VERSION:
+        yield each.format(bot=BOT_ID, chat=chat, address=address, state=state, reply=reply, posted=parts)
+
+
+def say_as_bot(telegram: FakeTelegram, text: str) -> int:
+    """Returns the number of a message in the group."""
+    form = urlencode({"chat_id": GROUP, "text": text}).encode()
+    with urlopen(f"{telegram.base_url}{TOKEN}/sendMessage", form) as answer:  # on loopback
+        return int(json.load(answer)["result"]["message_id"])
 
 
 def test_check_has_lines_for_each_bot(site: Site, telegrams: tuple[FakeTelegram, FakeTelegram]) -> None:
