@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 
 from gateway import assistants
-from gateway.configuration import AssistantDefinition
+from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
 from gateway.observability.metrics import Metrics
@@ -15,10 +16,13 @@ from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
-from gateway.tools import ToolBox, find_tools
+from gateway.tools import Tool, ToolBox, find_tools
+from gateway.tools.servers import ToolServers, check_servers
 from gateway.tools.sources import FoundTool
+from gateway.tools.toolbox import ToolSource
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import RunningAssistant
+from gateway.worker.tool_files import AssistantWithToolFiles, KeptFiles
 from gateway.worker.turn_limits import TurnLimits
 
 
@@ -28,12 +32,34 @@ class AssistantBuilder:
 
     store: AsyncStore
     metrics: Metrics
+    servers: ToolServers
+    tool_files: KeptFiles
 
-    def build(self, definition: AssistantDefinition) -> RunningAssistant:
-        """Returns an assistant. No I/O but that of importing its tools. Raises SettingsError."""
-        settings = definition.settings
-        toolbox = ToolBox([found.tool for found in tools_of(definition)], settings.tool_timeout_seconds)
-        backend = assistants.build(settings, toolbox, self.store)
+    def build(self, definition: AssistantDefinition, servers: Sequence[McpServerDefinition]) -> RunningAssistant:
+        """Returns an assistant. ``servers``: its MCP servers. No I/O but that of importing its tools.
+
+        Raises SettingsError.
+        """
+        functions = [found.tool for found in tools_of(definition)]
+        check_servers(definition.name, servers, functions)
+        sources = self.servers.acquire(servers)
+        try:
+            return self._build(definition, servers, functions, sources)
+        except SettingsError:
+            self.servers.release(sources)
+            raise
+
+    def _build(
+        self,
+        definition: AssistantDefinition,
+        servers: Sequence[McpServerDefinition],
+        functions: Sequence[Tool],
+        sources: Sequence[ToolSource],
+    ) -> RunningAssistant:
+        settings, hosted = definition.settings, [each for each in servers if each.hosted]
+        toolbox = ToolBox(functions, settings.tool_timeout_seconds, sources=sources, hosted=hosted)
+        online = assistants.build(settings, toolbox, self.store)
+        backend = AssistantWithToolFiles(online, self.tool_files, partial(self.servers.release, sources))
         runner = AssistantRunner(
             self.store,
             backend,
@@ -66,4 +92,4 @@ def _limits(settings: Settings) -> TurnLimits:
 def _estimator(settings: Settings, backend: Assistant, toolbox: ToolBox) -> RequestEstimator:
     history_chars = settings.history_chars if backend.name == "chat" else None
     instructions = assistants.instructions_of(settings).for_message
-    return RequestEstimator(backend.model, instructions, toolbox.schemas, history_chars)
+    return RequestEstimator(backend.model, instructions, lambda: toolbox.schemas, history_chars)

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import SecretStr
 
@@ -89,6 +90,13 @@ class McpServerDefinition:
     """Seconds that a call may take; None: as for any tool."""
 
 
+def secrets_in(url: str) -> Iterator[str]:
+    """Yields what may be secret in an address: a password, and the values of its query."""
+    parts = urlsplit(url)
+    yield parts.password or ""
+    yield from (value for _, value in parse_qsl(parts.query))
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key of ``/chat`` that is bound to assistants. It is valid besides those of ``GATEWAY_API_KEYS``."""
@@ -121,7 +129,10 @@ class Configuration:
         for settings in (*(each.settings for each in self.assistants.values()), *(bot.settings for bot in self.bots)):
             yield from settings.secrets()
         for server in self.mcp_servers.values():
-            yield from (value.get_secret_value() for value in (*server.headers.values(), *server.env.values()))
+            for value in (*server.headers.values(), *server.env.values()):
+                yield value.get_secret_value()
+                yield value.get_secret_value().rpartition(" ")[2]  # a token after its scheme, such as Bearer
+            yield from secrets_in(server.url)
         yield from (each.key.get_secret_value() for each in self.keys)
 
     @property

@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Protocol, cast
@@ -103,7 +103,6 @@ def needs_restart(before: Loaded, after: Loaded) -> Iterator[str]:
     was, now = before.configuration, after.configuration
     fixed = {
         "bots": _made_at_start(was) != _made_at_start(now),
-        "mcp": dict(was.mcp_servers) != dict(now.mcp_servers),
         "keys": has_keys(before) != has_keys(after),
     }
     for table, is_changed in fixed.items():
@@ -121,15 +120,19 @@ def has_keys(loaded: Loaded) -> bool:
 
 
 def changes(before: Configuration, after: Configuration) -> Iterator[str]:
-    """Yields the name of each assistant that is new, changed or gone, and of each other table that is changed."""
-    old, new = before.assistants, after.assistants
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            word = "new" if name not in old else "gone" if name not in new else "changed"
-            yield f"assistants.{name} ({word})"
+    """Yields each assistant and server that is new, changed or gone, and the names of other tables that are changed."""
+    yield from _changes_of("assistants", before.assistants, after.assistants)
+    yield from _changes_of("mcp", before.mcp_servers, after.mcp_servers)
     for table in ("routes", "bots", "keys"):
         if tuple(getattr(before, table)) != tuple(getattr(after, table)):
             yield table
+
+
+def _changes_of(table: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    for name in {**old, **new}:
+        if old.get(name) != new.get(name):
+            word = "new" if name not in old else "gone" if name not in new else "changed"
+            yield f"{table}.{name} ({word})"
 
 
 # ---------------------------------------------------------------- over the database
@@ -153,18 +156,21 @@ class ReloadRequests:
         self._rows = rows
         self._reload = reload
         self._process = process
-        self._seen: str | None = ""
+        self._seen: str | None = None
+        """The newest request; None before the first look."""
 
     async def run(self) -> None:
-        """Looks for requests until it is cancelled. What was asked before it began is no matter."""
-        self._seen = await asyncio.to_thread(self._rows.get_value, REQUEST)
+        """Looks for requests until it is cancelled."""
         await repeat(self.look, "requests to reload not read", partial(asyncio.sleep, POLL_SECONDS))
 
     async def look(self) -> None:
-        """Reloads if that was asked since the last look, and answers. Raises StoreUnavailable."""
-        asked = await asyncio.to_thread(self._rows.get_value, REQUEST)
-        if asked and asked != self._seen:
-            self._seen = asked
+        """Reloads if that was asked since the last look, and answers. Raises StoreUnavailable.
+
+        What was asked before the first look is no matter: the process has just read its file.
+        """
+        asked = await asyncio.to_thread(self._rows.get_value, REQUEST) or ""
+        before, self._seen = self._seen, asked
+        if asked and before not in (None, asked):
             answer = await self._reload()
             await asyncio.to_thread(self._write, asked, replace(answer, process=self._process))
 

@@ -29,7 +29,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
-from storage.schema import SafeText, conversations, facts, leases, limits, spending, turns, uploads, verdicts
+from storage.schema import (
+    SafeText,
+    conversations,
+    facts,
+    leases,
+    limits,
+    spending,
+    tool_files,
+    turns,
+    uploads,
+    verdicts,
+)
 from storage.sql import CONVERSATION, KEY, TURN, clock, on_platform
 
 C = conversations.c
@@ -246,7 +257,8 @@ set_context = (
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
-    **dict.fromkeys(("files", "made", "parts"), ()),
+    **dict.fromkeys(("files", "made", "parts", "calls", "rounds"), ()),
+    "options": None,
     "address": {},
     "context": None,
     "parking": None,
@@ -276,6 +288,9 @@ cancel_turns_of_author = (
     .values(state=TurnState.CANCELLED, answered_at=clock())
 )
 erase_author = update(turns).where(by_author_in_conversation).values(ERASED_VALUES)
+erase_files_of_author = delete(tool_files).where(
+    tool_files.c.turn_id.in_(select(T.id).where(by_author_in_conversation))
+)
 
 # ---------------------------------------------------------------- retention
 
@@ -295,6 +310,7 @@ unfinished_between = (
 finished_of = _not_erased.where(with_ids, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
 unfinished_of = _not_erased.where(with_ids, T.seq > C.head)
 erase_turns = update(turns).where(with_ids).values(ERASED_VALUES)
+erase_files_of = delete(tool_files).where(tool_files.c.turn_id.in_(bindparam("named", expanding=True)))
 erase_feedback_on = delete(verdicts).where(V.turn_id.in_(bindparam("named", expanding=True)))
 read_cursor = select(clock(), select(facts.c.value).where(facts.c.name == bindparam("fact")).scalar_subquery())
 
@@ -303,6 +319,7 @@ purge_expired = (
     delete(limits).where(limits.c.at < _expired_before),
     delete(leases).where(leases.c.until < _expired_before),
 )
+purge_tool_files = delete(tool_files).where(tool_files.c.kept_at < _expired_before)
 purge_uploads = delete(uploads).where(uploads.c.received_at < _expired_before)
 purge_budgets = delete(spending).where(spending.c.period < bindparam("month"))
 """Deletes spending of periods before a month. Days and months sort chronologically by name."""

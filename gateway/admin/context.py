@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
+from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
@@ -33,5 +35,8 @@ class AdminContext:
     assets: str
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
+    callbacks: Callbacks
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
+    assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
+    """Returns the names of the assistants."""

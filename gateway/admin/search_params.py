@@ -13,7 +13,7 @@ from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFil
 from gateway.ports.store import Store
 
 PAGE_SIZE = 50
-SEARCH_FIELDS = ("platform", "channel", "user", "text", "state")
+SEARCH_FIELDS = ("platform", "channel", "user", "text", "state", "assistant")
 MAX_FIELD_CHARS = 200
 CURSOR_SEPARATOR = "~"
 
@@ -22,7 +22,7 @@ def requested_search() -> TurnFilter:
     """Returns the search of the current request."""
     given = form_fields()
     state = TurnState(given["state"]) if given.get("state") in set(TurnState) else None
-    return TurnFilter(given["platform"], given["channel"], given["user"], given["text"], state)
+    return TurnFilter(given["platform"], given["channel"], given["user"], given["text"], state, given["assistant"])
 
 
 def form_fields() -> Mapping[str, str]:

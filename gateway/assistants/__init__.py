@@ -50,6 +50,11 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     if names := refused(settings):
         raise SettingsError(f"The backend {settings.backend} takes no {' and no '.join(map(str.upper, names))}.")
     instructions_of(settings).check()
+    if toolbox.hosted and settings.backend != "responses":
+        raise SettingsError(
+            f"mcp.{toolbox.hosted[0].name}.hosted: only with ASSISTANT_BACKEND=responses the assistant's server calls "
+            f"tools itself, and here it is {settings.backend}. Remove it, so that the gateway calls them."
+        )
     if settings.backend == "offline":
         from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above
 

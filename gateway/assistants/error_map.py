@@ -50,6 +50,10 @@ class BadRequest(AssistantRefused):
     param: str = ""
 
 
+class ToolServerAway(BadRequest):
+    """The server cannot list the tools of an MCP server that it is to call itself."""
+
+
 class BadFile(BadRequest):
     """The server, or its model, rejects a file of the message."""
 
@@ -116,6 +120,10 @@ def _bad_request(error: VendorError) -> AssistantError:
     rejection = BadRequest(error.detail)
     rejection.param = error.param
     return rejection
+
+
+def _tool_server_away(error: VendorError) -> AssistantError:
+    return ToolServerAway(error.detail)
 
 
 def _bad_file(error: VendorError) -> AssistantError:
@@ -231,6 +239,7 @@ BY_MESSAGE: tuple[Rule, ...] = (
     (re.compile(r"already has an active run|while a run \S+ is active", re.IGNORECASE), _busy),
     # An earlier attempt submitted it meanwhile: look it up again.
     (re.compile(r"duplicate tool output found", re.IGNORECASE), _busy),
+    (sentences.NO_TOOL_LIST, _tool_server_away),
     (sentences.LOADING, _loading),
     (sentences.CANNOT_CONTINUE, _thread_missing),
     (sentences.NO_CREDIT, _no_credit),

@@ -7,7 +7,7 @@ may be about such marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from gateway.assistants.citations import citation_text
@@ -273,19 +273,20 @@ class ReplyFilter:
 class ReplyFilters:
     """Makes the filters of one backend, and learns whether its model begins in thought."""
 
-    def __init__(self, model: str = "", tools: Iterable[str] = ()) -> None:
-        """``tools``: the names of the functions that the model may call."""
-        self._tools = frozenset(tools)
+    def __init__(self, model: str = "", tools: Callable[[], Iterable[str]] = tuple) -> None:
+        """``tools``: returns the names of the functions that the model may call now."""
+        self._tools = tools
         self._begins_in_thought = REASONING_MODEL.search(model) is not None
         self._is_known = False
 
-    def create(self) -> ReplyFilter:
-        """Returns a filter for one message."""
-        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=self._tools)
+    def create(self, more_tools: Iterable[str] = ()) -> ReplyFilter:
+        """Returns a filter for one message. ``more_tools``: the names of functions that this message may call too."""
+        tools = frozenset(self._tools()).union(more_tools)
+        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=tools)
 
     def read(self, text: str) -> ReplyFilter:
         """Returns the filter that has read a complete text."""
-        reply = ReplyFilter(tools=self._tools)
+        reply = ReplyFilter(tools=self._tools())
         reply.feed(text)
         reply.finish()
         return reply

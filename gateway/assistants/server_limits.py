@@ -32,7 +32,7 @@ class Feature(StrEnum):
 
 BY_SENTENCE: tuple[tuple[re.Pattern[str], Feature], ...] = (
     (
-        re.compile(r"\b(?:web_search|file_search|code_interpreter|image_generation)", re.IGNORECASE),
+        re.compile(r"\b(?:web_search|file_search|code_interpreter|image_generation)|\bmcp\b", re.IGNORECASE),
         Feature.HOSTED_TOOLS,
     ),
     (sentences.NO_TOOLS, Feature.TOOLS),

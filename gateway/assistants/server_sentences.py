@@ -142,3 +142,7 @@ NOT_KNOWN_FIELD = _any_of(
     # OpenAI "Unknown parameter", pydantic servers "Extra inputs are not permitted", Go servers "unknown field".
     r"unsupported|not supported|not permitted|not allowed|unknown|unrecognized|unexpected|extra|forbidden"
 )
+NO_TOOL_LIST = _any_of(
+    # OpenAI, with HTTP 424 (github.com/microsoft/agent-framework/issues/1210).
+    r"retrieving tool list from MCP server|external_connector_error"
+)

@@ -17,9 +17,12 @@ MAX_NAME_CHARS = 64
 """Of the field ``name``, with these characters: developers.openai.com/api/reference, chat completions."""
 
 
-def instructions_for(turn: Turn, instructions: str) -> str:
-    """Returns the instructions, with a note on names where the turn's message has its speaker's."""
-    return "\n\n".join(filter(None, [instructions, NOTE if turn.message.speaker else ""]))
+def instructions_for(turn: Turn, instructions: str, notice: str = "") -> str:
+    """Returns the instructions, with a note on names where the turn's message has its speaker's, a notice, and what
+    its caller adds.
+    """
+    note, more = NOTE if turn.message.speaker else "", turn.options.additional_instructions
+    return "\n\n".join(filter(None, [instructions, note, notice, more]))
 
 
 def name_field(speaker: str) -> Json:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json, json_value
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import ToolCall, Usage
-from gateway.tools import ToolBox
+from gateway.tools import ToolBox, ToolResult
 
 INVALID_ARGUMENTS = "invalid_json"
 """The name under which arguments that are not a JSON object go back."""
@@ -74,7 +75,7 @@ def parse_arguments(text: str) -> Json | None:
 
 
 async def run_calls(
-    toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, str]
+    toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, ToolResult]
 ) -> AsyncGenerator[ToolCall, None]:
     """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id."""
     tasks = {
@@ -84,8 +85,14 @@ async def run_calls(
         for call in tasks:
             yield ToolCall(call.id, call.name, call.arguments)
         for call, task in tasks.items():
-            output = outputs[call.id] = await task
-            yield ToolCall(call.id, call.name, call.arguments, output, done=True)
+            result = outputs[call.id] = await task
+            yield ToolCall(call.id, call.name, call.arguments, result.text, done=True, files=result.for_reply)
     finally:
         for task in tasks.values():
             task.cancel()
+
+
+def parts_for_model(results: Iterable[ToolResult]) -> list[MessagePart]:
+    """Returns what of the files that tools returned a model may be shown: images, and texts."""
+    parts = to_parts(file for result in results for file in result.for_model)
+    return [part for part in parts if not isinstance(part, BinaryPart) or part.is_image]

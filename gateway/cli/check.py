@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from gateway import app, assistants, loading, operations
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
-from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration
+from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.loading import Load
 from gateway.policy import admission
@@ -20,7 +20,8 @@ from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
 from gateway.settings import Settings, config_file
-from gateway.tools import FoundTool, ToolBox, find_tools
+from gateway.tools import FoundTool, Tool, ToolBox, find_tools
+from gateway.tools.servers import ToolServers, check_servers
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore
@@ -64,14 +65,39 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
 def _check_assistants(configuration: Configuration, tools: Sequence[FoundTool]) -> Iterator[CheckResult]:
     for definition in configuration.assistants.values():
         names = definition.function_tools
-        toolbox = ToolBox([each.tool for each in tools if names is None or each.tool.name in names])
+        servers = [configuration.mcp_servers[server] for server in definition.mcp_servers]
+        functions = [each.tool for each in tools if names is None or each.tool.name in names]
+        toolbox = ToolBox(functions, hosted=[server for server in servers if server.hosted])
+        yield from _check_names(definition.name, servers, functions)
         for result in check_assistant(definition.settings, toolbox):
             is_default = definition.name == DEFAULT_ASSISTANT
             yield result if is_default else replace(result, name=f"{definition.name}: {result.name}")
+    yield from _check_tool_servers(configuration)
     used = {server for definition in configuration.assistants.values() for server in definition.mcp_servers}
     for server in configuration.mcp_servers.keys() - used:
         detail = f"no assistant uses it; name it in the tools of one, as mcp:{server}"
         yield CheckResult(f"mcp {server}", ok=True, detail=detail)
+
+
+def _check_names(
+    assistant: str, servers: Sequence[McpServerDefinition], functions: Sequence[Tool]
+) -> Iterator[CheckResult]:
+    try:
+        check_servers(assistant, servers, functions)
+    except SettingsError as exc:
+        yield CheckResult("mcp", ok=False, detail=str(exc))
+
+
+def _check_tool_servers(configuration: Configuration) -> Sequence[CheckResult]:
+    """Connects to the MCP servers and says what they offer."""
+    servers = ToolServers()
+    try:
+        servers.acquire(configuration.mcp_servers.values())
+    except SettingsError as exc:
+        return (CheckResult("mcp", ok=False, detail=str(exc)),)
+    hosted = [each.name for each in configuration.mcp_servers.values() if each.hosted]
+    called = [CheckResult(f"mcp {name}", ok=True, detail="called by the assistant's server") for name in hosted]
+    return (*called, *run_once(servers.check_once())) if servers.in_use else called
 
 
 def _check_platforms(
@@ -92,6 +118,8 @@ def _check_platforms(
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
+        if count_unparsed:
+            yield from _check_ownerless(store, load)
         yield from start_facts(load, found, store.location)
 
 
@@ -159,6 +187,16 @@ async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
     finally:
         if isinstance(adapter, Closeable):
             await adapter.close()
+
+
+def _check_ownerless(store: SqlStore, load: Load) -> Sequence[CheckResult]:
+    """Returns a line if there are threads that no API key can reach. They do not fail the check."""
+    try:
+        count = app.ownerless_threads(store, load)
+    except GatewayError as exc:
+        return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
+    detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"
+    return (CheckResult("threads of /v1", ok=True, detail=detail),) if count else ()
 
 
 def _check_unparsed(platform: str, updates: UnparsedUpdates) -> Sequence[CheckResult]:

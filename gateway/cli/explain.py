@@ -12,9 +12,10 @@ import click
 
 from gateway import operations
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.bots import platform_of
+from gateway.domain.bots import is_named, platform_of
 from gateway.domain.errors import InputError
-from gateway.domain.models import Conversation, Message, MessageKind, ThreadId
+from gateway.domain.models import DEFAULT_ASSISTANT, Conversation, Message, MessageKind, ThreadId
+from gateway.policy.routes import AssistantRouter, described
 from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
 from gateway.ports.budgets import BudgetStore, BudgetUsage
 from gateway.ports.platform import Adapter, DryRunnable, ParsedUpdate, SyntheticMessage
@@ -24,6 +25,7 @@ from gateway.ports.store import Store
 COMMAND_OUTCOMES = {
     MessageKind.RESET: "It would reset the conversation.",
     MessageKind.STOP: "It would stop the running turn.",
+    MessageKind.CHOOSE: "It would choose an assistant, or list those that can be chosen.",
 }
 IGNORED_REASON = "it is not addressed to the bot. If it mentions the bot, pass --mention"
 NEEDS_CONVERSATION = "it is answered only in an existing conversation"
@@ -39,6 +41,7 @@ class ExplainContext:
     reporting: ReportingStore
     budget_store: BudgetStore
     rules: Rules
+    router: AssistantRouter
     max_backlog: int
     """Unfinished turns allowed per conversation."""
     max_queue: int
@@ -153,11 +156,14 @@ def _explain_ignored(update: ParsedUpdate) -> str:
 
 def _explain_message(context: ExplainContext, message: Message) -> Explanation:
     conversation = _find_conversation(context.store, message)
+    message, route = context.router.place(message)
+    assistant = route.decide(message.assistant, conversation.chosen if conversation else "")
     findings = [_lists_finding(context, message), _conversation_finding(message, conversation)]
     if message.kind is MessageKind.PROMPT:
         findings += [
+            _assistant_finding(context, message, assistant, conversation),
             *_reading_findings(message),
-            *_budget_findings(context, message),
+            *_budget_findings(context, message, assistant),
             *_rate_findings(context, message),
             *_queue_findings(context, message, conversation),
         ]
@@ -202,8 +208,30 @@ def _conversation_finding(message: Message, conversation: Conversation | None) -
             f"none yet; it would be {place}" if message.may_start_conversation else f"none: {place}",
             objection,
         )
-    thread = f"thread {conversation.thread_id} of {conversation.backend}" if conversation.thread_id else "no thread yet"
+    thread = "no thread yet"
+    if conversation.thread_id:
+        whose = "" if conversation.assistant == DEFAULT_ASSISTANT else f" for {conversation.assistant}"
+        thread = f"thread {conversation.thread_id} of {conversation.backend}{whose}"
     return Finding("conversation", f"{conversation.id}, {thread}: {place}")
+
+
+def _assistant_finding(
+    context: ExplainContext, message: Message, assistant: str, conversation: Conversation | None
+) -> Finding:
+    """Returns who would be asked, and why."""
+    if message.assistant:
+        reason = "the message asks for it"
+    elif conversation is not None and conversation.chosen == assistant:
+        reason = "chosen for this conversation"
+    elif message.allowed_assistants:
+        reason = "the first of those that the caller's key is bound to"
+    else:
+        route, bot = context.router.route_of(message.key), message.key.platform
+        whose = f"that of the bot {bot}; " if route is None and is_named(bot) else ""
+        reason = f"{whose}{described(route)}"
+    names = message.allowed_assistants or context.router.names(message.key)
+    others = [name for name in names if name != assistant]
+    return Finding("assistant", f"{assistant}, {reason}" + (f"; may be chosen: {', '.join(others)}" if others else ""))
 
 
 def _reading_findings(message: Message) -> Iterator[Finding]:
@@ -212,8 +240,8 @@ def _reading_findings(message: Message) -> Iterator[Finding]:
         yield Finding("read as" if number == 0 else "", line)
 
 
-def _budget_findings(context: ExplainContext, message: Message) -> Iterator[Finding]:
-    shares = context.rules.applicable_budgets(message, context.reporting.now())
+def _budget_findings(context: ExplainContext, message: Message, assistant: str) -> Iterator[Finding]:
+    shares = context.rules.applicable_budgets(message, context.reporting.now(), assistant)
     spent = context.budget_store.usage_of([share.budget for share in shares]) if shares else ()
     for share, each in zip(shares, spent, strict=True):
         yield _budget_finding(share, each)

@@ -75,6 +75,7 @@ def _turns_command(open_store: OpenAdminStore) -> click.Command:
     @_platform_option
     @click.option("--user", default="", metavar="ID", help="Author of the message.")
     @click.option("--channel", default="", metavar="ID", help="Channel of the message; for http a thread_id.")
+    @click.option("--assistant", default="", metavar="NAME", help="The assistant that was asked.")
     @click.option("--text", default="", help="Part of the message or the reply; case does not matter.")
     @click.option(
         "--since", type=DurationParam(), metavar="TIME", help="Received within this time: 90s, 30m, 2h, 7d, 4w."
@@ -112,10 +113,11 @@ def _search(
     user: str = "",
     channel: str = "",
     text: str = "",
+    assistant: str = "",
     since: float | None = None,
 ) -> TurnFilter:
     at = None if since is None else store.now() - since
-    return TurnFilter(platform, channel, user, text, TurnState(state) if state else None, since=at)
+    return TurnFilter(platform, channel, user, text, TurnState(state) if state else None, assistant, since=at)
 
 
 def _get_turn(store: Store, turn_id: str) -> Turn:

@@ -18,7 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from gateway.domain.errors import AssistantError, GatewayError, Overloaded, SettingsError, StoreUnavailable
-from gateway.domain.models import Turn, TurnState
+from gateway.domain.models import DEFAULT_ASSISTANT, Turn, TurnState
 from gateway.ports.budgets import Expense
 from gateway.ports.store import QueueDepth
 
@@ -30,6 +30,8 @@ MILLIONTHS = 1_000_000
 STEPS = ("waiting", "answering", "delivering")
 BY_PLATFORM = ("platform",)
 BY_CODE = ("platform", "code")
+BY_ASSISTANT = ("platform", "assistant")
+BY_ASSISTANT_AND_CODE = ("platform", "assistant", "code")
 
 ReadQueueDepths = Callable[[], Sequence[QueueDepth]]
 """Returns the queue depth of each platform. Does I/O; may raise StoreUnavailable."""
@@ -40,13 +42,19 @@ Labelled = TypeVar("Labelled", Counter, Histogram)
 class Metrics:
     """The gateway's counters, gauges and histograms. Thread-safe; no event method does I/O or raises.
 
-    Labels are platforms, our own error codes and names defined here: never a person, a channel or a text.
+    Labels are platforms, assistants, our own error codes and names defined here: never a person, a channel or a text.
     """
 
     def __init__(
-        self, platforms: Iterable[str] = (), queue_depths: ReadQueueDepths | None = None, *, folder: Path | None = None
+        self,
+        platforms: Iterable[str] = (),
+        queue_depths: ReadQueueDepths | None = None,
+        *,
+        assistants: Iterable[str] = (DEFAULT_ASSISTANT,),
+        folder: Path | None = None,
     ) -> None:
-        """``platforms``: those whose series exist from the start, at 0; others get theirs with their first event.
+        """``platforms`` and ``assistants``: those whose series exist from the start, at 0; others get theirs with their
+        first event.
 
         ``queue_depths`` is called when metrics are collected. ``folder``: where processes that are collected together
         keep their values; it is created if needed and must be PROMETHEUS_MULTIPROC_DIR, which the library reads itself.
@@ -56,6 +64,7 @@ class Metrics:
         self.registry = CollectorRegistry(support_collectors_without_names=True)
         """Everything to collect."""
         self._platforms: set[str] = set()
+        self._assistants = tuple(assistants)
         # With a folder, metrics are collected from the files of all processes, not from this process's objects.
         registered = None if folder else self.registry
         self._define_counters(partial(Counter, labelnames=BY_PLATFORM, registry=registered))
@@ -91,18 +100,26 @@ class Metrics:
         self._retried = counter(
             "gateway_assistant_asked_again_total",
             "Repeated requests to the assistant for a turn, by the code of the error before.",
-            labelnames=BY_CODE,
+            labelnames=BY_ASSISTANT_AND_CODE,
+        )
+        self._passed_on = counter(
+            "gateway_turns_passed_on_total",
+            "Turns that another assistant was asked for, by the assistant that was unavailable and the error's code.",
+            labelnames=BY_ASSISTANT_AND_CODE,
         )
         self._leases_lost = counter(
             "gateway_leases_lost_total", "Conversations that another process took over from one that was still running."
         )
-        self._answered = counter("gateway_turns_answered_total", "Turns whose reply was stored.")
+        by_assistant = partial(counter, labelnames=BY_ASSISTANT)
+        self._answered = by_assistant("gateway_turns_answered_total", "Turns whose reply was stored.")
         self._failed = counter(
             "gateway_turns_failed_total",
             "Turns that got no reply, by error code.",
-            labelnames=BY_CODE,
+            labelnames=BY_ASSISTANT_AND_CODE,
         )
-        self._cancelled = counter("gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply.")
+        self._cancelled = by_assistant(
+            "gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply."
+        )
         self._delivered = counter(
             "gateway_turns_delivered_total",
             "Turns whose outcome the platform accepted: a reply, or the sentence that says why there is none.",
@@ -113,10 +130,10 @@ class Metrics:
         self._tokens = counter(
             "gateway_tokens_total",
             "Tokens of resolved turns, in (read) or out (written); as the backend counted them, else estimated.",
-            labelnames=("platform", "direction"),
+            labelnames=(*BY_ASSISTANT, "direction"),
         )
-        self._cost = counter("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
-        self._estimated_cost = counter(
+        self._cost = by_assistant("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
+        self._estimated_cost = by_assistant(
             "gateway_cost_estimated_total", "The part of gateway_cost_total of turns that the backend did not count."
         )
 
@@ -142,19 +159,25 @@ class Metrics:
     def _initialise(self, platform: str) -> None:
         """Creates a platform's series at 0, as far as their labels can be known, so that rates see the first event."""
         for counter in (
-            *(self._accepted, self._deduplicated, self._started, self._leases_lost, self._answered, self._cancelled),
-            *(self._delivered, self._undeliverable, self._cost, self._estimated_cost),
+            *(self._accepted, self._deduplicated, self._started, self._leases_lost),
+            *(self._delivered, self._undeliverable),
         ):
             counter.labels(platform)
         self._until_answered.labels(platform)
-        for direction in ("in", "out"):
-            self._tokens.labels(platform, direction)
+        for assistant in self._assistants:
+            self._initialise_assistant(platform, assistant)
         for step in STEPS:
             self._steps.labels(platform, step)
         self._refused.labels(platform, Overloaded.code)
-        for code in sorted(_codes(AssistantError)):
-            self._failed.labels(platform, code)
         self._platforms.add(platform)
+
+    def _initialise_assistant(self, platform: str, assistant: str) -> None:
+        for counter in (self._answered, self._cancelled, self._cost, self._estimated_cost):
+            counter.labels(platform, assistant)
+        for direction in ("in", "out"):
+            self._tokens.labels(platform, assistant, direction)
+        for code in sorted(_codes(AssistantError)):
+            self._failed.labels(platform, assistant, code)
 
     def _of(self, metric: Labelled, platform: str, *labels: str) -> Labelled:
         # Without a lock: when two threads initialise the same platform, they create the same series.
@@ -190,9 +213,13 @@ class Metrics:
         """Counts an attempt at a turn, before the assistant is asked."""
         self._of(self._started, _platform_of(turn)).inc()
 
-    def run_retried(self, platform: str, code: str) -> None:
+    def run_retried(self, turn: Turn, code: str) -> None:
         """Counts a repeated request to the assistant, by the code of the error before."""
-        self._of(self._retried, platform, code).inc()
+        self._of(self._retried, _platform_of(turn), turn.assistant, code).inc()
+
+    def passed_on(self, platform: str, assistant: str, code: str) -> None:
+        """Counts a turn that another assistant is asked for, by the one that did not answer and its error's code."""
+        self._of(self._passed_on, platform, assistant, code).inc()
 
     def lease_lost(self, platform: str) -> None:
         """Counts a conversation that another process took over from this one."""
@@ -205,12 +232,13 @@ class Metrics:
         platform = _platform_of(turn)
         match turn.state:
             case TurnState.ANSWERED | TurnState.DELIVERED:
-                self._of(self._answered, platform).inc()
+                self._of(self._answered, platform, turn.assistant).inc()
                 self._of(self._until_answered, platform).observe(_elapsed(turn.received_at, turn.answered_at))
             case TurnState.FAILED:
-                self._of(self._failed, platform, turn.failure.code if turn.failure else GatewayError.code).inc()
+                code = turn.failure.code if turn.failure else GatewayError.code
+                self._of(self._failed, platform, turn.assistant, code).inc()
             case TurnState.CANCELLED:
-                self._of(self._cancelled, platform).inc()
+                self._of(self._cancelled, platform, turn.assistant).inc()
             case _:
                 return
         self._count_usage(turn, platform)
@@ -220,15 +248,16 @@ class Metrics:
             self._steps.labels(platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
             if turn.state is not TurnState.CANCELLED:
                 self._steps.labels(platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
-        self.expense_added(platform, Expense(turn.usage, turn.model, turn.cost, turn.cost_is_estimate))
+        self.expense_added(turn, Expense(turn.usage, turn.model, turn.cost, turn.cost_is_estimate))
 
-    def expense_added(self, platform: str, expense: Expense) -> None:
+    def expense_added(self, turn: Turn, expense: Expense) -> None:
         """Counts what a turn used; of one that was cancelled, after ``turn_resolved``."""
-        self._of(self._tokens, platform, "in").inc(expense.usage.tokens_in)
-        self._of(self._tokens, platform, "out").inc(expense.usage.tokens_out)
-        self._of(self._cost, platform).inc(expense.cost / MILLIONTHS)
+        whose = (_platform_of(turn), turn.assistant)
+        self._of(self._tokens, *whose, "in").inc(expense.usage.tokens_in)
+        self._of(self._tokens, *whose, "out").inc(expense.usage.tokens_out)
+        self._of(self._cost, *whose).inc(expense.cost / MILLIONTHS)
         if expense.is_estimate:
-            self._of(self._estimated_cost, platform).inc(expense.cost / MILLIONTHS)
+            self._of(self._estimated_cost, *whose).inc(expense.cost / MILLIONTHS)
 
     def delivered(self, turn: Turn, seconds: float) -> None:
         """Counts a turn whose outcome, of any kind, was delivered, and records how long the delivery took."""

@@ -28,6 +28,7 @@ EXHAUSTED_REPLIES = {
     BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
     BudgetScope.CALLER: "The budget of this API key or address for {now} is used up. It resets on {anew}.",
     BudgetScope.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
+    BudgetScope.ASSISTANT: "This assistant's budget for {now} is used up. It resets on {anew}.",
     BudgetScope.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
 }
 CONTENDED_REPLY = "Messages that are being answered may use up the rest of the budget. Please try again in a minute."
@@ -36,7 +37,7 @@ SOFT_LIMIT_NOTICES = {
     BudgetScope.USER: "You have used {part} of your budget for {now}. It resets on {anew}.",
     BudgetScope.CHANNEL: "This chat has used {part} of its budget for {now}. It resets on {anew}.",
 }
-"""There is none for platforms: that limit is logged for the operator only."""
+"""There is none for platforms and assistants: that limit is logged for the operator only."""
 DURATION_NAMES = {1.0: "a second", MINUTE: "a minute", HOUR: "an hour"}
 MAX_SHOWN_IN_SECONDS = 90.0
 
@@ -115,7 +116,7 @@ class AdmissionControl:
             return denial
         # A turn's start never changes, so a process that resumes it charges the same day.
         at = turn.received_at if turn.started_at is None else turn.started_at
-        applicable = self._rules.applicable_budgets(turn.message, at)
+        applicable = self._rules.applicable_budgets(turn.message, at, turn.assistant)
         return await self._check_budgets(turn, applicable, at) if applicable else Grant(turn.id)
 
     async def settle(self, grant: Grant, cost: int | None) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import NonNegativeInt, field_validator
 
 from gateway.domain.bots import platform_of
-from gateway.domain.models import Message
+from gateway.domain.models import DEFAULT_ASSISTANT, Message
 from gateway.ports.budgets import Budget
 from gateway.ports.store import Rate
 from gateway.settings import EnvironmentSettings
@@ -23,7 +23,7 @@ from gateway.settings import EnvironmentSettings
 WILDCARD = "*"
 AMOUNT_PATTERN = r"\d{1,9}(?:\.\d{1,6})?"
 LIMITS_PATTERN = re.compile(
-    rf"(?:(?P<platform>\w+)\s*=\s*)?(?:(?P<soft>{AMOUNT_PATTERN})\s*/\s*)?(?P<hard>{AMOUNT_PATTERN})?"
+    rf"(?:(?P<name>[\w-]+)\s*=\s*)?(?:(?P<soft>{AMOUNT_PATTERN})\s*/\s*)?(?P<hard>{AMOUNT_PATTERN})?"
 )
 MILLION = 1_000_000
 MINUTE, HOUR = 60.0, 3600.0
@@ -39,6 +39,9 @@ class BudgetScope(StrEnum):
     none."""
     CHANNEL = "channel"
     PLATFORM = "platform"
+    ASSISTANT = "assistant"
+    """Named by an assistant where the others are by a platform. It pays for the turns that were recorded for it, also
+    for what another assistant does in its place."""
 
 
 class BudgetPeriod(StrEnum):
@@ -115,6 +118,11 @@ class AdmissionSettings(EnvironmentSettings):
     """What each platform may spend in a day; written as ``BUDGET_USER_DAY``."""
     budget_platform_month: str = ""
     """What each platform may spend in a month; written as ``BUDGET_USER_DAY``."""
+    budget_assistant_day: str = ""
+    """What each assistant may spend in a day; written as ``BUDGET_USER_DAY``, with the name of an assistant where that
+    has a platform: ``5, support=20/50``."""
+    budget_assistant_month: str = ""
+    """What each assistant may spend in a month; written as ``BUDGET_ASSISTANT_DAY``."""
     budget_notes: bool = True
     """Add a line to a reply when a soft limit is exceeded, once per period. It is logged in any case."""
 
@@ -136,17 +144,28 @@ class AdmissionSettings(EnvironmentSettings):
         return listed
 
     def budget_limits(self, scope: BudgetScope, period: BudgetPeriod) -> Mapping[str, BudgetLimits]:
-        """Returns limits by platform; those under * are for all others."""
+        """Returns limits by platform, or by assistant; those under * are for all others."""
         return _parse_limits(getattr(self, f"budget_{scope}_{period}"))
 
     def wrong_platforms(self, known: Collection[str]) -> Sequence[tuple[str, str]]:
         """Returns the setting and what is wrong, for each name that no platform has: its rule would bind nobody."""
         named = {name: set(_parse_names(getattr(self, name))) for name in ("allowed", "blocked")}
-        named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in BUDGET_FIELDS}
+        by_platform = (name for name in BUDGET_FIELDS if BudgetScope.ASSISTANT not in name)
+        named |= {name: set(_parse_limits(getattr(self, name))) - {WILDCARD} for name in by_platform}
         return [
             (setting, f"there is no platform {platform!r}; write one of {', '.join(known)}.")
             for setting, platforms in named.items()
             for platform in sorted(platforms - set(known))
+        ]
+
+    def wrong_assistants(self, known: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Returns the setting and what is wrong, for each name that no assistant has: its budget would bind nobody."""
+        scope = BudgetScope.ASSISTANT
+        named = {f"budget_{scope}_{span}": set(self.budget_limits(scope, span)) - {WILDCARD} for span in BudgetPeriod}
+        return [
+            (setting, f"there is no assistant {name!r}; write one of {', '.join(known)}.")
+            for setting, names in named.items()
+            for name in sorted(names - set(known))
         ]
 
 
@@ -227,17 +246,19 @@ class Rules:
             return f"ALLOWED lists names of {platform}, but none of this message's"
         return None
 
-    def applicable_budgets(self, message: Message, at: float) -> Sequence[ApplicableBudget]:
-        """Returns the budgets that pay for a turn that started at ``at``."""
-        return tuple(self._applicable_budgets(message, at)) if self.budget_limits else ()
+    def applicable_budgets(
+        self, message: Message, at: float, assistant: str = DEFAULT_ASSISTANT
+    ) -> Sequence[ApplicableBudget]:
+        """Returns the budgets that pay for a turn of an assistant that started at ``at``."""
+        return tuple(self._applicable_budgets(message, at, assistant)) if self.budget_limits else ()
 
-    def _applicable_budgets(self, message: Message, at: float) -> Iterator[ApplicableBudget]:
-        platform = platform_of(message.key.platform)
-        for (whose, span), by_platform in self.budget_limits.items():
-            limits = by_platform.get(platform) or by_platform.get(WILDCARD)
+    def _applicable_budgets(self, message: Message, at: float, assistant: str) -> Iterator[ApplicableBudget]:
+        for (whose, span), by_name in self.budget_limits.items():
+            name = assistant if whose is BudgetScope.ASSISTANT else platform_of(message.key.platform)
+            limits = by_name.get(name) or by_name.get(WILDCARD)
             if limits is None or (whose is BudgetScope.CALLER and not message.caller):
                 continue
-            scope = f"{span} {whose} {_scope_name(whose, message)}"
+            scope = f"{span} {whose} {_scope_name(whose, message, assistant)}"
             alone = whose is BudgetScope.USER and limits.hard is not None
             budget = Budget(scope, span.key_at(at), limits.soft, limits.hard, serialised=alone)
             yield ApplicableBudget(whose, span, budget, span.next_start(at))
@@ -254,11 +275,11 @@ class Rules:
         )
 
 
-def _scope_name(scope: BudgetScope, message: Message) -> str:
-    return " ".join(quote(part, safe="") for part in _scope_key(scope, message))
+def _scope_name(scope: BudgetScope, message: Message, assistant: str = DEFAULT_ASSISTANT) -> str:
+    return " ".join(quote(part, safe="") for part in _scope_key(scope, message, assistant))
 
 
-def _scope_key(scope: BudgetScope, message: Message) -> Sequence[str]:
+def _scope_key(scope: BudgetScope, message: Message, assistant: str) -> Sequence[str]:
     key = message.key
     match scope:
         case BudgetScope.USER:
@@ -270,6 +291,8 @@ def _scope_key(scope: BudgetScope, message: Message) -> Sequence[str]:
             return (key.platform, key.workspace, key.channel)
         case BudgetScope.PLATFORM:
             return (key.platform,)
+        case BudgetScope.ASSISTANT:
+            return (assistant,)
 
 
 def user_name(message: Message) -> str:
@@ -306,7 +329,7 @@ def _parse_limit(entry: str) -> tuple[str, BudgetLimits]:
     soft, hard = (_to_millionths(found[name]) for name in ("soft", "hard"))
     if soft is not None and hard is not None and soft > hard:
         raise ValueError(f"has a soft limit above the hard one at {entry[:60]!r}")
-    return found["platform"] or WILDCARD, BudgetLimits(soft, hard)
+    return found["name"] or WILDCARD, BudgetLimits(soft, hard)
 
 
 def _to_millionths(amount: str | None) -> int | None:

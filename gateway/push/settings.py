@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator
 
@@ -14,6 +15,7 @@ class PushSettings(EnvironmentSettings):
     """Settings of messages that programs push into channels."""
 
     prefixes = ("PUSH_",)
+    lists: ClassVar[Mapping[str, str]] = {"push_api_keys": ","}
 
     push_api_keys: OwnKey | None = None
     """Comma-separated keys with which programs may write into any channel, by ``POST /messages``. Unset: nobody may."""

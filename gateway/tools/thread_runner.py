@@ -8,6 +8,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class TooManyStuckCalls(Exception):
@@ -28,7 +31,7 @@ class ThreadRunner:
         self._max_stuck = max_stuck
         self._abandoned: Counter[str] = Counter()
 
-    async def run(self, name: str, work: Callable[[], str], seconds: float) -> str:
+    async def run(self, name: str, work: Callable[[], T], seconds: float) -> T:
         """Returns the result of ``work``, which must not raise.
 
         Raises TimeoutError after ``seconds`` of work, and TooManyStuckCalls.
@@ -48,9 +51,9 @@ class ThreadRunner:
         return result.result()
 
 
-def _start_thread(name: str, work: Callable[[], str]) -> asyncio.Future[str]:
+def _start_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[str] = loop.create_future()
+    result: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
 
     def body() -> None:

@@ -15,14 +15,31 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from gateway.domain.models import Attachment
+
 Function = Callable[..., Any]
 
-TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+MAX_NAME_CHARS = 64
+TOOL_NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME_CHARS}}}")
 """Function names that OpenAI accepts."""
 
 NAMED_PARAMETER_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 FIELD_PREFIX = "value_of_"
 """Prefix of the pydantic field names, as parameter names such as ``copy`` or ``_x`` are not allowed there."""
+
+
+ANY_OBJECT = TypeAdapter(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call returned: text for the model, and files."""
+
+    text: str
+    for_model: tuple[Attachment, ...] = ()
+    """Files that the model is shown, where it takes them."""
+    for_reply: tuple[Attachment, ...] = ()
+    """Files that the person gets with the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +51,10 @@ class Tool:
     parameters: dict[str, Any]
     """JSON schema of the arguments (an object)."""
     call: Function
-    model: type[BaseModel]
-    """Validates the arguments; see ``parse_arguments``."""
+    model: type[BaseModel] | None
+    """Validates the arguments, see ``parse_arguments``; None: they may be any object, and ``call`` validates them."""
+    time_limit: float | None = None
+    """Seconds that a call may take; None: as long as that of any tool."""
 
     @property
     def is_async(self) -> bool:
@@ -47,7 +66,10 @@ class Tool:
 
         Omitted arguments keep the function's own defaults. Raises pydantic.ValidationError.
         """
-        given = self.model.model_validate_json("{}" if text.strip() in {"", "null"} else text)
+        written = "{}" if text.strip() in {"", "null"} else text
+        if self.model is None:
+            return ANY_OBJECT.validate_json(written)
+        given = self.model.model_validate_json(written)
         return {field.removeprefix(FIELD_PREFIX): getattr(given, field) for field in given.model_fields_set}
 
 

@@ -50,7 +50,7 @@ class AbandonedTurns:
             return
         expense = self._admission.expense_of(used)
         if await self._admission.settle_ended(turn_id, expense):
-            self._metrics.expense_added(turn.message.key.platform, expense)
+            self._metrics.expense_added(turn, expense)
             log.warning("turn of a dead process charged", turn=turn_id, cost=expense.cost, estimate=expense.is_estimate)
 
     async def _usage(self, turn: Turn) -> AttemptUsage | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway import logs
 from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration, McpServerDefinition
+from gateway.domain.errors import SettingsError
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.policy.routes import AssistantRouter
 from gateway.ports.assistant import Assistant
@@ -34,7 +35,7 @@ class RunningAssistant:
 
 Blueprint = tuple[AssistantDefinition, tuple[McpServerDefinition, ...]]
 """All that an assistant is made from. While it stays equal, the assistant stays."""
-Build = Callable[[AssistantDefinition], RunningAssistant]
+Build = Callable[[AssistantDefinition, Sequence[McpServerDefinition]], RunningAssistant]
 """Makes an assistant. No I/O. Raises SettingsError."""
 
 
@@ -47,7 +48,7 @@ class Assistants:
         self._current = current
         self._build = build
         self._blueprints = _blueprints(current.get())
-        self._running = {name: build(definition) for name, (definition, _) in self._blueprints.items()}
+        self._running = {name: build(*blueprint) for name, blueprint in self._blueprints.items()}
         self._replaced: set[RunningAssistant] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -93,13 +94,25 @@ class Assistants:
         """
         wanted = _blueprints(configuration)
         kept = {name for name, blueprint in wanted.items() if self._blueprints.get(name) == blueprint}
-        made = {name: self._build(definition) for name, (definition, _) in wanted.items() if name not in kept}
+        made = self._build_all({name: blueprint for name, blueprint in wanted.items() if name not in kept})
         self._current.replace(configuration)
         before, self._blueprints = self._running, wanted
         self._running = {name: before[name] if name in kept else made[name] for name in wanted}
         for name, running in before.items():
             if name not in kept:
                 self._replace(running)
+
+    def _build_all(self, wanted: Mapping[str, Blueprint]) -> Mapping[str, RunningAssistant]:
+        """Makes assistants: all, or none if it raises SettingsError."""
+        made: dict[str, RunningAssistant] = {}
+        try:
+            for name, blueprint in wanted.items():
+                made[name] = self._build(*blueprint)
+        except SettingsError:
+            for running in made.values():
+                self._close_soon(running)
+            raise
+        return made
 
     async def close(self) -> None:
         """Closes all, also those that are still in use."""

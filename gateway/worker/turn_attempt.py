@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import cast
@@ -18,7 +19,8 @@ from gateway.domain.errors import (
     AssistantUnavailable,
 )
 from gateway.domain.models import MessageKind, PreviewEvent, RunCompleted, Turn, TurnState
-from gateway.ports.assistant import AttachmentLoader, no_attachments
+from gateway.observability.metrics import Metrics
+from gateway.ports.assistant import AttachmentLoader
 from gateway.ports.budgets import AttemptUsage
 from gateway.ports.store import ReassignTurn
 from gateway.worker.assistants import Assistants, RunningAssistant
@@ -27,6 +29,9 @@ from gateway.worker.run_attempt import RunAttempt
 
 UNAVAILABLE = (AssistantUnavailable, AssistantRateLimited, AssistantTimedOut, AssistantMisconfigured)
 """Errors for which another assistant is asked: this one answers nobody just now. One that refuses a message does."""
+
+STOP_SECONDS = 5.0
+"""How long the end of a turn waits for an assistant that was unavailable to stop its run."""
 
 log = logs.get_logger(__name__)
 
@@ -41,7 +46,8 @@ class TurnAttempt:
         commands: Commands,
         lease_guard: LeaseGuard,
         emit: Callable[[PreviewEvent], None],
-        load: AttachmentLoader = no_attachments,
+        load: AttachmentLoader,
+        metrics: Metrics,
     ) -> None:
         """``running``: acquired for this attempt. ``emit``: shows an event; ``load``: fetches the message's files."""
         self._assistants = assistants
@@ -50,6 +56,7 @@ class TurnAttempt:
         self._lease_guard = lease_guard
         self._emit = emit
         self._load = load
+        self._metrics = metrics
         self._left = list(running.fallback)
         self._ending: list[asyncio.Task[AttemptUsage]] = []
         """Those that were asked before."""
@@ -101,6 +108,7 @@ class TurnAttempt:
             self._assistants.release(following)
             raise
         about = {"assistant": before.name, "to": following.name, "code": exc.code}
+        self._metrics.passed_on(turn.message.key.platform, before.name, exc.code)
         log.warning("turn passed on to another assistant", turn=turn.id, **about, error=str(exc))
         # In a new context: the lease on the conversation may be gone before it is done.
         self._ending.append(asyncio.create_task(self._end(before, self._attempt), context=Context()))
@@ -113,7 +121,9 @@ class TurnAttempt:
     async def _end(self, before: RunningAssistant, attempt: RunAttempt) -> AttemptUsage:
         """Stops what an assistant may still do for the turn; returns what it used."""
         try:
-            await before.runner.stop(attempt)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await before.runner.stop(attempt)
             return await before.runner.usage_of(attempt)
         finally:
             self._assistants.release(before)

@@ -39,6 +39,10 @@ REVISIONS: Final = (
     "0011",
     "0018",
     "0018b",
+    "0012",
+    "0013",
+    "0014",
+    "0016",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

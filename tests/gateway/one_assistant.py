@@ -18,7 +18,7 @@ SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settin
 def one_assistant(backend: Assistant, runner: AssistantRunner) -> Assistants:
     """Returns the default assistant alone."""
     current = CurrentConfiguration(configuration())
-    return Assistants(current, lambda _: RunningAssistant(DEFAULT_ASSISTANT, backend, runner))
+    return Assistants(current, lambda *_: RunningAssistant(DEFAULT_ASSISTANT, backend, runner))
 
 
 def configuration(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -15,10 +16,13 @@ import pytest
 
 from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.app import Gateway, open_gateway, platforms
+from gateway.cli import commands
 from gateway.cli.check import check
+from gateway.cli.explain import explain
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.models import ConversationKey, Turn, TurnState
 from gateway.loading import load_configuration, load_settings
+from gateway.ports.platform import SyntheticMessage
 from storage import migrations
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
@@ -131,12 +135,16 @@ def test_each_bot_has_a_webhook_with_its_own_secret(
 
     wanted = ("http://127.0.0.1:9/telegram/webhook", "http://127.0.0.1:9/telegram/sales/webhook")
     for each, url in zip(telegrams, wanted, strict=True):
-        each.wait_until(lambda each=each, url=url: each.webhook is not None and each.webhook.url == url, SOON)
+        each.wait_until(partial(has_webhook, each, url), SOON)
     chat = body["message"]["chat"]["id"]
     assert post("/telegram/sales/webhook", SECRET) == post("/telegram/webhook", "of-sales") == 401
     assert post("/telegram/webhook", SECRET) == post("/telegram/sales/webhook", "of-sales") == 200
     assert delivered(gateway, "telegram", f"{BOT_ID}:{chat}:7").assistant == "default"
     assert delivered(gateway, "telegram:sales", f"{SALES}:{chat}:7").assistant == "support"
+
+
+def has_webhook(telegram: FakeTelegram, url: str) -> bool:
+    return telegram.webhook is not None and telegram.webhook.url == url
 
 
 def test_two_slack_apps_in_one_workspace_each_answer_the_same_message(
@@ -226,5 +234,20 @@ def test_check_has_lines_for_each_bot(site: Site, telegrams: tuple[FakeTelegram,
     assert {"telegram", "telegram updates", "telegram:sales", "telegram:sales updates"} <= found.keys()
     assert found["telegram"].ok
     assert found["telegram:sales"].ok
-    assert found["platforms"].detail == "http, telegram, telegram:sales"
+    assert found["platforms"].detail.endswith("telegram, telegram:sales")
     assert "telegram set-webhook URL --bot sales" in found["telegram:sales updates"].detail
+
+
+def test_a_message_to_a_bot_is_explained_by_what_counts_for_that_bot(
+    site: Site, telegrams: tuple[FakeTelegram, FakeTelegram], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKED", "telegram:666")
+    (site.folder / "gateway.toml").write_text(ASSISTANTS + sales_bot(telegrams[1]))
+    with commands._open_explain_context() as context:
+        asked = SyntheticMessage("hello", channel=str(USER), user=str(USER))
+        answered = explain(context, "telegram:sales", asked)
+        blocked = explain(context, "telegram:sales", replace(asked, channel="666", user="666"))
+    assert answered.is_answered
+    assistant = next(line for line in answered.lines if line.startswith("assistant"))
+    assert assistant.endswith("support, that of the bot telegram:sales; no route leads elsewhere")
+    assert blocked.lines[0] == "It would not be answered: BLOCKED lists telegram:666."

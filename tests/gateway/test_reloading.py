@@ -87,7 +87,6 @@ async def test_a_change_is_put_into_force_and_named(process: Process) -> None:
             "line 4: settings.database_url: a change needs",
         ),
         ("port = 9000", "port = 9000\nallowed = 'http:a'", "line 4: settings.allowed: a change needs a restart."),
-        ('"http://a"', '"http://b"', "line 10: mcp: a change needs a restart."),
         ("123456:abcdef", "123456:abcdeg", "line 12: bots: a change needs a restart."),
         (TEXT[TEXT.index("[[keys]]") :], "", "line 1: keys: a change needs a restart."),
     ],
@@ -100,6 +99,11 @@ async def test_what_is_faulty_or_needs_a_restart_is_refused_whole(
     assert any(refusal in line for line in answer.lines), answer.lines
     assert process.applied == []
     assert (await process.change()).ok
+
+
+async def test_tool_servers_are_taken_up(process: Process) -> None:
+    answer = await process.change(('"http://a"', '"http://b"'), ("[[bots]]", "[mcp.time]\ncommand = ['x']\n[[bots]]"))
+    assert answer.lines == ("mcp.orders (changed)", "mcp.time (new)")
 
 
 async def test_what_assistants_share_and_the_keys_of_others_are_taken_up(process: Process) -> None:
@@ -137,6 +141,8 @@ async def test_every_process_on_the_database_answers_a_request(
 
     async with asyncio.TaskGroup() as group:
         processes = [ReloadRequests(sqlite_store, reload, name) for name in "ab"]
+        sqlite_store.set_value(reloading.REQUEST, "of a day before")
+        await asyncio.gather(*(each.look() for each in processes))
         pause = partial(asyncio.sleep, 0.01)
         tasks = [group.create_task(repeat(each.look, "", pause)) for each in processes]
         for _ in range(2):

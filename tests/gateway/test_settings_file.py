@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,11 @@ def test_settings_that_are_no_table_are_refused(folder: Path) -> None:
     write(folder, "settings = 1\n")
     with pytest.raises(SettingsError, match=r"line 1: settings: must be a table"):
         loading.load_settings()
+
+
+def test_every_list_may_be_an_array() -> None:
+    for each in loading.SETTINGS:
+        told = {name: field.description or "" for name, field in each.model_fields.items()}
+        commas = {name for name, text in told.items() if re.search("[Cc]omma-\\s*separated|with commas", text)}
+        assert commas <= each.lists.keys(), each
+        assert each.lists.keys() <= told.keys(), each

@@ -94,7 +94,7 @@ class WorkerProcess:
         backends = {DEFAULT_ASSISTANT: assistant, **others}
         limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout)
 
-        def build(definition: AssistantDefinition) -> RunningAssistant:
+        def build(definition: AssistantDefinition, _: object) -> RunningAssistant:
             name, backend = definition.name, backends[definition.name]
             pace = {"max_retries": 2, "retry_delay": 0.001}
             runner = AssistantRunner(async_store, backend, metrics, limits=limits, name=name, **pace)  # type: ignore[arg-type]  # pace

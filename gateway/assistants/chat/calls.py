@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.assistants.chat.deltas import merge
@@ -15,6 +15,7 @@ from gateway.assistants.tool_calls import (
     arguments_to_run,
     parse_arguments,
 )
+from gateway.tools import ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,6 @@ def _unused_id(wanted: str, used_ids: set[str]) -> str:
     return call_id
 
 
-def output_messages(calls: Sequence[ReceivedCall], outputs: dict[str, str]) -> list[Json]:
+def output_messages(calls: Sequence[ReceivedCall], outputs: Mapping[str, ToolResult]) -> list[Json]:
     """Returns the messages with the outputs of the calls, in their order."""
-    return [{"role": "tool", "tool_call_id": one.call.id, "content": outputs[one.call.id]} for one in calls]
+    return [{"role": "tool", "tool_call_id": one.call.id, "content": outputs[one.call.id].text} for one in calls]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway import logs
 from gateway.assistants.attachments import MessagePart, without_files
 from gateway.assistants.chat.completion import CompletionAccumulator
-from gateway.assistants.chat.messages import CompletionRequest, RequestBuilder
+from gateway.assistants.chat.messages import CompletionRequest, RequestBuilder, is_tool_files
 from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
 from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
@@ -82,4 +82,11 @@ class ChatRunState:
     def _drop_files(self) -> bool:
         words = without_files(self.message_parts)
         self.message_parts = self.message_parts if words is None else words
-        return words is not None
+        return self.drop_tool_files() or words is not None
+
+    def drop_tool_files(self) -> bool:
+        """Drops the files that tools returned. Returns whether there were any."""
+        kept = [message for message in self.tool_messages if not is_tool_files(message)]
+        dropped = len(kept) < len(self.tool_messages)
+        self.tool_messages = kept
+        return dropped

@@ -15,6 +15,7 @@ from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import DONE_MARKER, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import REASONING, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
@@ -22,7 +23,7 @@ TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.d
 TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
 SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
 """Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
-NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message"})
+NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 IMAGE_ITEM = "image_generation_call"
@@ -88,8 +89,18 @@ def with_head(items: Sequence[Json], text: str) -> list[Json]:
 
 
 def exchange_items(exchange: Exchange) -> list[Json]:
-    """Returns an exchange as input items."""
-    return [{"type": "message", **message} for message in exchange_messages(exchange)]
+    """Returns an exchange as input items, with the calls of the caller's functions and their results."""
+    messages = [{"type": "message", **message} for message in exchange_messages(exchange)]
+    return [*output_items(exchange), *messages, *map(_past_call_item, exchange.calls)]
+
+
+def output_items(exchange: Exchange) -> list[Json]:
+    """Returns the results that an exchange begins with."""
+    return [output_item(each.call_id, each.output) for each in exchange.outputs]
+
+
+def _past_call_item(call: RequestedCall) -> Json:
+    return call_item(FunctionCall(call.id, call.name, arguments_to_return(call.arguments)))
 
 
 def call_item(call: FunctionCall) -> Json:
@@ -123,8 +134,21 @@ def _call_id(item: Json) -> str:
     return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
-def output_item(call_id: str, output: str) -> Json:
+def output_item(call_id: str, text: str, parts: Sequence[MessagePart] = ()) -> Json:
+    """Returns the item with what a function returned: text, and files (developers.openai.com/api/docs/guides/
+    function-calling, "Formatting results").
+    """
+    output = [{"type": "input_text", "text": text}, *map(_input_part, parts)] if parts else text
     return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def without_output_files(items: Sequence[Json]) -> list[Json]:
+    """Returns the items with the outputs of functions as text alone."""
+    return [{**item, "output": first_text({"content": item["output"]})} if _has_files(item) else item for item in items]
+
+
+def _has_files(item: Json) -> bool:
+    return item.get("type") == "function_call_output" and isinstance(item.get("output"), list)
 
 
 def files_in(items: Iterable[Json], origin: str) -> Iterator[File]:

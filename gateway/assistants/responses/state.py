@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
+from gateway.assistants.history import with_turn
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.past import PastOfTurn
 from gateway.assistants.reply_accumulator import ReplyAccumulator
@@ -17,16 +19,20 @@ from gateway.assistants.responses.items import (
     is_cut_off,
     message_item,
     output_item,
+    output_items,
     reply_texts,
     returned_items,
     text_calls,
     unanswered_calls,
+    with_head,
+    without_output_files,
 )
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall
+from gateway.assistants.tool_calls import FunctionCall, parts_for_model
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.models import File, ThreadId, Turn, Usage, UsageCounted
+from gateway.tools import ToolResult
 
 
 @dataclass
@@ -53,7 +59,9 @@ class ResponseRunState:
     response: Json = field(default_factory=dict)
     """The newest finished response."""
     message: Json = field(default_factory=dict)
-    """The item with the turn's message; empty as long as it was not made."""
+    """The item with the turn's message; empty as long as it was not made, and for one with nothing but results."""
+    outputs: list[Json] = field(default_factory=list)
+    """The items with results that go before the message, where the server keeps the history."""
     since_message: list[Json] = field(default_factory=list)
     """The items after the message, which are sent along where the server keeps no history."""
     files: dict[str, File] = field(default_factory=dict)
@@ -86,33 +94,44 @@ class ResponseRunState:
         self.since_message += returned_items(items)
         return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items, self.filters)]
 
-    def items_with_outputs(self, calls: list[FunctionCall], outputs: dict[str, str]) -> list[Json]:
+    def items_with_outputs(self, calls: list[FunctionCall], outputs: Mapping[str, ToolResult]) -> list[Json]:
         """Returns the items to post after tools ran; a call that came as text becomes an item first."""
         known = {item.get("call_id") for item in self.since_message}
         made = [call_item(call) for call in calls if call.id not in known]
-        items = [*made, *(output_item(call_id, output) for call_id, output in outputs.items())]
+        items = [*made, *(self._output_item(call_id, result) for call_id, result in outputs.items())]
         self.since_message += items
         return items
+
+    def _output_item(self, call_id: str, result: ToolResult) -> Json:
+        return output_item(call_id, result.text, self.limits.accepted(parts_for_model([result])))
 
     def to_input(self, items: list[Json]) -> list[Json]:
         """Returns the input of a request: ``items``, or all that was said where the server keeps no history."""
         if self.past is None:
             return items
-        earlier = [item for exchange in self.past.exchanges for item in exchange_items(exchange)]
-        return [*earlier, self.message, *self.since_message]
+        *past, asked = with_turn(self.past.exchanges, self.turn)
+        earlier = [item for exchange in past for item in exchange_items(exchange)]
+        head = asked.text.removesuffix(self.turn.message.text_with_attachments).strip()
+        message = [self.message] if self.message else []
+        said = with_head(message, head) if head else message
+        return [*earlier, *output_items(asked), *said, *self.since_message]
 
     async def message_items(self) -> list[Json]:
-        """Makes the item of the turn's message, and returns it as the items to post."""
+        """Makes the item of the turn's message, and returns the items to post."""
         said = self.turn.message.text_with_attachments
         parts = self.limits.accepted(await load(self.turn, self.transcripts.load))
         words, self.file_features = without_files(parts), features_of_files(parts)
         self.message_without_files = None if words is None else message_item(said, words)
-        self.message = message_item(said, parts)
-        return [self.message]
+        if said or parts or not self.turn.options.outputs:
+            self.message = message_item(said, parts)
+        return [*self.outputs, *([self.message] if self.message else [])]
 
-    def fall_back_without_files(self) -> list[Json] | None:
-        """Returns the items to post after a rejection: without files; None if there were none."""
+    def fall_back_without_files(self, items: list[Json] | None) -> list[Json] | None:
+        """Returns the items to post after a rejection of others: without files; None if there were none."""
+        if items and (plain := without_output_files(items)) != items:
+            self.since_message = without_output_files(self.since_message)
+            return plain
         if self.message_without_files is None:
             return None
         self.message, self.message_without_files, self.file_features = self.message_without_files, None, set()
-        return [self.message]
+        return [*self.outputs, self.message]

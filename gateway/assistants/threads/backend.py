@@ -34,6 +34,7 @@ from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
+from gateway.assistants.turn_options import same, translated, unsupported
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -59,6 +60,11 @@ from gateway.tools import ToolBox
 BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
 MESSAGES_PER_POST = 32
 """Messages that a thread is created with; each further one takes its own request."""
+PARAMETERS = {
+    name: same(name)
+    for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
+}
+"""Those of Chat Completions that a run has too."""
 NEWEST_QUERY = {"limit": 20, "order": "desc"}
 """Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
 MAX_IMPORTED_EXCHANGES = 100
@@ -86,13 +92,13 @@ class ThreadsBackend:
         self._assistant = assistant
         self._limits = ServerLimits()
         self._files = ThreadFiles(api, assistant, self._limits)
-        self._filters = ReplyFilters(config.model, toolbox.names)
+        self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._replies = ThreadReplies(config, self._filters, self._files, self._iterate_list)
         self._new_threads = NewThreads()
 
     # ------------------------------------------------------------ threads
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # noqa: ARG002  # a run needs one
         history = self._new_threads.history_for(history)
         messages = [message for exchange in history for message in exchange_messages(exchange)]
         first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
@@ -284,12 +290,20 @@ class ThreadsBackend:
             raise await self._missing_thread_error(exc) from exc
 
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
+        await self._toolbox.ready()
         metadata = {"turn_id": state.turn.id}
+        options = state.turn.options
+        if options.functions or options.outputs:
+            raise unsupported("`tools`", self.name)
         fields = {**await self._assistant.run_fields(), **self._config.parameters}
         body = {**fields, "metadata": metadata, "stream": self._config.stream}
-        if self._instructions.is_template and not self._assistant.is_configured:
+        body |= translated(options, PARAMETERS, self.name)
+        if options.model:
+            body["model"] = options.model
+        is_own = self._instructions.is_template and not self._assistant.is_configured
+        if is_own or options.instructions is not None:
             body["instructions"] = self._instructions.for_message(state.turn.message)
-        if note := instructions_for(state.turn, ""):
+        if note := instructions_for(state.turn, "", self._toolbox.notice):
             body["additional_instructions"] = note
         if with_message:
             message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
@@ -301,7 +315,7 @@ class ThreadsBackend:
         if state.text_calls:
             path, body = await self._create_run_request(state, with_message=False)
             return path, {**body, "additional_messages": [state.begin_run_with_outputs()]}
-        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id]} for call in calls]
+        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id].text} for call in calls]
         path = f"{_run_path(state.thread_id, state.reader.id)}/submit_tool_outputs"
         return path, {"tool_outputs": outputs, "stream": self._config.stream}
 

@@ -43,8 +43,11 @@ class ServerAssistant:
         self._shared_values = shared_values
         self._configured_id = assistant_id
         self._definition = _assistant_definition(config, toolbox)
-        self._functions = [{"type": "function", "function": schema} for schema in toolbox.schemas]
-        self._run_fields: Json | None = None
+        self._toolbox = toolbox
+        self._assistant_id = ""
+        """Empty until it is known."""
+        self._server_tools: list[Json] | None = None
+        """The tools that the assistant has at the server; None where that cannot be read."""
         self._lock = asyncio.Lock()
 
     @property
@@ -59,13 +62,25 @@ class ServerAssistant:
     async def run_fields(self) -> Json:
         """Returns the fields to create a run with. Raises AssistantMisconfigured if an assistant cannot be created."""
         async with self._lock:
-            if self._run_fields is None:
-                self._run_fields = await (
-                    self._configured_fields(self._configured_id)
-                    if self._configured_id
-                    else self._own_assistant_fields()
-                )
-            return self._run_fields
+            if not self._assistant_id:
+                self._assistant_id, self._server_tools = await self._look_up()
+        added = self._added_functions(self._server_tools)
+        tools = {"tools": [*self._server_tools, *added]} if self._server_tools is not None and added else {}
+        return {"assistant_id": self._assistant_id, **tools}
+
+    async def _look_up(self) -> tuple[str, list[Json] | None]:
+        """Returns the assistant's id, and its tools."""
+        if self._configured_id is None:
+            return await self._own_assistant_id(), self._definition["tools"]
+        asked = self._toolbox.schemas or self._toolbox.may_change
+        return self._configured_id, await self._tools_of(self._configured_id) if asked else None
+
+    def _added_functions(self, present: list[Json] | None) -> list[Json]:
+        """Returns the functions that an assistant with these tools lacks."""
+        known = {as_text(as_object(tool.get("function")).get("name")) for tool in present or ()}
+        return [
+            {"type": "function", "function": schema} for schema in self._toolbox.schemas if schema["name"] not in known
+        ]
 
     async def file_tools(self) -> list[str]:
         """Returns the names of the assistant's tools that read files."""
@@ -77,7 +92,7 @@ class ServerAssistant:
 
         Called by the backend. An assistant made by the gateway is looked up again, and replaced if it is gone.
         """
-        self._run_fields = None
+        self._assistant_id = ""
         if self._configured_id:
             return _no_assistant_error(self._configured_id, error)
         return AssistantRateLimited(f"the assistant is looked up again: {error}", retry_after=0.0)
@@ -107,17 +122,6 @@ class ServerAssistant:
             "set ASSISTANT_BACKEND=responses (or chat)."
         )
 
-    async def _configured_fields(self, assistant_id: str) -> Json:
-        """Returns the fields for the configured assistant: its own tools and the gateway's."""
-        if not self._functions:
-            return {"assistant_id": assistant_id}
-        tools = await self._tools_of(assistant_id)
-        if tools is None:
-            return {"assistant_id": assistant_id}
-        known = {as_text(as_object(tool.get("function")).get("name")) for tool in tools}
-        added = [tool for tool in self._functions if as_text(as_object(tool["function"]).get("name")) not in known]
-        return {"assistant_id": assistant_id, "tools": tools + added} if added else {"assistant_id": assistant_id}
-
     async def _tools_of(self, assistant_id: str) -> list[Json] | None:
         """Returns the tools of the operator's assistant; None when the server does not answer for it (404).
 
@@ -141,15 +145,15 @@ class ServerAssistant:
                 raise self.protocol_removed_error() from exc
             raise _no_assistant_error(assistant_id, exc) from exc
 
-    async def _own_assistant_fields(self) -> Json:
-        """Returns the fields for the assistant made for these settings; if it is gone, creates a successor."""
+    async def _own_assistant_id(self) -> str:
+        """Returns the id of the assistant made for these settings; if it is gone, creates a successor."""
         key = f"assistant {self._definition_digest()}"
         while name := await self._shared_values.get_value(key):
             with suppress(NotFound):
                 await self._api.get(f"/assistants/{path_segment(name)}")
-                return {"assistant_id": name}
+                return name
             key = f"assistant after {name}"
-        return {"assistant_id": await self._create_assistant(key)}
+        return await self._create_assistant(key)
 
     async def _create_assistant(self, key: str) -> str:
         try:
@@ -181,7 +185,7 @@ def _assistant_definition(config: AssistantConfig, toolbox: ToolBox) -> Json:
         "instructions": config.instructions,
         "tools": [
             *({"type": tool["type"]} for tool in hosted),
-            *({"type": "function", "function": schema} for schema in toolbox.schemas),
+            *({"type": "function", "function": schema} for schema in toolbox.own_schemas),
         ],
     }
     stores = [name for tool in hosted for name in tool.get("vector_store_ids", [])]

@@ -14,6 +14,7 @@ from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import ThreadId, Turn, Usage, UsageCounted
+from gateway.tools import ToolResult
 
 PostRequest = tuple[str, Json]
 """A path and the body to POST."""
@@ -37,7 +38,7 @@ class ThreadRunState:
     """The text of each message for people."""
     text_calls: list[FunctionCall] = field(default_factory=list)
     """Calls that the model wrote as text in the run that has ended."""
-    outputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, ToolResult] = field(default_factory=dict)
     """Outputs of function calls, by call id."""
     usage: Usage = field(default_factory=Usage)
     counted_ids: set[str] = field(default_factory=set)
@@ -55,7 +56,7 @@ class ThreadRunState:
 
     def begin_run_with_outputs(self) -> Json:
         """Notes that another run begins. Returns the message that tells it the outputs of the calls in the text."""
-        told = [f"[{call.name} returned]\n{self.outputs[call.id]}" for call in self.text_calls]
+        told = [f"[{call.name} returned]\n{self.outputs[call.id].text}" for call in self.text_calls]
         self.text_calls, files = [], self.reader.files
         self.reader = RunEventReader(self.accumulator, self.filters)
         self.reader.files = files

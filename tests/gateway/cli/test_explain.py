@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from adapters.http import HttpAdapter
 from gateway.cli.explain import ExplainContext, Explanation, command, explain, format_money
+from gateway.configuration import Configuration, CurrentConfiguration, Route
 from gateway.domain.errors import InputError, MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId
+from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
@@ -27,6 +29,7 @@ from tests.adapters.chat import settings
 from tests.contracts.budgets import run_turn
 from tests.contracts.store_helpers import apply_write, enqueue_one, new_turn
 from tests.fakes.platform import FakePlatform
+from tests.gateway.one_assistant import configuration
 
 SHARED = "shared"
 """A workspace with a share of its own."""
@@ -57,13 +60,21 @@ OpenContext = Callable[..., ExplainContext]
 def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
     database = Database(sqlite_url)
 
-    def make(*, backlog: int = 3, share: float = 1.0, workspace: float = 1.0, **allowed: object) -> ExplainContext:
+    def make(
+        *,
+        backlog: int = 3,
+        share: float = 1.0,
+        workspace: float = 1.0,
+        configured: Configuration | None = None,
+        **allowed: object,
+    ) -> ExplainContext:
         rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
         adapters = (
             ExplainablePlatform("pigeon"),
             HttpAdapter(settings(), sqlite_store, sqlite_store.uploads, max_message_chars=100, max_waiting=1),
         )
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
+        router = AssistantRouter(CurrentConfiguration(configured or configuration()))
         limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
             adapters,
@@ -71,6 +82,7 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
             catalogue,
             ledger,
             rules,
+            router,
             backlog,
             **limits,
             max_caller_share=share,
@@ -275,3 +287,23 @@ def test_money_is_written_as_people_do(amount: int, written: str) -> None:
 @given(st.integers(0, 10**15))
 def test_no_money_is_lost_in_writing(amount: int) -> None:
     assert round(float(format_money(amount)) * 1e6) == pytest.approx(amount, rel=1e-12)
+
+
+def assistant_line(explanation: Explanation) -> str:
+    (line,) = [line for line in explanation.lines if line.startswith("assistant")]
+    return " ".join(line.split()[1:])
+
+
+def test_it_says_which_assistant_answers_and_by_which_route(see: OpenContext, sqlite_store: SqlStore) -> None:
+    route = Route("pigeon", "support", channel="loft", choices=("code",))
+    context = see(configured=configuration("support", "code", routes=[route]))
+    there = replace(SYNTHETIC, channel="loft")
+    assert assistant_line(explain(context, "pigeon", there)) == (
+        "support, by the route for pigeon, channel loft; may be chosen: code"
+    )
+    elsewhere = explain(context, "pigeon", replace(SYNTHETIC, channel="roof"))
+    assert assistant_line(elsewhere) == "default, no route leads elsewhere"
+    (message,) = ExplainablePlatform("pigeon").dry_run(there).messages
+    enqueue_one(sqlite_store, replace(message, message_id=new_turn(), assistant="code"), new_turn())
+    chosen = assistant_line(explain(context, "pigeon", there))
+    assert chosen == "code, chosen for this conversation; may be chosen: support"

@@ -41,16 +41,17 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
         ("gateway_messages_deduplicated_total", {}, 1),
         ("gateway_messages_refused_total", {"code": "rate_limited"}, 1),
         ("gateway_turns_started_total", {}, 3),
-        ("gateway_assistant_asked_again_total", {"code": "unavailable"}, 1),
-        ("gateway_turns_answered_total", {}, 1),
-        ("gateway_turns_failed_total", {"code": "timed_out"}, 1),
-        ("gateway_turns_cancelled_total", {}, 1),
+        ("gateway_assistant_asked_again_total", {"assistant": "default", "code": "unavailable"}, 1),
+        ("gateway_turns_passed_on_total", {"assistant": "support", "code": "unavailable"}, 1),
+        ("gateway_turns_answered_total", {"assistant": "default"}, 1),
+        ("gateway_turns_failed_total", {"assistant": "default", "code": "timed_out"}, 1),
+        ("gateway_turns_cancelled_total", {"assistant": "default"}, 1),
         ("gateway_turns_delivered_total", {}, 1),
         ("gateway_turns_undeliverable_total", {}, 1),
         ("gateway_leases_lost_total", {}, 1),
-        ("gateway_tokens_total", {"direction": "in"}, 360),
-        ("gateway_tokens_total", {"direction": "out"}, 90),
-        ("gateway_cost_total", {}, 0.0075),
+        ("gateway_tokens_total", {"assistant": "default", "direction": "in"}, 360),
+        ("gateway_tokens_total", {"assistant": "default", "direction": "out"}, 90),
+        ("gateway_cost_total", {"assistant": "default"}, 0.0075),
         ("gateway_turn_answer_seconds_sum", {}, 4.0),
         ("gateway_turn_answer_seconds_count", {}, 1),
         ("gateway_turn_step_seconds_sum", {"step": "waiting"}, 1.5),
@@ -84,7 +85,7 @@ def test_a_turn_without_an_outcome_is_not_counted_as_decided() -> None:
 def test_a_turn_that_was_never_begun_has_waited_for_nothing() -> None:
     metrics = Metrics()
     metrics.turn_resolved(replace(FAILED, started_at=None))
-    assert value(metrics, "gateway_turns_failed_total", platform="slack", code="timed_out") == 1
+    assert value(metrics, "gateway_turns_failed_total", platform="slack", assistant="default", code="timed_out") == 1
     assert value(metrics, "gateway_turn_step_seconds_count", platform="slack", step="waiting") == 0
 
 
@@ -99,9 +100,9 @@ def test_a_clock_that_was_set_back_does_not_make_a_sum_shrink() -> None:
 def test_platforms_that_are_named_at_the_start_count_from_zero() -> None:
     metrics = Metrics(["telegram"])
     assert value(metrics, "gateway_turns_accepted_total", platform="telegram") == 0
-    assert value(metrics, "gateway_tokens_total", platform="telegram", direction="out") == 0
+    assert value(metrics, "gateway_tokens_total", platform="telegram", assistant="default", direction="out") == 0
     for code in (AssistantError.code, AssistantRateLimited.code, "misconfigured"):
-        assert value(metrics, "gateway_turns_failed_total", platform="telegram", code=code) == 0
+        assert value(metrics, "gateway_turns_failed_total", platform="telegram", assistant="default", code=code) == 0
     assert value(metrics, "gateway_turns_accepted_total", platform="slack") is None
 
 
@@ -136,14 +137,14 @@ def test_labels_are_of_a_closed_set() -> None:
         label for family in metrics.registry.collect() if _is_ours(family.name) for s in family.samples
         for label in s.labels
     }  # fmt: skip
-    assert labels == {"platform", "code", "step", "direction", "le"}
+    assert labels == {"platform", "assistant", "code", "step", "direction", "le"}
 
 
 def test_names_units_and_types_are_as_open_metrics_demands() -> None:
     metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
     text = openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]  # the library has no types there
     families = [f for f in strictly_parsed(text) if _is_ours(f.name)]  # type: ignore[no-untyped-call]  # likewise
-    assert len(families) == 22
+    assert len(families) == 23
     for family in families:
         assert family.documentation.endswith(".")
         assert family.type in {"counter", "gauge", "histogram"}

@@ -145,7 +145,7 @@ EVERY_BUDGET = {f"budget_{whose}_{span}": "1" for whose in BudgetScope for span 
 
 def test_months_come_before_days() -> None:
     shares = rules(**EVERY_BUDGET).applicable_budgets(replace(message(), caller="key one"), 0.0)
-    assert [share.period for share in shares] == [BudgetPeriod.MONTH] * 4 + [BudgetPeriod.DAY] * 4
+    assert [share.period for share in shares] == [BudgetPeriod.MONTH] * 5 + [BudgetPeriod.DAY] * 5
 
 
 def test_periods_are_days_and_months_of_utc() -> None:
@@ -163,8 +163,8 @@ def scopes(message: Message, **settings: str) -> set[str]:
 
 
 def test_every_budget_has_a_scope_of_its_own() -> None:
-    assert len(scopes(replace(message(), caller="key one"), **EVERY_BUDGET)) == 8
-    assert len(scopes(message(), **EVERY_BUDGET)) == 6  # nobody's word has to be taken for who wrote it
+    assert len(scopes(replace(message(), caller="key one"), **EVERY_BUDGET)) == 10
+    assert len(scopes(message(), **EVERY_BUDGET)) == 8  # nobody's word has to be taken for who wrote it
 
 
 @pytest.mark.parametrize(
@@ -253,3 +253,20 @@ def test_whoever_begins_has_them_all_and_nobody_has_more_in_the_long_run(most: i
     assert given_at[0] == 1e6 + gaps[0] / 4
     for number, (first, last) in enumerate((given_at[0], at) for at in given_at):
         assert number < most + (last - first) / 60.0 * most + 1e-6
+
+
+def test_an_assistants_budget_pays_for_its_turns_wherever_they_are() -> None:
+    limits = rules(budget_assistant_day="5, help-desk=1/2")
+    (own,) = limits.applicable_budgets(message(), 0.0, "help-desk")
+    (other,) = limits.applicable_budgets(message(), 0.0)
+    assert (own.budget.soft_limit, own.budget.hard_limit, other.budget.hard_limit) == (1_000_000, 2_000_000, 5_000_000)
+    assert own.budget.scope != other.budget.scope
+    (elsewhere,) = limits.applicable_budgets(message(channel="b"), 0.0, "help-desk")
+    assert elsewhere.budget == own.budget
+
+
+def test_an_assistant_in_a_budget_that_there_is_not_is_wrong() -> None:
+    settings = AdmissionSettings(_env_file=None, budget_assistant_day="5, supprt=1", budget_platform_day="http=1")  # type: ignore[call-arg]  # pydantic's
+    (wrong,) = settings.wrong_assistants(("default", "support"))
+    assert wrong == ("budget_assistant_day", "there is no assistant 'supprt'; write one of default, support.")
+    assert settings.wrong_platforms(("http",)) == []

@@ -132,7 +132,7 @@ def test_a_request_carries_instructions_tools_history_message_and_files() -> Non
     message = Message(ConversationKey("pigeon"), "1", "What is in it?", files=(File("a.png", "", "image/png", 9),))
     history = [Exchange("Hello", "Hi there"), Exchange("x" * 500, "y" * 500)]
     bare = RequestEstimator("gpt-4o").request_tokens(message, [], 0)
-    full = RequestEstimator("gpt-4o", lambda each: f"You are in {each.key.platform}.", [WEATHER])
+    full = RequestEstimator("gpt-4o", lambda each: f"You are in {each.key.platform}.", lambda: [WEATHER])
     assert full.request_tokens(message, [], 0) - bare == text_tokens("You are in pigeon.") + tools_tokens([WEATHER])
     assert full.request_tokens(message, [], None) - full.request_tokens(message, [], 0) == 765
     assert full.attachment_tokens([Attachment(message.files[0], BytesContent(PNG))]) == 765

@@ -21,7 +21,7 @@ def test_it_returns_the_time_in_a_zone(zone: str, name: str) -> None:
 
 
 async def test_without_a_zone_it_is_utc() -> None:
-    assert "+00:00 (" in await ToolBox([current_time]).call("current_time", "")
+    assert "+00:00 (" in (await ToolBox([current_time]).call("current_time", "")).text
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,9 @@ async def test_the_public_functions_of_a_folders_files_are_tools(tmp_path: Path)
     assert names_of(found) == [*BUILT_IN, "order_status", "cancel_order", "opening_hours"]
     assert {each.origin for each in found[2:]} == {str(folder / "orders.py")}
     box = ToolBox([each.tool for each in found])
-    assert await box.call("order_status", '{"number": "A-1"}') == "A-1: sent today"
-    assert await box.call("cancel_order", '{"number": "A-1"}') == "A-1 is cancelled"
-    assert await box.call("opening_hours", "") == "9 to 5"
+    assert (await box.call("order_status", '{"number": "A-1"}')).text == "A-1: sent today"
+    assert (await box.call("cancel_order", '{"number": "A-1"}')).text == "A-1 is cancelled"
+    assert (await box.call("opening_hours", "")).text == "9 to 5"
 
 
 def test_a_module_says_what_is_public(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_module_says_what_is_public(tmp_path: Path) -> None:
 
 async def test_a_file_may_be_named_like_a_module_of_python(tmp_path: Path) -> None:
     (found,) = find_tools(folder_with(tmp_path, json=function("look")))[2:]
-    assert await ToolBox([found.tool]).call("look", "") == "gateway_tools_path.json"
+    assert (await ToolBox([found.tool]).call("look", "")).text == "gateway_tools_path.json"
     assert hasattr(sys.modules["json"], "loads")
 
 

@@ -29,7 +29,7 @@ def test_a_delivery_continues_from_what_an_earlier_process_posted(sqlite_store: 
 async def test_what_a_platform_allows_it_allows_each_bot(sqlite_store: SqlStore) -> None:
     with ThreadPoolExecutor(1) as executor:
         limiter = RateLimiter(AsyncStore(sqlite_store, executor), shared=True)
-        taken = []
+        taken: list[bool] = []
         for platform in ("pigeon", "pigeon:sales", "pigeon"):
             claim = reporting_helpers.enqueue_and_claim(sqlite_store, f"to {len(taken)}", platform=platform)
             guard = LeaseGuard(NOT_USED, claim, lease_seconds=10.0, requested_at=lease_clock())

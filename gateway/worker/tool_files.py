@@ -1,0 +1,166 @@
+"""Files that tools returned for the reply: kept until it is delivered, as a crash may come between the two."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from gateway.coordination.async_store import BACKOFF
+from gateway.coordination.retry import retry
+from gateway.domain.errors import AssistantRefused, StoreUnavailable
+from gateway.domain.models import (
+    Attachment,
+    Exchange,
+    File,
+    RunCompleted,
+    RunEvent,
+    RunId,
+    ThreadId,
+    ToolCall,
+    Turn,
+    UsageCounted,
+)
+from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
+from gateway.ports.check import CheckResult
+from gateway.ports.spool import FileWriter
+from gateway.ports.tool_files import ToolFiles
+
+T = TypeVar("T")
+
+PREFIX = "tool "
+"""Of the references of these files."""
+MAX_FILES = 10
+"""Of one turn; later ones are dropped, as a model that takes pictures all day would otherwise post them all."""
+FILE_GONE = "A file that a tool made is no longer available."
+
+
+class KeptFiles:
+    """The files that tools returned. Used on the worker's loop only."""
+
+    def __init__(self, store: ToolFiles, executor: Executor) -> None:
+        self._store = store
+        self._executor = executor
+
+    async def keep(self, turn: Turn, files: Sequence[Attachment]) -> None:
+        """Stores files; one that the turn has already is stored once."""
+        kept = len(await self.of_turn(turn))
+        for each in files[: max(MAX_FILES - kept, 0)]:
+            content = b"".join([piece async for piece in each.content.pieces()])
+            named = File(each.file.name, _reference(turn, each.file, content), each.file.media_type, len(content))
+            await self._in_thread(partial(self._store.keep, turn.id, named, content))
+
+    async def of_turn(self, turn: Turn) -> Sequence[File]:
+        return await self._in_thread(partial(self._store.of_turn, turn.id))
+
+    async def content(self, file: File) -> bytes | None:
+        """Returns the content of a file; None if it is deleted."""
+        return await self._in_thread(partial(self._store.content, file.reference))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Calls the store in a thread, and again until the database is available."""
+
+        async def once() -> T:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+        return await retry(once, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
+
+
+class AssistantWithToolFiles:
+    """Implements Assistant: as another one does, and its replies have the files that tools returned for them."""
+
+    def __init__(self, assistant: Assistant, files: KeptFiles, on_close: Callable[[], None] = lambda: None) -> None:
+        """``on_close``: called when it is closed."""
+        self.name = assistant.name
+        self.description = assistant.description
+        self.model = assistant.model
+        self.is_metered = assistant.is_metered
+        self.resumes_runs = assistant.resumes_runs
+        self._assistant = assistant
+        self._files = files
+        self._on_close = on_close
+
+    # ------------------------------------------------------------ runs
+
+    async def run(
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
+    ) -> AsyncGenerator[RunEvent, None]:
+        async with aclosing(self._assistant.run(turn, thread_id, history, attachments)) as events:
+            async for event in self._with_files(turn, events, may_have_files=False):
+                yield event
+
+    async def resume(
+        self,
+        turn: Turn,
+        thread_id: ThreadId,
+        run_id: RunId | None,
+        history: HistoryLoader,
+        attachments: AttachmentLoader = no_attachments,
+    ) -> AsyncGenerator[RunEvent, None]:
+        async with aclosing(self._assistant.resume(turn, thread_id, run_id, history, attachments)) as events:
+            async for event in self._with_files(turn, events, may_have_files=True):
+                yield event
+
+    async def _with_files(
+        self, turn: Turn, events: AsyncGenerator[RunEvent, None], *, may_have_files: bool
+    ) -> AsyncGenerator[RunEvent, None]:
+        """Yields the events, without the files of tools, which previews do not show, but with those of the reply.
+
+        ``may_have_files``: whether an earlier attempt may have kept some.
+        """
+        async for event in events:
+            if isinstance(event, ToolCall) and event.files:
+                may_have_files = True
+                await self._files.keep(turn, event.files)
+                yield replace(event, files=())
+            elif isinstance(event, RunCompleted) and may_have_files:
+                yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
+            else:
+                yield event
+
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
+        if not file.reference.startswith(PREFIX):
+            await self._assistant.fetch_file(file, writer)
+            return
+        content = await self._files.content(file)
+        if content is None:
+            raise AssistantRefused(f"{file.name} is deleted", code="file_gone", user_message=FILE_GONE)
+        await writer.write(content)
+
+    # ------------------------------------------------------------ what is the other assistant's alone
+
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
+        return await self._assistant.create_thread(history, is_kept=is_kept)
+
+    async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
+        await self._assistant.cancel_run(thread_id, run_id)
+
+    async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
+        return await self._assistant.run_usage(thread_id, run_id)
+
+    async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
+        return await self._assistant.import_history(thread_id)
+
+    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+        await self._assistant.remember(turn, thread_id)
+
+    async def delete_thread(self, thread_id: ThreadId) -> None:
+        await self._assistant.delete_thread(thread_id)
+
+    async def check(self) -> Sequence[CheckResult]:
+        return await self._assistant.check()
+
+    async def close(self) -> None:
+        await self._assistant.close()
+        self._on_close()
+
+
+def _reference(turn: Turn, file: File, content: bytes) -> str:
+    """Returns the same for the same file of the same turn, so that a repeated run does not store it again."""
+    digest = hashlib.sha256(f"{turn.id}\0{file.name}\0".encode(errors="replace") + content)
+    return PREFIX + digest.hexdigest()[:40]
