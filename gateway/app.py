@@ -27,7 +27,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
-from gateway.loading import Load, load, load_configuration
+from gateway.loading import Load, load, load_configuration, packaged_platforms
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
@@ -70,7 +70,7 @@ DISK_FULL = "the disk of the database is full, or nearly"
 def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
     current = current or CurrentConfiguration(load_configuration(settings))
-    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    built = (build(settings, store, load, current) for build in platform_builders())
     return tuple(adapter for adapter in built if adapter is not None)
 
 
@@ -118,10 +118,14 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
-    *(_build_http, _build_slack, _build_telegram, _build_discord),
-)
+PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
+PLATFORM_BUILDERS: Sequence[PlatformBuilder] = (*(_build_http, _build_slack, _build_telegram, _build_discord),)
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
+
+
+def platform_builders() -> Sequence[PlatformBuilder]:
+    """Returns those of this module and of installed packages. Raises SettingsError."""
+    return (*PLATFORM_BUILDERS, *(each.build for each in packaged_platforms().values()))
 
 
 # ---------------------------------------------------------------- one process

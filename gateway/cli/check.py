@@ -52,7 +52,9 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
     if file is not None and not wrong:
         from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
 
-        yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
+        yield from (
+            CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.settings_classes())
+        )
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)
@@ -105,7 +107,7 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
         current = CurrentConfiguration(Configuration.of(settings))
-        for build in app.PLATFORM_BUILDERS:
+        for build in app.platform_builders():
             try:
                 adapter = build(settings, store, load, current)
             except SettingsError as exc:
