@@ -16,7 +16,7 @@ from adapters.http import HttpAdapter, HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin
-from gateway.admin import AdminContext, AdminSettings
+from gateway.admin import AdminContext, AdminSettings, RunningBackend
 from gateway.assistant_setup import AssistantBuilder
 from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
@@ -49,7 +49,7 @@ from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistants import Assistants
+from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
@@ -190,7 +190,17 @@ class Gateway:
             schedules=self.store.schedules,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
+            configuration=self.configuration.get,
+            backends=lambda: [self._described(each) for each in self.assistants],
         )
+
+    def _described(self, running: RunningAssistant) -> RunningBackend:
+        backend, checked_as = running.backend, self._check_name(running)
+        return RunningBackend(running.name, backend.name, backend.model, backend.description, checked_as)
+
+    def _check_name(self, running: RunningAssistant) -> str:
+        """Returns the name of an assistant in the results of ``checks``."""
+        return running.backend.name if running is self.assistants.default else f"assistant {running.name}"
 
     @property
     def description(self) -> str:
@@ -210,9 +220,7 @@ class Gateway:
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
             checks = {each.name: _in_time(each.check()) for each in self.adapters}
             for each in self.assistants:
-                is_default = each is self.assistants.default
-                name = each.backend.name if is_default else f"assistant {each.name}"
-                checks[name] = _in_time(each.backend.check())
+                checks[self._check_name(each)] = _in_time(each.backend.check())
             if self.tool_servers.in_use:
                 checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))

@@ -73,6 +73,8 @@ def reason_of(exc: BaseException) -> str:
 
 @lru_cache(maxsize=1)
 def _all_entry_points(_path: tuple[str, ...]) -> Any:
-    """Returns what has ``select``; its type differs between versions of Python. It reads the metadata of each package,
-    which takes 10 ms, so all groups share it."""
+    """Returns what has ``select``; its type differs between versions of Python.
+
+    It reads the metadata of each package, which takes 10 ms, so all groups share it.
+    """
     return entry_points()

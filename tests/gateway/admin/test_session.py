@@ -83,7 +83,7 @@ def test_without_a_password_one_page_says_how_to_set_it_and_no_other_route_exist
         assert response.status_code == 403
         assert "ADMIN_PASSWORD" in response.text
         assert response.headers["Cache-Control"] == "no-store"
-    for path in ("/admin/sign-in", "/admin/conversations", "/admin/failed", "/admin/platforms"):
+    for path in ("/admin/sign-in", "/admin/conversations", "/admin/failed", "/admin/assistants", "/admin/platforms"):
         assert client.get(path).status_code == 404
         assert client.post(path).status_code == 404
 
