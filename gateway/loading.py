@@ -8,10 +8,12 @@ from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpSettings
+from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.admin import AdminSettings
+from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
 from gateway.observability.tracing import TracingSettings
@@ -28,13 +30,16 @@ from gateway.web.chat_page import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
+    *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
+    *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    CallbackSettings,
 )
 """The gateway's own settings classes: those of ``settings_classes`` without packages."""
 
 PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
     "http": HttpSettings,
+    "openai": OpenAiApiSettings,
     "slack": SlackSettings,
     "telegram": TelegramSettings,
     "discord": DiscordSettings,
@@ -146,11 +151,12 @@ def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in settings_classes()}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    if wrong := _wrong_names(rules):
+    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
     configuration = load_configuration(cast("Settings", settings[Settings]))
-    if wrong := _wrong_assistants(rules, configuration):
-        raise SettingsError("\n".join(wrong))
+    if unknown := _wrong_assistants(rules, configuration):
+        raise SettingsError("\n".join(unknown))
     return Loaded(settings, configuration, config_file())
 
 
@@ -162,6 +168,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     read = {each: each.load_valid() for each in settings_classes()}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
+    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
         more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)

@@ -265,7 +265,8 @@ set_context = (
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
-    **dict.fromkeys(("files", "made", "parts"), ()),
+    **dict.fromkeys(("files", "made", "parts", "calls", "rounds"), ()),
+    "options": None,
     "address": {},
     "context": None,
     "parking": None,

@@ -48,7 +48,10 @@ class Instructions:
         """Returns the instructions for the run of a message; ``check`` has accepted them.
 
         What people in the chat may have chosen is one short line in quotation marks, without any inside, or nothing.
+        Instructions that the sender gave are returned word for word.
         """
+        if message.options is not None and message.options.instructions is not None:
+            return message.options.instructions
         used: set[str] = set()
 
         def value(found: re.Match[str]) -> str:

@@ -118,6 +118,8 @@ def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) ->
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
+        if count_unparsed:
+            yield from _check_ownerless(store, load)
         yield from start_facts(load, found, store.location)
 
 
@@ -185,6 +187,16 @@ async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
     finally:
         if isinstance(adapter, Closeable):
             await adapter.close()
+
+
+def _check_ownerless(store: SqlStore, load: Load) -> Sequence[CheckResult]:
+    """Returns a line if there are threads that no API key can reach. They do not fail the check."""
+    try:
+        count = app.ownerless_threads(store, load)
+    except GatewayError as exc:
+        return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
+    detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"
+    return (CheckResult("threads of /v1", ok=True, detail=detail),) if count else ()
 
 
 def _check_unparsed(platform: str, updates: UnparsedUpdates) -> Sequence[CheckResult]:

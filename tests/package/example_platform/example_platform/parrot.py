@@ -29,7 +29,7 @@ class Parrot:
     is_metered = False
     resumes_runs = False
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # each run gets it
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # each run gets it
         return ThreadId(f"parrot_{secrets.token_hex(12)}")
 
     async def run(
