@@ -42,7 +42,7 @@ def admin_routes(app: flask.Flask) -> list[tuple[Rule, str]]:
     """Returns every route of the operator's pages with each method, allowed or not."""
     ours = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/admin")]
     assert len(ours) > 9
-    return [(rule, method) for rule in ours for method in ("GET", "HEAD", "OPTIONS", *(rule.methods or set()))]
+    return [(rule, method) for rule in ours for method in sorted({"GET", "HEAD", "OPTIONS", *(rule.methods or set())})]
 
 
 def path_of(rule: Rule, turn_id: str) -> str:
