@@ -22,7 +22,7 @@ from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin
-from gateway.admin import AdminContext, AdminSettings
+from gateway.admin import AdminContext, AdminSettings, RunningBackend
 from gateway.assistant_setup import AssistantBuilder
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
@@ -36,7 +36,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
-from gateway.loading import AnySettings, Load, load, load_configuration
+from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
@@ -60,7 +60,7 @@ from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistants import Assistants
+from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
@@ -92,10 +92,11 @@ def adapter_builders(
 
     Each raises SettingsError.
     """
-    for build in PLATFORM_BUILDERS.values():
+    builders = platform_builders()
+    for build in builders.values():
         yield partial(build, settings, store, load, current)
     for bot in current.get().bots:
-        yield partial(PLATFORM_BUILDERS[bot.platform], settings, store, _loads(bot, load), current)
+        yield partial(builders[bot.platform], settings, store, _loads(bot, load), current)
 
 
 def _loads(bot: Bot, load: Load) -> Load:
@@ -206,7 +207,8 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
 
 
-PLATFORM_BUILDERS: Mapping[str, Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = {
+PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
+PLATFORM_BUILDERS: Mapping[str, PlatformBuilder] = {
     "http": _build_http,
     "openai": _build_openai,
     "slack": _build_slack,
@@ -214,6 +216,11 @@ PLATFORM_BUILDERS: Mapping[str, Callable[[Settings, SqlStore, Load, CurrentConfi
     "discord": _build_discord,
 }
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
+
+
+def platform_builders() -> Mapping[str, PlatformBuilder]:
+    """Returns those of this module and of installed packages, by platform. Raises SettingsError."""
+    return {**PLATFORM_BUILDERS, **{name: each.build for name, each in packaged_platforms().items()}}
 
 
 # ---------------------------------------------------------------- one process
@@ -279,7 +286,17 @@ class Gateway:
             callbacks=self.store.callbacks,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
+            configuration=self.configuration.get,
+            backends=lambda: [self._described(each) for each in self.assistants],
         )
+
+    def _described(self, running: RunningAssistant) -> RunningBackend:
+        backend, checked_as = running.backend, self._check_name(running)
+        return RunningBackend(running.name, backend.name, backend.model, backend.description, checked_as)
+
+    def _check_name(self, running: RunningAssistant) -> str:
+        """Returns the name of an assistant in the results of ``checks``."""
+        return running.backend.name if running is self.assistants.default else f"assistant {running.name}"
 
     @property
     def description(self) -> str:
@@ -299,9 +316,7 @@ class Gateway:
         async def run_checks() -> Mapping[str, Sequence[CheckResult]]:
             checks = {each.name: _in_time(each.check()) for each in self.adapters}
             for each in self.assistants:
-                is_default = each is self.assistants.default
-                name = each.backend.name if is_default else f"assistant {each.name}"
-                checks[name] = _in_time(each.backend.check())
+                checks[self._check_name(each)] = _in_time(each.backend.check())
             if self.tool_servers.in_use:
                 checks["mcp"] = _in_time(self.tool_servers.check())
             return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))

@@ -17,6 +17,7 @@ from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
 from gateway.observability.tracing import TracingSettings
+from gateway.platform_packages import FoundPlatform, find_platforms
 from gateway.platform_settings import PlatformSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
@@ -35,7 +36,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
     CallbackSettings,
 )
-"""All settings classes."""
+"""The gateway's own settings classes: those of ``settings_classes`` without packages."""
 
 PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
     "http": HttpSettings,
@@ -45,11 +46,25 @@ PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
     "discord": DiscordSettings,
     "console": None,
 }
-PLATFORMS = tuple(PLATFORM_SETTINGS)
-"""The names of all platforms, also of those that are not enabled."""
+"""The platforms that come with the gateway, also those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 AnyPlatform = TypeVar("AnyPlatform", bound=PlatformSettings)
+
+
+def packaged_platforms() -> Mapping[str, FoundPlatform]:
+    """Returns the platforms of installed packages, by name. Raises SettingsError."""
+    return find_platforms(PLATFORM_SETTINGS)
+
+
+def platform_settings() -> Mapping[str, type[EnvironmentSettings] | None]:
+    """Returns the settings classes of all platforms, also of those that are not enabled. Raises SettingsError."""
+    return {**PLATFORM_SETTINGS, **{name: each.package.settings for name, each in packaged_platforms().items()}}
+
+
+def settings_classes() -> Sequence[type[EnvironmentSettings]]:
+    """Returns all settings classes. Raises SettingsError."""
+    return (*SETTINGS, *(each.package.settings for each in packaged_platforms().values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +130,8 @@ def load_configuration(settings: Settings) -> Configuration:
 def _read_configuration(file: TomlFile) -> Configuration:
     from gateway.config_file import read_configuration  # noqa: PLC0415  # not needed without a file
 
-    names = {name.lower() for each in SETTINGS for name in each.variables()}
-    return read_configuration(file, PLATFORM_SETTINGS, names, _function_tools)
+    names = {name.lower() for each in settings_classes() for name in each.variables()}
+    return read_configuration(file, platform_settings(), names, _function_tools)
 
 
 def _function_tools() -> Sequence[str]:
@@ -147,7 +162,7 @@ def load_all(*, quiet: bool = False) -> Loaded:
 
 def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
-    settings = {each: each.load() for each in SETTINGS}
+    settings = {each: each.load() for each in settings_classes()}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
     unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
     if wrong := [*_wrong_names(rules), *unfit]:
@@ -163,7 +178,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
 
     Raises SettingsError if nothing can be read.
     """
-    read = {each: each.load_valid() for each in SETTINGS}
+    read = {each: each.load_valid() for each in settings_classes()}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
     wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
@@ -191,15 +206,15 @@ def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
 
 
 def _configure_log(level: str, settings: Settings, secrets: Iterator[str]) -> None:
-    patterns = [pattern for each in SETTINGS for pattern in each.token_patterns]
+    patterns = [pattern for each in settings_classes() for pattern in each.token_patterns]
     logs.configure(level, settings.log_format, secrets, patterns)
 
 
 def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
-    misspelt = unknown_names(SETTINGS, given_variables().names).misspelt
-    in_file = () if (file := config_file()) is None else wrong_names_in_file(SETTINGS, file)
+    misspelt = unknown_names(settings_classes(), given_variables().names).misspelt
+    in_file = () if (file := config_file()) is None else wrong_names_in_file(settings_classes(), file)
     in_environment = (_misspelt(name, near) for name, near in misspelt.items())
-    in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(PLATFORMS))
+    in_rules = (describe((setting,), what) for setting, what in rules.wrong_platforms(tuple(platform_settings())))
     return (*in_rules, *in_environment, *in_file)
 
 
@@ -213,7 +228,7 @@ def _misspelt(name: str, near: Sequence[str]) -> str:
 
 def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     """Returns what to warn the operator of at start. Raises SettingsError."""
-    unused = unknown_names(SETTINGS, given_variables().names).unused
+    unused = unknown_names(settings_classes(), given_variables().names).unused
     unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
     http, password = load(HttpSettings), load(AdminSettings).admin_password
     given = password.get_secret_value() if password else ""

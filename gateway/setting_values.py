@@ -9,6 +9,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from gateway.domain.packages import offers
+
+BackendName = Literal["responses", "threads", "chat", "offline"]
+BACKENDS: tuple[str, ...] = get_args(BackendName)
+ONLINE = BACKENDS[:-1]
+"""Those of OpenAI's API."""
+BACKEND_ENTRY_POINTS = "gateway.assistants"
+"""The group of entry points by which an installed package offers backends."""
 QUOTES = frozenset("\"'`")
 PLACEHOLDERS = ("...", "<", ">")
 """Of examples in documentation, which is copied."""
@@ -42,6 +50,18 @@ def check_own_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def check_backend(name: str) -> str:
+    """Returns the name of a backend as it is declared. Raises ValueError if no package offers it either."""
+    own = spell_choice(name, BackendName)
+    if own in BACKENDS:
+        return str(own)
+    names = [*BACKENDS, *(offer.name for offer in offers(BACKEND_ENTRY_POINTS))]
+    if found := next((each for each in names if each.lower() == name.strip().lower()), None):
+        return found
+    raise ValueError(f"Input should be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}")
+
+
+Backend = Annotated[BackendName | str, AfterValidator(check_backend)]
 JoinSeconds = Annotated[float, Field(ge=0, le=10)]
 """How long a message waits for the next one of the same act of its author."""
 OwnKey = Annotated[SecretStr, AfterValidator(check_own_key)]

@@ -36,11 +36,10 @@ from pydantic_settings import SettingsError as SourceError
 from gateway import dotenv_file
 from gateway.domain.errors import SettingsError
 from gateway.setting_sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
-from gateway.setting_values import Key, check_base_url, check_time_zone, spell_choice
+from gateway.setting_values import ONLINE, Backend, Key, check_base_url, check_time_zone, spell_choice
 from gateway.text_file import ENCODING
 from gateway.toml_file import TomlFile
 
-BackendName = Literal["responses", "threads", "chat", "offline"]
 ENV_FILE = ".env"
 OPENAI_HOST = "api.openai.com"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
@@ -244,8 +243,8 @@ class Settings(EnvironmentSettings):
     log_format: Literal["text", "json"] = "text"
     """Log entries as text or as one JSON object per line."""
 
-    assistant_backend: BackendName | None = None
-    """Which API the assistant is called with. Unset: it follows from what else is set."""
+    assistant_backend: Backend | None = None
+    """Which API the assistant is called with, or a backend of a package. Unset: it follows from what else is set."""
     openai_api_key: Key | None = None
     """The key for OpenAI, or for the server at ``OPENAI_BASE_URL``."""
     openai_base_url: str | None = None
@@ -355,7 +354,7 @@ class Settings(EnvironmentSettings):
         return check_base_url(url)
 
     @property
-    def backend(self) -> BackendName:
+    def backend(self) -> str:
         """The chosen backend, else the one that follows from the other settings."""
         if self.assistant_backend is not None:
             return self.assistant_backend
@@ -379,7 +378,7 @@ class Settings(EnvironmentSettings):
 
     def missing(self) -> tuple[str, ...]:
         """Returns the variables that the backend needs and that are not set."""
-        if self.backend == "offline":
+        if self.backend not in ONLINE:
             return ()
         azure = {
             "AZURE_OPENAI_API_KEY": self.azure_openai_api_key,

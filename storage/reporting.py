@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select
 
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
-from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
+from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
 from storage.callbacks import delete_callbacks_of, purge_callbacks
@@ -65,6 +65,10 @@ class SqlReportingStore:
             _usage_bucket(platform, number * bucket_seconds, list(counts))
             for (number, platform), counts in groupby(found, itemgetter(0, 1))
         ]
+
+    def usage_by_assistant(self, since: float, until: float) -> Sequence[AssistantUsage]:
+        found = self._fetch_all(statements.usage_by_assistant, since=since, until=until)
+        return [AssistantUsage(name, *map(int, counts)) for name, *counts in found]
 
     # ---------------------------------------------------------------- a person
 

@@ -184,6 +184,7 @@ now = select(clock())
 
 _latency = T.answered_at - T.received_at
 _not_imported = or_(T.state != TurnState.DELIVERED, T.started_at.is_not(None))
+_received_within = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
 _counted_turns = (
     select(
         truncated(T.received_at / bindparam("span", type_=T.received_at.type)).label("span"),
@@ -193,7 +194,7 @@ _counted_turns = (
         ).label("slot"),
         *(T.tokens_in, T.tokens_out, T.cost),
     )
-    .where(T.received_at >= bindparam("since"), T.received_at < bindparam("until"), _not_imported)
+    .where(_received_within, _not_imported)
     .subquery("each")
 )
 _grouping = (
@@ -210,6 +211,13 @@ usage_buckets = (
     )
     .group_by(*_grouping)
     .order_by(_counted_turns.c.span, _counted_turns.c.platform)
+)
+
+usage_by_assistant = (
+    select(T.assistant, func.count(), func.sum(case((T.state == TurnState.FAILED, 1), else_=0)), func.sum(T.cost))
+    .where(_received_within, _not_imported)
+    .group_by(T.assistant)
+    .order_by(T.assistant)
 )
 
 # ---------------------------------------------------------------- a person
@@ -295,17 +303,16 @@ erase_files_of_author = delete(tool_files).where(
 # ---------------------------------------------------------------- retention
 
 _not_erased = select(T.id, T.received_at).join_from(turns, conversations).where(T.erased_at.is_(None))
-_received_between = and_(T.received_at >= bindparam("since"), T.received_at < bindparam("until"))
 with_ids = T.id.in_(bindparam("named", expanding=True))
 # The lock keeps the conversation from being deleted and blocks nothing else, so no two transactions can deadlock.
 finished_between = (
-    _not_erased.where(_received_between, T.seq <= C.head)
+    _not_erased.where(_received_within, T.seq <= C.head)
     .order_by(T.received_at)
     .limit(bindparam("most"))
     .with_for_update(read=True, key_share=True, of=conversations)
 )
 unfinished_between = (
-    _not_erased.where(_received_between, T.seq > C.head).order_by(T.received_at).limit(bindparam("most"))
+    _not_erased.where(_received_within, T.seq > C.head).order_by(T.received_at).limit(bindparam("most"))
 )
 finished_of = _not_erased.where(with_ids, T.seq <= C.head).with_for_update(read=True, key_share=True, of=conversations)
 unfinished_of = _not_erased.where(with_ids, T.seq > C.head)

@@ -123,6 +123,7 @@ class SqlStore:
     find_conversations = implemented_by(lambda store: store.reporting.find_conversations)
     get_conversation = implemented_by(lambda store: store.reporting.get_conversation)
     usage_buckets = implemented_by(lambda store: store.reporting.usage_buckets)
+    usage_by_assistant = implemented_by(lambda store: store.reporting.usage_by_assistant)
     turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
     quotes_of = implemented_by(lambda store: store.reporting.quotes_of)
     feedback_by = implemented_by(lambda store: store.reporting.feedback_by)

@@ -1,7 +1,7 @@
 """The operator's pages at /admin: overview, conversations, turns, failures, and the state of the platforms."""
 
-from gateway.admin.context import AdminContext
+from gateway.admin.context import AdminContext, RunningBackend
 from gateway.admin.pages import blueprint
 from gateway.admin.settings import AdminSettings
 
-__all__ = ["AdminContext", "AdminSettings", "blueprint"]
+__all__ = ["AdminContext", "AdminSettings", "RunningBackend", "blueprint"]

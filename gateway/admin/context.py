@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
+from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
@@ -19,6 +20,20 @@ RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
 
 Called from request threads; does I/O; raises nothing, and returns within the time an operator waits for a page.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBackend:
+    """The backend of one assistant, without secrets."""
+
+    assistant: str
+    name: str
+    model: str
+    """Empty if there is none."""
+    about: str
+    """``Assistant.description``."""
+    checked_as: str
+    """Its name in the results of ``checks``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +55,7 @@ class AdminContext:
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
     """Returns the names of the assistants."""
+    configuration: Callable[[], Configuration] = lambda: Configuration({})
+    """Returns what is in force."""
+    backends: Callable[[], Sequence[RunningBackend]] = tuple
+    """Returns the backends of the assistants that are in force."""

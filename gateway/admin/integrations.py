@@ -8,14 +8,11 @@ from dataclasses import dataclass
 import flask
 
 from gateway.admin.context import AdminContext
-from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import TurnFilter
 
-CHECK_TTL_SECONDS = 5.0
-"""Seconds for which results are cached, so that reloading the page does not flood a platform with requests."""
 RECENT_FAILURES = 100
 """How many recent failed turns are searched for the backend's last failure."""
 
@@ -41,11 +38,9 @@ class Integration:
 class IntegrationsPage:
     def __init__(self, context: AdminContext) -> None:
         self._context = context
-        self._check_cache: TtlCache[ResultsByName] = TtlCache()
 
     def show(self) -> str:
-        checked = self._check_cache.get("all", CHECK_TTL_SECONDS, self._context.checks)
-        return flask.render_template("admin/platforms.html", plugged=list(self._integrations(checked)))
+        return flask.render_template("admin/platforms.html", plugged=list(self._integrations(self._context.checks())))
 
     def _integrations(self, results: ResultsByName) -> Iterator[Integration]:
         desk = self._context

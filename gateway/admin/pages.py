@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import callbacks, conversations, filters, integrations, overview, schedules, turns
-from gateway.admin.context import AdminContext
+from gateway.admin import assistants, callbacks, conversations, filters, integrations, overview, schedules, turns
+from gateway.admin.context import AdminContext, RunChecks
 from gateway.admin.session import AdminSession, SessionCookie
+from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.errors import GatewayError, Overloaded
+from gateway.ports.check import CheckResult
 from gateway.web.api import problems
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_network
@@ -23,6 +27,8 @@ STRANGERS_PER_MINUTE = 120
 """Requests of one network for pages that need a session, without one; the sign-in form itself has no limit."""
 ADMIN_URL = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
 """A URL path of the operator's pages: printable ASCII without a backslash."""
+CHECK_TTL_SECONDS = 5.0
+"""Seconds for which results of checks are cached, so that reloading a page does not flood a platform with requests."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
 
@@ -59,9 +65,15 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     made.register_error_handler(GatewayError, entrance.error_page)
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
-    for module in (overview, conversations, turns, schedules, callbacks, integrations):
+    context = replace(context, checks=_cached(context.checks))
+    for module in (overview, conversations, turns, schedules, callbacks, assistants, integrations):
         module.add_routes(made, context)
     return made
+
+
+def _cached(checks: RunChecks) -> RunChecks:
+    cache: TtlCache[Mapping[str, Sequence[CheckResult]]] = TtlCache()
+    return lambda: cache.get("all", CHECK_TTL_SECONDS, checks)
 
 
 def _disabled_page(context: AdminContext) -> str:

@@ -8,7 +8,9 @@ from gateway import logs
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.parameters import refused
 from gateway.domain.errors import SettingsError
+from gateway.domain.packages import Offer, offers_by_name, reason_of
 from gateway.ports.assistant import Assistant
+from gateway.setting_values import BACKEND_ENTRY_POINTS, BACKENDS
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 
@@ -50,11 +52,14 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     if names := refused(settings):
         raise SettingsError(f"The backend {settings.backend} takes no {' and no '.join(map(str.upper, names))}.")
     instructions_of(settings).check()
+    packaged = offers_by_name(BACKEND_ENTRY_POINTS, BACKENDS)
     if toolbox.hosted and settings.backend != "responses":
         raise SettingsError(
             f"mcp.{toolbox.hosted[0].name}.hosted: only with ASSISTANT_BACKEND=responses the assistant's server calls "
             f"tools itself, and here it is {settings.backend}. Remove it, so that the gateway calls them."
         )
+    if offer := packaged.get(settings.backend):
+        return _build_packaged(offer, settings, toolbox, shared_values)
     if settings.backend == "offline":
         from gateway.assistants.offline import OfflineBackend  # noqa: PLC0415  # see above
 
@@ -62,3 +67,17 @@ def build(settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> 
     from gateway.assistants.factory import build_online  # noqa: PLC0415  # see above
 
     return build_online(settings, toolbox, shared_values)
+
+
+def _build_packaged(offer: Offer, settings: Settings, toolbox: ToolBox, shared_values: SharedValues) -> Assistant:
+    build = offer.load("a backend")
+    try:
+        built: Assistant = build(settings, toolbox, shared_values)
+        name = built.name
+    except SettingsError:
+        raise
+    except Exception as exc:
+        raise offer.error(f"has a backend that cannot be built: {reason_of(exc)}") from exc
+    if name != offer.name:
+        raise offer.error(f"has a backend with another name than its entry point: {name!r}")
+    return built

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.settings import BackendName, Settings
+from gateway.settings import Settings
 
-FIELDS: Mapping[BackendName, Mapping[str, tuple[str, ...]]] = {
+FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "responses": {
         "openai_temperature": ("temperature",),
         "openai_top_p": ("top_p",),
@@ -33,7 +33,7 @@ developers.openai.com/api/reference: responses/create, chat/create, beta/threads
 PARAMETERS = frozenset(name for fields in FIELDS.values() for name in fields)
 """The settings of this kind."""
 
-HOSTED_TOOLS: Mapping[str, tuple[BackendName, ...]] = {
+HOSTED_TOOLS: Mapping[str, tuple[str, ...]] = {
     "web_search": ("responses",),
     "file_search": ("responses", "threads"),
     "code_interpreter": ("responses", "threads"),
@@ -44,7 +44,8 @@ HOSTED_TOOLS: Mapping[str, tuple[BackendName, ...]] = {
 
 def refused(settings: Settings) -> Sequence[str]:
     """Returns the settings that are set, and that the backend does not take."""
-    taken = FIELDS[settings.backend]
+    if (taken := FIELDS.get(settings.backend)) is None:
+        return ()  # a package's backend says so itself
     return [name for name in sorted(PARAMETERS - taken.keys()) if getattr(settings, name) is not None]
 
 

@@ -53,7 +53,9 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
     if file is not None and not wrong:
         from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
 
-        yield from (CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.SETTINGS))
+        yield from (
+            CheckResult("set twice", ok=True, detail=line) for line in conflicts(file, loading.settings_classes())
+        )
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield _check_budgets(settings, load)

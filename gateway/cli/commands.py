@@ -18,7 +18,7 @@ from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store, platforms
 from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import SETTINGS, load_bot, load_configuration, load_settings
+from gateway.loading import load_bot, load_configuration, load_settings, settings_classes
 from gateway.operations import BackendThreads
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
@@ -41,7 +41,7 @@ def commands() -> Sequence[click.Command]:
         *push.commands(_open_push_context),
         callbacks.command(_open_callbacks),
         explain.command(_open_explain_context),
-        settings_table.command(SETTINGS),
+        settings_table.command(settings_classes),
         config.command(),
         reload.command(_open_admin_store),
         init.command,

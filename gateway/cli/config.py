@@ -21,17 +21,22 @@ def command() -> click.Command:
     def config(shown: str | None) -> None:
         """Print what is in force, as gateway.toml would say it, with secrets masked."""
         if shown == "example":
-            click.echo(example(loading.SETTINGS), nl=False)
+            click.echo(example(loading.settings_classes()), nl=False)
         elif shown == "schema":
-            click.echo(json.dumps(schema(loading.SETTINGS, loading.PLATFORM_SETTINGS), indent=2, ensure_ascii=False))
+            click.echo(_schema())
         else:
             _print_effective()
 
     return config
 
 
+def _schema() -> str:
+    made = schema(loading.settings_classes(), loading.platform_settings())
+    return json.dumps(made, indent=2, ensure_ascii=False)
+
+
 def _print_effective() -> None:
     settings = loading.load_settings(quiet=True)
-    loaded = [each.load() for each in loading.SETTINGS]
+    loaded = [each.load() for each in loading.settings_classes()]
     for line in effective(loaded, loading.load_configuration(settings), config_file()):
         click.echo(logs.mask(line))

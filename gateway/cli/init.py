@@ -94,7 +94,9 @@ def write(path: Path, values: Mapping[str, str]) -> None:
 
 
 def _configure_log() -> None:
-    logs.configure("ERROR", "text", (), [pattern for each in loading.SETTINGS for pattern in each.token_patterns])
+    logs.configure(
+        "ERROR", "text", (), [pattern for each in loading.settings_classes() for pattern in each.token_patterns]
+    )
 
 
 # ---------------------------------------------------------------- the assistant
@@ -141,7 +143,7 @@ def _show_models(given: Answers) -> None:
 
 
 def _classes_with_guide() -> Iterator[tuple[type[EnvironmentSettings], SetupGuide]]:
-    for each in loading.SETTINGS:
+    for each in loading.settings_classes():
         if each.setup_guide is not None:
             yield each, each.setup_guide
 
@@ -169,7 +171,7 @@ def _check(platform: str, settings: EnvironmentSettings) -> Sequence[CheckResult
     with _empty_store() as store:
         core = load(Settings)
         current = CurrentConfiguration(Configuration.of(core))
-        adapter = app.PLATFORM_BUILDERS[platform](core, store, load, current)
+        adapter = app.platform_builders()[platform](core, store, load, current)
         return () if adapter is None else run_once(check_platform(adapter))
 
 

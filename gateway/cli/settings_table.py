@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -39,8 +39,8 @@ def replace_table(text: str, table: str) -> str:
     return replaced
 
 
-def command(classes: Sequence[type[EnvironmentSettings]]) -> click.Command:
-    """Returns the command ``settings``, for the command line to add."""
+def command(classes: Callable[[], Sequence[type[EnvironmentSettings]]]) -> click.Command:
+    """Returns the command ``settings``, for the command line to add. ``classes``: returns all, once it is called."""
 
     @click.command("settings")
     @click.option(
@@ -50,7 +50,7 @@ def command(classes: Sequence[type[EnvironmentSettings]]) -> click.Command:
     )
     def settings(write: Path | None) -> None:
         """Print every setting with its default and meaning, as Markdown."""
-        table = settings_table(classes)
+        table = settings_table(classes())
         if write is None:
             click.echo(table, nl=False)
             return

@@ -16,6 +16,7 @@ from gateway.config_file.tables import AssistantTable
 from gateway.configuration import DEFAULT_ASSISTANT, AssistantDefinition
 from gateway.domain.errors import SettingsError
 from gateway.setting_sources import Unreadable, as_text
+from gateway.setting_values import BACKENDS
 from gateway.settings import Settings, given_variables, wrong_values
 from gateway.text_file import read_text
 from gateway.toml_file import Key, nearest
@@ -165,7 +166,7 @@ class AssistantReader:
         """Tells what the backend lacks, and what it does not take."""
         backend = settings.backend
         for name in sorted(TAKEN_BY.keys() & table.keys()):
-            if backend not in TAKEN_BY[name]:
+            if backend in BACKENDS and backend not in TAKEN_BY[name]:
                 self._problems.add((*key, name), f"the backend {backend} does not take it.")
         for name in tools.hosted:
             if backend not in HOSTED_TOOLS[name]:
@@ -191,7 +192,12 @@ def _further_settings(name: str, table: Mapping[str, Any], own: Mapping[str, Any
     """Returns the settings of any other assistant: its own values win over those that all share."""
     reset = {setting: Settings.model_fields[setting].default for setting in _not_shared(table)}
     settings = Settings(**{"assistant_name": name, **reset, **own})
-    return settings.model_copy(update=dict.fromkeys(PARAMETERS - FIELDS[settings.backend].keys() - own.keys()))
+    return settings.model_copy(update=dict.fromkeys(_not_taken(settings.backend) - own.keys()))
+
+
+def _not_taken(backend: str) -> frozenset[str]:
+    """Returns the parameters of a model that a backend does not take, or of which nothing is known: a package's."""
+    return PARAMETERS - FIELDS.get(backend, {}).keys()
 
 
 def _not_shared(table: Mapping[str, Any]) -> Iterator[str]:

@@ -66,6 +66,18 @@ class UsageBucket:
     """In millionths of the currency."""
 
 
+@dataclass(frozen=True, slots=True)
+class AssistantUsage:
+    """The turns of an assistant that were received within one span of time."""
+
+    assistant: str
+    received: int
+    failed: int
+    """Including those with replies that could not be delivered."""
+    cost: int
+    """In millionths of the currency."""
+
+
 class ReportingStore(Protocol):
     """Queries of operators. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
@@ -93,6 +105,13 @@ class ReportingStore(Protocol):
 
         Spans begin at multiples of their length. Spans and platforms without turns are left out, as is the history of
         imported threads, which was not received by the gateway.
+        """
+        ...
+
+    def usage_by_assistant(self, since: float, until: float) -> Sequence[AssistantUsage]:
+        """Returns usage from ``since`` to ``until`` per assistant that was asked, by name.
+
+        Assistants without turns are left out, as is the history of imported threads.
         """
         ...
 

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
 
 from gateway.domain.errors import SettingsError
+from gateway.domain.packages import Offer, offers, reason_of
 from gateway.tools.calculator import calculate
 from gateway.tools.clock import current_time
 from gateway.tools.tool import Function, Tool, tool
@@ -24,8 +24,6 @@ ENTRY_POINTS = "gateway.tools"
 FOLDER_PACKAGE = "gateway_tools_path"
 """The package that the files of TOOLS_PATH are modules of: their names hide no other modules, and they import each
 other by ``from . import``."""
-MAX_REASON_CHARS = 500
-"""Limit for the text of an exception."""
 
 CachedFunction = type(cache(calculate.call))
 """What ``functools.cache`` makes of a function."""
@@ -46,8 +44,8 @@ def find_tools(folder: Path | None = None) -> Sequence[FoundTool]:
     Imports them. Raises SettingsError, which names the package or the file and says what to do.
     """
     found = [FoundTool(each, "built in") for each in BUILT_IN]
-    for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=_package_name):
-        found += _tools_of_package(entry_point)
+    for offer in offers(ENTRY_POINTS):
+        found += _tools_of_package(offer)
     if folder is not None:
         found += _tools_of_folder(folder)
     _check_names(found)
@@ -68,21 +66,9 @@ def _check_names(found: Sequence[FoundTool]) -> None:
 # ---------------------------------------------------------------- packages
 
 
-def _package_name(entry_point: EntryPoint) -> tuple[str, str]:
-    return (str(entry_point.dist.name) if entry_point.dist else "", entry_point.name)
-
-
-def _tools_of_package(entry_point: EntryPoint) -> Sequence[FoundTool]:
+def _tools_of_package(offer: Offer) -> Sequence[FoundTool]:
     """Returns the tool, or the tools of the module, that an entry point names."""
-    package, name = _package_name(entry_point)
-    origin = f"the package {package} ({name} = {entry_point.value})"
-    try:
-        loaded = entry_point.load()
-    except (Exception, SystemExit) as exc:
-        raise SettingsError(
-            f"{_capitalized(origin)} has a tool that cannot be imported: {_describe(exc)}. "
-            f"Mend or update it, or uninstall it: pip uninstall {package}."
-        ) from exc
+    origin, loaded = offer.origin, offer.load("a tool")
     if isinstance(loaded, ModuleType):
         return [FoundTool(each, origin) for each in _tools_of_module(loaded, origin)]
     if not isinstance(loaded, Tool) and (inspect.isclass(loaded) or not callable(loaded)):
@@ -140,13 +126,9 @@ def _import_file(path: Path) -> ModuleType:
         return importlib.import_module(f"{FOLDER_PACKAGE}.{path.stem}")
     except (Exception, SystemExit) as exc:
         raise SettingsError(
-            f"TOOLS_PATH: {path} cannot be imported: {_describe(exc)}{_line_in(path, exc)}. "
+            f"TOOLS_PATH: {path} cannot be imported: {reason_of(exc)}{_line_in(path, exc)}. "
             "Mend the file, install what it needs, or move it out of the folder."
         ) from exc
-
-
-def _describe(exc: BaseException) -> str:
-    return " ".join(f"{type(exc).__name__}: {exc}".split())[:MAX_REASON_CHARS].rstrip(": .")
 
 
 def _line_in(path: Path, exc: BaseException) -> str:
@@ -189,7 +171,7 @@ def _as_tool(function: Tool | Function, origin: str) -> Tool:
     try:
         return tool(function)
     except Exception as exc:
-        reason = str(exc).rstrip(".") if isinstance(exc, TypeError) else _describe(exc)
+        reason = str(exc).rstrip(".") if isinstance(exc, TypeError) else reason_of(exc)
         raise SettingsError(
             f"{_capitalized(origin)} has a function that cannot be a tool. {reason}. "
             "Mend it, or begin its name with an underscore if it is no tool."

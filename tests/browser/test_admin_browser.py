@@ -177,6 +177,7 @@ def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(
         f"/conversations/{turn.conversation_id}",
         f"/turns/{turn.id}",
         "/failed",
+        "/assistants",
         "/platforms",
     ):
         page.goto(f"{url}/admin{path}")

@@ -22,10 +22,16 @@ class SetTimes(Protocol):
 
 
 def new_message(
-    channel: str = "loft", text: str = "Hello", *, author: str = "Ada", user: str = "", platform: str = PLATFORM
+    channel: str = "loft",
+    text: str = "Hello",
+    *,
+    author: str = "Ada",
+    user: str = "",
+    platform: str = PLATFORM,
+    assistant: str = "",
 ) -> Message:
     where = ConversationKey(platform, "workspace", channel, "topic", user)
-    return Message(where, uuid.uuid4().hex, text, author, {"roof": "left"}, files=(PICTURE,))
+    return Message(where, uuid.uuid4().hex, text, author, {"roof": "left"}, files=(PICTURE,), assistant=assistant)
 
 
 def enqueue_message(store: Store, channel: str = "loft", text: str = "Hello", **more: Any) -> Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.models import Exchange, Failure, ThreadId
-from gateway.ports.reporting import LATENCY_BOUNDS, ReportingStore, UsageBucket
+from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ReportingStore, UsageBucket
 from gateway.ports.store import FinishTurn, Store
 from tests.contracts.reporting_helpers import (
     DAY,
@@ -82,6 +82,18 @@ class UsageBucketsContract:
         enqueue_message(store, "roof")
         now = reporting.now()
         assert sum(tally.received for tally in reporting.usage_buckets(now - 60, now + 60, bucket_seconds=60.0)) == 1
+
+    def test_assistants_are_counted_apart(self, store: Store, reporting: ReportingStore, set_times: SetTimes) -> None:
+        assert reporting.usage_by_assistant(MONDAY, MONDAY + DAY) == []
+        set_times(answered_turn(store), MONDAY)
+        set_times(answered_turn(store, assistant="support"), MONDAY)
+        set_times(failed_turn(store, "roof", assistant="support"), MONDAY + DAY - 1)
+        set_times(answered_turn(store, "roof", assistant="support"), MONDAY + DAY)
+        store.import_thread(key(), ThreadId("thread"), "x", [Exchange("Hello", "Hi")])
+        assert reporting.usage_by_assistant(MONDAY, MONDAY + DAY) == [
+            AssistantUsage("default", 1, 0, 50),
+            AssistantUsage("support", 2, 1, 50),
+        ]
 
     def test_erased_turns_count(self, store: Store, reporting: ReportingStore, set_times: SetTimes) -> None:
         set_times(answered_turn(store), MONDAY)

@@ -91,7 +91,7 @@ def test_every_platform_may_be_named_in_rules(sqlite_store: SqlStore, monkeypatc
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:abc")
     monkeypatch.setenv("DISCORD_BOT_TOKEN", DISCORD_TOKEN)
     names = [adapter.name for adapter in app.platforms(Settings.load(), sqlite_store)]
-    assert {*names, ConsoleAdapter.name} == set(loading.PLATFORMS)
+    assert {*names, ConsoleAdapter.name} == set(loading.platform_settings())
 
 
 def test_a_rule_for_no_platform_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

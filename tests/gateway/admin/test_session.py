@@ -42,11 +42,11 @@ def admin_routes(app: flask.Flask) -> list[tuple[Rule, str]]:
     """Returns every route of the operator's pages with each method, allowed or not."""
     ours = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/admin")]
     assert len(ours) > 9
-    return [(rule, method) for rule in ours for method in ("GET", "HEAD", "OPTIONS", *(rule.methods or set()))]
+    return [(rule, method) for rule in ours for method in sorted({"GET", "HEAD", "OPTIONS", *(rule.methods or set())})]
 
 
 def path_of(rule: Rule, turn_id: str) -> str:
-    filled = {"turn_id": turn_id, "number": "1"}
+    filled = {"turn_id": turn_id, "schedule_id": "none", "callback_id": "none", "number": "1"}
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: filled[found[1]], rule.rule)
 
 
@@ -83,7 +83,7 @@ def test_without_a_password_one_page_says_how_to_set_it_and_no_other_route_exist
         assert response.status_code == 403
         assert "ADMIN_PASSWORD" in response.text
         assert response.headers["Cache-Control"] == "no-store"
-    for path in ("/admin/sign-in", "/admin/conversations", "/admin/failed", "/admin/platforms"):
+    for path in ("/admin/sign-in", "/admin/conversations", "/admin/failed", "/admin/assistants", "/admin/platforms"):
         assert client.get(path).status_code == 404
         assert client.post(path).status_code == 404
 

@@ -77,7 +77,7 @@ def test_the_readme_has_the_generated_table() -> None:
 
 
 def test_the_command_prints_or_replaces_the_table(tmp_path: Path) -> None:
-    settings, file = command([PigeonSettings]), tmp_path / "README.md"
+    settings, file = command(lambda: [PigeonSettings]), tmp_path / "README.md"
     assert CliRunner().invoke(settings).output == TABLE
     file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert CliRunner().invoke(settings, ["--write", str(file)]).exit_code == 0
@@ -87,7 +87,7 @@ def test_the_command_prints_or_replaces_the_table(tmp_path: Path) -> None:
 def test_a_file_without_markers_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     file.write_text("nothing here\n")
-    result = CliRunner().invoke(command([PigeonSettings]), ["--write", str(file)])
+    result = CliRunner().invoke(command(lambda: [PigeonSettings]), ["--write", str(file)])
     assert (result.exit_code, file.read_text()) == (1, "nothing here\n")
     assert "no table to replace" in result.output
 

@@ -1,0 +1,1 @@
+"""A platform and a backend for the gateway."""
