@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from gateway.settings import EnvironmentSettings
 
@@ -16,6 +17,7 @@ class OpenAiApiSettings(EnvironmentSettings):
     """Settings of OpenAI's API at /v1."""
 
     prefixes = ("V1_",)
+    lists: ClassVar[Mapping[str, str]] = {"v1_models": ","}
 
     v1_models: str = "*"
     """The models that a caller's own assistants and runs may name, comma-separated; ``*``: all. ``default``: whatever

@@ -142,7 +142,7 @@ def test_another_type_of_body_is_refused_with_the_one_to_send(shared: Chat, cont
 
 
 def test_a_body_that_is_too_large_is_not_even_read(shared: Chat) -> None:
-    assert error(shared.post(b" " * 1_000_000)) == (413, "payload_too_large")
+    assert error(shared.post(b" " * 8_000_000)) == (413, "payload_too_large")
 
 
 def test_who_shows_no_key_is_refused_before_the_body_is_there() -> None:

@@ -46,7 +46,7 @@ def test_a_stream_tells_the_turn_then_its_words_and_at_last_the_reply(chat: Chat
     assert set(names[1:-1]) == {"delta"}
     assert said(events) == "Hello\n\n世界\r\u2028"
     done = events[-1][1]
-    assert set(done) == {"response", "thread_id", "turn_id", "assistant"}
+    assert set(done) == {"response", "thread_id", "turn_id", "assistant", "files"}
     assert done["response"] == "Hello\n\n世界\r\u2028"
     assert events[0][1] == {"thread_id": done["thread_id"], "turn_id": done["turn_id"]}
 

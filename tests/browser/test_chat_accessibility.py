@@ -39,6 +39,7 @@ def test_the_keyboard_alone_is_enough(page: Page, site: GatewaySite) -> None:
     expect(message_box(page)).to_be_focused()
     expect(message_box(page)).to_have_value("")
     for place in (
+        page.get_by_role("button", name="Attach files"),
         reply.get_by_role("button", name="Bad response"),
         reply.get_by_role("button", name="Good response"),
         reply.get_by_role("button", name="Ask again"),

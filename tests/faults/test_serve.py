@@ -127,7 +127,7 @@ def test_serve_says_where_it_is_and_answers_a_waiting_caller_when_it_is_stopped(
     assert "responses at 127.0.0.1" in program.greeting[0]
     assert "gpt-test" in program.greeting[0]
     facts = dict(line.split(maxsplit=1) for line in program.greeting[1:])
-    assert facts["platforms"] == "http\n"
+    assert facts["platforms"] == "http, openai\n"
     assert facts["data"] == f"{tmp_path}/gateway.db\n"
     assert facts["try"].startswith(f"curl {program.url}/chat -H")
     assert program.chat("Hello")[1]["response"] == "You said: Hello"

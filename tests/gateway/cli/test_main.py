@@ -92,10 +92,13 @@ def test_check_fails_if_a_message_is_not_answered(run: RunCli, fake: FakeOpenAI)
 
 def test_check_reads_the_file_and_asks_each_assistant(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
-    file.write_text('[assistants.second]\nmodel = "gpt-4o"\n[mcp.orders]\nurl = "http://a"\n[settings]\nport = 1\n')
+    file.write_text(
+        '[assistants.second]\nmodel = "gpt-4o"\n[mcp.orders]\nurl = "http://127.0.0.1:1"\n[settings]\nport = 1\n'
+    )
     result = run("check", **server(fake, PORT="2"))
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, "the MCP server does not answer"
     lines = result.output.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("FAIL")] == ["FAIL mcp orders"]
     assert any(line.startswith("ok   second: assistant: chat at 127.0.0.1") and "gpt-4o" in line for line in lines)
     assert "ok   mcp orders: no assistant uses it; name it in the tools of one, as mcp:orders" in lines
     assert any("line 6: settings.port: PORT in the environment says otherwise, and wins." in line for line in lines)
