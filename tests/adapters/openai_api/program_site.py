@@ -37,6 +37,11 @@ class ProgramSite:
     def other_client(self) -> openai.OpenAI:
         return self.api.client("key-two")
 
+    @property
+    def run_path(self) -> str:
+        """The path that asks the model."""
+        return "/chat/completions" if self.backend == "chat" else "/responses"
+
     def count(self, table: str) -> int:
         """Returns how many rows a table has."""
         with closing(sqlite3.connect(self.database)) as database:
@@ -45,8 +50,7 @@ class ProgramSite:
 
     def sent(self) -> dict[str, Any]:
         """Returns the newest request to the model."""
-        path = "/chat/completions" if self.backend == "chat" else "/responses"
-        body: dict[str, Any] = self.fake.posts(path)[-1].body
+        body: dict[str, Any] = self.fake.posts(self.run_path)[-1].body
         return body
 
     def said(self) -> list[Any]:

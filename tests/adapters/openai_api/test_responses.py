@@ -173,7 +173,9 @@ def test_a_response_in_the_background_is_asked_for_later(site: ProgramSite) -> N
 
 def test_a_response_in_the_background_is_cancelled(site: ProgramSite) -> None:
     site.fake.script(Say(chunks=4, hold_after=1))
+    before = len(site.fake.posts(site.run_path))
     begun = ask(site, "Hello", background=True)
+    until(lambda: len(site.fake.posts(site.run_path)) > before)  # else the model would be left with its script
     assert site.client.responses.cancel(begun.id).status == "cancelled"
     assert site.client.responses.retrieve(begun.id).status == "cancelled"
 
