@@ -1,26 +1,22 @@
-"""The Flask app: pages of the gateway and of the adapters, and the API documentation. No decisions."""
+"""The Flask app: pages of the gateway and of the adapters, with the API documentation. No decisions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Any
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from gateway.web import docs_page
 from gateway.web.api import problems
-from gateway.web.api.openapi import Operation, document
+from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import DEFAULT_HEADERS
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Largest request body; a route may allow less."""
-TITLE = "Chat gateway"
-VERSION = "1"
-DESCRIPTION = "One assistant in all your chats. Every error is JSON and says what to do."
 
 
 class JsonProvider(DefaultJSONProvider):
@@ -43,7 +39,7 @@ def create_app(pages: Iterable[flask.Blueprint], operations: Sequence[Operation]
     app.after_request(_add_default_headers)
     for page in pages:
         app.register_blueprint(page)
-    app.register_blueprint(_documentation_blueprint(operations))
+    app.register_blueprint(docs_page.blueprint(operations))
     return app
 
 
@@ -86,36 +82,3 @@ def _add_default_headers(response: flask.Response) -> flask.Response:
         if not (has_policy and name == "X-Frame-Options"):
             response.headers.setdefault(name, value)
     return response
-
-
-# ---------------------------------------------------------------- documentation
-
-
-class _LazyDocument:
-    """The OpenAPI document, created on first use."""
-
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self._operations = operations
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        return document(TITLE, VERSION, DESCRIPTION, self._operations)
-
-
-def _documentation_blueprint(operations: Sequence[Operation]) -> flask.Blueprint:
-    blueprint = flask.Blueprint("documentation", __name__)
-    openapi_document = _LazyDocument(operations)
-
-    @blueprint.get("/openapi.json")
-    def openapi() -> ResponseReturnValue:
-        return openapi_document.content
-
-    @blueprint.get("/docs")
-    def docs() -> ResponseReturnValue:
-        return flask.render_template("docs.html", document=openapi_document.content)
-
-    @blueprint.get("/docs.css")
-    def style() -> ResponseReturnValue:
-        return flask.send_from_directory("pages", "docs.css", max_age=3600)
-
-    return blueprint

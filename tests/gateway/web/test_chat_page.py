@@ -154,7 +154,8 @@ def test_the_files_of_other_pages_are_there_without_it(assets: Assets) -> None:
     "name",
     [
         "chat/page.html",
-        "docs.html",
+        "docs/page.html",
+        "docs_examples/say.py",
         "vendor/VENDORED.json",
         "../web.py",
         "..%2fweb.py",
