@@ -26,6 +26,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
+from gateway.languages import LanguageSettings
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
@@ -58,7 +59,7 @@ from storage.store import SqlStore
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, LanguageSettings),
 )
 """All settings classes."""
 
@@ -99,6 +100,7 @@ def _build_http(settings: Settings, store: SqlStore, load: Load) -> Adapter:
         max_message_chars=max_chars,
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
+        languages=load(LanguageSettings).languages,
     )
 
 
@@ -108,7 +110,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
         return None
     with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
-    return SlackAdapter(settings, store, store.unparsed_updates, run_once)
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
 def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
@@ -117,7 +119,7 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
         return None
     with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
-    return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
 def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
@@ -126,7 +128,7 @@ def _build_discord(_: Settings, store: SqlStore, load: Load) -> Adapter | None:
         return None
     from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
 
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once)
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
 PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load], Adapter | None]] = (
@@ -217,7 +219,8 @@ class Gateway:
         """Returns the web application of this process."""
         http, token, assets = HttpSettings.load(), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
+        languages = LanguageSettings.load().languages
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         return asgi_app.create_app(
             self.adapters,
@@ -226,6 +229,7 @@ class Gateway:
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
             metrics_endpoint.operations(token),
             trusted_proxies=http.trusted_proxies,
+            languages=languages,
         )
 
     def _admin_context(self, assets: Assets) -> AdminContext:

@@ -25,6 +25,7 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
+from gateway.domain.sentences import counted
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import joining, pubsub, row_mapping, sql
 from storage.database import Database
@@ -76,7 +77,13 @@ class OpenConversation:
         """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
         message, limit = request.message, request.max_backlog
         if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
-            raise Overloaded(f"{limit} messages in this conversation are waiting for an answer. Try again later.")
+            raise Overloaded(
+                counted(
+                    "A message in this conversation is waiting for an answer. Try again later.",
+                    "{count} messages in this conversation are waiting for an answer. Try again later.",
+                    limit,
+                )
+            )
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         if was_idle:

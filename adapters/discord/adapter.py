@@ -21,6 +21,7 @@ from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import NAME, DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Attachment, File, MessageKind, Turn
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter, Spool
@@ -52,7 +53,7 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
     def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordReconciler:
         return DiscordReconciler(writer, turn, outbox)
 
-    def formatted(self, turn: Turn) -> list[DiscordContent]:
+    def formatted(self, turn: Turn, language: str) -> list[DiscordContent]:  # noqa: ARG002  # the writer has it
         rated = self._settings.discord_feedback and turn.message.kind is MessageKind.PROMPT
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
 
@@ -66,13 +67,18 @@ class DiscordAdapter(DiscordReplies, Inbound):
     name = NAME
 
     def __init__(
-        self, settings: DiscordSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+        self,
+        settings: DiscordSettings,
+        memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
+        run: RunCoroutine,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
-        parser = DiscordParser(settings)
+        parser = DiscordParser(settings, languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
-        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run)
+        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, languages=languages)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

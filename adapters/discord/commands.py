@@ -10,6 +10,8 @@ from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import MessageKind
+from gateway.domain.sentences import Sentence, sentence
+from gateway.languages import Languages, say
 
 CHAT_INPUT, STRING = 1, 3
 IN_GUILDS, IN_DIRECT_MESSAGES = 0, 1
@@ -17,7 +19,6 @@ MAX_TEXT = 6000
 """Discord's maximum for a text option."""
 EPHEMERAL = 1 << 6
 
-NOT_HERE = json.dumps({"type": 4, "data": {"content": "I do not answer here.", "flags": EPHEMERAL}})
 HELP = """\
 (asks for help: what you can do for them, and how you are used in Discord)
 These commands work here: /ask asks you something, /new forgets what was said and begins anew, /stop ends what you \
@@ -28,21 +29,44 @@ REPLIES = {
     "channel": "In a channel you answer whoever mentions you, or replies to a message of yours.",
 }
 COMMANDS = {
-    "ask": "Ask the assistant something",
-    "new": "Forget what was said here, and begin anew",
-    "stop": "Stop what the assistant is working on",
-    "help": "What the assistant can do",
+    "ask": sentence("Ask the assistant something"),
+    "new": sentence("Forget what was said here, and begin anew"),
+    "stop": sentence("Stop what the assistant is working on"),
+    "help": sentence("What the assistant can do"),
 }
+LOCALES = {
+    "de": ("de",),
+    "en": ("en-GB", "en-US"),
+    "es": ("es-ES", "es-419"),
+    "fr": ("fr",),
+    "ja": ("ja",),
+    "pt": ("pt-BR",),
+    "ru": ("ru",),
+    "zh": ("zh-CN",),
+}
+"""Discord's names of our languages: docs.discord.com/developers/reference#locales"""
 
 
-def described() -> list[dict[str, Any]]:
+def not_here(language: str) -> str:
+    """Returns the answer to a command where none is answered. Only the person who gave it sees it."""
+    content = say(sentence("I do not answer here."), language)
+    return json.dumps({"type": 4, "data": {"content": content, "flags": EPHEMERAL}})
+
+
+def described(languages: Languages) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
-    text = {"type": STRING, "name": "text", "description": "What to ask", "required": True, "max_length": MAX_TEXT}
+    text = {
+        "type": STRING,
+        "name": "text",
+        "required": True,
+        "max_length": MAX_TEXT,
+        **_descriptions(sentence("What to ask"), languages),
+    }
     return [
         {
             "type": CHAT_INPUT,
             "name": name,
-            "description": description,
+            **_descriptions(description, languages),
             "options": [text] if name == "ask" else [],
             "contexts": [IN_GUILDS, IN_DIRECT_MESSAGES],
         }
@@ -50,9 +74,15 @@ def described() -> list[dict[str, Any]]:
     ]
 
 
-async def register(client: DiscordClient, application: str) -> None:
+def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
+    everybody, *others = languages.offered
+    localized = {locale: say(text, language) for language in others for locale in LOCALES.get(language, ())}
+    return {"description": say(text, everybody), "description_localizations": localized}
+
+
+async def register(client: DiscordClient, application: str, languages: Languages) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    await client.call("PUT commands", f"/applications/{application}/commands", body=described())
+    await client.call("PUT commands", f"/applications/{application}/commands", body=described(languages))
 
 
 def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:

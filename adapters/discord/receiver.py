@@ -20,6 +20,7 @@ from adapters.discord.reply_target import NAME
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.unparsed_event import identify
 from gateway.coordination.retry import Backoff, retry
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import Webhook
 from gateway.ports.store import KeyValueStore
@@ -40,7 +41,9 @@ class DiscordReceiver:
         run: RunCoroutine,
         *,
         backoff: Backoff = BACKOFF,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
+        self._languages = languages
         self._settings = settings
         self._parser = parser
         self._memory = memory
@@ -71,7 +74,7 @@ class DiscordReceiver:
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
-            register = partial(commands.register, client, me.application)
+            register = partial(commands.register, client, me.application, self._languages)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

@@ -11,6 +11,7 @@ from adapters.http.chat_request import ChatRequestParser
 from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.models import PreviewEvent, Turn, TurnId
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
@@ -37,6 +38,7 @@ class HttpAdapter:
         max_waiting: int,
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
         ``ping_seconds``: the longest time that a stream sends nothing.
@@ -46,7 +48,7 @@ class HttpAdapter:
         self._limit = RequestLimit(settings.chat_requests_per_minute, buckets)
         self._read_limit = CallLimit(settings.chat_reads_per_minute)
         self._ping_seconds = ping_seconds
-        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars)
+        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars, languages=languages)
 
     def receive(self, request: Request) -> ParsedUpdate:
         return ParsedUpdate((self._parser.parse(request).message,))

@@ -14,10 +14,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
+from adapters.base.language import in_language
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model
 
@@ -55,7 +57,8 @@ class ParsedChatRequest:
 class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
-    def __init__(self, settings: HttpSettings, *, max_message_chars: int) -> None:
+    def __init__(self, settings: HttpSettings, *, max_message_chars: int, languages: Languages = ENGLISH_ONLY) -> None:
+        self._languages = languages
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         self._join_seconds = settings.chat_join_seconds
         self.owners = tuple(_owner(key.encode()) for key in settings.keys)
@@ -102,6 +105,8 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
+        language = self._languages.accepted(request.headers.get("accept-language", ""))
+        message = replace(message, context=in_language(None, language))
         if self._join_seconds and body.thread_id is not None:
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Message, MessageKind
+from gateway.domain.sentences import sentence
 from gateway.ports.store import QueueDepth
 
 RETRY_AFTER = 10.0
-OVERLOADED_MESSAGE = "Too many messages wait for an answer right now. Please send this one again in a minute."
+OVERLOADED_MESSAGE = sentence("Too many messages wait for an answer right now. Please send this one again in a minute.")
 CALLER_QUEUE_FULL = "caller_queue_full"
 SHARE_MESSAGE = (
     "{limit} of your messages wait for an answer, the most that one caller may have waiting just now "

@@ -43,7 +43,9 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
+from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
@@ -67,9 +69,9 @@ LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
-RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
-STOPPED_REPLY = "Stopped."
-NOTHING_TO_STOP_REPLY = "There is nothing to stop."
+RESET_REPLY = sentence("A new conversation begins. Nothing of what was said before is remembered.")
+STOPPED_REPLY = sentence("Stopped.")
+NOTHING_TO_STOP_REPLY = sentence("There is nothing to stop.")
 
 log = logs.get_logger(__name__)
 
@@ -243,7 +245,10 @@ class AssistantRunner:
         stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
         if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
             stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
-        return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
+        # A button may not say who pressed it in which language.
+        known = (each.message.language for each in (turn, *reversed(before)) if each.message.language)
+        language = next(known, "")
+        return RunCompleted(say(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY, language))
 
     async def _ask(self, attempt: RunAttempt) -> RunCompleted:
         loop = asyncio.get_running_loop()
@@ -287,7 +292,7 @@ class AssistantRunner:
         posting = not attempt.run_started
         attempt.run_started = True
         attempt.meter.begin_call(None if posting else attempt.run_id)
-        limit = ReplyLimit(self._limits.reply_chars)
+        limit = ReplyLimit(self._limits.reply_chars, attempt.turn.message.language)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
@@ -421,7 +426,7 @@ def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
     if not is_visible(answer.text) and not answer.files:
         raise AssistantRefused(
-            "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
+            "the reply is empty", user_message=sentence("The assistant gave an empty answer. Please try again.")
         )
     return answer
 

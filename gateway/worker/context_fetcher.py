@@ -11,10 +11,11 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
 from gateway.domain.models import Failure, MessageKind, Turn
+from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext
 from gateway.ports.store import SetContext
 
-UNDELIVERABLE = "I cannot answer here."
+UNDELIVERABLE = sentence("I cannot answer here.")
 
 log = logs.get_logger(__name__)
 

@@ -23,7 +23,7 @@ from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import sql
 from storage.database import Database
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0017")
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""

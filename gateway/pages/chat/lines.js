@@ -1,6 +1,7 @@
 // The messages of a conversation on the page: what the user wrote, and replies that may still be streaming.
 
 import { render } from "./markdown.js";
+import { sentence } from "./sentences.js";
 
 const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
 const VISIBLE = /[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\ufffc]/u; // as gateway/domain/visible_text.py
@@ -62,7 +63,7 @@ export class Reply {
   }
 
   use(tool) {
-    this.#tool(`Using ${tool.replaceAll("_", " ")} …`);
+    this.#tool(sentence("Using {tool} …", { tool: tool.replaceAll("_", " ") }));
   }
 
   /** Renders again what is shown, with a library that has arrived since. */
@@ -76,7 +77,7 @@ export class Reply {
     this.#draw();
     const visible = VISIBLE.test(text);
     this.#show(visible ? "tools" : "remark");
-    this.#remark(visible ? "" : "The reply is empty.");
+    this.#remark(visible ? "" : sentence("The reply is empty."));
   }
 
   /** Ends the reply. */
@@ -121,7 +122,7 @@ export class Reply {
   #countDown(button, seconds, count = this.#count) {
     if (count !== this.#count) return; // something else is shown now
     button.disabled = seconds > 0;
-    button.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
+    button.textContent = seconds > 0 ? sentence("Try again in {count} s", { count: seconds }) : sentence("Try again");
     if (seconds > 0) setTimeout(() => this.#countDown(button, seconds - 1, count), 1000);
   }
 
