@@ -30,6 +30,10 @@ class Sentence(str):
         made.template, made.plural, made.values = template, plural, values
         return made
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, Mapping[str, Any]]]:
+        """Is copied with its parts."""
+        return type(self), (self.template, self.plural, self.values)
+
 
 def sentence(template: str, /, **values: Any) -> Sentence:
     """Returns a sentence of the catalogues: ``make languages`` finds it by this call, so the text stands in it."""
