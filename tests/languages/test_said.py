@@ -230,9 +230,7 @@ def test_callers_of_chat_name_it_in_a_header() -> None:
 
 
 def test_the_page_is_in_the_language_of_the_visitor() -> None:
-    page = ChatPage(
-        ChatPageSettings(_env_file=None), Assets(), "*", requires_key=False, max_message_chars=9, languages=ALL
-    )  # type: ignore[call-arg]  # pydantic's
+    page = ChatPage(ChatPageSettings.load(), Assets(), "*", requires_key=False, max_message_chars=9, languages=ALL)
     site = flask.Flask("test")
     site.register_blueprint(page.routes())
     visitor = site.test_client()
