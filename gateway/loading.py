@@ -14,6 +14,7 @@ from gateway import logs
 from gateway.admin import AdminSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
+from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
@@ -28,7 +29,7 @@ from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings, LanguageSettings),
 )
 """All settings classes."""
 

@@ -77,7 +77,7 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command),
+    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.error_parts),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)

@@ -14,6 +14,7 @@ from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
 from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
@@ -46,6 +47,7 @@ class HttpAdapter:
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
         bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
         ``ping_seconds``: the longest time that a stream sends nothing. ``bound_keys``: see ``ChatRequestParser``.
@@ -57,7 +59,9 @@ class HttpAdapter:
         self._ping_seconds = ping_seconds
         self._uploads = uploads
         self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
-        self._parser = ChatRequestParser(settings, max_message_chars=max_message_chars, bound_keys=bound_keys)
+        self._parser = ChatRequestParser(
+            settings, max_message_chars=max_message_chars, bound_keys=bound_keys, languages=languages
+        )
 
     def receive(self, request: Request) -> ParsedUpdate:
         return ParsedUpdate((self._parser.parse(request).message,))

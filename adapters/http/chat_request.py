@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
+from adapters.base.language import in_language
 from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
@@ -23,6 +24,7 @@ from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
 from gateway.web.api.multipart import MAX_NAME_CHARS
@@ -100,9 +102,15 @@ class ChatRequestParser:
     """Authenticates callers and turns their requests into messages. Does no I/O."""
 
     def __init__(
-        self, settings: HttpSettings, *, max_message_chars: int, bound_keys: Callable[[], Sequence[ApiKey]] = tuple
+        self,
+        settings: HttpSettings,
+        *,
+        max_message_chars: int,
+        bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``bound_keys``: returns those that are valid now besides the settings' keys."""
+        self._languages = languages
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
         self._max_message_chars = max_message_chars
@@ -196,6 +204,8 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
+        language = self._languages.accepted(headers.get("accept-language", ""))
+        message = replace(message, context=in_language(None, language))
         if self._join_seconds and body.thread_id is not None:
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)

@@ -43,6 +43,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
@@ -264,7 +265,7 @@ class AssistantRunner:
         posting = not attempt.run_started
         attempt.run_started = True
         attempt.meter.begin_call(None if posting else attempt.run_id)
-        limit = ReplyLimit(self._limits.reply_chars)
+        limit = ReplyLimit(self._limits.reply_chars, attempt.turn.message.language)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
@@ -375,7 +376,7 @@ def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
     if not is_visible(answer.text) and not answer.files:
         raise AssistantRefused(
-            "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
+            "the reply is empty", user_message=sentence("The assistant gave an empty answer. Please try again.")
         )
     return answer
 

@@ -16,8 +16,10 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.sentences import sentence
 from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
+from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
@@ -41,9 +43,11 @@ CANCEL_GRACE = 5.0
 """Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
 
 GAVE_UP = Failure(
-    "gave_up", "The assistant could not answer this message.", detail=f"{MAX_ATTEMPTS} attempts were interrupted"
+    "gave_up",
+    sentence("The assistant could not answer this message."),
+    detail=f"{MAX_ATTEMPTS} attempts were interrupted",
 )
-CANCELLED = Failure("cancelled", "The message was cancelled.")
+CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
 
 DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
@@ -307,8 +311,9 @@ class TurnProcessor:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await attempt.run()
-        text = f"{reply.text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else reply.text
-        return await self._outcome_of(work, attempt, reply=admitted.with_notice(text), files=reply.files)
+        language = attempt.turn.message.language
+        text = f"{reply.text}\n\n{say(LEFT_OUT_NOTICE, language)}" if files.left_out else reply.text
+        return await self._outcome_of(work, attempt, reply=admitted.with_notice(text, language), files=reply.files)
 
     async def _outcome_of(
         self,

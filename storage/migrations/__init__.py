@@ -40,6 +40,7 @@ REVISIONS: Final = (
     "0018",
     "0018b",
     "0012",
+    "0017",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

@@ -300,9 +300,8 @@ def _answer(state: ChatRunState) -> RunCompleted:
     cut_off = completion.ending is Ending.CUT_OFF
     if cut_off and not text.strip():
         raise cut_off_before_text()
-    return RunCompleted(
-        with_cut_off_note(text) if cut_off else text, state.usage, model=completion.model, cut_off=cut_off
-    )
+    said = with_cut_off_note(text, state.turn.message.language) if cut_off else text
+    return RunCompleted(said, state.usage, model=completion.model, cut_off=cut_off)
 
 
 def _stream_options(api: AssistantApiClient) -> Json:

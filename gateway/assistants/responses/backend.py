@@ -273,7 +273,7 @@ class ResponsesBackend:
         if state.cut_off:
             if not text.strip():
                 raise cut_off_before_text()
-            text = with_cut_off_note(text)
+            text = with_cut_off_note(text, state.turn.message.language)
             await self._keep_cut_off(state, text)
         self._new_threads.answered(state.thread_id)
         if state.past is not None:
