@@ -6,19 +6,28 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
+from adapters.http.settings import split
+from adapters.openai_api.adapter import OpenAiAdapter
+from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
+from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import ApiLimits, KeptObjects
+from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import admin
 from gateway.admin import AdminContext, AdminSettings
 from gateway.assistant_setup import AssistantBuilder
-from gateway.configuration import Configuration, CurrentConfiguration
+from gateway.callbacks import CallbackSettings
+from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
+from gateway.callbacks.sender import CallbackSender
+from gateway.configuration import AssistantDefinition, Bot, Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -28,7 +37,7 @@ from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
 from gateway.languages import LanguageSettings
-from gateway.loading import Load, load, load_configuration
+from gateway.loading import AnySettings, Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
@@ -44,7 +53,9 @@ from gateway.push.scheduler import Scheduler
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
-from gateway.web.api.api_keys import ApiKeys
+from gateway.web.api.api_keys import ApiKeys, owner_of
+from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
@@ -54,7 +65,7 @@ from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
-from gateway.worker.retention import apply_retention
+from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker, run_once
@@ -71,13 +82,35 @@ DISK_FULL = "the disk of the database is full, or nearly"
 def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
     current = current or CurrentConfiguration(load_configuration(settings))
-    built = (build(settings, store, load, current) for build in PLATFORM_BUILDERS)
+    built = (build() for build in adapter_builders(settings, store, load, current))
     return tuple(adapter for adapter in built if adapter is not None)
+
+
+def adapter_builders(
+    settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration
+) -> Iterator[Callable[[], Adapter | None]]:
+    """Yields what builds the adapter of each platform, if that is enabled, and of each of ``[[bots]]``.
+
+    Each raises SettingsError.
+    """
+    for build in PLATFORM_BUILDERS.values():
+        yield partial(build, settings, store, load, current)
+    for bot in current.get().bots:
+        yield partial(PLATFORM_BUILDERS[bot.platform], settings, store, _loads(bot, load), current)
+
+
+def _loads(bot: Bot, load: Load) -> Load:
+    """Returns ``load`` with the settings of a bot in place of those of the one without a name."""
+
+    def load_of_bot(cls: type[AnySettings]) -> AnySettings:
+        return bot.settings if isinstance(bot.settings, cls) else load(cls)
+
+    return load_of_bot
 
 
 def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    return HttpAdapter(
+    adapter = HttpAdapter(
         load(HttpSettings),
         store,
         store.uploads,
@@ -88,6 +121,61 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
         bound_keys=lambda: current.get().keys,
         languages=load(LanguageSettings).languages,
     )
+    adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
+    return adapter
+
+
+def _callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
+    """Returns where to leave what is posted to addresses of programs; None while nothing is."""
+    if not settings.keys:
+        return None
+    return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
+
+
+def _build_openai(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
+    http, own = load(HttpSettings), load(OpenAiApiSettings)
+    limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
+    keys = ApiKeys(http.keys, partial(_bound_keys, current))
+    configured = partial(_configured_assistants, current)
+    return OpenAiAdapter(
+        Callers(keys, *limits, http.trusted_proxies),
+        split(http.cors_origins),
+        KeptObjects(store.api_objects, store.uploads, store),
+        AssistantDirectory(configured, store.api_objects, split(own.v1_models)),
+        ApiLimits(
+            settings.max_message_chars,
+            settings.max_waiting_callers,
+            settings.max_caller_share,
+            http.chat_wait_seconds,
+        ),
+        opens_unknown_threads=own.v1_unknown_threads == "open",
+    )
+
+
+def _bound_keys(current: CurrentConfiguration) -> Mapping[str, Sequence[str]]:
+    """Returns the assistants that keys are bound to, by owner."""
+    return {owner_of(each.key.get_secret_value()): each.assistants for each in current.get().keys}
+
+
+def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:
+    """Returns the assistants that OpenAI's API shows, the default one first."""
+    known = current.get()
+    others = (each for each in known.assistants.values() if each is not known.default)
+    return tuple(map(_configured_assistant, (known.default, *others)))
+
+
+def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistant:
+    own = definition.settings
+    ids = (own.assistant_id,) if own.assistant_id else ()
+    hosted = {"code_interpreter", "file_search"} if own.backend == "responses" else set()
+    model = own.openai_model or own.backend
+    aliases = (*definition.aliases, *ids)
+    return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted))
+
+
+def ownerless_threads(store: SqlStore, load: Load) -> int:
+    """Returns how many threads of OpenAI's API no key can reach. Raises StoreUnavailable."""
+    return store.api_objects.count_ownerless() if load(HttpSettings).keys else 0
 
 
 def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
@@ -121,9 +209,13 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
     return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants, languages)
 
 
-PLATFORM_BUILDERS: Sequence[Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = (
-    *(_build_http, _build_slack, _build_telegram, _build_discord),
-)
+PLATFORM_BUILDERS: Mapping[str, Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]] = {
+    "http": _build_http,
+    "openai": _build_openai,
+    "slack": _build_slack,
+    "telegram": _build_telegram,
+    "discord": _build_discord,
+}
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 
 
@@ -189,6 +281,7 @@ class Gateway:
             backend=self.assistants.default.backend.name,
             assets=assets.base_path,
             schedules=self.store.schedules,
+            callbacks=self.store.callbacks,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
         )
@@ -316,7 +409,7 @@ def open_gateway(
     worker.start()
     worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
-    retention = partial(apply_retention, store, store.unparsed_updates, settings.retention_days)
+    retention = partial(_apply_retention, store, settings.retention_days)
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     missed = PushSettings.load().push_missed
     scheduler = Scheduler(
@@ -326,7 +419,15 @@ def open_gateway(
         async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
     )
     worker.run_in_background(maintenance.run())
+    _start_callbacks(gateway, async_store, processor)
     return gateway
+
+
+def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
+    """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
+    if days > 0:
+        store.api_objects.erase_older_than(days * DAY_SECONDS)
+    return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 
 def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
@@ -337,6 +438,19 @@ def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
 def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
     folder = MetricsSettings.load().prometheus_multiproc_dir
     return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
+
+
+def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:
+    """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
+    settings, store = CallbackSettings.load(), gateway.store
+    outbox = _callback_outbox(settings, store)
+    if outbox is None:
+        return
+    if settings.callback_events_url:
+        events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
+        processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+    sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
+    gateway.worker.run_in_background(sender.run())
 
 
 def _spool(settings: Settings) -> FileSpool:

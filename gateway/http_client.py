@@ -6,15 +6,16 @@ It names no server, and raises what aiohttp raises: each caller has a table that
 from __future__ import annotations
 
 import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from gateway.domain.errors import SettingsError
@@ -30,6 +31,8 @@ PUBLIC_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 IN_FORMS = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
 """What cannot stand in the name of a file in a form: html.spec.whatwg.org/#multipart-form-data"""
 CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+MAX_DIGITS = 10
+"""Of a number in a header."""
 MAX_WEBSOCKET_MESSAGE = 16 * 1024 * 1024
 """Bytes."""
 
@@ -160,6 +163,83 @@ class HttpClient:
             # An address may have cookies as well as a name: assistants of one's own are often reached by one.
             jar = aiohttp.CookieJar(unsafe=True) if self._keeps_cookies else aiohttp.DummyCookieJar()
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=jar)
+        return self._session
+
+
+class AddressRefused(Exception):
+    """A host has an address that may not be connected to."""
+
+
+class PostFailed(Exception):
+    """No answer to a request: what happened, in a word."""
+
+
+class _CheckingResolver(AbstractResolver):
+    """Looks names up, and refuses those of which any address may not be connected to.
+
+    aiohttp connects to what this returns and looks nothing up again, so what was checked is what is used.
+    """
+
+    def __init__(self, may_connect: Callable[[str], bool]) -> None:
+        self._inner = aiohttp.ThreadedResolver()
+        self._may_connect = may_connect
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        check_addresses(host, [each["host"] for each in found], self._may_connect)
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def check_addresses(host: str, addresses: Sequence[str], may_connect: Callable[[str], bool]) -> None:
+    """Raises AddressRefused unless every address of a host may be connected to."""
+    if not all(map(may_connect, addresses)):
+        raise AddressRefused(f"the host {host} has an address that is not allowed")
+
+
+class GuardedClient:
+    """Posts to addresses that strangers name: only where ``may_connect`` allows it, without redirects and proxies.
+
+    Of one event loop. A proxy would look the name up again, and could be led elsewhere.
+    """
+
+    def __init__(self, may_connect: Callable[[str], bool]) -> None:
+        """``may_connect``: returns whether an IP address may be connected to. No I/O."""
+        self._may_connect = may_connect
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> tuple[int, float]:
+        """Returns the status of the answer, and the seconds of its ``Retry-After`` (0: none). Does not read its body.
+
+        Raises AddressRefused, PostFailed.
+        """
+        try:
+            parsed = _parsed(url)
+            host = parsed.host or ""
+            if ":" in host or host.replace(".", "").isdigit():  # an address, which aiohttp does not look up
+                check_addresses(host, [host], self._may_connect)
+            timeout = aiohttp.ClientTimeout(total=seconds)
+            async with self._open().post(
+                parsed, data=body, headers=headers, timeout=timeout, allow_redirects=False, ssl=_tls_context()
+            ) as response:
+                after = response.headers.get("Retry-After", "")
+                return response.status, float(after) if after.isdecimal() and len(after) < MAX_DIGITS else 0.0
+        except (aiohttp.ClientError, OSError, ValueError) as exc:  # TimeoutError is an OSError
+            raise PostFailed(f"no answer: {type(exc).__name__}") from exc
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(resolver=_CheckingResolver(self._may_connect), force_close=True)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
 

@@ -8,14 +8,17 @@ from typing import Protocol, TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpSettings
+from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.admin import AdminSettings
+from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
 from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
+from gateway.platform_settings import PlatformSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
 from gateway.push import PushSettings
@@ -28,13 +31,16 @@ from gateway.web.chat_page import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
-    *(Settings, HttpSettings, SlackSettings, TelegramSettings, DiscordSettings, ChatPageSettings, AdminSettings),
-    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings, LanguageSettings),
+    *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
+    *(ChatPageSettings, AdminSettings),
+    *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
+    *(CallbackSettings, LanguageSettings),
 )
 """All settings classes."""
 
 PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
     "http": HttpSettings,
+    "openai": OpenAiApiSettings,
     "slack": SlackSettings,
     "telegram": TelegramSettings,
     "discord": DiscordSettings,
@@ -44,6 +50,7 @@ PLATFORMS = tuple(PLATFORM_SETTINGS)
 """The names of all platforms, also of those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+AnyPlatform = TypeVar("AnyPlatform", bound=PlatformSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,17 @@ def _with_tables(settings: AnySettings) -> AnySettings:
     return cast("AnySettings", configuration.default.settings)
 
 
+def load_bot(cls: type[AnyPlatform], name: str) -> AnyPlatform:
+    """Returns the settings of the bot with this name; of the one without for "". Raises SettingsError."""
+    if not name:
+        return load(cls)
+    bots = [bot.settings for bot in load_configuration(load(Settings)).bots if isinstance(bot.settings, cls)]
+    if (found := next((each for each in bots if each.bot == name), None)) is None:
+        known = ", ".join(each.bot for each in bots) or "none"
+        raise SettingsError(f"gateway.toml describes no bot {name!r} of {cls.platform}. Those that it does: {known}.")
+    return found
+
+
 def load_configuration(settings: Settings) -> Configuration:
     """Returns what the environment and the file describe together. Raises SettingsError."""
     return Configuration.of(settings) if (file := config_file()) is None else _read_configuration(file)
@@ -132,11 +150,12 @@ def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in SETTINGS}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    if wrong := _wrong_names(rules):
+    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
     configuration = load_configuration(cast("Settings", settings[Settings]))
-    if wrong := _wrong_assistants(rules, configuration):
-        raise SettingsError("\n".join(wrong))
+    if unknown := _wrong_assistants(rules, configuration):
+        raise SettingsError("\n".join(unknown))
     return Loaded(settings, configuration, config_file())
 
 
@@ -148,6 +167,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     read = {each: each.load_valid() for each in SETTINGS}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
+    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
         more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)

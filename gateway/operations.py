@@ -196,8 +196,7 @@ class BackendThreads:
     """Deletes threads at the backend, for callers without an event loop."""
 
     open_assistant: Callable[[str], Assistant | None]
-    """Returns the assistant of a name; None if it is not set up. Called on the loop of ``run``. May raise
-    SettingsError."""
+    """Returns an assistant by its name, or None. Called on the loop of ``run``. May raise SettingsError."""
     run: CoroutineRunner
 
     def delete(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
@@ -330,12 +329,7 @@ class PersonEraser:
         self._turns += erased
         if self._threads is None and conversation.thread_id is not None:
             self._abandoned.append(conversation.thread_id)
-        self._delete_former_threads(
-            [
-                replace(conversation, thread_id=each.thread_id, backend=each.backend, assistant=each.assistant)
-                for each in former
-            ]
-        )
+        self._delete_former_threads([replace(conversation, **asdict(each)) for each in former])
         (self._whole if alone else self._shared).add(conversation.id)
         if alone:
             self._store.delete_conversation(conversation.id)
@@ -392,8 +386,7 @@ def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Ite
 def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any]:  # noqa: FBT001  # one of a pair
     key = asdict(conversation.key)
     where = {name: key[name] for name in ("workspace", "channel", "topic")}
-    thread = {"thread_id": conversation.thread_id, "backend": conversation.backend}
-    thread["assistant"] = conversation.assistant
+    thread = {name: getattr(conversation, name) for name in ("thread_id", "backend", "assistant")}
     return {"id": conversation.id, **where, "alone": alone, **thread}
 
 

@@ -134,7 +134,7 @@ class Group:
     refused: dict[int, GatewayError] = field(default_factory=dict)
     """By index of the request."""
     newest: Mapping[int, NewestTurn] = field(default_factory=dict)
-    """The newest turns of conversations, which messages may join."""
+    """The newest turns of conversations, where a message may join it or is for idle conversations only."""
     joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
     """The messages that become a part of those."""
 
@@ -146,12 +146,21 @@ class Group:
                 continue
             try:
                 conversation = self._conversation(request.message)
+                self._check_idle(request.message, conversation)
                 if self._join(request, name, conversation):
                     continue
                 meant = self._as_meant(request, name, conversation)
                 self.new[name] = conversation.append(meant, self.at, lease_seconds)
-            except (Overloaded, ThreadNotFound) as exc:
+            except (Conflict, Overloaded, ThreadNotFound) as exc:
                 self.refused[index] = exc
+
+    def _check_idle(self, message: Message, conversation: OpenConversation) -> None:
+        """Raises Conflict if the message is only for an idle conversation and there is an unresolved turn."""
+        if not message.only_if_idle or conversation.is_idle:
+            return
+        newest = self.newest.get(conversation.id)
+        if newest is None or newest.turn.seq != conversation.tail or not newest.turn.state.is_resolved:
+            raise Conflict("The conversation has an unresolved turn.", code="conversation_busy")
 
     def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
         """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow.
@@ -176,9 +185,10 @@ class Group:
             return request
         return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
 
-    def joinable(self) -> Mapping[int, int]:
-        """Returns the conversations whose newest turn a message may join, and where that is."""
-        wanted = {stored_key(request.message.key) for request in self.requests if request.message.join is not None}
+    def with_newest(self) -> Mapping[int, int]:
+        """Returns the conversations whose newest turn matters to a message, and where that is."""
+        messages = [request.message for request in self.requests]
+        wanted = {stored_key(each.key) for each in messages if each.join is not None or each.only_if_idle}
         found = (self.conversations[key] for key in wanted & self.conversations.keys())
         return {each.id: each.tail for each in found if not each.is_idle}
 
@@ -246,7 +256,7 @@ class SqlEnqueueing:
         with self._database.driver_transaction() as (connection, cursor):
             group = self._load(cursor, requests)
             group.stops_elsewhere = _stops_elsewhere(connection, requests)
-            group.newest = joining.newest_turns(connection, group.joinable())
+            group.newest = joining.newest_turns(connection, group.with_newest())
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
             return [

@@ -270,17 +270,18 @@ class LeasedWriteBatch:
 
     def save(self) -> None:
         """Saves what was changed and publishes the events for other processes."""
-        by_columns: dict[tuple[bool, bool, bool], list[Turn]] = {}
+        by_columns: dict[tuple[bool, bool, bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
                 kind = (
-                    turn.answered_at != stored.answered_at or turn.reply != stored.reply,
+                    _has_new_outcome(turn, stored),
                     turn.posted_messages != stored.posted_messages,
                     turn.message.context != stored.message.context,
+                    turn.rounds != stored.rounds,
                 )
                 by_columns.setdefault(kind, []).append(turn)
-        for (answered, noted, named), changed in by_columns.items():
+        for (answered, noted, named, called), changed in by_columns.items():
             # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(
                 turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
@@ -291,6 +292,7 @@ class LeasedWriteBatch:
                 with_posted_messages=noted,
                 with_audit_log=marked,
                 with_context=named,
+                with_rounds=called,
             )
             self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
         conversations = self._conversations.values()
@@ -304,6 +306,12 @@ class LeasedWriteBatch:
     def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
         if parameters:
             self._connection.execute(statement, parameters)
+
+
+def _has_new_outcome(turn: Turn, stored: Turn) -> bool:
+    return (turn.answered_at, turn.reply, turn.cost, turn.usage) != (
+        *(stored.answered_at, stored.reply, stored.cost, stored.usage),
+    )
 
 
 def _position_parameters(turn: Turn) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         and message.join is None
         and not (message.files or message.author_workspace or message.given_reply or message.has_workspace_share)
         and not (message.stops_channel or message.only_if_running or message.max_from_author)
-        and not (message.assistant or message.allowed_assistants)
+        and not (message.assistant or message.allowed_assistants or message.only_if_idle)
     ):
         return message
     files = tuple(map(storable_file, message.files))
@@ -160,6 +160,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         author_workspace="",
         stops_channel=False,
         only_if_running=False,
+        only_if_idle=False,
         max_from_author=0,
         has_workspace_share=False,
         given_reply="",

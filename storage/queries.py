@@ -33,6 +33,9 @@ class SqlTurnQueries:
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         return self._fetch_turn(sql.turn_of_message, on=platform, message=message_id)
 
+    def find_newest_turn_by_message(self, platform: str, first: str, last: str) -> Turn | None:
+        return self._fetch_turn(sql.newest_turn_by_message, on=platform, first=first, last=last)
+
     def find_conversation(self, key: ConversationKey) -> Conversation | None:
         return self._fetch_conversation(sql.conversation, **row_mapping.key_columns(key, "key_"))
 

@@ -16,6 +16,7 @@ from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnStat
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
+from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
@@ -100,6 +101,7 @@ class SqlReportingStore:
             _erase_quotes(connection, conversation.id, author)
             connection.execute(statements.erase_files_of_author, parameters)
             delete_uploads_of(connection, statements.by_author_in_conversation, parameters)
+            delete_callbacks_of(connection, statements.by_author_in_conversation, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
@@ -122,6 +124,9 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
+        for statement in purge_callbacks:
+            with self._database.single_write() as connection:
+                connection.execute(statement)
         with self._database.single_write() as connection:
             connection.execute(statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS})
         with self._database.single_write() as connection:

@@ -52,6 +52,8 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         cost_is_estimate=row[31],
         parking=row[34],
         assistant=row[35],
+        calls=row[38],
+        rounds=row[39],
     )
 
 
@@ -63,6 +65,7 @@ def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
         traceparent=row[10],
         caller=row[32],
         context=row[33],
+        options=row[37],
     )
 
 
@@ -70,7 +73,7 @@ def _to_failure(row: Sequence[Any]) -> Failure | None:
     if row[16] is None:
         return None
     # A version that does not know the parts may have stored another sentence.
-    sentence = row[37] if row[37] == row[17] else row[17]
+    sentence = row[40] if row[40] == row[17] else row[17]
     return Failure(row[16], sentence, row[18], row[19])
 
 
@@ -93,6 +96,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
     return progress_columns(turn) | {
         "reply": turn.reply,
         "made": turn.reply_files,
+        "calls": turn.calls,
         "tokens_in": turn.usage.tokens_in,
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
@@ -102,9 +106,15 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
 
 
 def changed_columns(
-    turn: Turn, *, with_outcome: bool, with_posted_messages: bool, with_audit_log: bool, with_context: bool
+    turn: Turn,
+    *,
+    with_outcome: bool,
+    with_posted_messages: bool,
+    with_audit_log: bool,
+    with_context: bool,
+    with_rounds: bool,
 ) -> dict[str, Any]:
-    """Returns the columns to save: the transition, plus outcome, posted messages, audit log and context if changed."""
+    """Returns the columns to save: the transition, plus those of the others that were changed."""
     columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
     if with_posted_messages:
         columns["parts"] = turn.posted_messages
@@ -112,12 +122,14 @@ def changed_columns(
         columns["trail"] = turn.audit_log
     if with_context:
         columns["context"] = turn.message.context
+    if with_rounds:
+        columns["rounds"] = turn.rounds
     return columns
 
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
-    *("awaited_by", "caller", "context", "trace", "state", "attempts", "trail", "received_at", "started_at"),
+    *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
     *("assistant", "command"),
 )
 UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE})
@@ -142,6 +154,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "awaited_by": awaited_by or None,
         "caller": message.caller,
         "context": message.context,
+        "options": message.options,
         "trace": message.traceparent,
         "state": turn.state,
         "attempts": turn.attempts,

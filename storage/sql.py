@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Table,
+    Text,
     Update,
     and_,
     bindparam,
@@ -27,6 +28,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
+from gateway.domain.bots import SEPARATOR
 from gateway.domain.models import MessageKind, TurnState
 from storage.schema import (
     SafeText,
@@ -64,6 +66,13 @@ def _postgresql_clock(*_: Any, **__: Any) -> str:
     return "date_part('epoch', clock_timestamp())"
 
 
+def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
+    """Returns whether a bot's name is of the platform, or the bot, that is the parameter ``on``."""
+    wanted = bindparam("on", type_=Text)
+    others = wanted + SEPARATOR
+    return or_(name == wanted, func.substr(name, 1, func.length(others)) == others)
+
+
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (
     *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
@@ -77,7 +86,8 @@ TURN = (
     *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
-    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.error_parts),
+    *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.options, T.calls, T.rounds),
+    T.error_parts,
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
@@ -440,11 +450,24 @@ turn_of_message = _with_key.where(
 )
 """The turn of a message, or that which the message joined."""
 turn_to_append_to = turn_of_message.with_for_update(of=turns)
+newest_turn_by_message = (
+    _with_key.where(T.platform == bindparam("on"))
+    .where(T.message_id >= bindparam("first", type_=SafeText), T.message_id <= bindparam("last", type_=SafeText))
+    .order_by(T.message_id.desc())
+    .limit(1)
+)
 parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
 """The messages that joined a turn."""
 newest_part = select(func.max(J.begins)).where(J.turn_id == bindparam("turn"))
 insert_joined = insert(joined_messages)
 move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
+lock_conversation_of = (
+    select(C.id)
+    .where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
+    .with_for_update(key_share=True)
+)
+turn_to_continue = turn.with_for_update(of=turns)
+set_rounds = update(turns).where(T.id == bindparam("turn")).values(rounds=bindparam("known", type_=T.rounds.type))
 turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))

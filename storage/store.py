@@ -11,7 +11,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
+from storage.api_objects import SqlApiObjects
 from storage.budgets import SqlBudgetStore
+from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
 from storage.key_value import SqlKeyValueStore
@@ -64,8 +66,10 @@ class SqlStore:
         self.reporting = SqlReportingStore(database)
         self.ledger = SqlBudgetStore(database)
         self.unparsed_updates = SqlUnparsedUpdates(database)
+        self.api_objects = SqlApiObjects(database, "openai")
         self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
+        self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
@@ -76,6 +80,7 @@ class SqlStore:
     complete_queued = implemented_by(lambda store: store.turn_queue.complete_queued)
     edit_queued = implemented_by(lambda store: store.turn_queue.edit_queued)
     cancel_turn = implemented_by(lambda store: store.turn_queue.cancel_turn)
+    provide_outputs = implemented_by(lambda store: store.turn_queue.provide_outputs)
     record_feedback = implemented_by(lambda store: store.turn_queue.record_feedback)
     migrate_channel = implemented_by(lambda store: store.turn_queue.migrate_channel)
     delete_conversation = implemented_by(lambda store: store.turn_queue.delete_conversation)
@@ -84,6 +89,7 @@ class SqlStore:
 
     get_turn = implemented_by(lambda store: store.queries.get_turn)
     find_turn_by_message = implemented_by(lambda store: store.queries.find_turn_by_message)
+    find_newest_turn_by_message = implemented_by(lambda store: store.queries.find_newest_turn_by_message)
     find_conversation = implemented_by(lambda store: store.queries.find_conversation)
     find_conversation_by_thread = implemented_by(lambda store: store.queries.find_conversation_by_thread)
     former_threads = implemented_by(lambda store: store.queries.former_threads)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.domain.context import ChatContext
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import AuditEntry, AuditEvent, Parking, RunId, Turn, TurnState
 from gateway.ports.store import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
@@ -74,7 +75,21 @@ def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     since = at if before is None else min(before.since, at)
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
-    return replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
+    put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
+    return put_off if write.round is None else _with_round(put_off, write, write.round, at)
+
+
+def _with_round(turn: Turn, write: ParkTurn, requested: CallRound, at: float) -> Turn:
+    """With calls that it waits for. The run that requested them has ended."""
+    return replace(
+        turn,
+        run_id=None,
+        rounds=(*turn.rounds, replace(requested, requested_at=at)),
+        usage=write.usage,
+        model=storable(write.model),
+        cost=write.cost,
+        cost_is_estimate=write.cost_is_estimate,
+    )
 
 
 def cancelled(turn: Turn, at: float) -> Turn:
@@ -100,6 +115,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         state=TurnState.FAILED if write.failure else TurnState.ANSWERED,
         reply=storable(write.reply),
         reply_files=tuple(map(storable_file, write.files)),
+        calls=write.calls,
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     AuditEntry,
@@ -167,6 +168,22 @@ class SqlTurnQueue:
             publish_cancelled(connection, connection.execute(sql.cancel, {"turn": turn_id}).all())
         return self._queries.get_turn(turn_id)
 
+    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
+        with self._database.transaction() as connection:
+            # Locks the conversation before the turn, as every transaction that locks both.
+            connection.execute(sql.lock_conversation_of, {"turn": turn_id})
+            found = row_mapping.to_turns(connection.execute(sql.turn_to_continue, {"turn": turn_id}).all())
+            if not found:
+                return None
+            turn = found[0]
+            if not turn.is_parked or not turn.rounds or not turn.rounds[-1].is_open:
+                return turn
+            turn = replace(turn, rounds=(*turn.rounds[:-1], _with_outputs(turn.rounds[-1], outputs)))
+            connection.execute(sql.set_rounds, {"turn": turn_id, "known": turn.rounds})
+            if not turn.rounds[-1].is_open:
+                parking.wake_turn(connection, turn_id)
+            return turn
+
     def record_feedback(self, feedback: Feedback) -> bool:
         parameters = {"turn": feedback.turn_id, "critic": feedback.author, "opinion": feedback.value}
         with self._database.single_write() as connection:
@@ -236,6 +253,13 @@ class SqlTurnQueue:
         if turns:
             connection.execute(self._upserts.insert_turn, [row_mapping.resolved_turn_columns(turn) for turn in turns])
         return conversation
+
+
+def _with_outputs(requested: CallRound, outputs: Mapping[str, str]) -> CallRound:
+    calls = (
+        call if call.output is not None else replace(call, output=outputs.get(call.id)) for call in requested.calls
+    )
+    return replace(requested, calls=tuple(calls))
 
 
 def _with_item(message: Message, item: Message) -> Message | None:

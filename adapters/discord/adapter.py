@@ -19,7 +19,7 @@ from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessag
 from adapters.discord.preview import DiscordPreview
 from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
-from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
 from gateway.languages import ENGLISH_ONLY, Languages
@@ -69,8 +69,6 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
 class DiscordAdapter(DiscordReplies, Inbound):
     """Serves one bot."""
 
-    name = NAME
-
     def __init__(
         self,
         settings: DiscordSettings,
@@ -84,6 +82,7 @@ class DiscordAdapter(DiscordReplies, Inbound):
         there are more than one. Raises SettingsError.
         """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
+        self.name = settings.name
         parser = DiscordParser(settings, languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(

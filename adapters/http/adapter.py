@@ -7,22 +7,25 @@ from dataclasses import replace
 from functools import partial
 
 from adapters.http import routes
-from adapters.http.chat_request import ChatRequestParser
+from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser
 from adapters.http.operations import operations
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
+from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
 from gateway.languages import ENGLISH_ONLY, Languages
+from gateway.ports.callbacks import AnswerOutbox
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.spool import Spool
 from gateway.ports.store import TokenBuckets
 from gateway.ports.uploads import Uploads
+from gateway.web.api import views
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
@@ -59,8 +62,14 @@ class HttpAdapter:
         self._ping_seconds = ping_seconds
         self._uploads = uploads
         self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
+        self.callbacks: AnswerOutbox | None = None
+        """Where to leave what is posted to a ``callback_url``; None: that is refused."""
         self._parser = ChatRequestParser(
-            settings, max_message_chars=max_message_chars, bound_keys=bound_keys, languages=languages
+            settings,
+            self._check_callback,
+            max_message_chars=max_message_chars,
+            bound_keys=bound_keys,
+            languages=languages,
         )
 
     def receive(self, request: Request) -> ParsedUpdate:
@@ -81,8 +90,24 @@ class HttpAdapter:
                 pace.close()
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        """Tells the callers that wait; the others fetch the turn."""
+        """Tells the callers that wait, and stores what is to be posted to a ``callback_url``. Others fetch the turn.
+
+        Raises DeliveryError.
+        """
         self.waiters.resolve(turn)
+        url = turn.message.address.get(CALLBACK_FIELD)
+        if url is None:
+            return
+        if self.callbacks is None:
+            raise DeliveryError("CALLBACK_SIGNING_KEYS is not set any more")
+        await self.callbacks.add_answer(turn, url, views.turn_body(turn))
+
+    def _check_callback(self, url: str) -> None:
+        """Raises MalformedRequest for an address to which nothing is posted."""
+        if self.callbacks is None:
+            explanation = "`callback_url` is not available here: CALLBACK_SIGNING_KEYS is not set."
+            raise MalformedRequest(explanation, code="invalid_field")
+        self.callbacks.check_url(url)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         limit = self._upload_limits.max_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import hmac
 import json
 import re
 import secrets
@@ -17,15 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
 from adapters.base.language import in_language
-from adapters.http.caller import caller_name
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
 from gateway.configuration import ApiKey
-from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
+from gateway.web.api.api_keys import bearer_token, caller_name, matching_owner, owner_of
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
 from gateway.web.api.multipart import MAX_NAME_CHARS
 
@@ -33,6 +32,8 @@ BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""
 OTHER_BYTES = 4096
 
+CALLBACK_FIELD = "callback"
+"""Where the address of a message has the URL to which its outcome is posted."""
 ONCE = "once_"
 """How the id of a message begins that came without an Idempotency-Key."""
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -43,6 +44,7 @@ ASSISTANT = (
     "a new thread the default one."
 )
 STREAM = "Answer with server-sent events while the reply is written."
+CALLBACK = "Answer 202 at once, and post the outcome of the turn there, signed after Standard Webhooks."
 DATA_URL = r"^data:[\x21-\x2b\x2d-\x3a\x3c-\x7e]{0,100};base64,[A-Za-z0-9+/]*={0,2}$"
 """www.rfc-editor.org/rfc/rfc2397, without parameters of the media type."""
 INLINE_BYTES = 7 * 2**20
@@ -50,6 +52,9 @@ INLINE_BYTES = 7 * 2**20
 STORABLE_TEXT: JsonDict = {"pattern": STORABLE_PATTERN}
 VISIBLE_TEXT: JsonDict = {"pattern": VISIBLE_PATTERN}
 """What the API's documentation says of texts beside their length."""
+
+
+CallbackUrl = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class InlineFile(BaseModel):
@@ -73,6 +78,7 @@ class ChatRequest(BaseModel):
         Field(None, description=ASSISTANT)
     )
     stream: bool = Field(default=False, description=STREAM)
+    callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
     files: Annotated[list[InlineFile], Field(max_length=MAX_FILES)] = Field(
         [], description="Small files, some 5 MB together. Send larger ones as multipart/form-data."
     )
@@ -88,6 +94,7 @@ class ChatForm(BaseModel):
     user: Annotated[str, Field(max_length=200)] | None = None
     assistant: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(None, description=ASSISTANT)
     stream: bool = Field(default=False, description=STREAM)
+    callback_url: CallbackUrl | None = Field(None, description=CALLBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +111,25 @@ class ChatRequestParser:
     def __init__(
         self,
         settings: HttpSettings,
+        check_callback: Callable[[str], None],
         *,
         max_message_chars: int,
         bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
         languages: Languages = ENGLISH_ONLY,
     ) -> None:
-        """``bound_keys``: returns those that are valid now besides the settings' keys."""
+        """``check_callback``: raises MalformedRequest for a URL to which nothing is posted.
+
+        ``bound_keys``: returns those that are valid now besides the settings' keys.
+        """
         self._languages = languages
+        self._check_callback = check_callback
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
         self._max_message_chars = max_message_chars
         self._join_seconds = settings.chat_join_seconds
         self._bound_keys = bound_keys
         # The settings have the bound keys as well, as they were at start.
-        own = (_owner(key.encode()) for key in settings.keys)
+        own = (owner_of(key) for key in settings.keys)
         self._owners = tuple(owner for owner in own if owner not in self._bound)
         self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
@@ -135,7 +147,7 @@ class ChatRequestParser:
     @property
     def _bound(self) -> Mapping[str, Sequence[str]]:
         """The assistants that keys are bound to, by owner."""
-        return {_owner(each.key.get_secret_value().encode()): each.assistants for each in self._bound_keys()}
+        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound_keys()}
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -158,15 +170,8 @@ class ChatRequestParser:
 
         Raises Unauthenticated.
         """
-        owners = self.owners
-        if not owners:
-            return ""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = _owner(key.strip().encode("latin-1", "replace"))  # header bytes are passed as Latin-1
-        known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
-        if scheme.lower() != "bearer" or not known:
-            raise Unauthenticated("Send an API key of this gateway: Authorization: Bearer <key>.")
-        return known[0]
+        token = bearer_token(headers.get("authorization", ""))
+        return matching_owner(self.owners, token, "Send an API key of this gateway: Authorization: Bearer <key>.")
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
@@ -201,12 +206,15 @@ class ChatRequestParser:
         """``contents``: names of the files, and what differs between two contents."""
         key = ConversationKey(NAME, workspace=owner, channel=body.thread_id or f"thr_{secrets.token_hex(12)}")
         address = {} if message_id.startswith(ONCE) else {"digest": _content_digest(body, contents)}
+        if body.callback_url is not None:
+            self._check_callback(body.callback_url)
+            address[CALLBACK_FIELD] = body.callback_url
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
         language = self._languages.accepted(headers.get("accept-language", ""))
         message = replace(message, context=in_language(None, language))
-        if self._join_seconds and body.thread_id is not None:
+        if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
         if body.assistant or self._bound_keys():
@@ -246,13 +254,9 @@ def _request_model(max_message_chars: int) -> type[ChatRequest]:
     return create_model("ChatRequest", __base__=ChatRequest, message=(Annotated[str, message, STORABLE, VISIBLE], ...))
 
 
-def _owner(key: bytes) -> str:
-    return sha256(key).hexdigest()[:32]
-
-
 def _content_digest(body: ChatRequest | ChatForm, contents: Sequence[tuple[str, str]]) -> str:
     """Returns what differs between two requests with the same Idempotency-Key."""
-    said = [body.message, body.thread_id, body.user, *filter(None, [body.assistant])]
+    said = [body.message, body.thread_id, body.user, *filter(None, [body.assistant, body.callback_url])]
     return _digest(json.dumps([*said, *contents]))
 
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.caller import caller_name
 from adapters.http.chat_request import (
+    CALLBACK_FIELD,
     INLINE_BYTES,
     ChatRequestParser,
     ParsedChatRequest,
@@ -23,7 +23,6 @@ from adapters.http.chat_request import (
     with_files,
 )
 from adapters.http.operations import Rating
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
@@ -33,12 +32,14 @@ from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.ports.uploads import Uploads
 from gateway.web.api import views
+from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
 from gateway.web.api.multipart import FORM, file_name
 from gateway.web.api.openapi import Operation
+from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry
 
@@ -86,8 +87,9 @@ class ChatRoutes:
         owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
         asked = await self._read(request, owner, network)
         asked = replace(asked, message=replace(asked.message, caller=caller_name(owner, network)))
-        if "respond-async" in _listed(request.headers.get("prefer", "")):
-            return await self._later(asked)
+        is_preferred = "respond-async" in _listed(request.headers.get("prefer", ""))
+        if is_preferred or CALLBACK_FIELD in asked.message.address:
+            return await self._later(asked, is_preferred=is_preferred)
         if asked.stream or _prefers_stream(request.headers.get("accept", "")):
             return await self._stream(request, asked)
         with ExitStack() as leaving:
@@ -201,11 +203,12 @@ class ChatRoutes:
         if not self.limit.take_held(caller):
             await asyncio.to_thread(self.limit.check, caller)
 
-    async def _later(self, asked: ParsedChatRequest) -> HttpResponse:
+    async def _later(self, asked: ParsedChatRequest, *, is_preferred: bool) -> HttpResponse:
         self.waiters.check_open()
         turn = (await self._accept(asked, self.inbox.new_turn_id())).turn
-        headers = {"Location": f"{PREFIX}/turns/{turn.id}", "Preference-Applied": "respond-async"}
-        return json_response(views.accepted_body(turn), 202, headers)
+        headers = {"Location": f"{PREFIX}/turns/{turn.id}"}
+        applied = {"Preference-Applied": "respond-async"} if is_preferred else {}
+        return json_response(views.accepted_body(turn), 202, headers | applied)
 
     async def _stream(self, request: HttpRequest, asked: ParsedChatRequest) -> HttpResponse:
         with ExitStack() as leaving:

@@ -82,12 +82,14 @@ class SlackReceiver:
             has_asked = await asyncio.to_thread(self._locales.learn, form)
             return replace(response, body=self._parser.parse(form).response_body) if has_asked else response
 
-        commands = Webhook(PATHS["commands"], MAX_BODY_BYTES, handle_command)
-        return (*receiver.at(PATHS["events"], PATHS["interactive"]), commands)
+        events, interactive, command = (
+            self._settings.path(PATHS[each]) for each in ("events", "interactive", "commands")
+        )
+        return (*receiver.at(events, interactive), Webhook(command, MAX_BODY_BYTES, handle_command))
 
     def routes(self) -> flask.Blueprint:
         """Returns the pages by which workspaces install the app."""
-        return flask.Blueprint("slack", __name__) if self._oauth is None else self._oauth.blueprint()
+        return flask.Blueprint(self._settings.name, __name__) if self._oauth is None else self._oauth.blueprint()
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""
@@ -105,7 +107,7 @@ class SlackReceiver:
             self._prompts.close()
 
     def _handler(self, accept_all: AcceptAll) -> UpdateHandler:
-        return UpdateHandler(accept_all, self._unparsed_updates, identify)
+        return UpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._settings.name))
 
     def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
         if "command" in payload:

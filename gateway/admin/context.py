@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.admin.settings import AdminSettings
 from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
@@ -34,6 +35,7 @@ class AdminContext:
     assets: str
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
+    callbacks: Callbacks
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)

@@ -8,7 +8,7 @@ from typing import Any
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import conversations, filters, integrations, overview, schedules, turns
+from gateway.admin import callbacks, conversations, filters, integrations, overview, schedules, turns
 from gateway.admin.context import AdminContext
 from gateway.admin.session import AdminSession, SessionCookie
 from gateway.domain.errors import GatewayError, Overloaded
@@ -59,7 +59,7 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     made.register_error_handler(GatewayError, entrance.error_page)
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
-    for module in (overview, conversations, turns, schedules, integrations):
+    for module in (overview, conversations, turns, schedules, callbacks, integrations):
         module.add_routes(made, context)
     return made
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gateway.assistants.sse import Json
-from gateway.domain.models import Exchange
+from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+from gateway.domain.models import Turn
 
 CUT_MARK = "\n[…]\n"
 """Marks where text was left out."""
+NO_RESULT = "[no result came]"
 
 
 def fit_history(history: Sequence[Exchange], max_chars: int) -> list[Exchange]:
@@ -35,7 +38,25 @@ def exchange_messages(exchange: Exchange) -> list[Json]:
 
 
 def exchange_chars(exchange: Exchange) -> int:
-    return len(exchange.text) + len(exchange.reply)
+    calls = sum(len(call.arguments) for call in exchange.calls)
+    return len(exchange.text) + len(exchange.reply) + calls + sum(len(each.output) for each in exchange.outputs)
+
+
+def with_turn(past: Iterable[Exchange], turn: Turn) -> list[Exchange]:
+    """Returns the exchanges, and the turn's message as the last one, so that calls and their results match.
+
+    Servers refuse others: a call without a result, after which something else was said, gets one that says so; a result
+    whose call is not among the exchanges any more becomes text.
+    """
+    options = turn.options
+    matched, calls = list[Exchange](), tuple[RequestedCall, ...]()
+    for each in (*past, Exchange(turn.message.text_with_attachments, "", outputs=options.outputs)):
+        given = {one.call_id: one for one in each.outputs}
+        outputs = tuple(given.pop(call.id, CallOutput(call.id, call.output or NO_RESULT)) for call in calls)
+        texts = [*(f"[the result of a function]\n{one.output}" for one in given.values()), each.text]
+        matched.append(replace(each, text="\n\n".join(filter(None, texts)), outputs=outputs))
+        calls = each.calls
+    return matched
 
 
 def pair_exchanges(messages: Iterable[tuple[str, str]]) -> list[Exchange]:
@@ -53,9 +74,11 @@ def pair_exchanges(messages: Iterable[tuple[str, str]]) -> list[Exchange]:
 def _cut_exchange(exchange: Exchange, max_chars: int) -> Exchange:
     """Shortens both texts: each gets half of ``max_chars``, and what the other does not need."""
     for_reply = min(len(exchange.reply), max(max_chars // 2, max_chars - len(exchange.text)))
-    return Exchange(
-        *(cut_middle(exchange.text, max_chars - for_reply), cut_middle(exchange.reply, for_reply)),
-        *(exchange.author, exchange.speaker),
+    return replace(
+        exchange,
+        text=cut_middle(exchange.text, max_chars - for_reply),
+        reply=cut_middle(exchange.reply, for_reply),
+        outputs=tuple(replace(each, output=cut_middle(each.output, max_chars)) for each in exchange.outputs),
     )
 
 

@@ -41,7 +41,7 @@ class OfflineBackend:
     is_metered = False
     resumes_runs = False
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"offline_{secrets.token_hex(12)}")
 
     async def run(

@@ -279,9 +279,10 @@ class ReplyFilters:
         self._begins_in_thought = REASONING_MODEL.search(model) is not None
         self._is_known = False
 
-    def create(self) -> ReplyFilter:
-        """Returns a filter for one message."""
-        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=self._tools())
+    def create(self, more_tools: Iterable[str] = ()) -> ReplyFilter:
+        """Returns a filter for one message. ``more_tools``: the names of functions that this message may call too."""
+        tools = frozenset(self._tools()).union(more_tools)
+        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=tools)
 
     def read(self, text: str) -> ReplyFilter:
         """Returns the filter that has read a complete text."""

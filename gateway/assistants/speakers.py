@@ -18,8 +18,11 @@ MAX_NAME_CHARS = 64
 
 
 def instructions_for(turn: Turn, instructions: str, notice: str = "") -> str:
-    """Returns the instructions, with a note on names where the turn's message has its speaker's, and a notice."""
-    return "\n\n".join(filter(None, [instructions, NOTE if turn.message.speaker else "", notice]))
+    """Returns the instructions, with a note on names where the turn's message has its speaker's, a notice, and what
+    its caller adds.
+    """
+    note, more = NOTE if turn.message.speaker else "", turn.options.additional_instructions
+    return "\n\n".join(filter(None, [instructions, note, notice, more]))
 
 
 def name_field(speaker: str) -> Json:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
 from adapters import console
+from adapters.http.settings import HttpSettings
+from adapters.openai_api import cli as openai_cli
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
+from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store, platforms
-from gateway.cli import config, explain, init, push, reload, settings_table, turns
+from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import SETTINGS, load_configuration, load_settings
+from gateway.loading import SETTINGS, load_bot, load_configuration, load_settings
 from gateway.operations import BackendThreads
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
+from gateway.ports.callbacks import Callbacks
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
 from gateway.push.messages import PushMessages
 from gateway.tools import ToolBox
+from gateway.web.api.api_keys import ApiKeys
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 
@@ -33,13 +39,15 @@ def commands() -> Sequence[click.Command]:
         console.command(_open_console, run_once),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
         *push.commands(_open_push_context),
+        callbacks.command(_open_callbacks),
         explain.command(_open_explain_context),
         settings_table.command(SETTINGS),
         config.command(),
         reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
-        telegram_cli.command(run_once),
+        telegram_cli.command(run_once, partial(load_bot, TelegramSettings)),
+        *openai_cli.commands(_open_api_objects),
     )
 
 
@@ -65,6 +73,13 @@ def _open_admin_store() -> Iterator[SqlStore]:
 
 
 @contextmanager
+def _open_api_objects() -> Iterator[openai_cli.ObjectsOfKeys]:
+    """Opens what threads of OpenAI's API are kept in. Raises SettingsError, StoreUnavailable."""
+    with _open_admin_store() as store:
+        yield openai_cli.ObjectsOfKeys(store.api_objects, ApiKeys(HttpSettings.load().keys).owners)
+
+
+@contextmanager
 def _open_explain_context() -> Iterator[explain.ExplainContext]:
     """Opens what the ``explain`` command reads. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
@@ -84,6 +99,13 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_caller_share=settings.max_caller_share,
             max_workspace_share=settings.max_workspace_share,
         )
+
+
+@contextmanager
+def _open_callbacks() -> Iterator[Callbacks]:
+    """Opens what is posted to programs. Raises SettingsError, StoreUnavailable."""
+    with _open_admin_store() as store:
+        yield store.callbacks
 
 
 @contextmanager

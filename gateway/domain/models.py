@@ -9,7 +9,10 @@ from typing import NewType, Protocol
 from urllib.parse import quote
 
 from gateway.domain.context import ChatContext, clean_name
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
 from gateway.domain.shares import NOBODY, Share
+from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
 ThreadId = NewType("ThreadId", str)
 """The id of a conversation at the assistant. Opaque: only the backend that created it interprets it."""
@@ -172,6 +175,10 @@ class Message:
 
     context: ChatContext | None = None
     """Names and quotations that go with it; None: none, or not fetched yet."""
+    options: TurnOptions | None = None
+    """How it is to be answered; None: as the assistant answers everybody."""
+    only_if_idle: bool = False
+    """Whether it is refused while the conversation has an unresolved turn. Not stored."""
     assistant: str = ""
     """The name of the assistant that its sender asks for, for this turn and those after it; empty: the one of the
     conversation. Stored as that of the turn."""
@@ -380,6 +387,8 @@ class Turn:
     reply: str = ""
     reply_files: tuple[File, ...] = ()
     """Files that the assistant created for the reply."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of the caller's functions that the reply ends with: their results come with the caller's next message."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""
@@ -400,6 +409,14 @@ class Turn:
     """When its content was erased: message, reply and author are empty since then."""
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
+    rounds: tuple[CallRound, ...] = ()
+    """The calls that its sender ran, or is to run, oldest first."""
+
+    @property
+    def options(self) -> TurnOptions:
+        """How it is to be answered."""
+        return self.message.options or NO_OPTIONS
+
     assistant: str = DEFAULT_ASSISTANT
     """The name of the assistant that is asked. Decided when the turn is recorded."""
 
@@ -412,6 +429,11 @@ class Turn:
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
+
+    @property
+    def awaits_outputs(self) -> bool:
+        """Whether it goes on when its sender has run the functions of its last round."""
+        return self.is_parked and bool(self.rounds) and self.rounds[-1].is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,17 +492,6 @@ class Claim:
     first_attempt: bool = True
     share: Share = NOBODY
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A message and its reply, as they appear in a thread."""
-
-    text: str
-    reply: str
-    author: str = ""
-    speaker: str = ""
-    """As ``Message.speaker``."""
 
 
 # Events that an assistant yields while it works on a turn.
@@ -544,6 +555,8 @@ class RunCompleted:
     """The model that answered, as named by the server; empty if unknown."""
     cut_off: bool = False
     """Whether the reply ends at a limit of the assistant; its last line says so."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of functions that the turn's caller runs."""
 
 
 PreviewEvent = TextDelta | ToolCall

@@ -110,18 +110,15 @@ class Metrics:
         self._leases_lost = counter(
             "gateway_leases_lost_total", "Conversations that another process took over from one that was still running."
         )
-        self._answered = counter(
-            "gateway_turns_answered_total", "Turns whose reply was stored.", labelnames=BY_ASSISTANT
-        )
+        by_assistant = partial(counter, labelnames=BY_ASSISTANT)
+        self._answered = by_assistant("gateway_turns_answered_total", "Turns whose reply was stored.")
         self._failed = counter(
             "gateway_turns_failed_total",
             "Turns that got no reply, by error code.",
             labelnames=BY_ASSISTANT_AND_CODE,
         )
-        self._cancelled = counter(
-            "gateway_turns_cancelled_total",
-            "Turns that were cancelled before they had a reply.",
-            labelnames=BY_ASSISTANT,
+        self._cancelled = by_assistant(
+            "gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply."
         )
         self._delivered = counter(
             "gateway_turns_delivered_total",
@@ -135,13 +132,9 @@ class Metrics:
             "Tokens of resolved turns, in (read) or out (written); as the backend counted them, else estimated.",
             labelnames=(*BY_ASSISTANT, "direction"),
         )
-        self._cost = counter(
-            "gateway_cost_total", "Cost of resolved turns, in the currency of the prices.", labelnames=BY_ASSISTANT
-        )
-        self._estimated_cost = counter(
-            "gateway_cost_estimated_total",
-            "The part of gateway_cost_total of turns that the backend did not count.",
-            labelnames=BY_ASSISTANT,
+        self._cost = by_assistant("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
+        self._estimated_cost = by_assistant(
+            "gateway_cost_estimated_total", "The part of gateway_cost_total of turns that the backend did not count."
         )
 
     def _define_timings(self, histogram: Callable[..., Histogram]) -> None:

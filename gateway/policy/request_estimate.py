@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.domain.models import Attachment, Exchange, File, Message
+from gateway.domain.turn_options import NO_OPTIONS
 from gateway.policy.token_estimate import (
     UNKNOWN_SIZE,
     bytes_tokens,
@@ -41,9 +42,13 @@ class RequestEstimator:
 
     def request_tokens(self, message: Message, history: Sequence[Exchange], attachment_tokens: int | None) -> int:
         """Returns the tokens of a turn's first request. ``attachment_tokens``: None if the files were not loaded."""
-        texts = [text for each in self._fitting(history) for text in (each.text, each.reply)]
+        options = message.options or NO_OPTIONS
+        kept = history if options.past is not None else self._fitting(history)
+        texts = [text for each in kept for text in (each.text, each.reply, *(one.output for one in each.outputs))]
+        texts += [options.additional_instructions, *(each.output for each in options.outputs)]
         files = self._unloaded_tokens(message.files) if attachment_tokens is None else attachment_tokens
-        fixed = text_tokens(self._instructions(message)) + tools_tokens(self._tools())
+        functions = tools_tokens(options.functions)
+        fixed = text_tokens(self._instructions(message)) + tools_tokens(self._tools()) + functions
         return fixed + messages_tokens([*texts, message.text_with_attachments]) + files
 
     def attachment_tokens(self, attachments: Iterable[Attachment]) -> int:

@@ -45,14 +45,16 @@ class Assistant(Protocol):
     resumes_runs: bool
     """Whether a run outlives its caller, so that ``resume`` goes on with it. If not, ``resume`` pays a second run."""
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        """Creates a thread that contains these exchanges, oldest first."""
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
+        """Creates a thread that contains these exchanges, oldest first. ``is_kept``: it may have several turns."""
         ...
 
     def run(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         """Posts the message and runs the assistant on it, without checking the thread: no earlier attempt posted it.
+
+        What the message's ``options`` ask and the backend cannot do is refused by name (``unsupported``).
 
         Yields RunStarted as soon as the run has an id (again if the id changes), then preview events, and RunCompleted
         last. An iterator that ends without RunCompleted has raised. Closing it early leaves the run at the backend

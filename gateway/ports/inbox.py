@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,6 +62,17 @@ class AsyncInbox(Protocol):
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
         """Returns a turn. Raises TurnNotFound."""
+        ...
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        """Returns the newest turn whose message id is from ``first`` to ``last``, see ``Store``."""
+        ...
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
+        """Adds outputs of calls that a turn waits for, by call id; the turn goes on when it has all.
+
+        Returns the turn as it is then; outputs that it does not wait for are ignored. Raises TurnNotFound.
+        """
         ...
 
     async def resolve_conversation(

@@ -240,7 +240,8 @@ class FetchesContext(Protocol):
 
         Called by the worker before a PROMPT or CHOOSE is answered, until something is returned, which is stored with
         the turn. What the platform refuses is left out, and the context says so. ``before``: loads the conversation's
-        turns before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says; LeaseLost.
+        turns before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says;
+        LeaseLost.
         """
         ...
 

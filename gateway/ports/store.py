@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     NO_TOKENS,
@@ -171,6 +172,7 @@ class RecordOutcome:
     cost: int = 0
     cost_is_estimate: bool = False
     shown: str = ""
+    calls: tuple[RequestedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,13 @@ class ParkTurn:
     key: str = ""
     not_started: bool = True
     """As for ReleaseLease."""
+    round: CallRound | None = None
+    """Calls whose outputs the turn waits for, added to its own."""
+    usage: Usage = NO_TOKENS
+    """With ``model``, ``cost`` and ``cost_is_estimate``: what the turn has used so far, if it has a ``round``."""
+    model: str = ""
+    cost: int = 0
+    cost_is_estimate: bool = False
 
 
 LeasedWrite = (
@@ -360,12 +369,14 @@ class Store(KeyValueStore, Protocol):
         A message of kind STOP cancels the unresolved prompts before it, in the same transaction; with
         ``stops_channel`` also those of its author in other conversations of the channel. With ``only_if_running`` it
         becomes a PROMPT where the conversation has no unfinished turn and there is nothing else to cancel. One of kind
-        RESET cancels the parked turn, if there is one. The ``route`` of a request decides the assistant of its turn;
-        one that a message asks for is that of the conversation from then on. A message that may ``join`` the newest
-        turn is appended to it, unless it asks for another assistant, with its text on a line of its own, and its id
-        then names that turn too; the turn waits for the ``debounce_seconds`` of its newest part. Of two messages in
-        ``requests`` that may join, the first is committed before the second. A message with ``debounce_seconds`` is
-        not claimed by this call and, in an idle conversation, by no process before that time.
+        RESET cancels the parked turn, if there is one. One that is ``only_if_idle`` is refused with Conflict
+        (``conversation_busy``) while the newest turn of the conversation is unresolved. The ``route`` of a request
+        decides the assistant of its turn; one that a message asks for is that of the conversation from then on. A
+        message that may ``join`` the newest turn is appended to it, unless it asks for another assistant, with its text
+        on a line of its own, and its id then names that turn too; the turn waits for the ``debounce_seconds`` of its
+        newest part. Of two messages in ``requests`` that may join, the first is committed before the second. A message
+        with ``debounce_seconds`` is not claimed by this call and, in an idle conversation, by no process before that
+        time.
         Raises StoreUnavailable; then the messages may be committed or not, and may be sent again.
         """
         ...
@@ -429,6 +440,17 @@ class Store(KeyValueStore, Protocol):
 
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         """Returns the turn of a message."""
+        ...
+
+    def find_newest_turn_by_message(self, platform: str, first: str, last: str) -> Turn | None:
+        """Returns the newest turn with a message id from ``first`` to ``last``, lower-case letters and digits only."""
+        ...
+
+    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
+        """Adds the outputs of calls that a parked turn waits for, by call id, and wakes the turn if it has all.
+
+        An output that is there already stays. Returns the turn as it is stored then; None: no such turn.
+        """
         ...
 
     def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:

@@ -19,7 +19,6 @@ from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Web
 from gateway.web import flask_app, health
 from gateway.web.api import problems
 from gateway.web.api.call_limit import RefusalLimit
-from gateway.web.api.cors import Cors
 from gateway.web.api.openapi import PATH_PLACEHOLDER, HasOperations, Operation
 from gateway.web.api.routes import (
     DEFAULT_HEADERS,
@@ -122,20 +121,19 @@ class WebApp:
         self._flask = WSGIMiddleware(cast("WSGIApp", pages), workers=PAGE_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        cors = self._cors_of(path)
+        path, api = self._api_of(scope["path"])
         resource, values = self._find(path)
         # Werkzeug would serve "//x" as "/x", past a proxy's rule for "/x".
-        if resource is None and cors is None and not path.startswith("//"):
+        if resource is None and api is None and not path.startswith("//"):
             await self._serve_page(scope, receive, send)
             return
         request = HttpRequest(scope, receive, values)
         problems.reader_language.set(self._languages.accepted(request.headers.get("accept-language", "")))
         try:
-            response = await self._respond(request, path, resource)
+            response = await self._respond(request, path, resource, api)
         except ClientDisconnected:
             return
-        added = cors.response_headers(request.method, request.headers) if cors is not None else {}
+        added = api.cors.response_headers(request.method, request.headers) if api is not None else {}
         await _send(response, added, send)
 
     @property
@@ -154,27 +152,33 @@ class WebApp:
                 return resource, match.groupdict()
         return None, {}
 
-    def _cors_of(self, path: str) -> Cors | None:
-        return next((api.cors for api in self._apis if path == api.prefix or path.startswith(f"{api.prefix}/")), None)
+    def _api_of(self, path: str) -> tuple[str, Api | None]:
+        """Returns the API that a path is below, with the path as its routes have it."""
+        for api in self._apis:
+            found = api.path_of(path)
+            if found is not None:
+                return found, api
+        return path, None
 
-    async def _respond(self, request: HttpRequest, path: str, resource: _Resource | None) -> HttpResponse:
+    async def _respond(
+        self, request: HttpRequest, path: str, resource: _Resource | None, api: Api | None
+    ) -> HttpResponse:
         """Raises ClientDisconnected."""
-        if resource is None:
-            return json_response(*problems.not_found())
-        handle = resource.find(request.method)
-        if handle is None and request.method == "OPTIONS":
+        handle = resource.find(request.method) if resource is not None else None
+        if resource is not None and handle is None and request.method == "OPTIONS":
             return HttpResponse(headers={"Allow": resource.allowed})
-        if handle is None:
-            return json_response(*problems.method_not_allowed(request.method, resource.allowed))
         try:
-            return await handle(request)
+            if handle is not None:
+                return await handle(request)
+            problem = _nothing_there(request.method, resource)
         except ClientDisconnected:
             raise
         except Unauthenticated as exc:
             counted = self._refusals.count(exc, request.peer, request.headers.get("x-forwarded-for", ""))
-            return json_response(*problems.from_error(counted))
+            problem = problems.from_error(counted)
         except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
-            return json_response(*problems.from_exception(exc, method=request.method, path=path))
+            problem = problems.from_exception(exc, method=request.method, path=path)
+        return json_response(*(problem if api is None else api.error_form(problem)))
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Calls Flask with the whole body, so that a slow client occupies no thread."""
@@ -188,6 +192,10 @@ class WebApp:
             return
         scope = _with_length(scope, len(body))
         await self._flask(scope, _replay(body, receive), _without_date(send))  # type: ignore[arg-type]  # ASGI
+
+
+def _nothing_there(method: str, resource: _Resource | None) -> problems.JsonResponse:
+    return problems.not_found() if resource is None else problems.method_not_allowed(method, resource.allowed)
 
 
 async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:

@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     Attachment,
@@ -43,17 +44,19 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.past import exchanges_of, open_rounds
 from gateway.domain.sentences import sentence
+from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.store import AppendAuditEntry, SetRun
-from gateway.worker.past_turns import exchanges, turns_before
+from gateway.worker.past_turns import turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
-from gateway.worker.run_attempt import RunAttempt, RunPostponed
+from gateway.worker.run_attempt import OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
@@ -122,7 +125,7 @@ class AssistantRunner:
         attempt = RunAttempt(
             lease_guard=lease_guard,
             preview=PreviewDeduplicator(emit),
-            thread_id=claim.conversation.thread_id if is_ours else None,
+            thread_id=claim.conversation.thread_id if is_ours and not _brings_history(claim) else None,
             run_id=claim.turn.run_id if is_ours else None,
             attachments=attachments,
             run_started=goes_on,
@@ -199,7 +202,7 @@ class AssistantRunner:
         if not unknown:
             return AttemptUsage(self._counted(meter))
         before = await self._store.read_with_retry(lambda store: turns_before(store, turn)) if turn.seq > 1 else ()
-        request = self._estimator.request_tokens(turn.message, exchanges(before), attachment_tokens)
+        request = self._estimator.request_tokens(turn.message, _past_of(turn, before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
         return AttemptUsage((*self._counted(meter), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
 
@@ -222,7 +225,8 @@ class AssistantRunner:
     async def run_turn(self, attempt: RunAttempt) -> RunCompleted:
         """Returns the reply to a PROMPT.
 
-        Raises AssistantError when there is none, RunPostponed when it is to be called again later, LeaseLost.
+        Raises AssistantError when there is none; RunPostponed or OutputsNeeded when it is to be called again later;
+        LeaseLost.
         """
         loop = asyncio.get_running_loop()
         attempt.deadline = loop.time() + self._seconds_left(attempt.turn)
@@ -274,6 +278,8 @@ class AssistantRunner:
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, RunCompleted):
+                        if event.calls and attempt.turn.options.waits_for_outputs:
+                            raise OutputsNeeded(CallRound(event.calls, event.text))
                         return await self._checked(attempt, event, limit)
                     elif isinstance(event, TextDelta) and limit.add(event.text):
                         break
@@ -308,15 +314,15 @@ class AssistantRunner:
         return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
-        history = self._history(attempt.turn)
+        history, turn = self._history(attempt.turn), _as_asked(attempt.turn)
         if posting:
-            return self._assistant.run(attempt.turn, thread, history, attempt.attachments)
-        return self._assistant.resume(attempt.turn, thread, attempt.run_id, history, attempt.attachments)
+            return self._assistant.run(turn, thread, history, attempt.attachments)
+        return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
         turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 else ()
-        thread = await self._assistant.create_thread(history)
+        history = await self._history(turn)() if turn.seq > 1 or turn.options != NO_OPTIONS else ()
+        thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
         await set_thread(attempt.lease_guard, thread, self._assistant.name, self._name)
         about = {"assistant": self._name, "backend": self._assistant.name, "remembers": len(history)}
         log.info("thread created", turn=turn.id, thread=thread, **about)
@@ -334,7 +340,9 @@ class AssistantRunner:
 
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
-            return exchanges(await self._store.read(lambda store: turns_before(store, turn)))
+            skips = turn.options.past is not None or turn.seq == 1
+            before = () if skips else await self._store.read(lambda store: turns_before(store, turn))
+            return (*_past_of(turn, before), *open_rounds(turn))
 
         return load
 
@@ -372,9 +380,30 @@ def _was_postponed(turn: Turn) -> bool:
     return turn.parking is not None and turn.parking.reason == ASSISTANT
 
 
+def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
+    own = turn.options.past
+    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
+
+
+def _as_asked(turn: Turn) -> Turn:
+    """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
+    if not turn.rounds:
+        return turn
+    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
+    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
+    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
+
+
+def _brings_history(claim: Claim) -> bool:
+    """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
+    options = claim.turn.options
+    return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
+
+
 def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
-    if not is_visible(answer.text) and not answer.files:
+    if not is_visible(answer.text) and not answer.files and not answer.calls:
         raise AssistantRefused(
             "the reply is empty", user_message=sentence("The assistant gave an empty answer. Please try again.")
         )

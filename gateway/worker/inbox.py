@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -90,6 +90,8 @@ class StoreInbox:
         self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
+        self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
+        """Called when a rating is stored, before the platform is told so."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -237,6 +239,7 @@ class StoreInbox:
                 await self._store.read(lambda store: store.migrate_channel(event))
             case Feedback():
                 await self._store.read(lambda store: store.record_feedback(event))
+                await self.on_feedback(event)
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
@@ -250,6 +253,17 @@ class StoreInbox:
         found = await self._store.read(lambda store: store.get_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
+        return found
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        return await self._store.read(lambda store: store.find_newest_turn_by_message(platform, first, last))
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
+        found = await self._store.read(lambda store: store.provide_outputs(turn_id, outputs))
+        if found is None:
+            raise TurnNotFound(f"There is no turn {turn_id!r}.")
+        self._worker.wake_up()
+        log.info("outputs of called functions came", turn=turn_id, outputs=len(outputs))
         return found
 
     async def resolve_conversation(
@@ -330,6 +344,10 @@ class StoreInbox:
                     self._worker.interrupt_turn(found.id)
                     cancelled.append(found)
         return cancelled
+
+
+async def _nobody_is_told(_: Feedback) -> None:
+    """Does nothing."""
 
 
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.ports.assistant import AttachmentLoader
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
@@ -19,6 +20,14 @@ class RunPostponed(Exception):
         super().__init__()
         self.wake_seconds = wake_seconds
         self.max_seconds = max_seconds
+
+
+class OutputsNeeded(Exception):
+    """The assistant goes on when the sender of the message has run these functions."""
+
+    def __init__(self, requested: CallRound) -> None:
+        super().__init__()
+        self.round = requested
 
 
 @dataclass

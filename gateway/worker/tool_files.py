@@ -135,8 +135,8 @@ class AssistantWithToolFiles:
 
     # ------------------------------------------------------------ what is the other assistant's alone
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
-        return await self._assistant.create_thread(history)
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
+        return await self._assistant.create_thread(history, is_kept=is_kept)
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:
         await self._assistant.cancel_run(thread_id, run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.sentences import sentence
 from gateway.domain.shares import NOBODY, Share
@@ -23,7 +24,7 @@ from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
-from gateway.ports.platform import Adapter, DeliveryContext
+from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
 from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
 from gateway.worker.assistant_selector import AssistantSelector
@@ -31,7 +32,7 @@ from gateway.worker.assistants import Assistants
 from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.run_attempt import RunPostponed
+from gateway.worker.run_attempt import OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
 from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
@@ -48,6 +49,12 @@ GAVE_UP = Failure(
     detail=f"{MAX_ATTEMPTS} attempts were interrupted",
 )
 CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
+OUTPUTS = "tool outputs"
+"""Why a turn is parked: its sender is to run functions, and to say what they returned."""
+OUTPUT_SECONDS = 600.0
+"""How long the outputs are waited for: ``expires_at`` of OpenAI's runs is ten minutes after they are created
+(platform.openai.com/docs/api-reference/runs/object)."""
+EXPIRED = Failure("expired", sentence("The outputs of the called functions did not come in time."))
 
 DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
@@ -134,6 +141,8 @@ class TurnProcessor:
         self._tracing = tracing
         self._spool = spool
         self._background_tasks: set[asyncio.Task[Any]] = set()
+        self.on_resolved: Callable[[Turn], Awaitable[None]] = _nobody_is_told
+        """Called with each outcome that is stored, before it is delivered; again if the process died meanwhile."""
 
     async def process_turn(self, task: ConversationTask, *, may_claim_next: Callable[[], bool]) -> bool:
         """Completes the current turn, or parks it. Returns True when the next turn of the conversation is the current
@@ -150,6 +159,7 @@ class TurnProcessor:
             turn = outcome
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
+            await self.on_resolved(turn)
             failure = await self._delivery.deliver(task.lease_guard, turn, context)
             if turn.is_pushed_text and failure is None:
                 await self._remember(task.lease_guard)
@@ -222,7 +232,7 @@ class TurnProcessor:
         files: TurnFiles,
         context: WorkerDeliveryContext,
     ) -> Turn | None:
-        turn = work.claim.turn
+        turn, charged_before = work.claim.turn, work.claim.turn.cost
         preview = asyncio.create_task(self._stream_preview(turn, stream, context))
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
@@ -246,31 +256,38 @@ class TurnProcessor:
         if turn.state is TurnState.CANCELLED:
             self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
         elif work.budget_grant is not None:
-            await self._admission.settle(work.budget_grant, turn.cost)
+            await self._admission.settle(work.budget_grant, turn.cost - charged_before)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
     async def _park(self, work: ConversationTask, write: ParkTurn) -> None:
-        """Puts the turn off. Nothing of it has reached the assistant, so what was reserved for it is not needed.
+        """Puts the turn off. Unless it waits for its sender's functions, nothing of it has reached the assistant, and
+        what was reserved for it is not needed.
 
         That is released afterwards: a process that has lost the lease must not release what its heir reserved.
         """
-        work.is_finishing = True
+        work.is_finishing, charged_before = True, work.claim.turn.cost
         await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn))
         if work.budget_grant is not None:
-            await self._admission.settle(work.budget_grant, None)
+            cost = None if write.round is None else write.cost - charged_before
+            await self._admission.settle(work.budget_grant, cost)
+        adapter = self._adapters[work.platform]
+        if write.round is not None and isinstance(adapter, HasWaitingCallers):
+            adapter.notify_resolved(write.turn.id)
         log.info("turn parked", turn=write.turn.id, reason=write.reason, wake_in=round(write.wake_seconds, 2))
 
     async def _outcome(
         self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
     ) -> RecordOutcome | ParkTurn:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
-        lease, turn = work.claim.lease, work.claim.turn
+        turn = work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
             return await self._outcome_of(work, attempt, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
-            return RecordOutcome(lease, turn, failure=CANCELLED)
+            return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
+        if turn.rounds and turn.rounds[-1].is_open:
+            return await self._still_waiting(work, attempt)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
@@ -278,15 +295,46 @@ class TurnProcessor:
             await asyncio.wait((work.outcome_task,))
         finally:
             work.outcome_task.cancel()
-        if work.outcome_task.cancelled():
+        return await self._outcome_of_task(work, attempt, work.outcome_task)
+
+    async def _outcome_of_task(
+        self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
+    ) -> RecordOutcome | ParkTurn:
+        lease, turn = work.claim.lease, work.claim.turn
+        if ended.cancelled():
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
-            return work.outcome_task.result()
+            return ended.result()
         except RunPostponed as later:
             return ParkTurn(lease, turn, ASSISTANT, later.wake_seconds, later.max_seconds)
+        except OutputsNeeded as needed:
+            return await self._parked_for_outputs(work, attempt, needed.round)
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
+
+    async def _parked_for_outputs(
+        self, work: ConversationTask, attempt: TurnAttempt, requested: CallRound
+    ) -> RecordOutcome | ParkTurn:
+        """Puts the turn off until its sender has run the functions that the assistant called."""
+        spent = await self._outcome_of(work, attempt)
+        return ParkTurn(
+            *(work.claim.lease, work.claim.turn, OUTPUTS, OUTPUT_SECONDS, OUTPUT_SECONDS),
+            key=work.claim.turn.id,
+            round=requested,
+            usage=spent.usage,
+            model=spent.model,
+            cost=spent.cost,
+            cost_is_estimate=spent.cost_is_estimate,
+        )
+
+    async def _still_waiting(self, work: ConversationTask, attempt: TurnAttempt) -> RecordOutcome | ParkTurn:
+        """Goes on waiting for the outputs of the sender's functions, until their time is up."""
+        lease, turn = work.claim.lease, work.claim.turn
+        parking = turn.parking
+        if parking is None or parking.woken_at is None or parking.has_expired:
+            return await self._outcome_of(work, attempt, failure=EXPIRED)
+        return ParkTurn(lease, turn, OUTPUTS, parking.expires_at - parking.woken_at, OUTPUT_SECONDS, key=turn.id)
 
     async def _start_attempt(
         self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
@@ -311,9 +359,12 @@ class TurnProcessor:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await attempt.run()
-        language = attempt.turn.message.language
-        text = f"{reply.text}\n\n{say(LEFT_OUT_NOTICE, language)}" if files.left_out else reply.text
-        return await self._outcome_of(work, attempt, reply=admitted.with_notice(text, language), files=reply.files)
+        text, language = reply.text, attempt.turn.message.language
+        if not turn.options.is_program:
+            if files.left_out:
+                text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
+            text = admitted.with_notice(text, language)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
 
     async def _outcome_of(
         self,
@@ -323,19 +374,21 @@ class TurnProcessor:
         reply: str = "",
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
+        calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent = self._admission.expense_of(await attempt.usage())
+        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
         return RecordOutcome(
             work.claim.lease,
-            work.claim.turn,
+            turn,
             reply,
-            spent.usage,
+            spent.usage + turn.usage,  # a turn that waited for outputs has used some before
             failure,
             files,
-            spent.model,
-            spent.cost,
-            spent.is_estimate,
+            spent.model or turn.model,
+            spent.cost + turn.cost,
+            spent.is_estimate or turn.cost_is_estimate,
+            calls=calls,
         )
 
     async def _settle_if_ended(self, turn: Turn, attempt: TurnAttempt) -> None:
@@ -370,6 +423,10 @@ class TurnProcessor:
         self._background_tasks.add(task)
         task.add_done_callback(self._background_tasks.discard)
         task.add_done_callback(lambda _: attempt.close())
+
+
+async def _nobody_is_told(_: Turn) -> None:
+    """Does nothing."""
 
 
 def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:

@@ -40,6 +40,9 @@ REVISIONS: Final = (
     "0018",
     "0018b",
     "0012",
+    "0013",
+    "0014",
+    "0016",
     "0017",
 )
 """All revisions, oldest first."""

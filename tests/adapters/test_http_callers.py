@@ -7,14 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from adapters.http.caller import caller_name
-from adapters.http.request_limit import RequestLimit
 from adapters.http.settings import HttpSettings
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Exchange, Message, ThreadId
 from gateway.ports.store import TokenRequest
 from gateway.web.api import views
+from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
+from gateway.web.api.request_limit import RequestLimit
 from tests.adapters.chat import Chat, error
 from tests.fakes.token_buckets import FakeTokenBuckets
 

@@ -41,5 +41,5 @@ def test_a_message_that_opens_a_thread_waits_for_nothing(seconds: float, thread:
     settings = HttpSettings(gateway_api_keys=SecretStr("key"), chat_join_seconds=seconds)
     body = json.dumps({"message": "hello", "thread_id": thread}).encode()
     request = platform.Request({"content-type": "application/json"}, body)
-    message = ChatRequestParser(settings, max_message_chars=100).parse_for("owner", request).message
+    message = ChatRequestParser(settings, lambda _: None, max_message_chars=100).parse_for("owner", request).message
     assert (message.join, message.debounce_seconds) == ((Join(seconds), seconds) if joins else (None, 0.0))

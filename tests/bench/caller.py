@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from time import perf_counter
 from urllib.parse import urlsplit
 
@@ -73,3 +74,26 @@ class ChatCaller:
         if not received:
             raise ConnectionError("the server closed the connection")
         return received
+
+
+class RunCaller(ChatCaller):
+    """A caller of the Assistants API: a run with its message, a poll until it has ended, and the reply."""
+
+    def send(self, text: str) -> float:
+        body = {"assistant_id": "default", "additional_messages": [{"role": "user", "content": text}]}
+        if self._thread is None:
+            self._thread = json.loads(self._call("POST", "/v1/threads", {}))["id"]
+        thread = f"/v1/threads/{self._thread}"
+        run = json.loads(self._call("POST", f"{thread}/runs", body))
+        while run["status"] in ("queued", "in_progress"):
+            run = json.loads(self._call("GET", f"{thread}/runs/{run['id']}"))
+        if run["status"] != "completed":
+            raise RuntimeError(f"the run {run['status']}: {run['last_error']}")
+        self._call("GET", f"{thread}/messages?limit=1")
+        return perf_counter()
+
+    def _call(self, method: str, path: str, request: Mapping[str, object] | None = None) -> bytes:
+        body = b"" if request is None else json.dumps(request).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        self._socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        return self._read_whole()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.bench.caller import ChatCaller
 from tests.bench.load import LoadOrder, LoadResult
 from tests.bench.loading import ServerLoadResult, hold_in_flight, run_load, wait_until
-from tests.bench.measurements import Measurement, at_least_times, at_most_more, below, median, p99
+from tests.bench.measurements import Measurement, at_least_times, at_most_more, at_most_times, below, median, p99
 from tests.bench.plan import (
     ARRIVALS_PER_SECOND,
     BACKENDS,
@@ -66,6 +66,7 @@ class ChatScenes:
             for backend, server in gateways.items():
                 idle.append(_idle(backend, server))
                 yield from self._single_caller(fake, backend, server)
+            yield from self._assistants_api(fake, gateways["responses"])
             yield from self._many(gateways, plain.result())
             if patient:
                 yield self._compare_sleeping(gateways["threads"], patient.result())
@@ -86,6 +87,12 @@ class ChatScenes:
         yield from _compare_with_sdk(
             SINGLE_SECTION, f"{backend}, new thread", lone.turns_in_new_threads(self._plan.single_turns)
         )
+
+    def _assistants_api(self, fake: BenchServer, server: BenchServer) -> Iterator[Measurement]:
+        self._report_progress("single caller: /v1/threads")
+        theirs, ours = SingleCaller(fake, "responses", server).turns_of_both_apis(self._plan.single_turns)
+        name, target = "responses, a run of /v1/threads: median", at_most_times(1.2)
+        yield Measurement(SINGLE_SECTION, name, median(ours), median(theirs), "/chat", target)
 
     def _first_tokens(self) -> Iterator[Measurement]:
         with self._processes.start_fake_openai(chunk_delay=CHUNK_SECONDS) as fake, ThreadPoolExecutor() as pool:

@@ -45,6 +45,10 @@ def at_least_times(factor: float) -> PerformanceTarget:
     return PerformanceTarget(f"≥ {factor:g}x", lambda ours, theirs: ours >= factor * theirs)
 
 
+def at_most_times(factor: float) -> PerformanceTarget:
+    return PerformanceTarget(f"≤ {factor:g}x", lambda ours, theirs: ours <= factor * theirs)
+
+
 def at_least(limit: float) -> PerformanceTarget:
     return PerformanceTarget(f"≥ {limit:g}", lambda ours, _: ours >= limit)
 

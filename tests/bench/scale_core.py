@@ -84,7 +84,7 @@ class WaitingAssistant:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
         return ThreadId("thread")
 
     async def run(

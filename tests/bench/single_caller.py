@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from time import perf_counter
 
-from tests.bench.caller import ChatCaller
+from tests.bench.caller import ChatCaller, RunCaller
 from tests.bench.plan import SETTLE_PAUSE_SECONDS, TEXT, TURNS_PER_THREAD, Backend
 from tests.bench.processes import BenchServer
 from tests.bench.sdk_callers import SDK_CALLERS, SdkCaller, new_client
@@ -38,6 +38,23 @@ class SingleCaller:
     def times_to_first_text(self, turns: int) -> SdkAndServerTimes:
         """Times from the message to the first text of the reply, in existing threads."""
         return asyncio.run(self._measure(turns, first_text_only=True))
+
+    def turns_of_both_apis(self, turns: int) -> SdkAndServerTimes:
+        """Times whole turns in existing threads: by ``/chat``, and by a run of the Assistants API."""
+        samples: tuple[list[float], list[float]] = ([], [])
+        callers = (ChatCaller(self._server.url), RunCaller(self._server.url))
+        for turn in range(-WARM_UP, turns):
+            if turn % TURNS_PER_THREAD == 0:
+                for caller in callers:
+                    caller.start_new_thread()
+                    caller.send(TEXT)
+            for side, caller in zip(samples, callers, strict=True):
+                ms = _one_turn(caller, first_text_only=False)
+                if turn >= 0:
+                    side.append(ms)
+        for caller in callers:
+            caller.close()
+        return samples
 
     async def _measure(
         self, turns: int, *, first_text_only: bool = False, turns_per_thread: int = TURNS_PER_THREAD

@@ -51,3 +51,27 @@ class PypiWheel:
             raise RuntimeError(f"{self.name} {self.version} has another checksum than expected")
         if done.returncode != 0:
             raise WheelUnavailable(f"pip cannot install {self.name} {self.version}")
+
+
+@dataclass(frozen=True)
+class PypiPrograms:
+    """Programs with their dependencies, in an environment of their own."""
+
+    name: str
+    requirements: tuple[str, ...]
+    """Each with a fixed version."""
+
+    def ensure_installed(self) -> Path:
+        """Installs them if needed and returns the folder of their commands. Raises WheelUnavailable."""
+        root = PYPI_CACHE / self.name
+        if not (root / "done").exists():
+            subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
+            command = [str(root / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", *self.requirements]
+            try:
+                done = subprocess.run(command, capture_output=True, check=False, timeout=PIP_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise WheelUnavailable(f"pip did not install {self.name} in time") from None
+            if done.returncode != 0:
+                raise WheelUnavailable(f"pip cannot install {self.name}")
+            (root / "done").touch()
+        return root / "bin"

@@ -33,6 +33,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
+from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader
 
 ATTEMPTS = 12
@@ -60,6 +61,8 @@ class AssistantSession:
     attachment_loads: int = 0
     context: ChatContext | None = None
     """Of the next messages."""
+    options: TurnOptions | None = None
+    """Of the next messages."""
 
     async def open_thread(self) -> ThreadId:
         if self.thread_id is None:
@@ -76,7 +79,9 @@ class AssistantSession:
     def make_turn(self, text: str) -> Turn:
         number = len(self.exchanges) + 1
         files = tuple(one.file for one in self.attachments_to_send)
-        message = Message(ConversationKey("test"), f"m{number}", text, files=files, context=self.context)
+        message = Message(
+            ConversationKey("test"), f"m{number}", text, files=files, context=self.context, options=self.options
+        )
         return Turn(TurnId(f"turn_{number}"), 1, number, message, TurnState.RUNNING)
 
     async def say(self, text: str, *, may_have_begun: bool = False) -> str:
@@ -103,7 +108,8 @@ class AssistantSession:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 said = turn.message.text_with_attachments
-                self.exchanges.append(Exchange(said, answer.text, speaker=turn.message.speaker))
+                speaker, outputs = turn.message.speaker, turn.options.outputs
+                self.exchanges.append(Exchange(said, answer.text, "", speaker, outputs, answer.calls))
                 self.run_id = None
                 return answer.text
         raise AssertionError(f"no answer in {ATTEMPTS} attempts: {self.errors}")

@@ -8,7 +8,9 @@ from functools import partial
 import pytest
 
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound
+from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import ConversationKey, Lease, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.turn_options import TurnOptions
 from gateway.ports.store import SetThread, Store
 from tests.contracts.store_helpers import (
     FILES,
@@ -28,6 +30,8 @@ from tests.contracts.store_helpers import (
     new_turn,
     run_concurrently,
 )
+
+CALL, OUTPUT = RequestedCall("call_1", "weather", "{}"), CallOutput("call_1", "sunny")
 
 
 class EnqueueContract:
@@ -169,6 +173,19 @@ class EnqueueContract:
         assert enqueue(store, "elsewhere").is_new
         store.apply_writes([answer(claim), finish(claim)])
         assert enqueue_one(store, message(), new_turn(), max_backlog=2).turn.seq == 3
+
+    def test_options_are_stored_with_the_turn(self, store: Store) -> None:
+        past = (Exchange("a", "b", calls=(CALL,)), Exchange("", "c", outputs=(OUTPUT,)))
+        options = TurnOptions(
+            additional_instructions="\x00 brief",
+            functions=({"name": "weather", "parameters": {}},),
+            parameters={"temperature": 0.5},
+            outputs=(OUTPUT,),
+            past=past,
+            is_last=True,
+        )
+        recorded = enqueue_one(store, replace(message(), options=options), new_turn()).turn
+        assert get_turn(store, recorded).options == options
 
     def test_message_can_require_an_existing_conversation(self, store: Store) -> None:
         told = message()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import LeaseLost, ThreadNotFound
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import (
     AssistantThread,
     Claim,
@@ -57,6 +58,13 @@ class WritingContract:
         assert conversation == store.find_conversation_by_thread(ThreadId("thread_1"))
         assert conversation is not None
         assert (conversation.id, conversation.backend) == (claim.conversation.id, "threads")
+
+    def test_the_calls_of_a_reply_are_stored(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        calls = (RequestedCall("call_1", "weather", "{}"), RequestedCall("call_2", "time", "{}", "noon"))
+        answered = apply_write(store, replace(answer(claim, ""), calls=calls))
+        assert isinstance(answered, Turn)
+        assert answered.calls == get_turn(store, answered).calls == calls
 
     def test_thread_is_unset(self, store: Store) -> None:
         claim = enqueue_and_claim(store)

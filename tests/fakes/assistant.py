@@ -67,7 +67,7 @@ class FakeAssistant:
         """Makes the next call of ``run`` or ``resume`` perform these steps instead; nothing is posted to the thread."""
         self.scripts.append(list(steps))
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
         self.calls.append("open_thread")
         thread = ThreadId(f"{self.name}_{next(self._ids)}")
         self.threads[thread] = FakeThread(history=list(history))

@@ -7,7 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -153,6 +153,12 @@ class FakeInbox:
             return self._turns[turn_id]
         except KeyError:
             raise TurnNotFound(f"There is no turn {turn_id!r}.") from None
+
+    def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        self._check()
+        ours = (t for t in self._turns.values() if t.message.key.platform == platform)
+        found = (t for t in ours if first <= t.message.message_id <= last)
+        return max(found, key=lambda t: t.message.message_id, default=None)
 
     def resolve_conversation(
         self,
@@ -366,6 +372,12 @@ class AsyncFakeInbox:
         self._inbox.accept_all(update)
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
+        return self._inbox.get_turn(turn_id)
+
+    async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
+        return self._inbox.find_newest_turn(platform, first, last)
+
+    async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
         return self._inbox.get_turn(turn_id)
 
     async def resolve_conversation(

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,8 @@ class CrashPlan:
     """Long enough for a busy machine; ``end_leases`` ends those of a killed process."""
     environment: dict[str, str] = field(default_factory=dict)
     """The operator's rules."""
+    awaits_callbacks: bool = False
+    """Whether it exits only when all callbacks are delivered."""
     pushes: Sequence[tuple[str, str]] = ()
     """Texts to push behind the messages: channel and text."""
 
@@ -123,6 +126,8 @@ class CrashingStore(SqlStore):
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
         self.ledger.charge = partial(self._charge, self.ledger.charge)  # type: ignore[method-assign]
+        for method in ("add", "claim", "mark_delivered"):
+            setattr(self.callbacks, method, partial(self._stepping, method, getattr(self.callbacks, method)))
         self.schedules.advance = partial(self._advance, self.schedules.advance)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
@@ -138,6 +143,15 @@ class CrashingStore(SqlStore):
         self._on_step("before charge")
         charge(turn_id, cost)
         self._on_step("after charge")
+
+    def _stepping(self, method: str, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls a method of the callbacks, unless a claim finds none."""
+        if method != "claim" or self.callbacks.listed(1):
+            self._on_step(f"before {method} callback")
+        result = call(*args)
+        if method != "claim" or result[1]:
+            self._on_step(f"after {method} callback")
+        return result
 
     def _advance(self, advance: Callable[..., bool], *tick: Any) -> bool:
         """Records what became of a tick."""
@@ -238,6 +252,8 @@ def run_process(plan: CrashPlan) -> None:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
         ), "not all were delivered"
+    while plan.awaits_callbacks and store.callbacks.listed(1):
+        time.sleep(0.02)
     gateway.close(grace=5.0)
 
 

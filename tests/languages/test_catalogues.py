@@ -6,6 +6,7 @@ import re
 from functools import cache
 from gettext import c2py
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -96,15 +97,15 @@ def test_what_is_said_is_what_babel_reads(path: Path) -> None:
     for entry in catalogue:
         if not entry.id or entry.context:
             continue
-        values = {name: f"«{name}»" for name in PLACEHOLDER.findall(texts(entry)[-1])}
+        values: dict[str, Any] = {name: f"«{name}»" for name in PLACEHOLDER.findall(texts(entry)[-1])}
         if isinstance(entry.id, str):
             assert say(Sentence(entry.id, "", values), path.stem) == translations(entry)[0].format(**values)
             continue
         for count in COUNTS:
             form = translations(entry)[form_of(count)]
             one, other = entry.id
-            said = say(counted(one, other, **{**values, "count": count}), path.stem)
-            assert re.sub(r"(?<=\d)\D(?=\d{3})", "", said) == form.format(**{**values, "count": count})
+            said = say(counted(one, other, **(values | {"count": count})), path.stem)
+            assert re.sub(r"(?<=\d)\D(?=\d{3})", "", said) == form.format(**(values | {"count": count}))
 
 
 def test_tags_tell_scripts_and_regions_apart() -> None:

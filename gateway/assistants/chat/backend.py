@@ -15,7 +15,7 @@ from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, c
 from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
-from gateway.assistants.chat.messages import RequestBuilder, tool_files_message
+from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_files_message
 from gateway.assistants.chat.run_state import ChatRunState
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
@@ -26,6 +26,7 @@ from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, parts_for_model, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
+from gateway.assistants.turn_options import of_caller, refused_parameter
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.models import (
     REASONING,
@@ -92,9 +93,10 @@ class ChatBackend:
             {"stream_options": _stream_options(api)} if config.stream else {},
             stream=config.stream,
             limits=self._limits,
+            max_tokens=MAX_TOKENS if api.is_azure or api.host == OPENAI_HOST else "max_tokens",
         )
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"chat_{secrets.token_hex(12)}")
 
     async def run(
@@ -132,11 +134,13 @@ class ChatBackend:
     async def _new_state(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
     ) -> ChatRunState:
+        known = self._filtered.without(await history())
         limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
-        past = fit_history(self._filtered.without(await history()), limit)
+        past = fit_history(known, limit) if turn.options.past is None else known
         parts = self._limits.accepted(await load(turn, attachments))
         await self._toolbox.ready()
-        return ChatRunState(turn, thread_id, PastOfTurn(past), parts)
+        used = {call.id for each in past for call in each.calls}
+        return ChatRunState(turn, thread_id, PastOfTurn(past), parts, call_ids=used)
 
     async def _run_until_answered(self, state: ChatRunState) -> AsyncGenerator[RunEvent, None]:
         for number in range(MAX_ROUNDS):
@@ -149,14 +153,13 @@ class ChatBackend:
                 yield ToolCall(f"reasoning {number}", REASONING)
                 yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
             state.accumulator.add_message(completion.text)
-            if not completion.calls:
+            calls = [one.call for one in completion.calls]
+            if not calls or of_caller(state.turn.options, calls):
                 yield _answer(state)
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
             outputs: dict[str, ToolResult] = {}
-            async with aclosing(
-                run_calls(self._toolbox, [one.call for one in completion.calls], outputs)
-            ) as tool_events:
+            async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
             state.tool_messages += [completion.to_message(), *output_messages(completion.calls, outputs)]
@@ -175,7 +178,7 @@ class ChatBackend:
                 is_answered = True
             except (InputTooLong, BadRequest, Filtered) as exc:
                 if not self._adapt(state, exc):
-                    raise
+                    raise self._explained(state, exc) from exc
             except AssistantUnavailable as exc:
                 failures += 1
                 await self._pause_before_repeat(state, exc, failures)
@@ -196,6 +199,11 @@ class ChatBackend:
                     state.drop_tool_files()
                 return True
         return state.reduce_input(error)
+
+    def _explained(self, state: ChatRunState, error: AssistantError) -> AssistantError:
+        """Returns the error for a refusal: one that names what the caller asked for, if that is what was refused."""
+        sent = state.build_request(self._builder).from_caller
+        return refused_parameter(state.turn.options, error, sent) or error
 
     async def _pause_before_repeat(self, state: ChatRunState, error: AssistantUnavailable, failures: int) -> None:
         """Waits before a lost answer is requested again. Raises the error if it is not to be.
@@ -219,7 +227,7 @@ class ChatBackend:
         await asyncio.sleep(pause if error.retry_after is None else error.retry_after)
 
     async def _complete(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
-        completion = state.completion = CompletionAccumulator(self._filters.create())
+        completion = state.completion = CompletionAccumulator(self._filters.create(state.turn.options.function_names))
         request = state.build_request(self._builder)
         try:
             async with self._api.stream("/chat/completions", request.body) as events:
@@ -295,13 +303,22 @@ class ChatBackend:
 
 
 def _answer(state: ChatRunState) -> RunCompleted:
-    """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""
-    text, completion = state.accumulator.text, state.completion
+    """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text.
+
+    It ends with the calls of the caller's functions. Those of the assistant's own tools beside them are not run: the
+    model calls them again, if it still needs them, when it has the caller's results.
+    """
+    text, completion, options = state.accumulator.text, state.completion, state.turn.options
     cut_off = completion.ending is Ending.CUT_OFF
     if cut_off and not text.strip():
         raise cut_off_before_text()
-    said = with_cut_off_note(text, state.turn.message.language) if cut_off else text
-    return RunCompleted(said, state.usage, model=completion.model, cut_off=cut_off)
+    return RunCompleted(
+        with_cut_off_note(text, state.turn.message.language) if cut_off and not options.is_program else text,
+        state.usage,
+        model=completion.model,
+        cut_off=cut_off,
+        calls=of_caller(options, [one.call for one in completion.calls]),
+    )
 
 
 def _stream_options(api: AssistantApiClient) -> Json:

@@ -6,18 +6,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.assistants.attachments import MessagePart, TextPart
-from gateway.assistants.history import exchange_messages
+from gateway.assistants.history import with_turn
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
+from gateway.assistants.tool_calls import arguments_to_return
+from gateway.assistants.turn_options import (
+    FORCED_CHOICE,
+    Translation,
+    function_schemas,
+    same,
+    translated,
+    unsupported,
+)
 from gateway.domain.models import Exchange, Turn
+from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
 
 NAME, STREAM = "name", "stream"
 """OpenAI streams some models only to organisations that it has verified."""
 TOOL_FILES = "[files that the tools returned]"
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+MAX_TOKENS = "max_completion_tokens"
+PARAMETERS = (
+    *("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
+    *("response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity", MAX_TOKENS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,8 @@ class CompletionRequest:
     features: set[Feature]
     fields: tuple[str, ...]
     """Names of fields that can be left out: of the body, and of the assistant's messages."""
+    from_caller: Json
+    """What of the body the turn's caller asked for."""
 
 
 class RequestBuilder:
@@ -43,13 +60,17 @@ class RequestBuilder:
         *,
         stream: bool,
         limits: ServerLimits,
+        max_tokens: str = MAX_TOKENS,
     ) -> None:
         """``parameters``: fields that say how the model answers; ``optional``: fields for streams. A server may refuse
-        each of them.
+        each of them. ``max_tokens``: how the server calls the limit.
         """
         self._model = model
         self._instructions = instructions
         self._toolbox = toolbox
+        self._translations: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
+            MAX_TOKENS: same(max_tokens)
+        }
         self._parameters = parameters
         self._optional = {**parameters, **optional}
         self._stream = stream
@@ -58,23 +79,51 @@ class RequestBuilder:
     def build(
         self, history: Sequence[Exchange], turn: Turn, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
     ) -> CompletionRequest:
-        messages = [
-            self._named(message, exchange.speaker) for exchange in history for message in exchange_messages(exchange)
-        ]
-        asked = {"role": "user", "content": _content(turn.message.text_with_attachments, parts)}
-        messages += [self._named(asked, turn.message.speaker), *map(self._without_refused, tool_messages)]
+        options = turn.options
+        *past, asked = with_turn(history, turn)
+        messages = [self._named(message, each.speaker) for each in past for message in self._messages(each)]
+        messages += [self._named(message, turn.message.speaker) for message in self._messages(asked, parts)]
+        messages += map(self._without_refused, tool_messages)
         instructions = instructions_for(turn, self._instructions.for_message(turn.message), self._toolbox.notice)
         arranged = self._arranged(messages, instructions)
-        body: Json = {"model": self._model, "messages": arranged}
+        body: Json = {"model": options.model or self._model, "messages": arranged}
         body[STREAM] = self._stream and STREAM not in self._limits
         optional = self._optional if body[STREAM] else self._parameters
         body |= {name: value for name, value in optional.items() if name not in self._limits}
-        functions = [{"type": "function", "function": schema} for schema in self._toolbox.schemas]
-        if functions and Feature.TOOLS not in self._limits:
-            body["tools"] = functions
+        from_caller = translated(options, self._translations, "chat")
+        body |= from_caller
+        if tools := self._tools(options):
+            body["tools"] = tools
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        return CompletionRequest(body, self._features(body, parts), self._optional_fields(body))
+        if tool_messages and body.get(FORCED_CHOICE) != "none":
+            body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
+        features = self._features(body, parts)
+        if options.functions:  # a refusal may be about what is wrong with the caller's
+            features -= {Feature.TOOLS}
+        return CompletionRequest(body, features, self._optional_fields(body), from_caller)
+
+    def _tools(self, options: TurnOptions) -> list[Json]:
+        """Raises AssistantRefused when the caller has functions and the server takes none."""
+        if Feature.TOOLS in self._limits and options.functions:
+            raise unsupported("`tools`", "chat, and the model takes none")
+        if Feature.TOOLS in self._limits:
+            return []
+        return [{"type": "function", "function": each} for each in function_schemas(options, self._toolbox.schemas)]
+
+    def _messages(self, exchange: Exchange, parts: Sequence[MessagePart] = ()) -> list[Json]:
+        """Returns an exchange as messages, without those that say nothing."""
+        messages: list[Json] = [
+            {"role": "tool", "tool_call_id": each.call_id, "content": each.output} for each in exchange.outputs
+        ]
+        if exchange.text or parts or not (exchange.outputs or exchange.reply or exchange.calls):
+            messages.append({"role": "user", "content": _content(exchange.text, parts)})
+        if exchange.calls:
+            called = {"role": "assistant", "content": exchange.reply, "tool_calls": _calls(exchange)}
+            messages.append(self._without_refused(called))
+        elif exchange.reply:
+            messages.append({"role": "assistant", "content": exchange.reply})
+        return messages
 
     def _features(self, body: Json, parts: Sequence[MessagePart]) -> set[Feature]:
         messages = body["messages"]
@@ -124,6 +173,17 @@ class RequestBuilder:
         if in_order or Feature.SYSTEM_ROLE in self._limits:
             messages = list(_merged_roles(messages))
         return messages
+
+
+def _calls(exchange: Exchange) -> list[Json]:
+    return [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": arguments_to_return(call.arguments)},
+        }
+        for call in exchange.calls
+    ]
 
 
 def tool_files_message(parts: Sequence[MessagePart]) -> Json:

@@ -8,8 +8,9 @@ a server without conversations each request carries the gateway's own transcript
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 from gateway import logs
 from gateway.assistants.api_client import (
@@ -22,21 +23,22 @@ from gateway.assistants.api_client import (
 from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_reference, without_sandbox_links
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound, ToolServerAway
-from gateway.assistants.history import fit_history
+from gateway.assistants.history import fit_history, with_turn
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.earlier_attempts import EarlierAttempts
-from gateway.assistants.responses.items import ResponseEventReader, image_content
+from gateway.assistants.responses.items import ResponseEventReader, image_content, output_items
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
+from gateway.assistants.turn_options import of_caller, others, refused_parameter
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -45,6 +47,7 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import (
     Exchange,
     File,
@@ -58,6 +61,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
+from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -101,9 +105,9 @@ class ResponsesBackend:
 
     # ------------------------------------------------------------ threads
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:
         past = self._new_threads.history_for(history)
-        if CONVERSATION in self._limits or Feature.STORED in self._limits:
+        if not is_kept or CONVERSATION in self._limits or Feature.STORED in self._limits:
             return create_local_thread()
         try:
             thread = await self._conversations.create(past)
@@ -172,9 +176,14 @@ class ResponsesBackend:
         await self._toolbox.ready()
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
         state = ResponseRunState(turn, thread_id, transcripts, self._filters, self._limits)
+        options = turn.options
         if is_local(thread_id):
+            known = self._filtered.without(await history())
             limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
-            state.past = PastOfTurn(fit_history(self._filtered.without(await history()), limit))
+            state.past = PastOfTurn(fit_history(known, limit) if options.past is None else known)
+        elif options.outputs:
+            asked = with_turn((await history())[-1:], turn)[-1]
+            state.outputs = output_items(asked if asked.outputs else replace(asked, outputs=options.outputs))
         return state
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
@@ -241,14 +250,17 @@ class ResponsesBackend:
                 continue
             if rest := state.accumulator.take_unshown():
                 yield TextDelta(rest)
-            if not calls:
-                yield await self._answer(state)
-                return
-            check_tokens(state.usage, self._config.max_turn_tokens)
-            outputs: dict[str, ToolResult] = {}
-            async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
+            options = state.turn.options
+            ends, outputs = not calls or bool(of_caller(options, calls)), dict[str, ToolResult]()
+            own = () if ends and is_local(state.thread_id) else others(options, calls)
+            if not ends:
+                check_tokens(state.usage, self._config.max_turn_tokens)
+            async with aclosing(run_calls(self._toolbox, own, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
+            if ends:
+                yield await self._answer(state, _calls_at_end(options, calls, outputs))
+                return
             items = state.items_with_outputs(calls, outputs)
         raise too_many_rounds()
 
@@ -267,13 +279,14 @@ class ResponsesBackend:
         log.info("server rejected the request; repeating it without files", turn=state.turn.id, error=str(error))
         return plain
 
-    async def _answer(self, state: ResponseRunState) -> RunCompleted:
+    async def _answer(self, state: ResponseRunState, calls: tuple[RequestedCall, ...]) -> RunCompleted:
         """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""
         text = without_sandbox_links(state.accumulator.text)
         if state.cut_off:
             if not text.strip():
                 raise cut_off_before_text()
-            text = with_cut_off_note(text, state.turn.message.language)
+            turn = state.turn
+            text = text if turn.options.is_program else with_cut_off_note(text, turn.message.language)
             await self._keep_cut_off(state, text)
         self._new_threads.answered(state.thread_id)
         if state.past is not None:
@@ -282,7 +295,7 @@ class ResponsesBackend:
                 self._fitted.note(state.thread_id, size)
             self._filtered.add(state.past.left_out)
         files = tuple(state.files.values())
-        return RunCompleted(text, state.usage, files, state.model, cut_off=state.cut_off)
+        return RunCompleted(text, state.usage, files, state.model, cut_off=state.cut_off, calls=calls)
 
     async def _keep_cut_off(self, state: ResponseRunState, text: str) -> None:
         """Adds the exchange to the conversation, which has no items of an incomplete response."""
@@ -309,7 +322,9 @@ class ResponsesBackend:
                     if reading.is_final:
                         break
         except (NotFound, BadRequest) as exc:
-            raise await self._rejection_error(exc, state.thread_id) from exc
+            sent = self._responses.from_caller(state.turn)
+            refused = refused_parameter(state.turn.options, exc, sent)
+            raise refused or await self._rejection_error(exc, state.thread_id) from exc
         except AssistantUnavailable as exc:
             if not reading.id:
                 raise
@@ -349,3 +364,16 @@ class ResponsesBackend:
         return AssistantMisconfigured(
             f"The server at {self._api.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
         )
+
+
+def _calls_at_end(
+    options: TurnOptions, calls: Sequence[FunctionCall], outputs: Mapping[str, ToolResult]
+) -> tuple[RequestedCall, ...]:
+    """Returns the calls that a reply ends with: the caller's, and those of own tools with their results.
+
+    A conversation at the server has all of them, and goes on only when each has a result.
+    """
+    own = (
+        RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls if each.id in outputs
+    )
+    return (*of_caller(options, calls), *own)

@@ -64,10 +64,13 @@ class EarlierAttempts:
         same text several times in a row, it must occur once more than in the turns before.
         """
         mine = state.turn.message.text_with_attachments.strip()
+        results = {each.call_id for each in state.turn.options.outputs}
         behind: list[Json] = []
         same = 0
         async with aclosing(self._conversations.items_newest_first(state.thread_id)) as items:
             async for item in items:
+                if item.get("type") == "function_call_output" and item.get("call_id") in results:
+                    return behind[::-1]  # the results of a call are posted once
                 if item.get("type") == "message" and item.get("role") == "user":
                     if first_text(item).strip() != mine:
                         break

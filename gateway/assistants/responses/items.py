@@ -15,6 +15,7 @@ from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import DONE_MARKER, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import REASONING, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
@@ -88,8 +89,18 @@ def with_head(items: Sequence[Json], text: str) -> list[Json]:
 
 
 def exchange_items(exchange: Exchange) -> list[Json]:
-    """Returns an exchange as input items."""
-    return [{"type": "message", **message} for message in exchange_messages(exchange)]
+    """Returns an exchange as input items, with the calls of the caller's functions and their results."""
+    messages = [{"type": "message", **message} for message in exchange_messages(exchange)]
+    return [*output_items(exchange), *messages, *map(_past_call_item, exchange.calls)]
+
+
+def output_items(exchange: Exchange) -> list[Json]:
+    """Returns the results that an exchange begins with."""
+    return [output_item(each.call_id, each.output) for each in exchange.outputs]
+
+
+def _past_call_item(call: RequestedCall) -> Json:
+    return call_item(FunctionCall(call.id, call.name, arguments_to_return(call.arguments)))
 
 
 def call_item(call: FunctionCall) -> Json:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
 from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
@@ -15,11 +16,24 @@ from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
+from gateway.assistants.turn_options import (
+    FORCED_CHOICE,
+    Translation,
+    function_schemas,
+    same,
+    translated,
+    unsupported,
+)
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
+from gateway.domain.models import Turn
+from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
 INSTRUCTIONS, STREAM = "instructions", "stream"
+
+
+CODE_OUTPUTS: Json = {"include": ["code_interpreter_call.outputs"]}
 
 
 class ServerResponses:
@@ -56,18 +70,19 @@ class ServerResponses:
         if isinstance(error, ToolServerAway):
             return False
         used = {
-            Feature.TOOLS: "tools" in body,
+            # A refusal may be about what is wrong with the caller's.
+            Feature.TOOLS: "tools" in body and not state.turn.options.functions,
             Feature.HOSTED_TOOLS: bool(self._hosted()) and Feature.HOSTED_TOOLS not in self._limits,
             Feature.SYSTEM_ROLE: bool(self._config.instructions) and Feature.SYSTEM_ROLE not in self._limits,
             Feature.STORED: is_local(state.thread_id) and Feature.STORED not in self._limits,
         }
         features = state.file_features.union(feature for feature, is_used in used.items() if is_used)
-        fields = [name for name in (*self._optional, INSTRUCTIONS, STREAM) if body.get(name)]
+        fields = [name for name in {*self._optional, *CODE_OUTPUTS, INSTRUCTIONS, STREAM} if body.get(name)]
         learned = self._limits.learn(error, features=features, fields=fields)
         return learned and not any(feature in self._limits for feature in state.file_features)
 
     def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
-        body: Json = {"model": self._config.model, "input": state.to_input(items)}
+        body: Json = {"model": state.turn.options.model or self._config.model, "input": state.to_input(items)}
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
@@ -80,13 +95,32 @@ class ServerResponses:
                 body["input"] = [{"type": "message", "role": "system", "content": instructions}, *body["input"]]
             else:
                 body[INSTRUCTIONS] = instructions
-        hosted = [] if Feature.HOSTED_TOOLS in self._limits else self._hosted()
-        functions = [{"type": "function", **schema, "strict": False} for schema in self._toolbox.schemas]
-        if (tools := [*hosted, *functions]) and Feature.TOOLS not in self._limits:
+        body |= self.from_caller(state.turn)
+        if tools := self._tools(state.turn.options):
             body["tools"] = tools
+        if state.since_message and body.get(FORCED_CHOICE) != "none":
+            body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
+        if _runs_code(state.turn.options.hosted_tools):
+            optional |= CODE_OUTPUTS
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
+
+    def from_caller(self, turn: Turn) -> Json:
+        """Returns the fields that the turn's caller asked for. Raises AssistantRefused for what there is not here."""
+        found = translated(turn.options, PARAMETERS, "responses")
+        return found | ({"text": _merged_text(turn.options)} if "text" in found else {})
+
+    def _tools(self, options: TurnOptions) -> list[Json]:
+        """Raises AssistantRefused when the caller has functions and the server takes none."""
+        if Feature.TOOLS in self._limits:
+            if options.functions:
+                raise unsupported("`tools`", "responses, and the model takes none")
+            return []
+        own = () if Feature.HOSTED_TOOLS in self._limits or options.only_these_tools else self._hosted()
+        hosted = (*own, *map(dict, options.hosted_tools))
+        functions = function_schemas(options, self._toolbox.schemas)
+        return [*hosted, *({"type": "function", "strict": False, **schema} for schema in functions)]
 
     def _hosted(self) -> list[Json]:
         return [*self._config.hosted_tools, *self.hosted_servers.tools]
@@ -131,6 +165,35 @@ class ServerResponses:
             await self._api.post(f"{_path(run_id)}/cancel", {})
 
 
+def _text_format(value: Any) -> Json:
+    """Returns ``response_format`` as Responses has it (developers.openai.com/api/docs/guides/structured-outputs)."""
+    given = value if isinstance(value, dict) else {}
+    return {"format": {"type": given.get("type"), **given.get("json_schema", {})}}
+
+
+def _tool_choice(value: Any) -> Json:
+    """Returns ``tool_choice`` as Responses has it: a function is named beside its type."""
+    return {FORCED_CHOICE: {"type": "function", **value["function"]} if isinstance(value, dict) else value}
+
+
+PARAMETERS: Mapping[str, Translation] = {
+    **{name: same(name) for name in ("temperature", "top_p", "parallel_tool_calls")},
+    "max_completion_tokens": same("max_output_tokens"),
+    "response_format": lambda value: {"text": _text_format(value)},
+    "verbosity": lambda value: {"text": {"verbosity": value}},
+    "reasoning_effort": lambda value: {"reasoning": {"effort": value}},
+    FORCED_CHOICE: _tool_choice,
+}
+"""What of the parameters of Chat Completions there is in Responses."""
+
+
+def _merged_text(options: TurnOptions) -> Json:
+    """Returns the field ``text``, which has two of the parameters."""
+    parameters = options.parameters
+    form = _text_format(parameters["response_format"]) if "response_format" in parameters else {}
+    return form | ({"verbosity": parameters["verbosity"]} if "verbosity" in parameters else {})
+
+
 def _path(run_id: str) -> str:
     return f"/responses/{path_segment(run_id)}"
 
@@ -140,6 +203,8 @@ def _optional_fields(config: AssistantConfig) -> Json:
     fields: Json = {"background": True, "truncation": "auto", "store": True, "metadata": {}, **config.parameters}
     if config.stream:
         fields["stream_options"] = {"include_obfuscation": False}  # saves bytes; the connection is encrypted already
-    if any(tool.get("type") == "code_interpreter" for tool in config.hosted_tools):
-        fields["include"] = ["code_interpreter_call.outputs"]
-    return fields
+    return fields | (CODE_OUTPUTS if _runs_code(config.hosted_tools) else {})
+
+
+def _runs_code(tools: Iterable[Mapping[str, Any]]) -> bool:
+    return any(tool.get("type") == "code_interpreter" for tool in tools)

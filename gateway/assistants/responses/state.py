@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
+from gateway.assistants.history import with_turn
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.past import PastOfTurn
 from gateway.assistants.reply_accumulator import ReplyAccumulator
@@ -18,10 +19,12 @@ from gateway.assistants.responses.items import (
     is_cut_off,
     message_item,
     output_item,
+    output_items,
     reply_texts,
     returned_items,
     text_calls,
     unanswered_calls,
+    with_head,
     without_output_files,
 )
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
@@ -56,7 +59,9 @@ class ResponseRunState:
     response: Json = field(default_factory=dict)
     """The newest finished response."""
     message: Json = field(default_factory=dict)
-    """The item with the turn's message; empty as long as it was not made."""
+    """The item with the turn's message; empty as long as it was not made, and for one with nothing but results."""
+    outputs: list[Json] = field(default_factory=list)
+    """The items with results that go before the message, where the server keeps the history."""
     since_message: list[Json] = field(default_factory=list)
     """The items after the message, which are sent along where the server keeps no history."""
     files: dict[str, File] = field(default_factory=dict)
@@ -104,17 +109,22 @@ class ResponseRunState:
         """Returns the input of a request: ``items``, or all that was said where the server keeps no history."""
         if self.past is None:
             return items
-        earlier = [item for exchange in self.past.exchanges for item in exchange_items(exchange)]
-        return [*earlier, self.message, *self.since_message]
+        *past, asked = with_turn(self.past.exchanges, self.turn)
+        earlier = [item for exchange in past for item in exchange_items(exchange)]
+        head = asked.text.removesuffix(self.turn.message.text_with_attachments).strip()
+        message = [self.message] if self.message else []
+        said = with_head(message, head) if head else message
+        return [*earlier, *output_items(asked), *said, *self.since_message]
 
     async def message_items(self) -> list[Json]:
-        """Makes the item of the turn's message, and returns it as the items to post."""
+        """Makes the item of the turn's message, and returns the items to post."""
         said = self.turn.message.text_with_attachments
         parts = self.limits.accepted(await load(self.turn, self.transcripts.load))
         words, self.file_features = without_files(parts), features_of_files(parts)
         self.message_without_files = None if words is None else message_item(said, words)
-        self.message = message_item(said, parts)
-        return [self.message]
+        if said or parts or not self.turn.options.outputs:
+            self.message = message_item(said, parts)
+        return [*self.outputs, *([self.message] if self.message else [])]
 
     def fall_back_without_files(self, items: list[Json] | None) -> list[Json] | None:
         """Returns the items to post after a rejection of others: without files; None if there were none."""
@@ -124,4 +134,4 @@ class ResponseRunState:
         if self.message_without_files is None:
             return None
         self.message, self.message_without_files, self.file_features = self.message_without_files, None, set()
-        return [self.message]
+        return [*self.outputs, self.message]

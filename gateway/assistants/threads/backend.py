@@ -34,6 +34,7 @@ from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
+from gateway.assistants.turn_options import same, translated, unsupported
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -59,6 +60,11 @@ from gateway.tools import ToolBox
 BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
 MESSAGES_PER_POST = 32
 """Messages that a thread is created with; each further one takes its own request."""
+PARAMETERS = {
+    name: same(name)
+    for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
+}
+"""Those of Chat Completions that a run has too."""
 NEWEST_QUERY = {"limit": 20, "order": "desc"}
 """Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
 MAX_IMPORTED_EXCHANGES = 100
@@ -92,7 +98,7 @@ class ThreadsBackend:
 
     # ------------------------------------------------------------ threads
 
-    async def create_thread(self, history: Sequence[Exchange]) -> ThreadId:
+    async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # noqa: ARG002  # a run needs one
         history = self._new_threads.history_for(history)
         messages = [message for exchange in history for message in exchange_messages(exchange)]
         first, more = messages[:MESSAGES_PER_POST], messages[MESSAGES_PER_POST:]
@@ -286,9 +292,16 @@ class ThreadsBackend:
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         await self._toolbox.ready()
         metadata = {"turn_id": state.turn.id}
+        options = state.turn.options
+        if options.functions or options.outputs:
+            raise unsupported("`tools`", self.name)
         fields = {**await self._assistant.run_fields(), **self._config.parameters}
         body = {**fields, "metadata": metadata, "stream": self._config.stream}
-        if self._instructions.is_template and not self._assistant.is_configured:
+        body |= translated(options, PARAMETERS, self.name)
+        if options.model:
+            body["model"] = options.model
+        is_own = self._instructions.is_template and not self._assistant.is_configured
+        if is_own or options.instructions is not None:
             body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, "", self._toolbox.notice):
             body["additional_instructions"] = note

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.inbox import AsyncInbox
 from gateway.web.api.cors import Cors
+from gateway.web.api.problems import JsonResponse
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -36,11 +37,12 @@ class ClientDisconnected(Exception):
 class HttpRequest:
     """A request to a native route. Header names are lower case, and values Latin-1, as WSGI has them too."""
 
-    __slots__ = ("_query", "_receive", "headers", "method", "path_values", "peer")
+    __slots__ = ("_query", "_receive", "headers", "method", "path", "path_values", "peer")
 
     def __init__(self, scope: Scope, receive: Receive, path_values: Mapping[str, str]) -> None:
         """``path_values``: the parts of the path for the placeholders of the route."""
         self.method: str = scope["method"]
+        self.path: str = scope["path"]
         self.headers = headers_of(scope)
         self.path_values = path_values
         self.peer: str = scope["client"][0] if scope.get("client") else ""
@@ -92,6 +94,10 @@ class Route:
     """Runs on the event loop and must not block it. Raises GatewayError, ClientDisconnected."""
 
 
+def _as_it_is(response: JsonResponse) -> JsonResponse:
+    return response
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """Native routes below one path: everything else below it does not exist, in Flask neither."""
@@ -100,6 +106,17 @@ class Api:
     routes: Sequence[Route]
     cors: Cors
     """Which pages of other origins may call it."""
+    also_at: Sequence[str] = ()
+    """Other paths below which the same routes are, the longest first."""
+    error_form: Callable[[JsonResponse], JsonResponse] = _as_it_is
+    """Gives the body of an error, as ``gateway.web.api.problems`` makes it, the form of this API."""
+
+    def path_of(self, path: str) -> str | None:
+        """Returns a path as the routes have it, if it is below this API; else None."""
+        for prefix in (self.prefix, *self.also_at):
+            if path == prefix or path.startswith(f"{prefix}/"):
+                return self.prefix + path[len(prefix) :]
+        return None
 
 
 @runtime_checkable

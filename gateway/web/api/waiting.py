@@ -79,7 +79,8 @@ class Waiter:
     async def updates(
         self, load_turn: LoadTurn, *, is_local: bool, max_silence: float, idle_interval: float
     ) -> AsyncIterator[PreviewEvent | Turn | None]:
-        """Yields the turn's preview events, then the resolved turn; None at least every ``idle_interval`` seconds.
+        """Yields the turn's preview events, then the turn once it is resolved or awaits outputs of its sender; None at
+        least every ``idle_interval`` seconds.
 
         Ends without a resolved turn after ``max_silence`` seconds without an event, or when the waiter or the registry
         is closed. ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what
@@ -176,6 +177,14 @@ class WaiterRegistry:
             all_waiters = [waiter for waiters in self._waiters.values() for waiter in waiters]
         for waiter in all_waiters:
             waiter.wake_up()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self.closes_at < float("inf")
+
+    def is_awaited(self, turn_id: TurnId) -> bool:
+        return bool(self._waiters_of(turn_id))
 
     def has_preview_waiter(self, turn_id: TurnId) -> bool:
         return any(waiter.wants_previews for waiter in self._waiters_of(turn_id))
@@ -294,5 +303,5 @@ class DeltaBatcher:
 async def _load_if_resolved(load_turn: LoadTurn) -> Turn | None:
     with suppress(StoreUnavailable):
         turn = await load_turn()
-        return turn if turn.state.is_resolved else None
+        return turn if turn.state.is_resolved or turn.awaits_outputs else None
     return None

@@ -34,6 +34,7 @@ from tests.faults.matrix.plan import (
 )
 from tests.faults.matrix.process_hooks import MatrixHooks, SharedControls
 from tests.faults.matrix.proxy import ProxyGroup, TcpProxy, open_proxies
+from tests.faults.matrix.response_senders import ResponseSenders
 from tests.faults.matrix.scoring import EMPTY_SCORE, CellScore, reply_to, score_assistant_threads, score_replies
 from tests.faults.matrix.senders import RESPONSE_TIMEOUT, DiscordSenders, Senders, SlackSenders, TelegramSenders
 from tests.faults.matrix.sync_point import SyncPoint, listen_for_reports
@@ -252,8 +253,9 @@ def _sync_point(cell: MatrixCell) -> SyncPoint:
 def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
     crowd: Senders
     match cell.platform:
-        case PlatformVariant.CHAT:
-            crowd = ApiSenders(door, timeout=RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0)
+        case PlatformVariant.CHAT | PlatformVariant.RESPONSES:
+            kind = ApiSenders if cell.platform is PlatformVariant.CHAT else ResponseSenders
+            crowd = kind(door, timeout=RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0)
         case PlatformVariant.SLACK:
             crowd = SlackSenders()
         case PlatformVariant.DISCORD:

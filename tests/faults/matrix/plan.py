@@ -16,6 +16,8 @@ class PlatformVariant(StrEnum):
     POLLING = "telegram, polling"
     DISCORD = "discord"
     """Events arrive over a WebSocket."""
+    RESPONSES = "responses"
+    """Programs call ``/v1/responses``."""
 
     @property
     def family(self) -> str:
@@ -84,12 +86,14 @@ BACKEND_FAULTS = (MatrixFault.BACKEND_CUT, MatrixFault.BACKEND_SILENT)
 PLATFORM_FAULTS = (MatrixFault.PLATFORM_CUT, MatrixFault.PLATFORM_SILENT)
 NEEDS_SERVER = (MatrixFault.DATABASE_CUT, MatrixFault.DATABASE_SILENT)
 NEEDS_PLATFORM = (MatrixFault.PLATFORM_CUT, MatrixFault.PLATFORM_SILENT)
-"""Faults of a platform that the gateway calls; callers of ``/chat`` are not called."""
+"""Faults of a platform that the gateway calls."""
 NEEDS_INBOUND_LINK = (MatrixFault.INBOUND_CUT, MatrixFault.INBOUND_SILENT)
 RUNS_SECOND_PROCESS = (MatrixFault.FREEZE, MatrixFault.RESTART, *NEEDS_SERVER, *CLOCK_FAULTS)
 """Faults during which a second process works, where the database can be shared."""
 CONNECTS_ITSELF = (PlatformVariant.POLLING, PlatformVariant.DISCORD)
 """The gateway opens the connection over which messages arrive."""
+CALLED_ONLY = (PlatformVariant.CHAT, PlatformVariant.RESPONSES)
+"""The gateway calls nobody: its callers wait, or ask again."""
 POLLING_STEPS = (FaultStep.BEFORE_ENQUEUE, FaultStep.AFTER_ENQUEUE)
 """After these steps it does not matter how updates arrive."""
 
@@ -116,7 +120,7 @@ class MatrixCell:
             return False  # it holds a transaction open, in which the other faults cannot begin
         if self.database is DatabaseKind.SQLITE and self.fault in NEEDS_SERVER:
             return False
-        if self.platform is PlatformVariant.CHAT and (
+        if self.platform in CALLED_ONLY and (
             self.fault in NEEDS_PLATFORM or self.step is FaultStep.POSTED_MESSAGES_STORED
         ):
             return False
@@ -155,6 +159,7 @@ SMOKE_CELLS = (
         PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.CLOCK_BACK_AND_KILL, FaultStep.RUN_REQUESTED
     ),
     MatrixCell(PlatformVariant.DISCORD, DatabaseKind.POSTGRESQL, MatrixFault.KILL, FaultStep.DELIVERING),
+    MatrixCell(PlatformVariant.RESPONSES, DatabaseKind.SQLITE, MatrixFault.KILL, FaultStep.STREAMING),
     MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.INBOUND_SILENT, FaultStep.DELIVERING),
 )
 """A few varied cells, run with the normal tests."""

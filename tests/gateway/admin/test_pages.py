@@ -12,6 +12,7 @@ import pytest
 
 from gateway import logs
 from gateway.domain.models import ConversationKey, Feedback, MessageKind, TurnState, Usage
+from gateway.ports.callbacks import Callback
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import UsageBucket
 from gateway.ports.schedules import Push, Schedule
@@ -325,6 +326,22 @@ def test_schedules_are_listed_and_cancelled(scene: AdminHarness) -> None:
         assert shown in text_of(page)
     assert submit_form(client, "/admin/schedules", "/admin/schedules/sch_1/cancel").status_code == 303
     assert "/sch_1/cancel" not in client.get("/admin/schedules").text
+
+
+def test_callbacks_are_listed_and_dead_letters_sent_again(scene: AdminHarness) -> None:
+    client, callbacks = scene.signed_in_client(), scene.context.callbacks
+    assert "Everything is delivered." in text_of(client.get("/admin/callbacks"))
+    turn = scene.enqueue("hello").id
+    for name in ("msg_1", "msg_2"):
+        callbacks.add(Callback(name, name, "https://example.com/hook", "turn.answered", turn, "{}"), 9)
+    (_, (first, _)) = callbacks.claim(9, 60.0)
+    callbacks.mark_failed(first, "the receiver answered 410", None)
+    page = client.get("/admin/callbacks")
+    for shown in ("dead letter", "the receiver answered 410", "waits", "https://example.com/hook", turn):
+        assert shown in text_of(page)
+    assert links(page.text, "/admin/turns/") == [f"/admin/turns/{turn}"] * 2
+    assert submit_form(client, "/admin/callbacks", "/admin/callbacks/msg_1/resend").status_code == 303
+    assert "dead letter" not in text_of(client.get("/admin/callbacks"))
 
 
 def test_what_people_wrote_is_shown_as_plain_text(scene: AdminHarness) -> None:

@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 from gateway.domain.models import Exchange, RunCompleted, RunId, RunStarted, Usage
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract, add
+from tests.contracts.assistant_options import OptionsContract
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, HttpFault, Incomplete, Say
 from tests.fakes.raw_server import KEY, RawServer
@@ -32,7 +33,7 @@ CONFIG = AssistantConfig("gpt-4o", poll_seconds=0.01)
 PATH = "/chat/completions"
 
 
-class TestChat(OnlineContract):
+class TestChat(OptionsContract, OnlineContract):
     RUN_PATH = PATH
     OUTPUTS_PATH = PATH
 

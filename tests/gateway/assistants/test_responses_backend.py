@@ -27,6 +27,7 @@ from gateway.domain.errors import (
 from gateway.domain.models import Exchange, RunId, ThreadId, ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, OnlineContract
+from tests.contracts.assistant_options import OptionsContract
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.openai_server import (
     NO_MODEL,
@@ -47,7 +48,7 @@ CONFIG = AssistantConfig("gpt-4o", "Be brief.", hosted_tools=(CODE,), poll_secon
 Make = Callable[..., ResponsesBackend]
 
 
-class TestResponses(OnlineContract):
+class TestResponses(OptionsContract, OnlineContract):
     RUN_PATH = "/responses"
     OUTPUTS_PATH = "/responses"
 

@@ -52,7 +52,7 @@ def server(fake: FakeOpenAI, **more: str) -> dict[str, str]:
 def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path: Path) -> None:
     result = run("check")
     assert result.exit_code == 0
-    database, assistant, *tools, budgets, chat, platforms, open_to, operator, data, following = (
+    database, assistant, *tools, budgets, chat, openai, platforms, open_to, operator, data, following = (
         result.output.splitlines()
     )
     assert database == "ok   database: will be migrated on start"
@@ -60,7 +60,8 @@ def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path:
     assert tools == ["ok   tool current_time: built in", "ok   tool calculate: built in"]
     assert budgets.startswith("ok   budgets: prices of ")
     assert "GATEWAY_API_KEYS is not set" in chat
-    assert platforms == "ok   platforms: http"
+    assert openai.startswith("ok   OpenAI's API at /v1: open to everybody")
+    assert platforms == "ok   platforms: http, openai"
     assert open_to.startswith("ok   open to: everybody who reaches the port")
     assert operator == "ok   operator: off, as ADMIN_PASSWORD is not set"
     assert data == f"ok   data: {tmp_path}/gateway.db"

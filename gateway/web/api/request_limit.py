@@ -1,4 +1,4 @@
-"""Limits how many messages a caller of /chat may send per minute."""
+"""Limits how many messages a caller of the APIs may send per minute: one limit for all of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections import OrderedDict
 from threading import Lock
 
-from adapters.http.settings import NAME
 from gateway.domain.errors import Overloaded
 from gateway.domain.sentences import counted
 from gateway.ports.store import Rate, TokenBuckets, TokenRequest
 from gateway.web.api.call_limit import MAX_CALLERS, MINUTE
 
+BUCKET = "http:requests"
 BLOCKS_PER_MINUTE = 60
 """A process takes this fraction of a minute's tokens together, so that few requests cost a write."""
 
@@ -47,7 +47,7 @@ class RequestLimit:
         Raises Overloaded (``rate_limited``) when it is one too many, StoreUnavailable.
         """
         rate = Rate(MINUTE / self._per_minute, self._per_minute)
-        request = TokenRequest(f"{NAME}:requests:{caller}", rate, max_wait=0.0, count=self._block)
+        request = TokenRequest(f"{BUCKET}:{caller}", rate, max_wait=0.0, count=self._block)
         if self._buckets.take_tokens([request])[0] is None:
             message = counted(
                 "More than one request within a minute. Come back after Retry-After seconds.",

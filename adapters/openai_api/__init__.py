@@ -1,0 +1,1 @@
+"""OpenAI's API, the platform of programs that speak it: threads and runs, chat completions, responses."""

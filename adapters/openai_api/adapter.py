@@ -1,0 +1,93 @@
+"""The platform adapter of OpenAI's API: its callers are programs, which wait for their turns or ask for them again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+
+from adapters.openai_api import assistants, program_routes, routes
+from adapters.openai_api.assistants.directory import AssistantDirectory
+from adapters.openai_api.assistants.room import Room
+from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.repetition import Attempts
+from adapters.openai_api.settings import NAME
+from gateway.domain.errors import MalformedRequest
+from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
+from gateway.ports.check import CheckResult
+from gateway.ports.inbox import AsyncInbox
+from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.ports.spool import Spool
+from gateway.web.api.routes import Api, Route
+from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
+
+SECONDS_BETWEEN_DELTAS = 0.05
+
+
+class OpenAiAdapter:
+    """Callers of ``/v1``. Those that wait are registered in ``waiters``, through which the worker answers them."""
+
+    name = NAME
+    names_assistants = True
+
+    def __init__(
+        self,
+        callers: Callers,
+        origins: Sequence[str],
+        kept: KeptObjects,
+        directory: AssistantDirectory,
+        limits: ApiLimits,
+        *,
+        opens_unknown_threads: bool = False,
+    ) -> None:
+        """``origins``: see ``Cors``."""
+        self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
+        self._kept = kept
+        self._files = InlineFileKeeper(kept.uploads)
+        self._callers = callers
+        self._origins = origins
+        self._directory = directory
+        self._limits = limits
+        self._opens_unknown_threads = opens_unknown_threads
+
+    def receive(self, request: Request) -> ParsedUpdate:  # noqa: ARG002  # no request is a message by itself
+        """Raises MalformedRequest: the routes read requests, which need what is stored beside them."""
+        raise MalformedRequest
+
+    async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
+        with self.waiters.keeping_text(turn.id):
+            pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
+            try:
+                async for event in events:
+                    pace.add(event)
+            finally:
+                pace.close()
+
+    async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
+        """Tells the callers that wait; the others fetch the turn."""
+        self.waiters.resolve(turn)
+        await self._files.forget(turn)
+
+    async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        return await self._files.fetch(turn, spool)
+
+    async def check(self) -> Sequence[CheckResult]:
+        count = len(self._callers.keys.owners)
+        keys = f"{count} API keys" if count else "open to everybody: GATEWAY_API_KEYS is not set"
+        return (CheckResult("OpenAI's API at /v1", ok=True, detail=keys),)
+
+    def notify_resolved(self, turn_id: TurnId) -> None:
+        self.waiters.notify(turn_id)
+
+    def drain(self, grace_seconds: float) -> None:
+        """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
+        self.waiters.close(grace_seconds)
+
+    def api(self, inbox: AsyncInbox) -> Api:
+        context = ApiContext(self._callers, self.waiters, inbox, Attempts(), self._limits)
+        return routes.api(self._routes(context), self._origins)
+
+    def _routes(self, context: ApiContext) -> Sequence[Route]:
+        room = Room(context, self._kept.objects, self._directory, self._opens_unknown_threads)
+        return (*assistants.routes(room), *program_routes.routes(context, self._kept, self._files, self._directory))

@@ -1,0 +1,155 @@
+"""Hands a caller's message in, waits for its turn, and cancels the turn once nobody waits for it any more."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from adapters.openai_api.context import ApiLimits
+from adapters.openai_api.repetition import Attempts, Post
+from adapters.openai_api.settings import NAME
+from gateway.domain.errors import GatewayError
+from gateway.domain.models import Message, PreviewEvent, Turn, TurnId, TurnState
+from gateway.ports.inbox import AcceptResult, AsyncInbox
+from gateway.ports.store import KeyValueStore
+from gateway.web.api.routes import HttpRequest
+from gateway.web.api.views import TurnUpdates
+from gateway.web.api.waiting import Waiter, WaiterRegistry
+
+AWAITED_SECONDS = 600.0
+"""How long a caller that came back counts as waiting for the turn, in whichever process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A turn whose caller waits."""
+
+    turn: Turn
+    updates: TurnUpdates
+    leaving: ExitStack
+    """To be closed when the caller is answered, or has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Used on the worker's loop."""
+
+    inbox: AsyncInbox
+    waiters: WaiterRegistry
+    attempts: Attempts
+    memory: KeyValueStore
+    limits: ApiLimits
+    _name: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What other processes know this one by."""
+    _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def begin(self, post: Post, message: Message) -> Turn:
+        """Records a message for which nobody waits. Raises as ``AsyncInbox.accept``."""
+        self.waiters.check_open()
+        return (await self._record(post, message, self.inbox.new_turn_id())).turn
+
+    async def cancel(self, turn: Turn) -> Turn:
+        """Cancels a turn and tells those who wait for it. Raises Conflict when it has another outcome."""
+        cancelled = await self.inbox.cancel_turn(turn.id)
+        self.waiters.resolve(cancelled)  # the worker would deliver a queued one only after those before it
+        return cancelled
+
+    async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
+        """Records a message, unless its request is repeated: then its turn is the one there is.
+
+        A turn that was cancelled since nobody waited for it is not what the caller asks for again.
+        """
+        async with self.attempts.turn_of(post):
+            if post.may_be_repeated:
+                earlier = await self.inbox.find_newest_turn(message.key.platform, post.first, post.last)
+                if earlier is not None and (earlier.state is not TurnState.CANCELLED or post.first == post.last):
+                    if not earlier.state.is_resolved:
+                        await self._claim_wait(earlier.id, AWAITED_SECONDS)
+                    return AcceptResult(earlier, is_new=False, claimed_here=False)
+            return await self.inbox.accept(message, turn_id)
+
+    async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
+        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.
+
+        The caller is registered first, so that no event of the turn is missed. Raises as ``AsyncInbox.accept``.
+        """
+        with ExitStack() as leaving:
+            turn_id = self.inbox.new_turn_id()
+            waiter = self.waiters.register(turn_id, message.share, wants_previews=streams)
+            leaving.callback(waiter.close)
+            accepted = await self._record(post, replace(message, has_waiting_caller=True), turn_id)
+            turn = accepted.turn
+            if turn.id != turn_id:
+                waiter.switch_to(turn.id)
+                turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
+            updates = self._updates(request, turn, waiter, leaving, is_local=accepted.claimed_here)
+            return Watched(turn, updates, leaving.pop_all())
+        raise AssertionError
+
+    def _updates(
+        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
+    ) -> TurnUpdates:
+        if turn.state.is_resolved:
+            return _only(turn)
+        end = _End()
+        leaving.callback(self._left, turn.id, end)
+        leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
+        leaving.callback(_close_when_disconnected(request, waiter))
+        updates = waiter.updates(
+            partial(self.inbox.get_turn, turn.id),
+            is_local=is_local,
+            max_silence=self.limits.wait_seconds,
+            idle_interval=self.limits.ping_seconds if waiter.wants_previews else self.limits.wait_seconds,
+        )
+        return _noting(updates, end)
+
+    def _left(self, turn_id: TurnId, end: _End) -> None:
+        """Cancels a turn a little later, unless it was answered, somebody waits for it, or the process stops."""
+        if end.is_reached or self.waiters.is_closed:
+            return
+        task = asyncio.create_task(self._cancel_unwatched(turn_id))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel_unwatched(self, turn_id: TurnId) -> None:
+        await asyncio.sleep(self.limits.come_back_seconds)
+        if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
+            return
+        with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
+            if await self._claim_wait(turn_id, 1.0):
+                await self.cancel(await self.inbox.get_turn(turn_id))
+
+    async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:
+        """Says to other processes that a turn is awaited here; returns False if it is awaited in one of them."""
+        return await asyncio.to_thread(self.memory.try_lock, f"{NAME}:awaited:{turn_id}", self._name, seconds)
+
+
+@dataclass
+class _End:
+    """Whether the outcome was seen."""
+
+    is_reached: bool = False
+
+
+async def _noting(updates: AsyncIterator[PreviewEvent | Turn | None], end: _End) -> TurnUpdates:
+    async for item in updates:
+        end.is_reached = end.is_reached or isinstance(item, Turn)
+        yield item
+
+
+async def _only(turn: Turn) -> TurnUpdates:
+    yield turn
+
+
+def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
+    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
+
+    async def watch() -> None:
+        await request.wait_until_disconnected()
+        waiter.close()
+
+    return asyncio.create_task(watch()).cancel

@@ -1,0 +1,177 @@
+"""Makes the message of a turn from what a run is created with and what its thread holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from adapters.openai_api.assistants.assistant_routes import refuse_tools
+from adapters.openai_api.assistants.bodies import FunctionTool, RunRequest, Tool, Tools
+from adapters.openai_api.assistants.directory import AssistantDirectory, KnownAssistant
+from adapters.openai_api.assistants.room import key_of, message_body, text_of
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.errors import InvalidRequest
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Message, Turn
+from gateway.domain.turn_options import Json, TurnOptions
+from gateway.ports.api_objects import ThreadState
+from gateway.web.api.views import failure_of
+
+SEPARATOR = "\n\n"
+"""Between messages of a user that are answered together."""
+EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
+TOOLS: TypeAdapter[list[Tool]] = TypeAdapter(Tools)
+ECHOED = (
+    *("temperature", "top_p", "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "tool_choice"),
+    *("parallel_tool_calls", "response_format"),
+)
+"""Fields that a run shows as it was given them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What there is to answer."""
+
+    text: str
+    before: tuple[Exchange, ...]
+    """What was said before it, and after the turns."""
+
+
+def new_message(
+    caller: Caller,
+    thread_id: str,
+    asked: RunRequest,
+    known: KnownAssistant,
+    directory: AssistantDirectory,
+    state: ThreadState,
+) -> Message:
+    """Returns the message of a new run, without its id. Raises InvalidRequest."""
+    additional = [message_body(each) for each in asked.additional_messages or ()]
+    said = _said([*(row.body for row in state.pending), *additional], state.newest)
+    tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
+    refuse_tools(tools, known.configured)
+    options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
+    taken = state.pending[-1].position if state.pending else _taken(state.newest)
+    fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
+    fields |= {
+        "model": options.model or known.configured.model,
+        "instructions": options.instructions or "",
+        "tools": [each.model_dump(exclude_none=True) for each in tools],
+    }
+    address = {
+        "assistant": asked.assistant_id,
+        "metadata": json.dumps(asked.metadata or {}),
+        "taken": str(taken),
+        "messages": json.dumps(additional),
+        "run": json.dumps(fields),
+    }
+    return Message(
+        key_of(caller, thread_id),
+        "",
+        said.text,
+        address=address,
+        caller=caller.name,
+        options=options,
+        only_if_idle=True,
+        assistant=known.configured.name,
+        allowed_assistants=caller.assistants,
+    )
+
+
+def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
+    """Returns the messages of the user at the end as one text, and what was said before them.
+
+    Without any, the message of a run that gave no reply is asked again. Raises InvalidRequest if there is none.
+    """
+    ends = [place for place, each in enumerate(messages) if each["role"] == "assistant"]
+    split = ends[-1] + 1 if ends else 0
+    text = SEPARATOR.join(filter(None, (text_of(each) for each in messages[split:])))
+    if not text and not messages and newest is not None and failure_of(newest) is not None:
+        return Said(newest.message.text, newest.options.inserted)
+    if not text:
+        raise InvalidRequest("The thread has no message of a user that is not answered yet. Add one first.")
+    return Said(text, tuple(_exchanges(messages[:split])))
+
+
+def _exchanges(messages: Iterable[Mapping[str, Any]]) -> Iterable[Exchange]:
+    said: list[str] = []
+    for each in messages:
+        if each["role"] == "user":
+            said.append(text_of(each))
+        else:
+            yield Exchange(SEPARATOR.join(said), text_of(each))
+            said = []
+
+
+def _taken(newest: Turn | None) -> int:
+    return int(newest.message.address.get("taken", "0")) if newest else 0
+
+
+def _options(
+    asked: RunRequest, known: KnownAssistant, directory: AssistantDirectory, tools: Sequence[Tool], state: ThreadState
+) -> TurnOptions:
+    own_model = known.body["model"] if known.is_own else ""
+    named = asked.model or own_model
+    own_instructions = (known.body["instructions"] or "") if known.is_own else None
+    return TurnOptions(
+        model=directory.model_for(named) if named else "",
+        instructions=own_instructions if asked.instructions is None else asked.instructions,
+        additional_instructions=asked.additional_instructions or "",
+        functions=tuple(_function(each) for each in tools if isinstance(each, FunctionTool)),
+        waits_for_outputs=True,
+        hosted_tools=tuple(_hosted(each, known, state) for each in tools if not isinstance(each, FunctionTool)),
+        only_these_tools=known.is_own or asked.tools is not None,
+        parameters=_parameters(asked, known, has_tools=bool(tools)),
+        is_program=True,
+    )
+
+
+def _function(tool: FunctionTool) -> Json:
+    given = tool.function
+    schema = {
+        "name": given.name,
+        "description": given.description or "",
+        "parameters": given.parameters or EMPTY_SCHEMA,
+    }
+    return schema if given.strict is None else {**schema, "strict": given.strict}
+
+
+def _hosted(tool: Tool, known: KnownAssistant, state: ThreadState) -> Json:
+    """Returns a tool of the server as the Responses API writes it, with the files of assistant and thread."""
+    resources = [
+        known.body.get("tool_resources") or {},
+        (state.thread.body if state.thread else {}).get("tool_resources") or {},
+    ]
+    mine = [each.get(tool.type) or {} for each in resources]
+    if tool.type == "code_interpreter":
+        files = [name for each in mine for name in each.get("file_ids", ())]
+        return {"type": tool.type, "container": {"type": "auto", **({"file_ids": files} if files else {})}}
+    stores = [name for each in mine for name in each.get("vector_store_ids", ())]
+    if not stores:
+        explanation = "file_search needs a vector store: name one in tool_resources of the assistant or of the thread."
+        raise InvalidRequest(explanation, param="tool_resources.file_search.vector_store_ids")
+    return {"type": tool.type, "vector_store_ids": stores}
+
+
+def _parameters(asked: RunRequest, known: KnownAssistant, *, has_tools: bool) -> Json:
+    """Returns the fields that the assistant's server gets, as chat completions write them."""
+    given = {
+        name: _given(asked, known, name)
+        for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
+    }
+    if has_tools:
+        given |= {name: _given(asked, known, name) for name in ("tool_choice", "parallel_tool_calls")}
+    defaults = {"response_format": ("auto", {"type": "text"}), "tool_choice": ("auto",), "parallel_tool_calls": (True,)}
+    return {name: value for name, value in given.items() if value is not None and value not in defaults.get(name, ())}
+
+
+def _given(asked: RunRequest, known: KnownAssistant, name: str) -> Any:
+    """Returns a field as the run has it, else as the assistant has it."""
+    value = getattr(asked, name)
+    if value is None:
+        return known.body.get(name)
+    return value if isinstance(value, str | int | float) else value.model_dump(exclude_none=True)

@@ -1,0 +1,316 @@
+"""Runs and their steps: platform.openai.com/docs/api-reference/runs. A run is a turn of its thread's conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from adapters.openai_api.assistants.bodies import MetadataChange, RunRequest, ThreadAndRunRequest, ToolOutputsRequest
+from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
+from adapters.openai_api.assistants.new_run import new_message
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
+from adapters.openai_api.assistants.run_stream import RunStream, event
+from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
+from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.paging import paged, read_page
+from adapters.openai_api.repetition import Post, read_post
+from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.settings import NAME
+from gateway.domain.errors import Conflict, Overloaded
+from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
+from gateway.web.api.views import EVENT_STREAM, TurnUpdates
+from gateway.web.api.waiting import Waiter
+
+HOLD_SECONDS = 0.5
+"""How long the answer to a poll of a running turn is held, so that it tells the end at once."""
+POLL_AFTER_MS = 500
+"""What ``openai-poll-after-ms`` says at least: with what a poll is held, a client asks once a second."""
+STREAM_HEADERS = {
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+BEGINNING = ("thread.run.created", "thread.run.queued", "thread.run.in_progress")
+GOING_ON = ("thread.run.queued", "thread.run.in_progress")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn that a request asked for."""
+
+    turn: Turn
+    thread: ApiObject | None = None
+    """The thread that was made with it."""
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRoutes:
+    room: Room
+
+    def routes(self) -> Sequence[Route]:
+        runs = "/v1/threads/<thread_id>/runs"
+        one = f"{runs}/<run_id>"
+        return (
+            Route("POST", "/v1/threads/runs", self.create_with_thread),
+            Route("POST", runs, self.create),
+            Route("GET", runs, self.list_all),
+            Route("GET", one, self.retrieve),
+            Route("POST", one, self.modify),
+            Route("POST", f"{one}/cancel", self.cancel),
+            Route("POST", f"{one}/submit_tool_outputs", self.submit_outputs),
+            Route("GET", f"{one}/steps", self.list_steps),
+            Route("GET", f"{one}/steps/<step_id>", self.retrieve_step),
+        )
+
+    # ------------------------------------------------------------ new runs
+
+    async def create(self, request: HttpRequest) -> HttpResponse:
+        caller, thread = self.room.api.callers.identify(request), request.path_values["thread_id"]
+        body = await request.read_body(MAX_BODY_BYTES)
+        asked, post = read_request(RunRequest, body), read_post(caller, request, body)
+        self.room.check_texts(asked.additional_messages or (), "additional_messages")
+        await self.room.api.callers.count_message(caller)
+        begin = partial(self._begin, caller, thread, asked, post)
+        return await self._begun(request, post, begin, streams=bool(asked.stream))
+
+    async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
+        caller = self.room.api.callers.identify(request)
+        body = await request.read_body(MAX_BODY_BYTES)
+        asked, post = read_request(ThreadAndRunRequest, body), read_post(caller, request, body)
+        self.room.check_texts((asked.thread and asked.thread.messages) or (), "thread.messages")
+        await self.room.api.callers.count_message(caller)
+        begin = partial(self._begin_with_thread, caller, asked, post)
+        return await self._begun(request, post, begin, streams=bool(asked.stream))
+
+    async def _begin_with_thread(self, caller: Caller, asked: ThreadAndRunRequest, post: Post, turn: TurnId) -> Begun:
+        fields = asked.thread
+        thread = new_thread(caller, fields, new_id("thread")) if fields else None
+        name = thread.id if thread else new_id("thread")
+        if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
+            await self.room.do(self.room.objects.add, [thread])
+        begun = await self._accept(caller, name, asked.as_run(), post, ThreadState(thread, None), turn)
+        return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
+
+    async def _begin(self, caller: Caller, thread: str, asked: RunRequest, post: Post, turn: TurnId) -> Begun:
+        state = await self.room.thread_state(caller, thread)
+        if state.newest is not None and not state.newest.state.is_resolved:
+            raise _active(thread, state.newest)
+        return await self._accept(caller, thread, asked, post, state, turn)
+
+    async def _accept(
+        self, caller: Caller, thread: str, asked: RunRequest, post: Post, state: ThreadState, turn: TurnId
+    ) -> Begun:
+        """Records the turn. Raises NoSuchObject, InvalidRequest, Overloaded, Blocked."""
+        known = await self.room.directory.find(caller, asked.assistant_id)
+        message = new_message(caller, thread, asked, known, self.room.directory, state)
+        message = replace(message, message_id=post.name, has_waiting_caller=bool(asked.stream))
+        try:
+            accepted = await self.room.api.inbox.accept(message, turn)
+        except Conflict as exc:
+            if exc.code != "conversation_busy":
+                raise
+            raise _active(thread, (await self.room.thread_state(caller, thread)).newest) from None
+        return Begun(accepted.turn, is_local=accepted.claimed_here)
+
+    async def _begun(
+        self, request: HttpRequest, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
+    ) -> HttpResponse:
+        """Begins a turn, or finds the one that an earlier attempt at the request began, and answers with it."""
+        turn_id = self.room.api.inbox.new_turn_id()
+        with ExitStack() as leaving:
+            waiter = self._waiter(turn_id, leaving) if streams else None
+            async with self.room.api.attempts.turn_of(post):
+                repeated = await self._begun_before(post)
+                begun: Begun = repeated or await begin(turn_id)
+            if waiter is None:
+                return json_response(run_view(begun.turn), headers=self._poll_headers())
+            if begun.turn.id != turn_id:
+                waiter.switch_to(begun.turn.id)
+                begun = replace(begun, turn=await self.room.api.inbox.get_turn(begun.turn.id))
+            return self._stream(request, begun, waiter, leaving, BEGINNING)
+
+    async def _begun_before(self, post: Post) -> Begun | None:
+        if not post.may_be_repeated:
+            return None
+        turn = await self.room.api.inbox.find_newest_turn(NAME, post.first, post.last)
+        if turn is None:
+            return None
+        post.check_same(turn.message.message_id)
+        return Begun(turn)
+
+    # ------------------------------------------------------------ runs that there are
+
+    async def list_all(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        page, state = read_page(request), await self.room.thread_state(caller, name)
+        is_first = page.newest_first and not page.after and not page.before
+        turns: Sequence[Turn] = ()
+        if state.conversation is not None:
+            limit = page.limit + 1 if is_first else None
+            turns = await self.room.api.inbox.transcript(state.conversation, limit=limit)
+        return json_response(paged([run_view(turn) for turn in turns], page))
+
+    async def retrieve(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["run_id"]
+        with ExitStack() as leaving:
+            turn_id = turn_of_run(name)
+            waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
+            turn = await self.room.turn(caller, request.path_values["thread_id"], name)
+            if waiter is not None and status_of(turn) in ("queued", "in_progress"):
+                turn = await self._held(turn, waiter)
+            return json_response(run_view(turn), headers=self._poll_headers())
+
+    async def modify(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._turn(request)
+        asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
+        metadata = json.dumps(asked.metadata or {})
+        await self.room.do(self.room.objects.set_address, turn.id, "metadata", metadata)
+        return json_response(run_view(await self.room.api.inbox.get_turn(turn.id)))
+
+    async def cancel(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._turn(request)
+        is_repeated = request.headers.get("x-stainless-retry-count", "0") != "0"
+        if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
+            raise _not_cancellable(turn)
+        try:
+            turn = await self.room.api.inbox.cancel_turn(turn.id)
+        except Conflict:  # it has ended just now
+            raise _not_cancellable(await self.room.api.inbox.get_turn(turn.id)) from None
+        self.room.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
+        return json_response(run_view(turn))
+
+    async def submit_outputs(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._turn(request)
+        asked = read_request(ToolOutputsRequest, await request.read_body(MAX_BODY_BYTES))
+        outputs = {each.tool_call_id: each.output for each in asked.tool_outputs}
+        if not _was_submitted(turn, outputs):
+            _check_outputs(turn, outputs)
+        with ExitStack() as leaving:
+            waiter = self._waiter(turn.id, leaving) if asked.stream else None
+            turn = await self.room.api.inbox.provide_outputs(turn.id, outputs)
+            if waiter is None:
+                return json_response(run_view(turn), headers=self._poll_headers())
+            return self._stream(request, Begun(turn), waiter, leaving, GOING_ON)
+
+    async def list_steps(self, request: HttpRequest) -> HttpResponse:
+        return json_response(paged(steps_of(await self._turn(request)), read_page(request)))
+
+    async def retrieve_step(self, request: HttpRequest) -> HttpResponse:
+        turn, name = await self._turn(request), request.path_values["step_id"]
+        found = [each for each in steps_of(turn) if each["id"] == name] if derived(STEP, name) else []
+        if not found:
+            raise NoSuchObject(f"No run step found with id '{name[:128]}'.")
+        return json_response(found[0])
+
+    async def _turn(self, request: HttpRequest) -> Turn:
+        """Raises NoSuchObject, Unauthenticated, Overloaded."""
+        caller = self.room.api.callers.reader(request)
+        return await self.room.turn(caller, request.path_values["thread_id"], request.path_values["run_id"])
+
+    # ------------------------------------------------------------ waiting
+
+    def _waiter(self, turn: TurnId, leaving: ExitStack) -> Waiter:
+        """Raises Overloaded."""
+        waiter = self.room.api.waiters.register(turn, wants_previews=True)
+        leaving.callback(waiter.close)
+        return waiter
+
+    def _holder(self, turn: TurnId, leaving: ExitStack) -> Waiter | None:
+        """Returns a waiter for the end of a turn; None when there is no place for one more."""
+        try:
+            waiter = self.room.api.waiters.register(turn, wants_previews=False)
+        except Overloaded:
+            return None
+        leaving.callback(waiter.close)
+        return waiter
+
+    async def _held(self, turn: Turn, waiter: Waiter) -> Turn:
+        """Returns the turn when it has ended, or as it is after a moment."""
+        load = partial(self.room.api.inbox.get_turn, turn.id)
+        updates = waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
+        async for item in updates:  # to its end, since a generator that is left early costs a task
+            if isinstance(item, Turn):
+                turn = item
+        return turn
+
+    def _poll_headers(self) -> dict[str, str]:
+        """Tells clients to ask less often the more of them there are."""
+        pause = self.room.api.waiters.poll_pause(0.0)
+        return {"openai-poll-after-ms": str(max(POLL_AFTER_MS, int(pause * 1000)))}
+
+    def _stream(
+        self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
+    ) -> HttpResponse:
+        stream = RunStream(begun.turn, self.room.api.limits.ping_seconds)
+        updates = self._updates(request, begun, waiter, leaving)
+        events = stream.events(first, updates)
+        if begun.thread is not None:
+            events = _after(event("thread.created", thread_view(begun.thread.id, None, begun.turn)), events)
+        return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
+
+    def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack) -> TurnUpdates:
+        turn, api = begun.turn, self.room.api
+        if turn.state.is_resolved:
+            return _only(turn)
+        leaving.callback(_close_when_disconnected(request, waiter))
+        load = partial(api.inbox.get_turn, turn.id)
+        return waiter.updates(
+            load, is_local=begun.is_local, max_silence=api.limits.wait_seconds, idle_interval=api.limits.ping_seconds
+        )
+
+
+def _was_submitted(turn: Turn, outputs: dict[str, str]) -> bool:
+    """Returns whether exactly these outputs were brought before."""
+    return any({call.id: call.output for call in each.calls} == outputs for each in turn.rounds)
+
+
+def _check_outputs(turn: Turn, outputs: dict[str, str]) -> None:
+    """Raises InvalidRequest unless the run waits for exactly these outputs."""
+    status = status_of(turn)
+    if status != "requires_action":
+        raise InvalidRequest(f'Runs in status "{status}" do not accept tool outputs.')
+    expected = {call.id for call in turn.rounds[-1].calls if call.output is None}
+    if expected != outputs.keys():
+        missing = ", ".join(sorted(expected - outputs.keys())) or "none"
+        unknown = ", ".join(sorted(outputs.keys() - expected))[:200] or "none"
+        explanation = f"Expected tool outputs for all calls of the run. Missing: {missing}; unknown: {unknown}."
+        raise InvalidRequest(explanation, param="tool_outputs")
+
+
+def _not_cancellable(turn: Turn) -> InvalidRequest:
+    return InvalidRequest(f"Cannot cancel run with status '{status_of(turn)}'.")
+
+
+def _active(thread: str, turn: Turn | None) -> InvalidRequest:
+    run = f" {run_of(turn.id)}" if turn and status_of(turn) in ACTIVE else ""
+    return InvalidRequest(f"Thread {thread} already has an active run{run}.")
+
+
+async def _only(turn: Turn) -> AsyncIterator[Turn]:
+    yield turn
+
+
+async def _after(first: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for each in events:
+        yield each
+
+
+def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
+    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
+
+    async def watch() -> None:
+        await request.wait_until_disconnected()
+        waiter.close()
+
+    return asyncio.create_task(watch()).cancel

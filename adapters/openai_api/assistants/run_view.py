@@ -1,0 +1,163 @@
+"""Runs and run steps as the API shows them: platform.openai.com/docs/api-reference/runs/object, .../run-steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.openai_api.assistants.ids import reply_of, run_of, step_of
+from gateway.domain.exchange import CallRound
+from gateway.domain.models import AuditEvent, Failure, Turn, TurnState
+from gateway.web.api.views import failure_of
+
+Item = dict[str, Any]
+
+EXPIRY_SECONDS = 600
+"""``expires_at`` of a run, counted from when it was created."""
+RATE_LIMIT_CODES = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
+PROMPT_CODES = frozenset(
+    {"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"}
+)
+EXPIRED_CODES = frozenset({"expired", "timed_out"})
+ACTIVE = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
+"""The states of a run that has not ended."""
+
+
+def status_of(turn: Turn) -> str:
+    """Returns the state of a run."""
+    if not turn.state.is_resolved:
+        if turn.awaits_outputs:
+            return "requires_action"
+        return "in_progress" if turn.state is TurnState.RUNNING else "queued"
+    failure = failure_of(turn)
+    if turn.state is TurnState.CANCELLED:
+        return "cancelled"
+    if failure is not None:
+        return "expired" if failure.code in EXPIRED_CODES else "failed"
+    return "incomplete" if is_cut_off(turn) else "completed"
+
+
+def is_cut_off(turn: Turn) -> bool:
+    """Returns whether the reply ends at a limit."""
+    return any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
+
+
+def run_view(turn: Turn) -> Item:
+    """Returns a run. What its content said is gone once that is erased."""
+    address, status = turn.message.address, status_of(turn)
+    fields = json.loads(address.get("run", "{}"))
+    created, ended = int(turn.received_at), _seconds(turn.answered_at)
+    return {
+        "id": run_of(turn.id),
+        "object": "thread.run",
+        "created_at": created,
+        "thread_id": turn.message.key.channel,
+        "assistant_id": address.get("assistant", ""),
+        "status": status,
+        "started_at": _seconds(turn.started_at),
+        "expires_at": created + EXPIRY_SECONDS if status in ACTIVE else None,
+        "cancelled_at": ended if status == "cancelled" else None,
+        "failed_at": ended if status == "failed" else None,
+        "completed_at": ended if status in ("completed", "incomplete") else None,
+        "required_action": required_action(turn.rounds[-1]) if status == "requires_action" else None,
+        "last_error": last_error(failure_of(turn)) if status in ("failed", "expired") else None,
+        "incomplete_details": {"reason": "max_completion_tokens"} if status == "incomplete" else None,
+        "model": turn.model or fields.get("model", ""),
+        "instructions": fields.get("instructions", ""),
+        "tools": fields.get("tools", []),
+        "metadata": json.loads(address.get("metadata", "{}")),
+        "temperature": fields.get("temperature"),
+        "top_p": fields.get("top_p"),
+        "max_prompt_tokens": fields.get("max_prompt_tokens"),
+        "max_completion_tokens": fields.get("max_completion_tokens"),
+        "truncation_strategy": fields.get("truncation_strategy", {"type": "auto", "last_messages": None}),
+        "tool_choice": fields.get("tool_choice", "auto"),
+        "parallel_tool_calls": fields.get("parallel_tool_calls", True),
+        "response_format": fields.get("response_format", "auto"),
+        "usage": None if status in ACTIVE else usage_of(turn),
+    }
+
+
+def usage_of(turn: Turn) -> Item:
+    used = turn.usage
+    return {
+        "prompt_tokens": used.tokens_in,
+        "completion_tokens": used.tokens_out,
+        "total_tokens": used.tokens_in + used.tokens_out,
+    }
+
+
+def last_error(failure: Failure | None) -> Item | None:
+    """Returns why a run failed; the API has three codes."""
+    if failure is None:
+        return None
+    code = "rate_limit_exceeded" if failure.code in RATE_LIMIT_CODES else "server_error"
+    return {"code": "invalid_prompt" if failure.code in PROMPT_CODES else code, "message": failure.user_message}
+
+
+def required_action(requested: CallRound) -> Item:
+    calls = [_call(each, with_output=False) for each in _of_sender(requested)]
+    return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
+
+
+def steps_of(turn: Turn) -> Sequence[Item]:
+    """Returns the steps of a run, oldest first: one for each round of calls, and one that wrote the reply."""
+    rounds = [call_step(turn, index) for index in range(len(turn.rounds))]
+    return [*rounds, reply_step(turn)] if turn.reply else rounds
+
+
+def call_step(turn: Turn, index: int) -> Item:
+    requested, status = turn.rounds[index], status_of(turn)
+    is_open = requested.is_open
+    state = "completed" if not is_open else {"requires_action": "in_progress", "expired": "expired"}.get(status, status)
+    details = {"type": "tool_calls", "tool_calls": [_call(each, with_output=True) for each in _of_sender(requested)]}
+    created = int(requested.requested_at)
+    return step_view(turn, step_of(turn.id, index), details, state, created, None if is_open else created)
+
+
+def reply_step(turn: Turn) -> Item:
+    status = status_of(turn)
+    state = {"completed": "completed", "incomplete": "completed", "in_progress": "in_progress"}.get(status, status)
+    details = {"type": "message_creation", "message_creation": {"message_id": reply_of(turn.id)}}
+    return step_view(
+        turn, step_of(turn.id), details, state, int(turn.started_at or turn.received_at), _seconds(turn.answered_at)
+    )
+
+
+def step_view(
+    turn: Turn, name: str, details: Mapping[str, Any], state: str, created_at: int, ended_at: int | None
+) -> Item:
+    return {
+        "id": name,
+        "object": "thread.run.step",
+        "created_at": created_at,
+        "assistant_id": turn.message.address.get("assistant", ""),
+        "thread_id": turn.message.key.channel,
+        "run_id": run_of(turn.id),
+        "type": details["type"],
+        "status": state,
+        "step_details": details,
+        "last_error": last_error(failure_of(turn)) if state == "failed" else None,
+        "expired_at": ended_at if state == "expired" else None,
+        "cancelled_at": ended_at if state == "cancelled" else None,
+        "failed_at": ended_at if state == "failed" else None,
+        "completed_at": ended_at if state == "completed" else None,
+        "metadata": {},
+        "usage": None if state == "in_progress" else usage_of(turn),
+    }
+
+
+def _of_sender(requested: CallRound) -> Sequence[Any]:
+    return requested.calls
+
+
+def _call(call: Any, *, with_output: bool) -> Item:
+    function = {"name": call.name, "arguments": call.arguments}
+    if with_output:
+        function["output"] = call.output
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _seconds(at: float | None) -> int | None:
+    return None if at is None else int(at)

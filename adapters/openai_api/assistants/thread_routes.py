@@ -1,0 +1,242 @@
+"""Threads and their messages: platform.openai.com/docs/api-reference/threads, .../messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.openai_api.assistants.bodies import (
+    MessageRequest,
+    MetadataChange,
+    ThreadChange,
+    ThreadRequest,
+)
+from adapters.openai_api.assistants.ids import MESSAGE, derived, new_id, run_of
+from adapters.openai_api.assistants.message_view import (
+    NOTE,
+    is_deleted,
+    messages_of_turn,
+    stored_message,
+    timeline,
+    with_note,
+)
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, key_of, message_objects
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.paging import Page, paged, read_page
+from adapters.openai_api.repetition import read_post
+from adapters.openai_api.request_fields import read_request
+from gateway.domain.errors import Conflict, TurnNotFound
+from gateway.domain.models import Turn
+from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
+
+Item = dict[str, Any]
+NO_RESOURCES: Mapping[str, Any] = {"metadata": {}, "tool_resources": None}
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRoutes:
+    room: Room
+
+    def routes(self) -> Sequence[Route]:
+        one = "/v1/threads/<thread_id>"
+        messages, message = f"{one}/messages", f"{one}/messages/<message_id>"
+        return (
+            Route("POST", "/v1/threads", self.create),
+            Route("GET", one, self.retrieve),
+            Route("POST", one, self.modify),
+            Route("DELETE", one, self.delete),
+            Route("POST", messages, self.add_message),
+            Route("GET", messages, self.list_messages),
+            Route("GET", message, self.retrieve_message),
+            Route("POST", message, self.modify_message),
+            Route("DELETE", message, self.delete_message),
+        )
+
+    # ------------------------------------------------------------ threads
+
+    async def create(self, request: HttpRequest) -> HttpResponse:
+        caller = self.room.api.callers.reader(request)
+        body = await request.read_body(MAX_BODY_BYTES)
+        asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
+        self.room.check_texts(asked.messages or (), "messages")
+        async with self.room.api.attempts.turn_of(post):
+            made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
+            if not made:
+                thread = new_thread(caller, asked, new_id("thread"), post.name)
+                messages = message_objects(asked.messages or (), caller, thread.id, post)
+                if messages:
+                    await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
+                made = [*await self.room.do(self.room.objects.add, [thread])]
+        return json_response(thread_view(made[0].id, made[0], None))
+
+    async def retrieve(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+
+    async def modify(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
+        thread = (await self.room.thread_state(caller, name)).thread
+        changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
+        if thread is None:
+            await self.room.do(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
+        else:
+            await self.room.do(self.room.objects.replace_body, name, changed)
+        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+
+    async def delete(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        state = await self.room.thread_state(caller, name)
+        if state.conversation is not None:
+            for turn in await self.room.api.inbox.delete_conversation(state.conversation):
+                self.room.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
+        await self.room.do(self.room.objects.delete, name)
+        return json_response({"id": name, "object": "thread.deleted", "deleted": True})
+
+    # ------------------------------------------------------------ messages
+
+    async def add_message(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        body = await request.read_body(MAX_BODY_BYTES)
+        asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
+        self.room.check_texts([asked], "messages")
+        async with self.room.api.attempts.turn_of(post):
+            made = await self.room.made_before(post) or await self._add(caller, name, asked, post)
+        return json_response(stored_message(made[0]))
+
+    async def _add(self, caller: Caller, name: str, asked: MessageRequest, post: Any) -> Sequence[ApiObject]:
+        """Raises NoSuchObject; InvalidRequest while a run is active."""
+        messages = message_objects([asked], caller, name, post)
+        thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
+        try:
+            added = await self.room.do(self.room.objects.add_messages, thread, messages)
+            if added is None:  # unless it may be opened
+                await self.room.thread_state(caller, name)
+                added = await self.room.do(self.room.objects.add_messages, thread, messages)
+        except Conflict:
+            newest = (await self.room.thread_state(caller, name)).newest
+            run = run_of(newest.id) if newest else ""
+            raise InvalidRequest(f"Can't add messages to {name} while a run {run} is active.") from None
+        if added is None:
+            raise NoSuchObject(f"No thread found with id '{name}'.")
+        return added
+
+    async def list_messages(self, request: HttpRequest) -> HttpResponse:
+        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        page, run = read_page(request), request.query_value("run_id")
+        state = await self.room.thread_state(caller, name)
+        if run:
+            turn = await self.room.turn(caller, name, run)
+            rows = await self._rows(name, turn.seq, turn.seq)
+            notes = [row for row in rows if row.kind == NOTE]
+            return json_response(paged([each for each in timeline([turn], notes) if each["run_id"] == run], page))
+        return json_response(paged(await self._messages(state, name, page), page))
+
+    async def retrieve_message(self, request: HttpRequest) -> HttpResponse:
+        caller = self.room.api.callers.reader(request)
+        return json_response((await self._message(caller, request))[0])
+
+    async def modify_message(self, request: HttpRequest) -> HttpResponse:
+        caller = self.room.api.callers.reader(request)
+        asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
+        item, stored = await self._message(caller, request)
+        metadata = asked.metadata or {}
+        if stored is not None:
+            await self.room.do(self.room.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
+        else:
+            await self._note(caller, item, {"metadata": metadata})
+        return json_response({**item, "metadata": metadata})
+
+    async def delete_message(self, request: HttpRequest) -> HttpResponse:
+        caller = self.room.api.callers.reader(request)
+        item, stored = await self._message(caller, request)
+        if stored is not None:
+            await self.room.do(self.room.objects.delete, stored.id)
+        else:
+            await self._note(caller, item, {"deleted": True})
+        return json_response({"id": item["id"], "object": "thread.message.deleted", "deleted": True})
+
+    async def _note(self, caller: Caller, item: Item, body: Mapping[str, Any]) -> None:
+        """Stores what a caller changed of a message that belongs to a turn."""
+        found = derived(MESSAGE, item["id"])
+        turn = await self.room.api.inbox.get_turn(found.turn) if found else None
+        note = ApiObject(item["id"], NOTE, caller.owner, body, item["thread_id"], turns=turn.seq if turn else 0)
+        await self.room.do(self.room.objects.add, [note])
+        await self.room.do(self.room.objects.replace_body, note.id, body)
+
+    async def _message(self, caller: Caller, request: HttpRequest) -> tuple[Item, ApiObject | None]:
+        """Returns a message, and the row that it is if it belongs to no turn. Raises NoSuchObject."""
+        thread, name = request.path_values["thread_id"], request.path_values["message_id"]
+        stored = await self.room.do(self.room.objects.get, name)
+        if stored is not None and (stored.parent, stored.owner) != (thread, caller.owner):
+            stored = None
+        if stored is not None and stored.kind != NOTE:
+            return stored_message(stored), stored
+        turn = await self._turn_of(caller, thread, name)
+        for _, item in messages_of_turn(turn) if turn else ():
+            if item["id"] == name and not is_deleted(stored.body if stored else None):
+                return with_note(item, stored.body if stored else None), None
+        raise NoSuchObject(f"No message found with id '{name[:128]}'.")
+
+    async def _turn_of(self, caller: Caller, thread: str, name: str) -> Turn | None:
+        found = derived(MESSAGE, name)
+        if found is None:
+            return None
+        try:
+            turn = await self.room.api.inbox.get_turn(found.turn)
+        except TurnNotFound:
+            return None
+        return turn if turn.message.key == key_of(caller, thread) else None
+
+    async def _messages(self, state: ThreadState, name: str, page: Page) -> Sequence[Item]:
+        """Returns the messages of a thread, or at least those of the page and one more."""
+        conversation = state.conversation
+        if conversation is None:
+            return timeline((), await self._rows(name, 0, None))
+        transcript = self.room.api.inbox.transcript
+        if not page.newest_first or page.after or page.before:
+            return timeline(await transcript(conversation), await self._rows(name, 0, None))
+        turns, window = [state.newest] if state.newest else [], page.limit
+        found: Sequence[Item] = ()
+        while len(found) <= page.limit and (not found or turns[0].seq > 1):
+            turns = [*await transcript(conversation, limit=window)]
+            since = turns[0].seq if turns[0].seq > 1 else 0
+            found = timeline(turns, await self._rows(name, since, None))
+            window *= 4
+            if turns[0].seq <= 1:
+                break
+        return found
+
+    async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
+        objects = self.room.objects
+        return await self.room.do(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
+
+
+def new_thread(caller: Caller, asked: ThreadChange, name: str, request: str | None = None) -> ApiObject:
+    return ApiObject(name, THREAD, caller.owner, {**NO_RESOURCES, **thread_fields(asked)}, request=request)
+
+
+def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
+    """Returns the fields that a request names."""
+    resources = asked.tool_resources.model_dump(exclude_none=True) if asked.tool_resources else None
+    given = {"metadata": asked.metadata or {}, "tool_resources": resources}
+    return {name: value for name, value in given.items() if name in asked.model_fields_set}
+
+
+def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
+    body = thread.body if thread else NO_RESOURCES
+    created = thread.created_at if thread else newest.received_at if newest else 0.0
+    return {
+        "id": name,
+        "object": "thread",
+        "created_at": int(created),
+        "metadata": body["metadata"],
+        "tool_resources": body["tool_resources"] or {},
+    }
+
+
+def _view_of(name: str, state: ThreadState) -> Item:
+    return thread_view(name, state.thread, state.newest)

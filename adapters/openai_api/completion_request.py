@@ -1,0 +1,144 @@
+"""The body of POST /chat/completions: developers.openai.com/api/reference/resources/chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.openai_api.content_parts import Content, Text, read_content, refusal
+from adapters.openai_api.request_fields import (
+    Author,
+    Metadata,
+    Penalty,
+    ResponseFormat,
+    Share,
+    Temperature,
+    ToolChoice,
+    as_parameters,
+)
+from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.turn_options import Json
+
+PARAMETERS = (
+    *("temperature", "top_p", "max_completion_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"),
+    *("logit_bias", "response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity"),
+)
+"""Fields that go to the assistant's server as they are, if it takes them."""
+
+
+class Ignoring(BaseModel):
+    """What clients send back as they received it, with fields that only say how it was made."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class CalledFunction(Ignoring):
+    name: Text
+    arguments: Text
+
+
+class ToolCall(Ignoring):
+    id: Text
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(Ignoring):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content | None = None
+    refusal: Text | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: Text | None = None
+
+
+class FunctionSchema(Ignoring):
+    name: Annotated[Text, Field(min_length=1, max_length=64)]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    def definition(self) -> Json:
+        """Returns it as ``TurnOptions.functions`` has it."""
+        schema = {"name": self.name, "description": self.description or "", "parameters": self.parameters or {}}
+        return schema if self.strict is None else {**schema, "strict": self.strict}
+
+
+class FunctionTool(Ignoring):
+    type: Literal["function"]
+    function: FunctionSchema
+
+
+class StreamOptions(Ignoring):
+    include_usage: bool | None = None
+
+
+class CompletionRequest(BaseModel):
+    """Fields that are not here are refused by name. Some of those that are have no effect: they only tune how OpenAI
+    serves a request, such as ``prompt_cache_key``.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: Text | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Text | list[Text] | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, float] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+    metadata: Metadata | None = None
+    user: Author | None = None
+    safety_identifier: Author | None = None
+    n: Literal[1] | None = None
+    logprobs: Literal[False] | None = None
+    modalities: list[Literal["text"]] | None = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    service_tier: Any = None
+    store: Any = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Returns what is for the assistant's server, by the names of this API."""
+        found = as_parameters(self, PARAMETERS)
+        return {"max_completion_tokens": self.max_tokens, **found} if self.max_tokens is not None else found
+
+    def functions(self) -> tuple[Json, ...]:
+        return tuple(tool.function.definition() for tool in self.tools or ())
+
+    def steps(self) -> Sequence[Step]:
+        """Returns the messages. Raises InvalidRequest."""
+        return [step for number, message in enumerate(self.messages) for step in _steps(message, f"messages[{number}]")]
+
+
+def _steps(message: ChatMessage, where: str) -> Iterator[Step]:
+    content = read_content(message.content, f"{where}.content")
+    match message.role:
+        case "system" | "developer":
+            yield Step(where, Instruction(content.text))
+        case "user":
+            yield Step(where, Asked(content))
+        case "assistant":
+            calls = tuple(
+                RequestedCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
+            )
+            yield Step(where, Answered(content.text or message.refusal or "", calls))
+        case "tool":
+            if not message.tool_call_id:
+                raise refusal(f"{where}.tool_call_id", "is missing")
+            yield Step(where, Returned(message.tool_call_id, content))

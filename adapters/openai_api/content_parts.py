@@ -1,0 +1,199 @@
+"""Content of messages as OpenAI's clients send it: a text, or parts with text, pictures, recordings and files.
+
+The parts: developers.openai.com/api/reference/resources/chat and .../responses. Both APIs' names are read at both.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from mimetypes import guess_extension
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.openai_api.errors import InvalidRequest
+from gateway.web.api.json_body import STORABLE
+
+DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.ASCII)
+EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+ONLY_DATA_URLS = "is not fetched from an address: send its content as a data URL (data:<media type>;base64,…)"
+NO_UPLOADS = "names an uploaded file; this gateway keeps none here: send its content as a data URL"
+
+Text = Annotated[str, STORABLE]
+
+
+@dataclass(frozen=True, slots=True)
+class InlineFile:
+    """A file that came with a request."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContent:
+    """The text of a message, and its files."""
+
+    text: str
+    files: tuple[InlineFile, ...] = ()
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class TextPart(Part):
+    type: Literal["text", "input_text", "output_text", "summary_text"]
+    text: Text
+
+
+class RefusalPart(Part):
+    type: Literal["refusal"]
+    refusal: Text
+
+
+class ImageUrl(Part):
+    url: str
+
+
+class ImageUrlPart(Part):
+    """A picture of Chat Completions."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class InputImagePart(Part):
+    """A picture of Responses."""
+
+    type: Literal["input_image"]
+    image_url: str | None = None
+    file_id: str | None = None
+
+
+class Recording(Part):
+    data: str
+    format: str
+
+
+class InputAudioPart(Part):
+    type: Literal["input_audio"]
+    input_audio: Recording
+
+
+class FileData(Part):
+    file_data: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+    filename: Text | None = None
+
+
+class FilePart(Part):
+    """A file of Chat Completions."""
+
+    type: Literal["file"]
+    file: FileData
+
+
+class InputFilePart(FileData):
+    """A file of Responses."""
+
+    type: Literal["input_file"]
+
+
+ContentPart = Annotated[
+    TextPart | RefusalPart | ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart,
+    Field(discriminator="type"),
+]
+Content = Text | list[ContentPart]
+
+
+def read_content(content: Content | None, where: str) -> ReadContent:
+    """Returns the text and the files of a content; ``where`` names it in errors. Raises InvalidRequest."""
+    if content is None or isinstance(content, str):
+        return ReadContent(content or "")
+    texts, files = list[str](), list[InlineFile]()
+    for number, part in enumerate(content):
+        match part:
+            case TextPart():
+                texts.append(part.text)
+            case RefusalPart():
+                texts.append(part.refusal)
+            case _:
+                files.append(_read_file(part, f"{where}[{number}]"))
+    return ReadContent("\n".join(texts), tuple(files))
+
+
+def numbered(files: Iterable[InlineFile]) -> Sequence[InlineFile]:
+    """Returns the files with different names, as the assistant is told of them by name."""
+    kept, used = list[InlineFile](), set[str]()
+    for file in files:
+        stem, dot, ending = file.name.rpartition(".")
+        names = (f"{stem or ending}-{number}{dot}{ending if stem else ''}" for number in range(2, len(used) + 3))
+        name = file.name if file.name not in used else next(name for name in names if name not in used)
+        used.add(name)
+        kept.append(InlineFile(name, file.media_type, file.data))
+    return kept
+
+
+def _read_file(
+    part: ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart, where: str
+) -> InlineFile:
+    match part:
+        case ImageUrlPart():
+            return _from_data_url(part.image_url.url, "image", f"{where}.image_url.url")
+        case InputImagePart():
+            _refuse_file_id(part.file_id, f"{where}.file_id")
+            return _from_data_url(part.image_url or "", "image", f"{where}.image_url")
+        case InputAudioPart():
+            ending = part.input_audio.format if EXTENSION.fullmatch(part.input_audio.format) else "bin"
+            data = _decoded(part.input_audio.data, f"{where}.input_audio.data")
+            return InlineFile(f"recording.{ending}", f"audio/{'mpeg' if ending == 'mp3' else ending}", data)
+        case FilePart():
+            return _from_file_data(part.file, f"{where}.file")
+        case InputFilePart():
+            return _from_file_data(part, where)
+
+
+def _from_file_data(given: FileData, where: str) -> InlineFile:
+    _refuse_file_id(given.file_id, f"{where}.file_id")
+    if given.file_url:
+        raise refusal(f"{where}.file_url", ONLY_DATA_URLS)
+    if not given.file_data:
+        raise refusal(f"{where}.file_data", "is missing")
+    if not given.file_data.startswith("data:"):
+        return InlineFile(given.filename or "file", "", _decoded(given.file_data, f"{where}.file_data"))
+    read = _from_data_url(given.file_data, "file", f"{where}.file_data")
+    return InlineFile(given.filename or read.name, read.media_type, read.data)
+
+
+def _from_data_url(url: str, stem: str, where: str) -> InlineFile:
+    found = DATA_URL.match(url)
+    if found is None:
+        is_data = url.startswith("data:")
+        raise refusal(where, "is not a data URL in base64 (data:<media type>;base64,…)" if is_data else ONLY_DATA_URLS)
+    media_type = (found[1] or "").lower()
+    data = _decoded(url[found.end() :], where)
+    return InlineFile(f"{stem}{guess_extension(media_type) or ''}", media_type, data)
+
+
+def _decoded(data: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(data.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise refusal(where, "is not valid base64") from None
+
+
+def _refuse_file_id(file_id: str | None, where: str) -> None:
+    if file_id:
+        raise refusal(where, NO_UPLOADS)
+
+
+def refusal(where: str, problem: str, code: str = "invalid_value") -> InvalidRequest:
+    """Returns the error for a field that cannot be accepted; its name comes first in the message."""
+    return InvalidRequest(f"`{where}` {problem}.", param=where, code=code)

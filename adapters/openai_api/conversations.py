@@ -1,0 +1,174 @@
+"""The threads of responses: conversations that callers make, and those that responses begin by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.response_items import Items, exchanges_of_items
+from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
+from adapters.openai_api.settings import NAME
+from adapters.openai_api.turn_ids import response_id, turn_of_response
+from gateway.domain.errors import ThreadNotFound, TurnNotFound
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Conversation, ConversationKey, Turn
+from gateway.domain.past import exchanges_of
+from gateway.ports.api_objects import ApiObject, ApiObjects
+from gateway.ports.inbox import AsyncInbox
+
+CONVERSATION, DELETED = "conversation", "deleted_response"
+ITEM = "message"
+"""Retention deletes objects of this kind when they are old."""
+MAX_PAST_TURNS = 200
+"""Turns of a thread that a response continues from its middle remembers; as the worker takes of any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a response is to be: the thread, and what it has that the assistant does not know from its turns."""
+
+    key: ConversationKey
+    newest: Turn | None = None
+    """The turn that the response follows; None: there is none."""
+    past: tuple[Exchange, ...] | None = None
+    """What was said before, if that is not what the turns of the thread have."""
+    added: tuple[Exchange, ...] = ()
+    """What was said since the newest turn and is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversations:
+    """Used on the worker's loop."""
+
+    inbox: AsyncInbox
+    objects: ApiObjects
+
+    # ------------------------------------------------------------ where a response is to be
+
+    async def place_of(self, caller: Caller, conversation: str, previous: str) -> Place:
+        """Returns where a response is to be. Raises InvalidRequest, NoSuchObject."""
+        if conversation and previous:
+            raise refusal("conversation", "cannot be sent together with `previous_response_id`")
+        if conversation:
+            return await self._in_conversation(caller, conversation)
+        if previous:
+            return await self._after(caller, previous)
+        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"))
+
+    async def _in_conversation(self, caller: Caller, name: str) -> Place:
+        await self.find(caller, name)
+        key = _key(caller, name)
+        turns = await self._turns(key, 1)
+        newest = turns[-1] if turns else None
+        added = await self._items(name, turns_from=newest.seq if newest else 0)
+        return Place(key, newest, added=exchanges_of_items(added))
+
+    async def _after(self, caller: Caller, previous: str) -> Place:
+        try:
+            turn = await self.response(caller, previous)
+        except NoSuchObject:
+            raise InvalidRequest(
+                f"Previous response with id '{previous[:100]}' not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            ) from None
+        newest = await self._turns(turn.message.key, 1)
+        if newest and newest[-1].id == turn.id:
+            return Place(turn.message.key, turn)
+        turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
+        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"), turn, exchanges_of(turns))
+
+    async def response(self, caller: Caller, identity: str) -> Turn:
+        """Returns a stored response of a caller. Raises NoSuchObject."""
+        turn = await self._turn_of(identity)
+        is_own = turn is not None and (turn.message.key.platform, turn.message.key.workspace) == (NAME, caller.owner)
+        if turn is None or not is_own or ECHO not in turn.message.address or echo_of(turn).get("store") is False:
+            raise _no_response(identity)
+        if await asyncio.to_thread(self.objects.get, identity) is not None:
+            raise _no_response(identity)
+        return turn
+
+    async def hide_response(self, caller: Caller, turn: Turn) -> None:
+        """Forgets the id of a response. Its thread keeps what was said."""
+        mark = ApiObject(response_id(turn.id), DELETED, caller.owner, {})
+        await asyncio.to_thread(self.objects.add, [mark])
+
+    # ------------------------------------------------------------ conversations
+
+    async def create(self, caller: Caller, metadata: Mapping[str, str], items: Items) -> ApiObject:
+        items.stored()  # refused before anything is made
+        made = ApiObject(f"conv_{secrets.token_hex(16)}", CONVERSATION, caller.owner, {"metadata": dict(metadata)})
+        (stored,) = await asyncio.to_thread(self.objects.add, [made])
+        await self.add_items(caller, stored, items)
+        return stored
+
+    async def find(self, caller: Caller, name: str) -> ApiObject:
+        """Raises NoSuchObject, also for a conversation of another caller."""
+        found = await asyncio.to_thread(self.objects.get, name)
+        if found is None or (found.kind, found.owner) != (CONVERSATION, caller.owner):
+            raise NoSuchObject(f"Conversation with id '{name[:100]}' not found.")
+        return found
+
+    async def update(self, conversation: ApiObject, metadata: Mapping[str, str]) -> None:
+        await asyncio.to_thread(self.objects.replace_body, conversation.id, {"metadata": dict(metadata)})
+
+    async def delete(self, caller: Caller, name: str) -> Sequence[Turn]:
+        """Deletes a conversation with its turns; returns those that were cancelled by this."""
+        await self.find(caller, name)
+        await asyncio.to_thread(self.objects.delete, name)
+        conversation = await self._conversation(_key(caller, name))
+        return await self.inbox.delete_conversation(conversation) if conversation else ()
+
+    async def add_items(self, caller: Caller, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
+        """Adds items, and returns them as they are listed."""
+        bodies = items.stored()
+        if not bodies:
+            return ()
+        made = [ApiObject(body["id"], ITEM, caller.owner, body, parent=conversation.id) for body in bodies]
+        await asyncio.to_thread(self.objects.add_messages, conversation, made)
+        return bodies
+
+    async def list_items(self, caller: Caller, name: str) -> Sequence[dict[str, Any]]:
+        """Returns all items, oldest first: those of its turns, and those that were added."""
+        await self.find(caller, name)
+        added = await self._items(name)
+        turns = await self._turns(_key(caller, name), None)
+        listed = [(each.turns, 0, [dict(each.body)]) for each in added]
+        listed += [(turn.seq, -1, items_of_turn(turn)) for turn in turns]
+        return [item for _, _, items in sorted(listed, key=lambda each: each[:2]) for item in items]
+
+    # ------------------------------------------------------------ reading
+
+    async def _items(self, name: str, *, turns_from: int = 0) -> Sequence[ApiObject]:
+        return await asyncio.to_thread(lambda: self.objects.list_of_parent(name, turns_from=turns_from))
+
+    async def _turns(self, key: ConversationKey, limit: int | None, *, before: int | None = None) -> Sequence[Turn]:
+        conversation = await self._conversation(key)
+        return await self.inbox.transcript(conversation, before=before, limit=limit) if conversation else ()
+
+    async def _conversation(self, key: ConversationKey) -> Conversation | None:
+        try:
+            return await self.inbox.resolve_conversation(key, may_adopt=False)
+        except ThreadNotFound:
+            return None
+
+    async def _turn_of(self, identity: str) -> Turn | None:
+        turn_id = turn_of_response(identity)
+        try:
+            return None if turn_id is None else await self.inbox.get_turn(turn_id)
+        except TurnNotFound:
+            return None
+
+
+def _key(caller: Caller, name: str) -> ConversationKey:
+    return ConversationKey(NAME, workspace=caller.owner, channel=name)
+
+
+def _no_response(identity: str) -> NoSuchObject:
+    return NoSuchObject(f"Response with id '{identity[:100]}' not found.")

@@ -1,0 +1,72 @@
+"""Errors in the form of OpenAI's API: platform.openai.com/docs/guides/error-codes/api-errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.domain.errors import Conflict, InputError, MalformedRequest
+from gateway.web.api.problems import FINAL_CODES, JsonResponse
+
+INVALID_REQUEST = "invalid_request_error"
+TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+    500: "server_error",
+}
+"""The type of an error, by its status; of any other status: ``invalid_request_error``."""
+CODES: Mapping[str, str] = {
+    "not_found": "",
+    "unknown_model": "model_not_found",
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+    "caller_queue_full": "rate_limit_exceeded",
+    "caller_waiting_full": "rate_limit_exceeded",
+    "budget_exhausted": "insufficient_quota",
+    "too_long": "context_length_exceeded",
+    "not_allowed": "content_filter",
+}
+"""Codes that OpenAI names otherwise."""
+FINAL = frozenset({*FINAL_CODES, Conflict.code, "idempotency_conflict", "cancelled", "budget_exhausted"})
+"""Codes of errors that a retry meets again, although the SDKs retry their statuses."""
+NO_RETRY = {"x-should-retry": "false"}
+"""What openai-python and openai-node obey before the status (``_should_retry`` in _base_client.py)."""
+
+
+class InvalidRequest(MalformedRequest):
+    """A request that OpenAI's API would refuse with status 400."""
+
+    code = ""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str = "") -> None:
+        """``param``: the field at fault."""
+        super().__init__(message, code=code)
+        self.param = param
+
+
+class NoSuchObject(InputError):
+    """There is no such object for this caller."""
+
+    code = "not_found"
+
+
+def error_form(response: JsonResponse) -> JsonResponse:
+    """Returns an error response of the gateway as OpenAI's API would send it."""
+    body, status, headers = response
+    problem = body["error"]
+    code = problem["code"]
+    if code in FINAL:
+        headers = {**headers, **NO_RETRY}
+    return error_body(problem["message"], status, code=CODES.get(code, code) or None), status, headers
+
+
+def invalid_request(error: InvalidRequest) -> JsonResponse:
+    return error_body(str(error), 400, code=error.code or None, param=error.param), 400, {}
+
+
+def error_body(message: str, status: int, *, code: str | None, param: str | None = None) -> dict[str, object]:
+    kind = TYPES.get(status, INVALID_REQUEST)
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

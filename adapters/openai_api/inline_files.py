@@ -1,0 +1,68 @@
+"""Keeps files that came inside of requests until their turns have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.openai_api.content_parts import InlineFile
+from gateway.domain.errors import DeliveryError, StoreUnavailable
+from gateway.domain.models import Attachment, File, Message, Turn
+from gateway.ports.spool import FileWriter, Spool
+from gateway.ports.uploads import PIECE_BYTES, Uploads
+
+MAX_FILE_BYTES = 20_000_000
+"""As the other platforms take."""
+GONE = "it is no longer kept; send it again"
+NOT_NOW = "the database did not answer"
+
+
+class InlineFileKeeper:
+    """Used on the worker's loop; the database is called from other threads."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+
+    async def attached(self, message: Message, files: Sequence[InlineFile]) -> Message:
+        """Saves the files of a message and returns it with them. Raises StoreUnavailable."""
+        named = [(f"upl_{secrets.token_hex(16)}", file) for file in files]
+        for name, file in named:
+            await asyncio.to_thread(self._save, name, file.data, message)
+        saved = (File(file.name, name, file.media_type, len(file.data)) for name, file in named)
+        return replace(message, files=(*message.files, *saved)) if files else message
+
+    async def fetch(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
+        """Returns the files of a turn's message. Raises nothing."""
+        return await spool.receive(turn.message.files, self._load, max_bytes=MAX_FILE_BYTES)
+
+    async def forget(self, turn: Turn) -> None:
+        """Deletes the files of a turn whose caller sends all again with the next one. Raises DeliveryError.
+
+        Others are kept as those of ``/chat``, so that an operator can retry a turn that failed.
+        """
+        if not turn.options.is_last:
+            return
+        try:
+            for file in turn.message.files:
+                await asyncio.to_thread(self._uploads.delete, file.reference)
+        except StoreUnavailable as exc:
+            raise DeliveryError(NOT_NOW, retry_after=1.0) from exc
+
+    def _save(self, name: str, data: bytes, message: Message) -> None:
+        place = {"platform": message.key.platform, "message_id": message.message_id}
+        for seq, start in enumerate(range(0, max(len(data), 1), PIECE_BYTES)):
+            self._uploads.append(name, seq, data[start : start + PIECE_BYTES], **place)
+
+    async def _load(self, file: File, writer: FileWriter) -> None:
+        """Raises DeliveryError."""
+        seq = 0
+        try:
+            while (piece := await asyncio.to_thread(self._uploads.read, file.reference, seq)) is not None:
+                await writer.write(piece)
+                seq += 1
+        except StoreUnavailable as exc:
+            raise DeliveryError(NOT_NOW) from exc
+        if not seq:
+            raise DeliveryError(GONE)

@@ -1,0 +1,35 @@
+"""What a program reads of a turn's outcome, whichever API it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.domain.errors import DeliveryError
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.models import AuditEvent, Failure, Turn, TurnState
+
+CANCELLED = Failure("cancelled", "This turn was cancelled.")
+FAILED = Failure("assistant_failed", "The assistant could not answer this.")
+
+
+def failure_of(turn: Turn) -> Failure | None:
+    """Returns why a turn has no reply, or None. A turn with a reply has not failed, even if delivery did."""
+    if turn.state is TurnState.CANCELLED:
+        return CANCELLED
+    if turn.state is not TurnState.FAILED or (turn.failure and turn.failure.code == DeliveryError.code):
+        return None
+    return turn.failure or FAILED
+
+
+def is_cut_off(turn: Turn) -> bool:
+    return any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
+
+
+def calls_of(turn: Turn) -> Sequence[RequestedCall]:
+    """Returns the calls that the caller is to run: not those of the assistant's own tools."""
+    return [call for call in turn.calls if call.output is None]
+
+
+def unsent(turn: Turn, sent: str) -> str:
+    """Returns what of the reply was not streamed yet. What was streamed is nearly always its beginning."""
+    return turn.reply[len(sent) :] if turn.reply.startswith(sent) else ""

@@ -1,0 +1,64 @@
+"""Lists with ``after``, ``before``, ``order`` and ``limit``: platform.openai.com/docs/api-reference/assistants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.openai_api.errors import InvalidRequest
+from gateway.web.api.routes import HttpRequest
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is asked for."""
+
+    limit: int
+    newest_first: bool
+    after: str
+    before: str
+
+
+def read_page(request: HttpRequest) -> Page:
+    """Raises InvalidRequest."""
+    order = request.query_value("order") or "desc"
+    if order not in ("asc", "desc"):
+        raise InvalidRequest(f"Invalid value for 'order': {order[:40]!r} is not 'asc' or 'desc'.", param="order")
+    given = request.query_value("limit") or str(DEFAULT_LIMIT)
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_LIMIT:
+        raise InvalidRequest(f"Invalid value for 'limit': expected 1 to {MAX_LIMIT}.", param="limit")
+    return Page(int(given), order == "desc", request.query_value("after"), request.query_value("before"))
+
+
+def paged(items: Sequence[Item], page: Page) -> Item:
+    """Returns the body of a list. ``items``: all of them, or at least those of the page and one more; oldest first.
+
+    Raises InvalidRequest for a cursor that is none of the items.
+    """
+    found = [*reversed(items)] if page.newest_first else [*items]
+    if page.after:
+        found = found[_place(found, page.after, "after") + 1 :]
+    if page.before:
+        found = found[: _place(found, page.before, "before")]
+        kept = found[-page.limit :]
+    else:
+        kept = found[: page.limit]
+    return {
+        "object": "list",
+        "data": kept,
+        "first_id": kept[0]["id"] if kept else None,
+        "last_id": kept[-1]["id"] if kept else None,
+        "has_more": len(kept) < len(found),
+    }
+
+
+def _place(items: Sequence[Item], name: str, param: str) -> int:
+    for place, item in enumerate(items):
+        if item["id"] == name:
+            return place
+    raise InvalidRequest(f"No object found with id '{name[:128]}' in this list.", param=param)

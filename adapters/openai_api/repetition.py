@@ -1,0 +1,102 @@
+"""Recognises a POST that a client sends again, so that it has no second effect.
+
+OpenAI's SDKs send an ``Idempotency-Key`` only where they are told to. They repeat a POST after a lost connection or a
+time-out, and say so by ``x-stainless-retry-count`` (``_build_headers`` in openai-python's _base_client.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.errors import InvalidRequest
+from gateway.domain.errors import Conflict
+from gateway.web.api.routes import HttpRequest
+
+SECONDS = 60.0
+"""How long ago the first attempt may have been."""
+DIGEST_LENGTH = 32
+TIME_LENGTH = 16
+RANDOM_LENGTH = 8
+KEY_LENGTH = 255
+KEY_MARK = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One attempt at a POST request.
+
+    ``name`` is stored with what the request creates: a turn's message id, or an object's column ``request``. Names of
+    attempts at one request lie between ``first`` and ``last``, in every collation.
+    """
+
+    name: str
+    first: str
+    last: str
+    may_be_repeated: bool
+    """Whether an earlier attempt may have arrived, so that its effect is to be looked for."""
+
+    def check_same(self, earlier: str) -> None:
+        """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
+        if earlier.startswith(KEY_MARK) and earlier != self.name:
+            explanation = "This Idempotency-Key was used with another body. Use a new key for a new request."
+            raise Conflict(explanation, code="idempotency_conflict")
+
+
+def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
+    """Raises InvalidRequest for an Idempotency-Key that is none."""
+    key = request.headers.get("idempotency-key")
+    if key is not None:
+        return _by_key(caller, request, key, body)
+    digest = _digest(caller.owner or caller.name, request.path, body.decode("latin-1"))
+    now = time.time()
+    name = digest + _time(now) + secrets.token_hex(RANDOM_LENGTH // 2)
+    since = digest + _time(now - SECONDS) + "0" * RANDOM_LENGTH
+    repeats = request.headers.get("x-stainless-retry-count", "0")
+    return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), repeats not in ("", "0"))
+
+
+def _by_key(caller: Caller, request: HttpRequest, key: str, body: bytes) -> Post:
+    if not key or len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise InvalidRequest("An Idempotency-Key has 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+    known = KEY_MARK + _digest(caller.owner or caller.name, request.path, key)
+    name = known + sha256(body).hexdigest()[:DIGEST_LENGTH]
+    return Post(name, known + "0" * DIGEST_LENGTH, known + "f" * DIGEST_LENGTH, may_be_repeated=True)
+
+
+def _digest(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def _time(seconds: float) -> str:
+    return f"{int(seconds * 1e6):0{TIME_LENGTH}x}"
+
+
+class Attempts:
+    """Lets attempts at one request through one after the other: the second finds what the first has committed.
+
+    Used on one event loop; between processes, the attempts are as far apart as the client's time-out.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def turn_of(self, post: Post) -> AsyncIterator[None]:
+        """Held until what the request creates is committed."""
+        name = post.last
+        lock, users = self._locks.get(name, (asyncio.Lock(), 0))
+        self._locks[name] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(name)
+            if users > 1:
+                self._locks[name] = lock, users - 1

@@ -1,0 +1,109 @@
+"""Fields that several requests of OpenAI's API have, and how a body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from adapters.openai_api.content_parts import Text
+from adapters.openai_api.errors import InvalidRequest
+from gateway.web.api.json_body import read_object
+
+Author = Annotated[Text, Field(max_length=200)]
+"""As at ``/chat``."""
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Metadata = Annotated[
+    dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
+]
+"""developers.openai.com/api/reference: 16 pairs, names of 64 characters, values of 512."""
+
+FORMATS = ("text", "json_object", "json_schema")
+CHOICES = ("none", "auto", "required")
+
+
+def _known_format(given: dict[str, Any]) -> dict[str, Any]:
+    schema = given.get("json_schema")
+    if given.get("type") not in FORMATS:
+        raise PydanticCustomError("format", f"its `type` must be one of {', '.join(FORMATS)}")
+    if given["type"] == "json_schema" and not (isinstance(schema, dict) and isinstance(schema.get("name"), str)):
+        raise PydanticCustomError("format", "it must have `json_schema` with a `name`")
+    return given
+
+
+def _known_choice(given: str | dict[str, Any]) -> str | dict[str, Any]:
+    named = given.get("function") if isinstance(given, dict) and given.get("type") == "function" else None
+    if given not in CHOICES and not (isinstance(named, dict) and isinstance(named.get("name"), str)):
+        raise PydanticCustomError("choice", f"it must be one of {', '.join(CHOICES)}, or name a function")
+    return given
+
+
+ResponseFormat = Annotated[dict[str, Any], AfterValidator(_known_format)]
+ToolChoice = Annotated[str | dict[str, Any], AfterValidator(_known_choice)]
+"""As Chat Completions writes them."""
+
+M = TypeVar("M", bound=BaseModel)
+LONGEST_NAME = 100
+
+
+def read_request(model: type[M], body: bytes) -> M:
+    """Returns a request's body. Raises MalformedRequest; InvalidRequest with the name of the field at fault."""
+    fields = read_object(body)
+    try:
+        return model.model_validate(fields)
+    except ValidationError as exc:
+        raise _invalid(model, fields, exc.errors(include_url=False, include_input=False)) from None
+
+
+def as_parameters(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the fields of these names that were sent."""
+    given = {name: getattr(request, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]) -> InvalidRequest:
+    """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
+    paths = [(_path(error["loc"], fields), error) for error in errors]
+    of_field = [each for each in paths if each[0][:1] == paths[0][0][:1]]
+    path, error = max(of_field, key=lambda each: (len(each[0]), each[0][-1:] == ["type"]))
+    where = _written(path)[:LONGEST_NAME]
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        message = f"Unsupported parameter: `{where}` is not supported here. The parameters are: {known}."
+        return InvalidRequest(message, param=where, code="unsupported_parameter")
+    if error["type"] == "missing":
+        return InvalidRequest(f"Missing required parameter: `{where}`.", param=where, code="missing_required_parameter")
+    return InvalidRequest(f"Invalid value for `{where}`: {_problem(error)}.", param=where, code="invalid_value")
+
+
+def _problem(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    if error["type"] == "union_tag_invalid":
+        return f"there is no type {str(context['tag'])[:LONGEST_NAME]!r} here; there are {context['expected_tags']}"
+    return error["msg"]
+
+
+def _written(path: Sequence[int | str]) -> str:
+    """Returns the name of a field as OpenAI writes it: ``messages[0].content``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
+    """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
+    found, value = list[int | str](), fields
+    for place, part in enumerate(loc):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list):
+            if not isinstance(part, int):
+                continue
+            value = value[part]
+        elif place < len(loc) - 1 or not isinstance(value, dict):
+            continue
+        found.append(part)
+    return found

@@ -1,0 +1,175 @@
+"""The body of POST /responses: developers.openai.com/api/reference/resources/responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from adapters.openai_api.completion_request import FunctionSchema, Ignoring
+from adapters.openai_api.content_parts import Content, Text, read_content, refusal
+from adapters.openai_api.request_fields import CHOICES, Author, Metadata, Share, Temperature, as_parameters
+from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.turn_options import Json
+
+INPUT = "input"
+MAX_ITEMS = 1000
+
+
+class MessageItem(Ignoring):
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content
+
+
+class FunctionCallItem(Ignoring):
+    type: Literal["function_call"]
+    call_id: Text
+    name: Text
+    arguments: Text
+
+
+class FunctionCallOutputItem(Ignoring):
+    type: Literal["function_call_output"]
+    call_id: Text
+    output: Content
+
+
+class ReasoningItem(Ignoring):
+    """What the model thought. It goes back to the server by the thread, so it is not read here."""
+
+    type: Literal["reasoning"]
+
+
+def _item_type(item: Any) -> str:
+    return str(item.get("type") or "message") if isinstance(item, dict) else "message"
+
+
+InputItem = Annotated[
+    Annotated[MessageItem, Tag("message")]
+    | Annotated[FunctionCallItem, Tag("function_call")]
+    | Annotated[FunctionCallOutputItem, Tag("function_call_output")]
+    | Annotated[ReasoningItem, Tag("reasoning")],
+    Discriminator(_item_type),
+]
+
+
+class ConversationName(Ignoring):
+    id: Text
+
+
+class Tool(FunctionSchema):
+    type: Literal["function"]
+
+
+class Reasoning(Ignoring):
+    effort: str | None = None
+
+
+class TextSettings(Ignoring):
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class ResponseRequest(BaseModel):
+    """Fields that are not here are refused by name. Some of those that are have no effect: they only tune how OpenAI
+    serves a request, such as ``prompt_cache_key``, or ask for what the assistant's server does not tell.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: Annotated[Text, Field(min_length=1)] | None = None
+    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    instructions: Text | None = None
+    conversation: Text | ConversationName | None = None
+    previous_response_id: Text | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    store: bool | None = None
+    metadata: Metadata | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    reasoning: Reasoning | None = None
+    text: TextSettings | None = None
+    user: Author | None = None
+    safety_identifier: Author | None = None
+    top_logprobs: Literal[0] | None = None
+    include: list[str] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    stream_options: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    service_tier: Any = None
+
+    @property
+    def conversation_id(self) -> str:
+        """The conversation that it names; "" for none."""
+        named = self.conversation
+        return named.id if isinstance(named, ConversationName) else named or ""
+
+    def parameters(self) -> dict[str, Any]:
+        """Returns what is for the assistant's server, by the names of Chat Completions. Raises InvalidRequest."""
+        text, reasoning = self.text or TextSettings(), self.reasoning or Reasoning()
+        renamed = {
+            "max_completion_tokens": self.max_output_tokens,
+            "reasoning_effort": reasoning.effort,
+            "verbosity": text.verbosity,
+            "response_format": _response_format(text.format),
+            "tool_choice": _tool_choice(self.tool_choice),
+        }
+        given = as_parameters(self, ("temperature", "top_p", "parallel_tool_calls"))
+        return given | {name: value for name, value in renamed.items() if value is not None}
+
+    def functions(self) -> tuple[Json, ...]:
+        return tuple(tool.definition() for tool in self.tools or ())
+
+    def steps(self) -> Sequence[Step]:
+        """Returns the items of the input. Raises InvalidRequest."""
+        return item_steps(self.input, INPUT)
+
+
+def item_steps(items: str | Sequence[InputItem], where: str) -> Sequence[Step]:
+    """Returns items as steps; ``where`` names their field. Raises InvalidRequest."""
+    if isinstance(items, str):
+        return [Step(where, Asked(read_content(items, where)))]
+    steps = ((item, f"{where}[{number}]") for number, item in enumerate(items))
+    return [_step(item, place) for item, place in steps if not isinstance(item, ReasoningItem)]
+
+
+def _step(item: MessageItem | FunctionCallItem | FunctionCallOutputItem, where: str) -> Step:
+    match item:
+        case FunctionCallItem():
+            return Step(where, Answered(calls=(RequestedCall(item.call_id, item.name, item.arguments),)))
+        case FunctionCallOutputItem():
+            return Step(where, Returned(item.call_id, read_content(item.output, f"{where}.output")))
+        case MessageItem(role="user"):
+            return Step(where, Asked(read_content(item.content, f"{where}.content")))
+        case MessageItem(role="assistant"):
+            return Step(where, Answered(read_content(item.content, f"{where}.content").text))
+        case MessageItem():
+            return Step(where, Instruction(read_content(item.content, f"{where}.content").text))
+
+
+def _response_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    if given is None or given.get("type") == "text":
+        return None
+    if given.get("type") == "json_object":
+        return {"type": "json_object"}
+    if given.get("type") != "json_schema" or not isinstance(given.get("name"), str):
+        raise refusal("text.format", "must be of type text, json_object, or json_schema with a `name`")
+    return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
+
+
+def _tool_choice(given: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+    if given in (None, *CHOICES):
+        return given
+    if not isinstance(given, dict) or given.get("type") != "function" or not isinstance(given.get("name"), str):
+        raise refusal("tool_choice", 'must be "none", "auto", "required", or name a function of `tools`')
+    return {"type": "function", "function": {"name": given["name"]}}

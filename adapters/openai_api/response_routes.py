@@ -1,0 +1,164 @@
+"""POST /responses and what belongs to it. A response is a turn; it joins the thread that its request names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.openai_api.asking import Asking
+from adapters.openai_api.assistants.directory import AssistantDirectory
+from adapters.openai_api.callers import Caller, Callers
+from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.conversations import Conversations, Place
+from adapters.openai_api.errors import InvalidRequest, error_form
+from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.models import DEFAULT, check_model
+from adapters.openai_api.outcome import calls_of, failure_of
+from adapters.openai_api.paging import paged, read_page
+from adapters.openai_api.repetition import Post, read_post
+from adapters.openai_api.request_body import BodyReader, check_length
+from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.response_request import INPUT, ResponseRequest
+from adapters.openai_api.response_stream import ResponseStream
+from adapters.openai_api.response_view import ECHO, input_items, response_body
+from adapters.openai_api.said import CallerInput, arrange, check_outputs
+from adapters.openai_api.settings import PREFIX
+from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn, turn_events
+from gateway.domain.models import Message, Turn
+from gateway.domain.turn_options import TurnOptions
+from gateway.web.api import problems
+from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
+from gateway.web.api.views import timeout_response
+
+PATH = f"{PREFIX}/responses"
+ONE = f"{PATH}/<response_id>"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRoutes:
+    """The handlers. They run on the worker's loop."""
+
+    callers: Callers
+    asking: Asking
+    bodies: BodyReader
+    files: InlineFileKeeper
+    conversations: Conversations
+    directory: AssistantDirectory
+    max_message_chars: int
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", PATH, self.create),
+            Route("GET", ONE, self.show),
+            Route("DELETE", ONE, self.delete),
+            Route("POST", f"{ONE}/cancel", self.cancel),
+            Route("GET", f"{ONE}/input_items", self.list_input),
+        )
+
+    async def create(self, request: HttpRequest) -> HttpResponse:
+        caller = self.callers.identify(request)
+        async with self.bodies.reading(request) as body:
+            post = read_post(caller, request, body)
+            asked = read_request(ResponseRequest, body)
+            assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
+            said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
+        check_length(said, self.max_message_chars, INPUT)
+        await self.callers.count_message(caller)
+        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+        _check_continues(place, said)
+        message = _message(caller, post, asked, said, place)
+        message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
+        message = await self.files.attached(message, said.files)
+        if asked.background:
+            return await self._begin(request, post, message, streams=bool(asked.stream))
+        return await self._answer(request, post, message, streams=bool(asked.stream))
+
+    async def show(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._response(request)
+        if request.query_value("stream").lower() in ("true", "1"):
+            raise refusal("stream", "is not supported here: a stream that broke is not continued, ask again without it")
+        return json_response(response_body(turn))
+
+    async def delete(self, request: HttpRequest) -> HttpResponse:
+        """Forgets a response: it is no longer found by its id. Its thread keeps what was said."""
+        turn = await self._response(request)
+        await self.conversations.hide_response(self.callers.identify(request), turn)
+        identity = request.path_values["response_id"]
+        return json_response({"id": identity, "object": "response", "deleted": True})
+
+    async def cancel(self, request: HttpRequest) -> HttpResponse:
+        turn = await self._response(request)
+        if turn.state.is_resolved:
+            raise InvalidRequest(f"Cannot cancel a response that is {response_body(turn)['status']} already.")
+        turn = await self.asking.cancel(turn)
+        return json_response(response_body(turn))
+
+    async def list_input(self, request: HttpRequest) -> HttpResponse:
+        items = input_items(await self._response(request))
+        return json_response(paged(items, read_page(request)))
+
+    async def _response(self, request: HttpRequest) -> Turn:
+        caller = self.callers.reader(request)
+        return await self.conversations.response(caller, request.path_values["response_id"])
+
+    async def _begin(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> HttpResponse:
+        """Answers at once; the caller asks for the response later. A stream shows it from its beginning."""
+        if streams:
+            return await self._answer(request, post, message, streams=True)
+        turn = await self.asking.begin(post, message)
+        return json_response(response_body(turn))
+
+    async def _answer(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> HttpResponse:
+        watched = await self.asking.watch(request, post, message, streams=streams)
+        if streams:
+            stream = ResponseStream(watched.turn)
+            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.limits.ping_seconds)
+            return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
+        with watched.leaving:
+            turn = await resolved_turn(watched.updates)
+        if turn is None:
+            return json_response(*error_form(timeout_response(watched.turn)))
+        failure = failure_of(turn)
+        return json_response(*(error_form(problems.from_failure(failure)) if failure else (response_body(turn),)))
+
+
+def _check_continues(place: Place, said: CallerInput) -> None:
+    """Raises InvalidRequest unless the results answer the calls that the thread ends with."""
+    last = place.newest
+    if last is not None and last.state.is_resolved:
+        check_outputs(calls_of(last) if failure_of(last) is None else (), said.first_outputs, INPUT)
+    elif said.first_outputs and last is None:
+        raise refusal(INPUT, "begins with the result of a call, and there is none to answer")
+
+
+def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, place: Place) -> Message:
+    instructions = "\n\n".join(filter(None, [asked.instructions, said.instructions]))
+    options = TurnOptions(
+        additional_instructions=instructions,
+        functions=asked.functions(),
+        parameters=asked.parameters(),
+        outputs=said.outputs,
+        past=place.past,
+        inserted=(*place.added, *said.history),
+        is_last=asked.store is False and not asked.conversation_id,
+        is_program=True,
+    )
+    address = {ECHO: json.dumps(_echo(asked))}
+    author = asked.user or asked.safety_identifier or ""
+    return Message(place.key, post.name, said.text, author, address, caller=caller.name, options=options)
+
+
+def _echo(asked: ResponseRequest) -> dict[str, Any]:
+    """Returns what the response repeats of its request, without what has its default."""
+    given = {
+        "model": asked.model or DEFAULT,
+        "instructions": asked.instructions,
+        "metadata": asked.metadata,
+        "previous_response_id": asked.previous_response_id,
+        "conversation": asked.conversation_id or None,
+        "background": asked.background,
+        "store": asked.store,
+    }
+    return {name: value for name, value in given.items() if value is not None}

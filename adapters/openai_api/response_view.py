@@ -1,0 +1,160 @@
+"""Responses and their items, as their API returns them: developers.openai.com/api/reference/resources/responses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off
+from adapters.openai_api.turn_ids import name_of, response_id
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.models import Failure, Turn, TurnState
+
+ECHO = "echo"
+"""Where a turn's address has what the response repeats of its request."""
+STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
+RATE_LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
+INVALID = frozenset({"too_long", "not_allowed", "refused", "unsupported", "file_too_large"})
+
+Body = dict[str, Any]
+
+
+def echo_of(turn: Turn) -> Mapping[str, Any]:
+    """Returns what the response repeats of its request; {} for a turn that is no response, or was erased."""
+    found: Mapping[str, Any] = json.loads(turn.message.address.get(ECHO, "{}"))
+    return found
+
+
+def response_body(turn: Turn) -> Body:
+    """Returns a response in its present state."""
+    echo, options = echo_of(turn), turn.options
+    failure = failure_of(turn)
+    cut_off = failure is None and turn.state.is_resolved and is_cut_off(turn)
+    parameters = options.parameters
+    return {
+        "id": response_id(turn.id),
+        "object": "response",
+        "created_at": int(turn.received_at),
+        "completed_at": int(turn.answered_at) if _is_completed(turn) and turn.answered_at else None,
+        "status": "incomplete" if cut_off else _status(turn),
+        "background": echo.get("background", False),
+        "error": _error(failure) if failure and turn.state is TurnState.FAILED else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut_off else None,
+        "instructions": echo.get("instructions"),
+        "max_output_tokens": parameters.get("max_completion_tokens"),
+        "model": echo.get("model", ""),
+        "output": output_items(turn) if turn.state.is_resolved else [],
+        "parallel_tool_calls": parameters.get("parallel_tool_calls", True),
+        "previous_response_id": echo.get("previous_response_id"),
+        "conversation": {"id": echo["conversation"]} if echo.get("conversation") else None,
+        "reasoning": {"effort": parameters.get("reasoning_effort"), "summary": None},
+        "store": echo.get("store", True),
+        "temperature": parameters.get("temperature"),
+        "text": {"format": _text_format(parameters.get("response_format"))},
+        "tool_choice": _tool_choice(parameters.get("tool_choice", "auto")),
+        "tools": [{"type": "function", "strict": None, **each} for each in options.functions],
+        "top_p": parameters.get("top_p"),
+        "truncation": "auto",
+        "usage": _usage(turn) if turn.state.is_resolved else None,
+        "user": turn.message.author or None,
+        "metadata": echo.get("metadata") or {},
+    }
+
+
+def output_items(turn: Turn) -> list[Body]:
+    """Returns what the assistant said and called. A turn without both has an empty message."""
+    calls = [call_item(turn, number, call) for number, call in enumerate(calls_of(turn))]
+    return [*([message_item(turn, turn.reply)] if turn.reply or not calls else []), *calls]
+
+
+def message_item(turn: Turn, text: str, status: str = "") -> Body:
+    """Returns the message of the assistant. ``status``: if not that of the outcome."""
+    final = "completed" if _is_completed(turn) and not is_cut_off(turn) else "incomplete"
+    return {
+        "id": f"msg_{name_of(turn.id)}",
+        "type": "message",
+        "status": status or final,
+        "role": "assistant",
+        "content": [] if status == "in_progress" else [text_part(text)],
+    }
+
+
+def text_part(text: str) -> Body:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def call_item(turn: Turn, number: int, call: RequestedCall, status: str = "completed") -> Body:
+    return {
+        "id": f"fc_{name_of(turn.id)}_{number}",
+        "type": "function_call",
+        "status": status,
+        "call_id": call.id,
+        "name": call.name,
+        "arguments": "" if status == "in_progress" else call.arguments,
+    }
+
+
+def input_items(turn: Turn) -> list[Body]:
+    """Returns what the caller said with a turn."""
+    name, message = name_of(turn.id), turn.message
+    items: list[Body] = [
+        {
+            "id": f"fco_{name}_{number}",
+            "type": "function_call_output",
+            "status": "completed",
+            "call_id": each.call_id,
+            "output": each.output,
+        }
+        for number, each in enumerate(turn.options.outputs)
+    ]
+    if message.text or message.files or not items:
+        content = [{"type": "input_text", "text": message.own_text}]
+        said = {"id": f"msg_{name}_u", "type": "message", "status": "completed", "role": "user", "content": content}
+        items.append(said)
+    return items
+
+
+def items_of_turn(turn: Turn) -> list[Body]:
+    """Returns the items that a turn added to its conversation."""
+    if turn.erased_at is not None:
+        return []
+    return [*input_items(turn), *(output_items(turn) if turn.reply or turn.calls else ())]
+
+
+def _is_completed(turn: Turn) -> bool:
+    return turn.state.is_resolved and failure_of(turn) is None
+
+
+def _status(turn: Turn) -> str:
+    return STATUS.get(turn.state) or ("failed" if failure_of(turn) else "completed")
+
+
+def _error(failure: Failure) -> Body:
+    """Returns the error with a code of those that the API has (``ResponseError`` of the SDK)."""
+    if failure.code in RATE_LIMITED:
+        code = "rate_limit_exceeded"
+    else:
+        code = "invalid_prompt" if failure.code in INVALID else "server_error"
+    return {"code": code, "message": failure.user_message}
+
+
+def _text_format(response_format: Any) -> Body:
+    if not isinstance(response_format, dict):
+        return {"type": "text"}
+    return {"type": response_format.get("type"), **response_format.get("json_schema", {})}
+
+
+def _tool_choice(choice: Any) -> Any:
+    return {"type": "function", **choice["function"]} if isinstance(choice, dict) else choice
+
+
+def _usage(turn: Turn) -> Body:
+    taken, written = turn.usage.tokens_in, turn.usage.tokens_out
+    return {
+        "input_tokens": taken,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": written,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": taken + written,
+    }

@@ -1,0 +1,40 @@
+"""Mounts the routes of OpenAI's API at ``/v1``, and where Azure's clients look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.openai_api.errors import InvalidRequest, error_form, invalid_request
+from adapters.openai_api.settings import AZURE_PREFIXES, PREFIX
+from gateway.web.api.cors import Cors
+from gateway.web.api.routes import Api, Handler, HttpRequest, HttpResponse, Route, json_response
+
+SDK_HEADERS = (
+    *("Arch", "Async", "Helper-Method", "Lang", "OS", "Package-Version", "Poll-Helper", "Read-Timeout", "Retry-Count"),
+    *("Runtime", "Runtime-Version", "Timeout", "Custom-Poll-Interval"),
+)
+"""What openai-node adds after ``X-Stainless-``; a browser asks whether it may."""
+
+
+def api(routes: Sequence[Route], origins: Sequence[str]) -> Api:
+    """``routes``: with paths below PREFIX; all of them may raise InvalidRequest. ``origins``: see ``Cors``."""
+    own = ("Api-Key", "Authorization", "Content-Type", "Idempotency-Key", "OpenAI-Beta", "OpenAI-Organization")
+    cors = Cors(
+        origins=origins,
+        methods=("DELETE", "GET", "POST"),
+        allowed_headers=(*own, "OpenAI-Project", "X-Thread-Id", *(f"X-Stainless-{name}" for name in SDK_HEADERS)),
+        exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id"),
+    )
+    guarded = [replace(route, handle=_with_invalid_requests(route.handle)) for route in routes]
+    return Api(PREFIX, guarded, cors, AZURE_PREFIXES, error_form)
+
+
+def _with_invalid_requests(handle: Handler) -> Handler:
+    async def handle_and_explain(request: HttpRequest) -> HttpResponse:
+        try:
+            return await handle(request)
+        except InvalidRequest as exc:
+            return json_response(*invalid_request(exc))
+
+    return handle_and_explain

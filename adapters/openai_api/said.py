@@ -1,0 +1,170 @@
+"""What a caller sends as the conversation so far: its steps become exchanges, and the last one the message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from adapters.openai_api.content_parts import InlineFile, ReadContent, numbered, refusal
+from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+
+SEPARATOR = "\n\n"
+"""Between texts that were separate messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """Of the system or the developer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message of the user."""
+
+    content: ReadContent
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A message of the assistant, or calls of the caller's functions."""
+
+    text: str = ""
+    calls: tuple[RequestedCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The result of one call."""
+
+    call_id: str
+    content: ReadContent
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a conversation, and the name of its field in the request."""
+
+    where: str
+    said: Instruction | Asked | Answered | Returned
+
+
+@dataclass(frozen=True, slots=True)
+class CallerInput:
+    """What one request says."""
+
+    text: str = ""
+    outputs: tuple[CallOutput, ...] = ()
+    """The results of calls that the assistant made before."""
+    files: tuple[InlineFile, ...] = ()
+    """Those of earlier messages too, first."""
+    history: tuple[Exchange, ...] = ()
+    instructions: str = ""
+
+    @property
+    def first_outputs(self) -> tuple[CallOutput, ...]:
+        """The results that it begins with: of calls that were made before it."""
+        return self.history[0].outputs if self.history else self.outputs
+
+
+@dataclass
+class _Exchange:
+    """An exchange that is being read."""
+
+    where: str = ""
+    texts: list[str] = field(default_factory=list)
+    outputs: list[CallOutput] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    calls: list[RequestedCall] = field(default_factory=list)
+
+    @property
+    def is_answered(self) -> bool:
+        return bool(self.replies or self.calls)
+
+    def frozen(self) -> Exchange:
+        return Exchange(
+            SEPARATOR.join(self.texts),
+            SEPARATOR.join(filter(None, self.replies)),
+            outputs=tuple(self.outputs),
+            calls=tuple(self.calls),
+        )
+
+
+def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
+    """Returns what a list of steps says. ``continues``: it follows what we have already.
+
+    Raises InvalidRequest for a list that ends with the assistant, and for results and calls that do not match.
+    """
+    instructions = [step.said.text for step in steps if isinstance(step.said, Instruction)]
+    spoken = [step for step in steps if not isinstance(step.said, Instruction)]
+    if not spoken:  # some programs have nothing but a system message
+        spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:]]
+    files = list[InlineFile]()
+    exchanges = _exchanges(spoken, files)
+    if not exchanges or exchanges[-1].is_answered:
+        where = steps[-1].where if steps else "messages"
+        raise refusal(where, "is the assistant's: the last message must be the user's or a tool's")
+    _check_calls(exchanges, continues=continues)
+    last = exchanges.pop()
+    return CallerInput(
+        SEPARATOR.join(last.texts),
+        tuple(last.outputs),
+        tuple(numbered(files)),
+        tuple(each.frozen() for each in exchanges),
+        SEPARATOR.join(filter(None, instructions)),
+    )
+
+
+def all_exchanges(steps: Sequence[Step]) -> tuple[Exchange, ...]:
+    """Returns steps that were said before, the last of which may be without an answer."""
+    return tuple(each.frozen() for each in _exchanges(steps, []))
+
+
+def _exchanges(steps: Iterable[Step], files: list[InlineFile]) -> list[_Exchange]:
+    found = list[_Exchange]()
+    for step in steps:
+        is_answer = isinstance(step.said, Answered)
+        if not found or (found[-1].is_answered and not is_answer):
+            found.append(_Exchange(step.where))
+        _add(found[-1], step, files)
+    return found
+
+
+def _add(exchange: _Exchange, step: Step, files: list[InlineFile]) -> None:
+    match step.said:
+        case Answered(text, calls):
+            exchange.replies += [text] if text or not calls else []
+            exchange.calls += calls
+        case Asked(content):
+            files += content.files
+            exchange.texts.append(content.text)
+        case Returned(call_id, content):
+            if exchange.texts:
+                raise refusal(step.where, "must follow the call that it answers, before what the user says next")
+            files += content.files
+            exchange.where = step.where
+            exchange.outputs.append(CallOutput(call_id, content.text))
+
+
+def _check_calls(exchanges: Sequence[_Exchange], *, continues: bool) -> None:
+    """Raises InvalidRequest unless each result answers a call of the step before, and each call has a result."""
+    before = None if continues else _Exchange()
+    for exchange in exchanges:
+        if before is not None:
+            check_outputs(before.calls, exchange.outputs, exchange.where)
+        before = exchange
+
+
+def check_outputs(calls: Sequence[RequestedCall], outputs: Sequence[CallOutput], where: str) -> None:
+    """Raises InvalidRequest unless the results answer these calls, each of them once."""
+    given = [output.call_id for output in outputs]
+    called = {call.id for call in calls}
+    for call_id in given:
+        if call_id not in called:
+            raise refusal(where, f"answers the call {call_id[:80]!r}, which is not among those before it")
+    if len(set(given)) < len(given):
+        raise refusal(where, "answers a call that has a result already")
+    if missing := [call_id for call_id in called if call_id not in given]:
+        names = ", ".join(sorted(missing))
+        raise refusal(where, f"must begin with the results of the calls before it; there is none of {names}")

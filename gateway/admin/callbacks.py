@@ -1,0 +1,34 @@
+"""The page of answers and events that are posted to programs: what waits, and the dead letters, to send again."""
+
+from __future__ import annotations
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from gateway import logs
+from gateway.admin import search_params
+from gateway.admin.context import AdminContext
+
+log = logs.get_logger(__name__)
+
+
+class CallbackPages:
+    def __init__(self, context: AdminContext) -> None:
+        self._callbacks = context.callbacks
+
+    def show(self) -> str:
+        most = search_params.PAGE_SIZE
+        dead = self._callbacks.listed(most, dead_only=True)
+        waiting = [each for each in self._callbacks.listed(most) if each.dead_at is None]
+        return flask.render_template("admin/callbacks.html", callbacks=[*dead, *waiting])
+
+    def resend(self, callback_id: str) -> ResponseReturnValue:
+        if self._callbacks.resend(callback_id):
+            log.info("operator sends a callback again", callback=callback_id)
+        return flask.redirect(flask.url_for(".callbacks"), 303)
+
+
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    pages = CallbackPages(context)
+    blueprint.add_url_rule("/callbacks", "callbacks", pages.show)
+    blueprint.add_url_rule("/callbacks/<callback_id>/resend", "resend_callback", pages.resend, methods=["POST"])

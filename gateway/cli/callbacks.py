@@ -1,0 +1,68 @@
+"""The command ``callbacks``: what is posted to programs and was not accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import click
+
+from gateway.cli.turns import sanitized
+from gateway.domain.errors import TurnNotFound
+from gateway.operations import as_json, iso
+from gateway.ports.callbacks import Callback, Callbacks
+
+LISTED = 1000
+
+OpenCallbacks = Callable[[], AbstractContextManager[Callbacks]]
+
+
+def command(open_callbacks: OpenCallbacks) -> click.Command:
+    """Returns the command."""
+
+    @click.command("callbacks")
+    @click.option("--dead", is_flag=True, help="Only dead letters.")
+    @click.option("--resend", default=None, metavar="ID", help="Send this dead letter again.")
+    @click.option("--resend-all", is_flag=True, help="Send all dead letters again.")
+    @click.option("--json", "prints_json", is_flag=True, help="Print JSON, one object per line.")
+    def callbacks(resend: str | None, *, dead: bool, resend_all: bool, prints_json: bool) -> None:
+        """List answers and events that wait to be posted, and dead letters, the newest first."""
+        with open_callbacks() as stored:
+            if resend is not None or resend_all:
+                _resend(stored, resend)
+                return
+            for each in stored.listed(LISTED, dead_only=dead):
+                click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+
+    return callbacks
+
+
+def _resend(stored: Callbacks, name: str | None) -> None:
+    """``name``: None for all dead letters."""
+    wanted = [each.id for each in stored.listed(LISTED, dead_only=True)] if name is None else [name]
+    sent = sum(map(stored.resend, reversed(wanted)))
+    if name is not None and not sent:
+        raise TurnNotFound(f"There is no dead letter {name!r}.")
+    click.echo(f"Sent again: {sent}.")
+
+
+def _line(callback: Callback) -> str:
+    state = "waits" if callback.dead_at is None else "dead"
+    error = f" ({' '.join(callback.error.split())})" if callback.error else ""
+    what = f"{callback.event} {callback.turn_id} -> {callback.url}"
+    return f"{callback.id}  {state}  {iso(callback.created_at)}  attempts {callback.attempts}  {what}{error}"
+
+
+def _view(callback: Callback) -> dict[str, object]:
+    return {
+        "id": callback.id,
+        "event": callback.event,
+        "turn_id": callback.turn_id,
+        "url": callback.url,
+        "state": "waits" if callback.dead_at is None else "dead",
+        "attempts": callback.attempts,
+        "error": callback.error,
+        "created_at": iso(callback.created_at),
+        "body": json.loads(callback.body),
+    }

@@ -1,0 +1,56 @@
+"""What the assistant remembers of a conversation's turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.domain.exchange import CallRound, Exchange, RequestedCall
+from gateway.domain.models import MessageKind, Turn, TurnState
+
+
+def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
+    """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
+    known = list[Exchange]()
+    for each in _since_reset(turns):
+        if each.options.past is not None:
+            known = list(each.options.past)
+        known += each.options.inserted
+        if each.is_pushed_text:
+            _add_pushed_text(known, each)
+        elif each.reply or each.reply_files or each.calls:
+            known += _exchanges_of_turn(each)
+    return tuple(known)
+
+
+def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
+    """Joins a pushed text to the exchange before, as a thread is read with two messages of the assistant in a row."""
+    if turn.state is not TurnState.DELIVERED or not turn.reply:
+        return  # nobody has read it
+    last = known.pop() if known else Exchange("", "")
+    known.append(replace(last, reply=f"{last.reply}\n\n{turn.reply}" if last.reply else turn.reply))
+
+
+def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:
+    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
+    message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
+    said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
+    for each in turn.rounds:
+        found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
+        said, outputs = replace(said, text=""), each.outputs
+    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
+
+
+def open_rounds(turn: Turn) -> Sequence[Exchange]:
+    """Returns what was said of a turn before the calls whose outputs are there now."""
+    return _exchanges_of_turn(turn)[:-1]
+
+
+def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:
+    return tuple(replace(call, output=None) for call in requested.calls)
+
+
+def _since_reset(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Returns the prompts since the last reset: what a new thread is to remember."""
+    resets = [index for index, turn in enumerate(turns) if turn.message.kind is MessageKind.RESET]
+    return [turn for turn in turns[resets[-1] if resets else 0 :] if turn.message.kind is MessageKind.PROMPT]

@@ -1,0 +1,98 @@
+"""A gateway that serves OpenAI's API on a socket, a fake server behind it, and OpenAI's own SDK in front of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import AzureOpenAI, OpenAI
+
+from adapters.openai_api.adapter import OpenAiAdapter
+from gateway.app import Gateway, open_gateway, platforms
+from gateway.settings import Settings
+from gateway.web.connections import Limits
+from gateway.web.server import HttpServer
+from storage.store import SqlStore
+from tests.fakes.openai_server import FakeOpenAI
+
+IGNORED_WARNINGS = "ignore::DeprecationWarning"
+"""The SDK's own, of each call of the Assistants API."""
+
+
+@dataclass
+class ApiSite:
+    """``base_url``: of the gateway, without a path."""
+
+    base_url: str
+    fake: FakeOpenAI
+    gateway: Gateway
+    adapter: OpenAiAdapter
+    key: str
+    clients: list[Any] = field(default_factory=list)
+
+    def client(self, key: str | None = None, **options: Any) -> OpenAI:
+        """Returns OpenAI's SDK as it comes, but for that it checks every answer against its types."""
+        address = f"{self.base_url}/v1"
+        made = OpenAI(
+            base_url=address, api_key=key or self.key, _strict_response_validation=True, **{"max_retries": 0, **options}
+        )
+        self.clients.append(made)
+        return made
+
+    def azure(self, key: str | None = None) -> AzureOpenAI:
+        made = AzureOpenAI(
+            azure_endpoint=self.base_url,
+            api_key=key or self.key,
+            api_version="2024-05-01-preview",
+            max_retries=0,
+            _strict_response_validation=True,
+        )
+        self.clients.append(made)
+        return made
+
+
+@contextmanager
+def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment: str) -> Iterator[ApiSite]:
+    """Runs a gateway, by default with the backend ``chat``, configured by ``environment`` only."""
+    with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
+        given = {
+            "ASSISTANT_BACKEND": "chat",
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_MODEL": "gpt-test",
+            "OPENAI_BASE_URL": fake.base_url,
+            **({"GATEWAY_API_KEYS": keys} if keys else {}),
+            **environment,
+        }
+        patch.delenv("GATEWAY_API_KEYS", raising=False)  # that of another gateway of the same process
+        for name, value in given.items():
+            patch.setenv(name, value)
+        settings, store = Settings.load(), SqlStore(database_url)
+        adapters = platforms(settings, store)
+        (adapter,) = (each for each in adapters if isinstance(each, OpenAiAdapter))
+        gateway = open_gateway(settings, adapters, store)
+        try:
+            with _serving(gateway) as url:
+                site = ApiSite(url, fake, gateway, adapter, keys.split(",", maxsplit=1)[0].strip() or "any")
+                yield site
+                for client in site.clients:
+                    client.close()
+        finally:
+            adapter.drain(0.0)
+            gateway.close(0.5)
+
+
+@contextmanager
+def _serving(gateway: Gateway) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = HttpServer(gateway.web(), Limits())
+    gateway.worker.run_coroutine(server.start(listener))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        gateway.worker.run_coroutine(server.stop(0.5))

@@ -1,0 +1,224 @@
+"""Runs that are streamed, and runs that wait for functions of their callers, by OpenAI's SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import AssistantEventHandler, BadRequestError, OpenAI
+from openai.types.beta import FunctionToolParam
+from openai.types.beta.threads import Text, TextDelta
+from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
+
+from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
+from tests.fakes.openai_server import CallTool, Fail, HostedTool, Say
+
+pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
+
+BEGIN = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]
+MESSAGE = [
+    *("thread.run.step.created", "thread.run.step.in_progress"),
+    *("thread.message.created", "thread.message.in_progress", "thread.message.delta"),
+]
+END = ["thread.message.completed", "thread.run.step.completed", "thread.run.completed"]
+WEATHER: FunctionToolParam = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+class Printer(AssistantEventHandler):
+    """Prints as the handlers of OpenAI's documentation do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.printed = ""
+
+    def on_text_created(self, text: Text) -> None:
+        self.printed += "assistant > "
+
+    def on_text_delta(self, delta: TextDelta, snapshot: Text) -> None:
+        self.printed += delta.value or ""
+
+    def on_tool_call_created(self, tool_call: ToolCall) -> None:
+        self.printed += f"assistant > {tool_call.type}\n"
+
+    def on_tool_call_delta(self, delta: ToolCallDelta, snapshot: ToolCall) -> None:
+        if delta.type == "code_interpreter" and delta.code_interpreter:
+            self.printed += delta.code_interpreter.input or ""
+            for output in delta.code_interpreter.outputs or ():
+                self.printed += f"\noutput > {output.logs}\n" if output.type == "logs" else ""
+
+
+def names(stream: Any) -> list[str]:
+    """The names of the events, each once in a row."""
+    found: list[str] = []
+    for event in stream:
+        if found[-1:] != [event.event]:
+            found.append(event.event)
+    return found
+
+
+def test_a_run_is_streamed_with_the_documented_events(client: OpenAI, site: ApiSite) -> None:
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "hello"}])
+    site.fake.script(Say("Hello to you", chunks=4))
+    stream = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", stream=True)
+    assert names(stream) == [*BEGIN, *MESSAGE, *END]
+    stream = client.beta.threads.create_and_run(
+        assistant_id="default", thread={"messages": [{"role": "user", "content": "again"}]}, stream=True
+    )
+    assert names(stream) == ["thread.created", *BEGIN, *MESSAGE, *END]
+
+
+def test_a_handler_gets_the_text_and_the_final_run(client: OpenAI, site: ApiSite) -> None:
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "hello"}])
+    site.fake.script(Say("Hello to you", chunks=4))
+    handler = Printer()
+    with client.beta.threads.runs.stream(thread_id=thread.id, assistant_id="default", event_handler=handler) as stream:
+        stream.until_done()
+        (message,) = stream.get_final_messages()
+    assert handler.printed == "assistant > Hello to you"
+    assert message.content[0].type == "text"
+    assert message.content[0].text.value == "Hello to you"
+    assert message == next(iter(client.beta.threads.messages.list(thread.id)))
+
+
+def test_a_streamed_run_that_fails_or_is_cancelled_ends_so(client: OpenAI, site: ApiSite) -> None:
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "hello"}])
+    site.fake.script(Fail("invalid_prompt"))
+    stream = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", stream=True)
+    assert names(stream) == [*BEGIN, "thread.run.failed"]
+    site.fake.script(Say("a long answer", chunks=3, hold_after=1))
+    found = []
+    for event in client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", stream=True):
+        found.append(event.event)
+        if event.event == "thread.message.delta":
+            client.beta.threads.runs.cancel(client.beta.threads.runs.list(thread.id).data[0].id, thread_id=thread.id)
+    site.fake.release()
+    assert found == [*BEGIN, *MESSAGE, "thread.message.incomplete", "thread.run.step.cancelled", "thread.run.cancelled"]
+
+
+def outputs(run: Any, value: str) -> list[Any]:
+    calls = run.required_action.submit_tool_outputs.tool_calls
+    return [{"tool_call_id": call.id, "output": f"{value} {call.function.arguments}"} for call in calls]
+
+
+def test_a_run_waits_for_functions_that_its_caller_runs(client: OpenAI, site: ApiSite) -> None:
+    assistant = client.beta.assistants.create(model="gpt-4o", tools=[WEATHER])
+    site.fake.script(
+        [CallTool("weather", {"city": "Bonn"}), CallTool("weather", {"city": "Rome"})], Say("Fine in both.")
+    )
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
+    run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
+    assert run.status == "requires_action"
+    assert run.tools[0].type == "function"
+    with pytest.raises(BadRequestError, match="active run"):
+        client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default")
+    with pytest.raises(BadRequestError, match="Missing"):
+        client.beta.threads.runs.submit_tool_outputs(
+            run.id, thread_id=thread.id, tool_outputs=outputs(run, "sunny")[:1]
+        )
+    assert not site.gateway.worker.is_processing(1), "it holds no place"
+    submitted = client.beta.threads.runs.submit_tool_outputs(
+        run.id, thread_id=thread.id, tool_outputs=outputs(run, "sunny")
+    )
+    assert submitted.status in ("queued", "in_progress")
+    ended = client.beta.threads.runs.poll(run.id, thread_id=thread.id)
+    assert ended.status == "completed"
+    asked = site.fake.requests[-1].body["messages"]
+    assert [each["role"] for each in asked] == ["user", "assistant", "tool", "tool"]
+    assert [each["content"] for each in asked[2:]] == ['sunny {"city": "Bonn"}', 'sunny {"city": "Rome"}']
+    (reply, _) = client.beta.threads.messages.list(thread.id)
+    assert reply.content[0].type == "text"
+    assert reply.content[0].text.value == "Fine in both."
+    steps = list(client.beta.threads.runs.steps.list(run.id, thread_id=thread.id, order="asc"))
+    assert [each.type for each in steps] == ["tool_calls", "message_creation"]
+    with pytest.raises(BadRequestError, match='Runs in status "completed"'):
+        client.beta.threads.runs.submit_tool_outputs(
+            run.id, thread_id=thread.id, tool_outputs=[{"tool_call_id": "none", "output": "x"}]
+        )
+    again = client.beta.threads.runs.create_and_poll(
+        thread_id=thread.id, assistant_id="default", additional_messages=[{"role": "user", "content": "thanks"}]
+    )
+    assert again.status == "completed"
+    past = site.fake.requests[-1].body["messages"]
+    assert [each["role"] for each in past] == ["system", "user", "assistant", "tool", "tool", "assistant", "user"]
+
+
+def test_outputs_are_brought_and_the_rest_is_streamed(client: OpenAI, site: ApiSite) -> None:
+    site.fake.script([CallTool("weather", {"city": "Bonn"})], [CallTool("weather", {"city": "Rome"})], Say("Fine."))
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
+    stream = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", tools=[WEATHER], stream=True)
+    calls = ["thread.run.step.created", "thread.run.step.in_progress", "thread.run.step.delta"]
+    assert names(stream) == [*BEGIN, *calls, "thread.run.requires_action"]
+    for ending in ([*calls, "thread.run.requires_action"], [*MESSAGE, *END]):
+        run = client.beta.threads.runs.list(thread.id).data[0]
+        with client.beta.threads.runs.submit_tool_outputs_stream(
+            run_id=run.id, thread_id=thread.id, tool_outputs=outputs(run, "fine")
+        ) as more:
+            assert names(more) == ["thread.run.queued", "thread.run.in_progress", *ending]
+
+
+def test_a_run_whose_outputs_do_not_come_expires(
+    client: OpenAI, site: ApiSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.turn_processor.OUTPUT_SECONDS", 0.05)
+    site.fake.script([CallTool("weather", {"city": "Bonn"})])
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
+    run = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", tools=[WEATHER])
+    while run.status in ("queued", "in_progress", "requires_action"):
+        run = client.beta.threads.runs.retrieve(run.id, thread_id=thread.id)
+    assert run.status == "expired"
+    assert run.usage is not None
+    assert run.usage.total_tokens > 0
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Any) -> Iterator[ApiSite]:
+    path = tmp_path_factory.mktemp("responses") / "gateway.db"
+    path.write_bytes(empty_sqlite.read_bytes())
+    with open_api(f"sqlite:///{path}", ASSISTANT_BACKEND="responses") as opened:
+        yield opened
+
+
+def test_the_code_interpreter_of_the_server_is_used_and_shown(responses: ApiSite) -> None:
+    client = responses.client()
+    assistant = client.beta.assistants.create(
+        model="gpt-4o", name="Math", instructions="Compute.", tools=[{"type": "code_interpreter"}]
+    )
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "6 * 7?"}])
+    responses.fake.script([HostedTool("code_interpreter", "print(6 * 7)", "42"), Say("It is 42.")])
+    handler = Printer()
+    with client.beta.threads.runs.stream(
+        thread_id=thread.id, assistant_id=assistant.id, event_handler=handler
+    ) as stream:
+        stream.until_done()
+    assert handler.printed == ("assistant > code_interpreter\nprint(6 * 7)\noutput > 42\nassistant > It is 42.")
+    asked = [each.body for each in responses.fake.requests if each.path == "/responses"][-1]
+    assert [tool["type"] for tool in asked["tools"]] == ["code_interpreter"]
+    with pytest.raises(BadRequestError, match="vector store"):
+        client.beta.threads.runs.create(
+            thread_id=thread.id,
+            assistant_id=assistant.id,
+            tools=[{"type": "file_search"}],
+            additional_messages=[{"role": "user", "content": "more"}],
+        )
+
+
+def test_functions_of_the_caller_work_with_responses(responses: ApiSite) -> None:
+    client = responses.client()
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
+    responses.fake.script([CallTool("weather", {"city": "Bonn"})], Say("Fine."))
+    run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id="default", tools=[WEATHER])
+    assert run.status == "requires_action"
+    ended = client.beta.threads.runs.submit_tool_outputs_and_poll(
+        run_id=run.id, thread_id=thread.id, tool_outputs=outputs(run, "sunny")
+    )
+    assert ended.status == "completed", ended.last_error
+    asked = [each.body for each in responses.fake.requests if each.path == "/responses"][-1]
+    assert [each["type"] for each in asked["input"]] == ["function_call_output"]

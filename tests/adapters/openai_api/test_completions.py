@@ -1,0 +1,222 @@
+"""POST /v1/chat/completions through a whole gateway, asked by the SDK with strict validation."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site, until
+from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+
+USER: Any = {"role": "user", "content": "Hello"}
+WEATHER: Any = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="module", params=["chat", "responses"])
+def site(request: pytest.FixtureRequest, sqlite_module_url: str) -> Iterator[ProgramSite]:
+    with open_site(sqlite_module_url, request.param) as opened:
+        yield opened
+
+
+def ask(site: ProgramSite, *messages: Any, **options: Any) -> Any:
+    return site.client.chat.completions.create(model="default", messages=[*messages], **options)
+
+
+def refused(site: ProgramSite, *messages: Any, **options: Any) -> openai.APIStatusError:
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(site, *messages, **options)
+    return caught.value
+
+
+def test_the_history_is_the_callers(site: ProgramSite) -> None:
+    answer = ask(
+        site,
+        {"role": "system", "content": "Be kind."},
+        USER,
+        {"role": "assistant", "content": "Hi!"},
+        {"role": "user", "content": "Who am I?"},
+    )
+    assert answer.choices[0].message.content == "You said: Who am I?"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == "default"
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+    contents = [message["content"] for message in site.said()]
+    assert contents[-3:] == ["Hello", "Hi!", "Who am I?"]
+    told = site.sent().get("instructions") or contents[0]
+    assert told == "You are ours.\n\nBe kind."
+    assert "conversation" not in site.sent()
+
+
+def test_a_stream_ends_with_its_usage(site: ProgramSite) -> None:
+    chunks = list(ask(site, USER, stream=True, stream_options={"include_usage": True}))
+    assert len({chunk.id for chunk in chunks}) == 1
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert deltas[0].role == "assistant"
+    assert "".join(delta.content or "" for delta in deltas) == "You said: Hello"
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.total_tokens > 0
+
+
+def test_without_being_asked_a_stream_tells_no_usage(site: ProgramSite) -> None:
+    assert all(chunk.choices and chunk.usage is None for chunk in ask(site, USER, stream=True))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_functions_of_the_caller_come_back_as_calls_and_their_results_go_on(site: ProgramSite, stream: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    site.fake.script(CallTool("weather", {"city": "Paris"}), Say("Sunny in Paris."))
+    if stream:
+        with site.client.chat.completions.stream(model="default", messages=[USER], tools=[WEATHER]) as events:
+            called: Any = events.until_done().get_final_completion().choices[0]
+    else:
+        called = ask(site, USER, tools=[WEATHER]).choices[0]
+    assert called.finish_reason == "tool_calls"
+    (call,) = called.message.tool_calls
+    assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": "Paris"})
+    result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+    answer = ask(site, USER, called.message.model_dump(), result, tools=[WEATHER])
+    assert answer.choices[0].message.content == "Sunny in Paris."
+    outputs = [each for each in site.said() if "sunny" in json.dumps(each)]
+    assert [each.get("tool_call_id", each.get("call_id")) for each in outputs] == [call.id]
+
+
+def test_a_call_of_the_assistants_own_tool_is_run_here(site: ProgramSite) -> None:
+    site.fake.script(CallTool("calculate", {"expression": "6*7"}), Say("42"))
+    answer = ask(site, USER, tools=[WEATHER], tool_choice="required")
+    assert answer.choices[0].message.content == "42"
+    assert answer.choices[0].message.tool_calls is None
+    assert "tool_choice" not in site.sent()
+
+
+def test_parameters_reach_the_server(site: ProgramSite) -> None:
+    schema = {"name": "answer", "schema": {"type": "object"}, "strict": True}
+    ask(
+        site,
+        USER,
+        temperature=0.2,
+        max_tokens=50,
+        reasoning_effort="low",
+        tool_choice={"type": "function", "function": {"name": "weather"}},
+        tools=[WEATHER],
+        response_format={"type": "json_schema", "json_schema": schema},
+    )
+    body = site.sent()
+    assert body["temperature"] == 0.2
+    if "messages" in body:
+        assert (body["max_tokens"], body["reasoning_effort"]) == (50, "low")
+        assert body["response_format"] == {"type": "json_schema", "json_schema": schema}
+        assert body["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
+    else:
+        assert (body["max_output_tokens"], body["reasoning"]) == (50, {"effort": "low"})
+        assert body["text"] == {"format": {"type": "json_schema", **schema}}
+        assert body["tool_choice"] == {"type": "function", "name": "weather"}
+
+
+def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
+    if site.backend == "chat":
+        assert ask(site, USER, seed=3).choices
+        return
+    error = refused(site, USER, seed=3)
+    assert (error.status_code, error.type) == (400, "invalid_request_error")
+    assert "`seed` is not supported" in error.message
+
+
+def test_pictures_are_attached_those_of_earlier_messages_too(site: ProgramSite) -> None:
+    url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    seen = {
+        "role": "user",
+        "content": [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": url}}],
+    }
+    ask(site, seen, {"role": "assistant", "content": "A dot."}, {"role": "user", "content": "What colour?"})
+    sent = json.dumps(site.said())
+    assert sent.count(url) == 1
+    assert "What colour?\\n[attached: image.png]" in sent
+    until(lambda: site.count("uploads") == 0)
+
+
+def test_a_named_thread_is_joined(site: ProgramSite) -> None:
+    ask(site, {"role": "user", "content": "I am Ann"}, extra_headers={"X-Thread-Id": f"of-ann-{site.backend}"})
+    repeated = [USER, {"role": "assistant", "content": "what the program thinks was said"}]
+    answer = ask(site, *repeated, {"role": "user", "content": "Who?"}, metadata={"thread_id": f"of-ann-{site.backend}"})
+    assert answer.choices[0].message.content == "You said: Who?"
+    if site.backend == "chat":
+        assert [each["content"] for each in site.said()][1:] == ["I am Ann", "You said: I am Ann", "Who?"]
+    else:
+        assert site.sent()["conversation"]
+    others = site.other_client.chat.completions.create(
+        model="default", messages=[USER], extra_headers={"X-Thread-Id": f"of-ann-{site.backend}"}
+    )
+    assert others.choices
+    assert "I am Ann" not in json.dumps(site.said())
+
+
+def test_an_answer_that_was_cut_off_says_so_without_a_line_of_ours(site: ProgramSite) -> None:
+    site.fake.script([Say("Half an"), Incomplete()])
+    answer = ask(site, USER, max_tokens=16).choices[0]
+    assert (answer.finish_reason, answer.message.content) == ("length", "Half an")
+
+
+def test_a_failure_has_openais_form(site: ProgramSite) -> None:
+    site.fake.script(Fail("invalid_prompt"))
+    error = refused(site, USER)
+    assert error.status_code in (400, 502)
+    assert error.body.keys() == {"message", "type", "param", "code"}  # type: ignore[attr-defined]  # a dict
+    site.fake.script(Fail("invalid_prompt"))
+    with pytest.raises(openai.APIError):
+        list(ask(site, USER, stream=True))
+
+
+def test_azures_client_is_answered(site: ProgramSite) -> None:
+    azure = openai.AzureOpenAI(azure_endpoint=site.api.base_url, api_key=KEY, api_version="2024-10-21", max_retries=0)
+    answer = azure.chat.completions.create(model="default", messages=[{"role": "user", "content": "Hi"}])
+    assert answer.choices[0].message.content == "You said: Hi"
+
+
+def test_models_are_the_assistants(site: ProgramSite) -> None:
+    assert [model.id for model in site.client.models.list()] == ["default"]
+    assert site.client.models.retrieve("default").owned_by == "gateway"
+    with pytest.raises(openai.NotFoundError, match="The models here are: default") as caught:
+        site.client.chat.completions.create(model="gpt-9", messages=[USER])
+    assert caught.value.code == "model_not_found"
+
+
+def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
+    stranger = openai.OpenAI(base_url=f"{site.api.base_url}/v1", api_key="wrong", max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
+
+
+@pytest.mark.parametrize(
+    ("messages", "options", "param"),
+    [
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}], {}, None),
+        ([{"role": "user", "content": [{"type": "video", "video": 1}]}], {}, "messages[0].content[0]"),
+        ([{"role": "user", "content": 5}], {}, "messages[0].content"),
+        ([{"role": "robot", "content": "x"}], {}, "messages[0].role"),
+        ([USER, {"role": "assistant", "content": "x"}], {}, "messages[1]"),
+        ([USER, {"role": "tool", "tool_call_id": "call_1", "content": "x"}], {}, "messages[1]"),
+        ([USER], {"n": 2}, "n"),
+        ([USER], {"logprobs": True}, "logprobs"),
+        ([USER], {"temperature": 9}, "temperature"),
+        ([USER], {"extra_body": {"foo": 1}}, "foo"),
+        ([USER], {"response_format": {"type": "grammar"}}, "response_format"),
+        ([USER], {"tool_choice": {"type": "function"}}, "tool_choice"),
+        ([USER], {"metadata": {"thread_id": "no blanks"}}, "metadata.thread_id"),
+        ([{"role": "user", "content": "x" * 40_000}], {}, "messages"),
+    ],
+)
+def test_what_is_wrong_is_named(site: ProgramSite, messages: Any, options: Any, param: str | None) -> None:
+    error = refused(site, *messages, **options)
+    assert (error.status_code, error.type) == (400, "invalid_request_error")
+    assert error.param == (param or "messages[0].content[0].image_url.url")

@@ -1,0 +1,123 @@
+"""What happens to the turn of a caller that leaves, or that asks the same again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from adapters.openai_api.asking import Asking, Watched
+from adapters.openai_api.context import ApiLimits
+from adapters.openai_api.repetition import Attempts, Post
+from gateway.domain.models import ConversationKey, Message, RunCompleted, TextDelta, TurnState
+from gateway.web.api.routes import HttpRequest
+from gateway.web.api.waiting import WaiterRegistry
+from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate
+from tests.fakes.memory import FakeMemory
+from tests.fakes.platform import FakePlatform
+
+LIMITS = ApiLimits(1000, 10, ping_seconds=0.01, come_back_seconds=0.02)
+FIRST = Post("a" * 32 + "1", "a" * 32, "a" * 32 + "f", may_be_repeated=False)
+AGAIN = Post("a" * 32 + "2", "a" * 32, "a" * 32 + "f", may_be_repeated=True)
+
+
+class Scene:
+    """Two processes on one database, with a turn that runs until ``gate`` is open."""
+
+    def __init__(self, inbox: FakeInbox, gate: ScriptGate) -> None:
+        self.inbox = inbox
+        self.gate = gate
+        memory = FakeMemory()
+        self.here, self.elsewhere = (
+            Asking(AsyncFakeInbox(inbox), WaiterRegistry(10), Attempts(), memory, LIMITS) for _ in range(2)
+        )
+
+    async def watch(self, asking: Asking, post: Post) -> tuple[Watched, asyncio.Event]:
+        """Returns what a caller waits for, and the event that it leaves by."""
+        leaves = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await leaves.wait()
+            return {"type": "http.disconnect"}
+
+        scope = {"method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}
+        message = Message(ConversationKey("disk", channel=post.name), post.name, "Hello")
+        return await asking.watch(HttpRequest(scope, receive, {}), post, message, streams=True), leaves
+
+    async def leave(self, watched: Watched, leaves: asyncio.Event) -> None:
+        """Returns once the turn has been cancelled, or would have been."""
+        leaves.set()
+        async for _ in watched.updates:
+            pass
+        watched.leaving.close()
+        await asyncio.sleep(5 * LIMITS.come_back_seconds)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self.inbox.loop).result(10.0)
+
+    def state(self, watched: Watched) -> TurnState:
+        return self.inbox.get_turn(watched.turn.id).state
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    gate = ScriptGate()
+    inbox = FakeInbox(FakePlatform(), lambda _: (TextDelta("at "), gate, RunCompleted("at last")))
+    yield Scene(inbox, gate)
+    gate.open()
+    inbox.close()
+
+
+def test_the_turn_of_a_caller_who_left_is_cancelled(scene: Scene) -> None:
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.CANCELLED
+
+    scene.run(play())
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_caller_who_comes_back_finds_its_turn(scene: Scene, where: str) -> None:
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        again, _ = await scene.watch(getattr(scene, where), AGAIN)
+        assert again.turn.id == watched.turn.id
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.RUNNING
+
+    scene.run(play())
+
+
+def test_a_turn_that_was_answered_is_left_alone(scene: Scene) -> None:
+    async def play() -> None:
+        scene.gate.open()
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched).is_resolved
+        assert scene.state(watched) is not TurnState.CANCELLED
+
+    scene.run(play())
+
+
+def test_what_was_cancelled_is_asked_anew(scene: Scene) -> None:
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        await scene.leave(watched, leaves)
+        again, _ = await scene.watch(scene.here, AGAIN)
+        assert again.turn.id != watched.turn.id
+        assert scene.state(again) is TurnState.RUNNING
+
+    scene.run(play())
+
+
+def test_a_process_that_stops_cancels_nothing(scene: Scene) -> None:
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        scene.here.waiters.close(0.0)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.RUNNING
+
+    scene.run(play())

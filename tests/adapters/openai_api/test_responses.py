@@ -1,0 +1,240 @@
+"""/v1/responses and /v1/conversations through a whole gateway, asked by the SDK with strict validation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
+
+from tests.adapters.openai_api.program_site import ProgramSite, open_site, until
+from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "strict": False,
+}
+TEXT_EVENTS = [
+    *("response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"),
+    *("response.output_text.delta", "response.output_text.done", "response.content_part.done"),
+    *("response.output_item.done", "response.completed"),
+]
+
+
+@pytest.fixture(scope="module", params=["chat", "responses"])
+def site(request: pytest.FixtureRequest, sqlite_module_url: str) -> Iterator[ProgramSite]:
+    with open_site(sqlite_module_url, request.param) as opened:
+        yield opened
+
+
+def ask(site: ProgramSite, said: Any, **options: Any) -> Any:
+    return site.client.responses.create(model="default", input=said, **options)
+
+
+def call_of(response: Any) -> ResponseFunctionToolCall:
+    (call,) = [item for item in response.output if isinstance(item, ResponseFunctionToolCall)]
+    return call
+
+
+def remembers(site: ProgramSite, *texts: str) -> bool:
+    """Whether the newest request carries exactly these texts of users, or a thread at the server does."""
+    if site.backend == "chat":
+        return [each["content"] for each in site.said() if each["role"] == "user"] == list(texts)
+    return site.fake.user_texts(site.sent()["conversation"]) == list(texts)
+
+
+def test_a_response_repeats_what_was_asked(site: ProgramSite) -> None:
+    answer = ask(
+        site, "Hello", instructions="Be brief.", metadata={"a": "b"}, temperature=0.5, max_output_tokens=99, user="ann"
+    )
+    assert (answer.status, answer.output_text, answer.model) == ("completed", "You said: Hello", "default")
+    assert (answer.instructions, answer.metadata, answer.user) == ("Be brief.", {"a": "b"}, "ann")
+    assert (answer.temperature, answer.max_output_tokens, answer.store) == (0.5, 99, True)
+    assert answer.usage.total_tokens > 0
+    assert "You are ours.\n\nBe brief." in json.dumps(site.sent(), ensure_ascii=False).replace("\\n", "\n")
+    assert site.client.responses.retrieve(answer.id) == answer
+    (item,) = site.client.responses.input_items.list(answer.id)
+    assert texts_of([item]) == ["Hello"]
+
+
+def test_responses_follow_each_other(site: ProgramSite) -> None:
+    first = ask(site, "one")
+    second = ask(site, "two", previous_response_id=first.id)
+    assert second.previous_response_id == first.id
+    assert remembers(site, "one", "two")
+
+
+def test_two_responses_may_follow_the_same_one(site: ProgramSite) -> None:
+    first = ask(site, "one")
+    ask(site, "two", previous_response_id=first.id)
+    third = ask(site, "three", previous_response_id=first.id)
+    assert remembers(site, "one", "three")
+    ask(site, "four", previous_response_id=third.id)
+    assert remembers(site, "one", "three", "four")
+
+
+def test_an_input_may_bring_the_past(site: ProgramSite) -> None:
+    past = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "1"}]
+    first = ask(site, [*past, {"role": "user", "content": "two"}])
+    assert remembers(site, "one", "two")
+    ask(site, [{"role": "user", "content": "three"}, *past[1:], {"role": "user", "content": "four"}], **after(first))
+    assert remembers(site, "one", "two", "three", "four")
+
+
+def texts_of(items: Iterable[Any]) -> list[str]:
+    return [item.content[0].text for item in items]
+
+
+def after(response: Any) -> dict[str, Any]:
+    return {"previous_response_id": response.id}
+
+
+def test_the_events_of_a_text_are_the_documented_ones(site: ProgramSite) -> None:
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    kinds = [event.type for event in events]
+    assert list(dict.fromkeys(kinds)) == TEXT_EVENTS
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert final.output_text == "You said: Hello"
+    assert site.client.responses.retrieve(final.id).output_text == final.output_text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_functions_of_the_caller_are_called_and_answered(site: ProgramSite, stream: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Say("Rain in Rome."))
+    if stream:
+        with site.client.responses.stream(model="default", input="Weather?", tools=[WEATHER]) as events:
+            kinds = [event.type for event in events]
+            called: Any = events.get_final_response()
+        assert kinds[2:] == [
+            *("response.output_item.added", "response.function_call_arguments.delta"),
+            *("response.function_call_arguments.done", "response.output_item.done", "response.completed"),
+        ]
+    else:
+        called = ask(site, "Weather?", tools=[WEATHER])
+    assert json.loads(call_of(called).arguments) == {"city": "Rome"}
+    with pytest.raises(openai.BadRequestError, match="results of the calls"):
+        ask(site, "Never mind", **after(called))
+    result = {"type": "function_call_output", "call_id": call_of(called).call_id, "output": "rain"}
+    answer = ask(site, [result], tools=[WEATHER], **after(called))
+    assert answer.output_text == "Rain in Rome."
+    assert "rain" in json.dumps(site.said())
+    ask(site, "Thanks", **after(answer))
+    if site.backend == "chat":
+        assert [each["role"] for each in site.said()] == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
+def test_a_call_of_an_own_tool_beside_one_of_the_caller_leaves_the_thread_usable(site: ProgramSite) -> None:
+    both: Any = [CallTool("calculate", {"expression": "6*7"}), CallTool("weather", {"city": "Rome"})]
+    site.fake.script(both, Say("42 and rain"))
+    called = ask(site, "Both?", tools=[WEATHER])
+    result = {"type": "function_call_output", "call_id": call_of(called).call_id, "output": "rain"}
+    assert ask(site, [result], tools=[WEATHER], **after(called)).output_text == "42 and rain"
+
+
+def test_a_conversation_keeps_what_was_said(site: ProgramSite) -> None:
+    begun: Any = [{"role": "user", "content": "I am Ann"}, {"role": "assistant", "content": "Hello Ann"}]
+    made = site.client.conversations.create(metadata={"a": "b"}, items=begun)
+    assert site.client.conversations.retrieve(made.id) == made
+    answer = ask(site, "Who?", conversation=made.id)
+    assert answer.conversation.id == made.id
+    assert remembers(site, "I am Ann", "Who?")
+    added = site.client.conversations.items.create(made.id, items=[{"role": "user", "content": "By the way"}])
+    (item,) = added.data
+    assert site.client.conversations.items.retrieve(item.id or "", conversation_id=made.id) == item
+    ask(site, "Again?", conversation={"id": made.id})
+    assert remembers(site, "I am Ann", "Who?", "By the way", "Again?")
+    pages = site.client.conversations.items.list(made.id, order="asc", limit=2)
+    assert texts_of(pages) == [
+        *("I am Ann", "Hello Ann", "Who?", "You said: Who?", "By the way", "Again?", "You said: Again?")
+    ]
+    assert site.client.conversations.update(made.id, metadata={"c": "d"}).metadata == {"c": "d"}
+    assert site.client.conversations.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        site.client.conversations.retrieve(made.id)
+    with pytest.raises(openai.NotFoundError):
+        ask(site, "Who?", conversation=made.id)
+
+
+def test_a_response_in_the_background_is_asked_for_later(site: ProgramSite) -> None:
+    begun = ask(site, "Hello", background=True)
+    assert begun.background
+    until(lambda: site.client.responses.retrieve(begun.id).status == "completed")
+    assert site.client.responses.retrieve(begun.id).output_text == "You said: Hello"
+    with pytest.raises(openai.BadRequestError, match="completed already"):
+        site.client.responses.cancel(begun.id)
+
+
+def test_a_response_in_the_background_is_cancelled(site: ProgramSite) -> None:
+    site.fake.script(Say(chunks=4, hold_after=1))
+    before = len(site.fake.posts(site.run_path))
+    begun = ask(site, "Hello", background=True)
+    until(lambda: len(site.fake.posts(site.run_path)) > before)  # else the model would be left with its script
+    assert site.client.responses.cancel(begun.id).status == "cancelled"
+    assert site.client.responses.retrieve(begun.id).status == "cancelled"
+
+
+def test_what_is_cut_off_is_incomplete(site: ProgramSite) -> None:
+    site.fake.script([Say("Half an"), Incomplete()])
+    answer = ask(site, "Hello")
+    assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert answer.output_text == "Half an"
+
+
+def test_a_failure_ends_a_stream_and_is_kept(site: ProgramSite) -> None:
+    site.fake.script(Fail("invalid_prompt"))
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        events: list[Any] = list(stream)
+    assert events[-1].type == "response.failed"
+    assert site.client.responses.retrieve(events[-1].response.id).error is not None
+    site.fake.script(Fail("invalid_prompt"))
+    with pytest.raises(openai.APIStatusError):
+        ask(site, "Hello")
+
+
+def test_who_may_see_a_response(site: ProgramSite) -> None:
+    kept, not_kept, deleted = ask(site, "one"), ask(site, "two", store=False), ask(site, "three")
+    site.client.responses.delete(deleted.id)
+    for client, identity in (
+        (site.other_client, kept.id),
+        (site.client, not_kept.id),
+        (site.client, deleted.id),
+        (site.client, "resp_nonsense"),
+    ):
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(identity)
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(model="default", input="x", previous_response_id=identity)
+        assert (caught.value.code, caught.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "param"),
+    [
+        ([{"type": "computer_call"}], {}, "input[0]"),
+        ([{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}], {}, None),
+        ([{"type": "function_call_output", "call_id": "call_1", "output": "x"}], {}, "input[0]"),
+        ("x", {"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ("x", {"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ("x", {"tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ("x", {"conversation": "conv_1", "previous_response_id": "resp_1"}, "conversation"),
+        ("x", {"prompt": {"id": "pmpt_1"}}, "prompt"),
+    ],
+)
+def test_what_is_wrong_is_named(site: ProgramSite, said: Any, options: Any, param: str | None) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(site, said, **options)
+    assert caught.value.param == (param or "input[0].content[0].file_id")
+
+
+def test_the_message_of_an_answer_has_its_turns_name(site: ProgramSite) -> None:
+    answer = ask(site, "Hello")
+    (message,) = answer.output
+    assert isinstance(message, ResponseOutputMessage)
+    assert message.id.removeprefix("msg_") == answer.id.removeprefix("resp_")

@@ -1,0 +1,81 @@
+"""Events that the operator subscribes to are stored once, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from gateway.callbacks.addresses import AddressRule
+from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
+from gateway.callbacks.settings import EVENTS
+from gateway.coordination.async_store import AsyncStore
+from gateway.domain.models import Failure, Feedback, MessageKind, Turn, TurnState
+from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue
+
+URL = "https://example.com/events"
+
+
+@pytest.fixture
+def store(sqlite_url: str) -> Iterator[SqlStore]:
+    store = SqlStore(sqlite_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def journal(store: SqlStore) -> Iterator[AsyncStore]:
+    with ThreadPoolExecutor(1) as executor:
+        yield AsyncStore(store, executor)
+
+
+@pytest.fixture
+def outbox(store: SqlStore) -> CallbackOutbox:
+    return CallbackOutbox(store.callbacks, AddressRule(), max_waiting=10)
+
+
+def stored(store: SqlStore) -> list[dict[str, object]]:
+    return [json.loads(each.body) for each in reversed(store.callbacks.listed(10))]
+
+
+def answered(turn: Turn) -> Turn:
+    return replace(turn, state=TurnState.ANSWERED, reply="Hi", answered_at=turn.received_at)
+
+
+async def test_outcomes_are_stored_once_each(store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox) -> None:
+    events = EventOutbox(outbox, journal, URL, EVENTS)
+    turn = enqueue(store).turn
+    for _ in range(2):
+        await events.on_resolved(answered(turn))
+    await events.on_resolved(replace(turn, state=TurnState.FAILED, failure=Failure("refused", "Sorry.", "secret")))
+    await events.on_resolved(replace(turn, state=TurnState.CANCELLED))
+    await events.on_resolved(replace(answered(turn), message=replace(turn.message, kind=MessageKind.RESET)))
+    await events.on_resolved(replace(answered(turn), message=replace(turn.message, caller="push x", text="")))
+    first, second = stored(store)
+    assert (first["type"], second["type"]) == ("turn.answered", "turn.failed")
+    assert first["data"]["response"] == "Hi"  # type: ignore[index]  # JSON
+    assert second["data"]["error"] == {"code": "refused", "message": "Sorry."}  # type: ignore[index]  # JSON
+
+
+async def test_only_what_is_subscribed_to_is_stored(
+    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+) -> None:
+    events, turn = EventOutbox(outbox, journal, URL, {"turn.failed"}), enqueue(store).turn
+    await events.on_resolved(answered(turn))
+    await events.on_feedback(Feedback(turn.id, "Ada", "good"))
+    assert stored(store) == []
+
+
+async def test_each_rating_is_stored_with_its_turn(
+    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+) -> None:
+    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(store).turn
+    for value in ("good", "good", "bad"):
+        await events.on_feedback(Feedback(turn.id, "Ada", value))
+    await events.on_feedback(replace(Feedback(turn.id, "Ada", "good"), turn_id=turn.id))
+    ratings = [each["data"]["rating"] for each in stored(store)]  # type: ignore[index]  # JSON
+    assert ratings == [{"by": "Ada", "value": "good"}, {"by": "Ada", "value": "bad"}]
