@@ -223,7 +223,7 @@ def test_slack_is_asked_for_it_with_the_name() -> None:
 
 
 def test_callers_of_chat_name_it_in_a_header() -> None:
-    parser = ChatRequestParser(HttpSettings(_env_file=None), max_message_chars=100, languages=ALL)  # type: ignore[call-arg]  # pydantic's
+    parser = ChatRequestParser(HttpSettings(_env_file=None), lambda _: None, max_message_chars=100, languages=ALL)  # type: ignore[call-arg]  # pydantic's
     body = json.dumps({"message": "Hallo"}).encode()
     headers = {"content-type": "application/json", "accept-language": "de-DE"}
     assert parser.parse(Request(headers, body)).message.language == "de"
