@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PICTURES := chat-conversation-light-wide.png chat-conversation-dark-narrow.png admin-overview-light-wide.png admin-turn-failed-dark-wide.png
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test pytest slow lint conformance faults soak attack bench screenshots settings clean lock
+.PHONY: run chat test pytest slow lint conformance faults soak attack bench screenshots settings languages clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -51,6 +51,10 @@ screenshots: $(VENV)/.dev
 
 settings: $(VENV)/.run
 	$(BIN)/python -m gateway settings --write gateway/README.md
+
+# Brings the sentences of the code into the catalogues; what is new there is to be translated.
+languages: $(VENV)/.dev
+	@$(BIN)/python -m tests.languages
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

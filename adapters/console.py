@@ -21,19 +21,23 @@ from rich.text import Text
 
 from adapters.base import markdown, text_input
 from adapters.base.background_task import RunCoroutine
+from adapters.base.language import in_language
 from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, MessageKind, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
+from gateway.languages import ENGLISH, LanguageSettings, say
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
+from gateway.settings import terminal_locales
 from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 
 NAME = "console"
 PROMPT = "> "
 ENDINGS = frozenset({"exit", "quit"})
-EMPTY = "There is nothing in this message. Write something, or press Enter alone to end."
+EMPTY = sentence("There is nothing in this message. Write something, or press Enter alone to end.")
 SECONDS_BETWEEN_DELTAS = 0.03
 REFRESHES_PER_SECOND = 10
 LIVE_CHARACTERS = 10_000
@@ -53,8 +57,9 @@ class ConsoleAdapter:
     name = NAME
     names_assistants = True
 
-    def __init__(self, console: Console, *, streaming: bool) -> None:
-        """``streaming``: whether a reply is shown while it is written."""
+    def __init__(self, console: Console, *, streaming: bool, language: str = ENGLISH) -> None:
+        """``streaming``: whether a reply is shown while it is written. ``language``: of what the bot itself says."""
+        self.language = language
         self.console = console
         self.streaming = streaming
         self.waiters = WaiterRegistry(1)
@@ -71,8 +76,8 @@ class ConsoleAdapter:
             raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
         kind = MessageKind.CHOOSE if text_input.CHOICE.fullmatch(text.strip()) else MessageKind.PROMPT
-        key = ConversationKey(self.name, channel=thread)
-        return ParsedUpdate((Message(key, message_id, text, author, kind=kind),))
+        key, context = ConversationKey(self.name, channel=thread), in_language(None, self.language)
+        return ParsedUpdate((Message(key, message_id, text, author, kind=kind, context=context),))
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
@@ -94,7 +99,8 @@ class ConsoleAdapter:
 class PlainOutput:
     """Output to a file or a program: plain text without control sequences."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, language: str = ENGLISH) -> None:
+        self.language = language
         self._file = console.file
         self._within_line = False
 
@@ -123,12 +129,15 @@ class PlainOutput:
 class TerminalOutput:
     """Formatted Markdown. Complete blocks of a reply are printed once; only its last block is redrawn."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, language: str = ENGLISH) -> None:
+        self.language = language
         self._console = console
         self._open = ""  # the block that is not complete
         self._above = False  # whether there is a block of the same reply above it
         self._live: Live | None = None
-        self._waiting = Spinner("dots", Text("waiting for the assistant; Ctrl-C cancels", "dim"))
+        self._waiting = Spinner(
+            "dots", Text(say(sentence("waiting for the assistant; Ctrl-C cancels"), language), "dim")
+        )
 
     def line(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style), soft_wrap=True)
@@ -195,6 +204,7 @@ class TurnPrinter:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._say = partial(say, language=screen.language)
         self._said: list[str] = []
         self._told: set[tuple[str, str]] = set()
 
@@ -210,11 +220,11 @@ class TurnPrinter:
         self._screen.end()
         reply = printable(turn.reply).strip()
         if turn.state is TurnState.CANCELLED:
-            self._screen.line("Cancelled.", "yellow")
+            self._screen.line(self._say(sentence("Cancelled.")), "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
-            self._screen.line(printable(turn.failure.user_message), "red")
+            self._screen.line(printable(self._say(turn.failure.user_message)), "red")
         elif not is_visible(reply):
-            self._screen.line("The reply is empty.", "dim")
+            self._screen.line(self._say(sentence("The reply is empty.")), "dim")
         elif not "".join(self._said).strip().endswith(reply):
             self._screen.reply(reply)
         self._screen.line("")
@@ -222,11 +232,12 @@ class TurnPrinter:
     def _call(self, call: ToolCall) -> None:
         self._screen.end()
         name = printable(call.name)
-        self._once(call, "name", f"[tool] {name}", "bold cyan")
+        self._once(call, "name", self._say(sentence("[tool] {name}", name=name)), "bold cyan")
         if call.input:
             self._once(call, "input", _excerpt(call.input), "dim")
         if call.done:
-            self._once(call, "end", f"[tool] {name} is done" + (":" if call.output else ""), "cyan")
+            done = self._say(sentence("[tool] {name} is done", name=name))
+            self._once(call, "end", done + (":" if call.output else ""), "cyan")
         if call.output:
             self._once(call, "output", _excerpt(call.output), "dim")
 
@@ -257,16 +268,21 @@ def talk(
     Raises StoreUnavailable, AssistantError before the first prompt only.
     """
     console = adapter.console
-    screen = TerminalOutput(console) if console.is_terminal and not console.is_dumb_terminal else PlainOutput(console)
+    kind = TerminalOutput if console.is_terminal and not console.is_dumb_terminal else PlainOutput
+    screen, tell = kind(console, adapter.language), partial(say, language=adapter.language)
     dialogue = Dialogue(run, inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
-    screen.line(f"Talking to {backend}.", "bold")
+    screen.line(tell(sentence("Talking to {backend}.", backend=backend)), "bold")
     try:
         past = dialogue.resume() if thread else ()
     except ThreadNotFound:
-        screen.line(f"There is no thread {printable(thread or '')} here. Leave out --thread to open a new one.", "red")
+        missing = sentence(
+            "There is no thread {thread} here. Leave out --thread to open a new one.", thread=printable(thread or "")
+        )
+        screen.line(tell(missing), "red")
         return 1
-    screen.line(f"To come back to this thread: python -m gateway chat --thread {printable(dialogue.thread)}", "dim")
-    screen.line('"exit", "quit" or an empty line ends.\n', "dim")
+    command = f"python -m gateway chat --thread {printable(dialogue.thread)}"
+    screen.line(tell(sentence("To come back to this thread: {command}", command=command)), "dim")
+    screen.line(tell(sentence('"exit", "quit" or an empty line ends.')) + "\n", "dim")
     for turn in past:
         dialogue.recall(turn)
     for line in _lines(read_line or _reader(screen)):
@@ -306,9 +322,9 @@ class Dialogue:
             (message,) = self.adapter.receive(Request(headers, line.encode(errors="replace"))).messages
             self._watch(turn, lambda: self.inbox.accept(message, turn).claimed_here)
         except TurnNotFound:
-            self.screen.line("Cancelled, before it was sent.", "yellow")
+            self.screen.line(say(sentence("Cancelled, before it was sent."), self.screen.language), "yellow")
         except GatewayError as exc:
-            self.screen.line(printable(str(exc)), "red")
+            self.screen.line(printable(say(exc.message, self.screen.language)), "red")
 
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
         """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
@@ -370,7 +386,9 @@ def command(open_inbox: OpenInbox, run: RunCoroutine) -> click.Command:
         for stream in (sys.stdin, sys.stdout):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")  # unknown characters must not end the program
-        adapter = ConsoleAdapter(Console(markup=False, emoji=False, highlight=False), streaming=not no_stream)
+        language = LanguageSettings.load().languages.best(*terminal_locales())
+        console = Console(markup=False, emoji=False, highlight=False)
+        adapter = ConsoleAdapter(console, streaming=not no_stream, language=language)
         with open_inbox(adapter) as (inbox, backend):
             status = talk(run, inbox, adapter, thread=thread, user=user or _login_name(), backend=backend)
         sys.exit(status)

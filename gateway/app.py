@@ -36,6 +36,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
+from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
@@ -119,6 +120,7 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
         max_waiting=max_waiting,
         caller_share=settings.max_caller_share,
         bound_keys=lambda: current.get().keys,
+        languages=load(LanguageSettings).languages,
     )
     adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
     return adapter
@@ -183,7 +185,7 @@ def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfigurat
         return None
     with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
-    return SlackAdapter(settings, store, store.unparsed_updates, run_once)
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
 def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
@@ -192,7 +194,7 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfigu
         return None
     with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
-    return TelegramAdapter(settings, store, store.unparsed_updates, run_once)
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
 def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
@@ -204,7 +206,8 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
     def several_assistants() -> bool:
         return len(current.get().assistants) > 1
 
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants)
+    languages = load(LanguageSettings).languages
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants, languages)
 
 
 PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
@@ -249,7 +252,8 @@ class Gateway:
         """Returns the web application of this process."""
         http, token, assets = load(HttpSettings), MetricsSettings.load().token, Assets()
         max_chars = self.settings.max_message_chars
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars)
+        languages = LanguageSettings.load().languages
+        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
         pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
         push = self._push_apis()
         return asgi_app.create_app(
@@ -260,6 +264,7 @@ class Gateway:
             (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
             apis=push,
             trusted_proxies=http.trusted_proxies,
+            languages=languages,
         )
 
     def _push_apis(self) -> Sequence[Api]:

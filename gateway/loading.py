@@ -16,6 +16,7 @@ from gateway.admin import AdminSettings
 from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
+from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
 from gateway.platform_packages import FoundPlatform, find_platforms
 from gateway.platform_settings import PlatformSettings
@@ -34,7 +35,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
     *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
-    CallbackSettings,
+    *(CallbackSettings, LanguageSettings),
 )
 """The gateway's own settings classes: those of ``settings_classes`` without packages."""
 

@@ -41,6 +41,8 @@ from gateway.text_file import ENCODING
 from gateway.toml_file import TomlFile
 
 ENV_FILE = ".env"
+LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+"""The first that is set counts: pubs.opengroup.org/onlinepubs/9799919799, 8.2 Internationalization Variables"""
 OPENAI_HOST = "api.openai.com"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """developers.openai.com/api/docs/guides/speech-to-text"""
@@ -208,6 +210,18 @@ def describe(names: Sequence[str], what: str) -> str:
 def environment_variables() -> frozenset[str]:
     """Returns the names of those that the environment itself sets, which win over ``.env``."""
     return frozenset(name.upper() for name, value in EnvSettingsSource(EnvironmentSettings).env_vars.items() if value)
+
+
+def terminal_locales() -> Sequence[str]:
+    """Returns the locales that a person's terminal asks for, the most wanted first; none where it asks for none.
+
+    www.gnu.org/software/gettext/manual/html_node/The-LANGUAGE-variable.html
+    """
+    given = os.environ  # noqa: TID251  # other programs' variables, and no settings
+    locale = next((value for name in LOCALE_VARIABLES if (value := given.get(name))), "C")
+    if locale.partition(".")[0] in {"C", "POSIX"}:
+        return ()
+    return (*filter(None, given.get("LANGUAGE", "").split(":")), locale)
 
 
 class Settings(EnvironmentSettings):

@@ -84,7 +84,7 @@ record_outcome = _change(
     _known_turn,
     *(T.state, T.answered_at, T.reply, T.made, T.calls, T.tokens_in, T.tokens_out, T.model),
     *(T.cost, T.cost_is_estimate),
-    *(T.error_code, T.error_sentence, T.error_detail, T.error_retry_after),
+    *(T.error_code, T.error_sentence, T.error_parts, T.error_detail, T.error_retry_after),
 ).returning(T.awaited_by)
 finish_turn = _change(_known_turn, T.state, T.delivered_at, T.parts).returning(T.seq)
 leave_turn = (

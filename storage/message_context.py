@@ -31,6 +31,7 @@ class ContextJson(TypeDecorator[ChatContext]):
             tuple(Label(**label) for label in labels),
             tuple(Quote(**{**quote, "kind": QuoteKind(quote["kind"])}) for quote in quotes),
             tuple(found["notes"]),
+            found.get("language", ""),  # not stored by versions of one language
         )
 
 

@@ -20,6 +20,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
+from gateway.domain.sentences import Sentence, counted
 from gateway.ports.store import ClusterEvent, EventKind
 from storage import parking, pubsub, sql, transitions
 from storage.schema import storable, storable_file
@@ -50,9 +51,13 @@ class TurnSlot(NamedTuple):
         return self.tail == self.head + 1
 
 
-def backlog_full(limit: int) -> str:
+def backlog_full(limit: int) -> Sentence:
     """Returns why a conversation takes no more messages."""
-    return f"{limit} messages in this conversation are waiting for an answer. Try again later."
+    return counted(
+        "A message in this conversation is waiting for an answer. Try again later.",
+        "{count} messages in this conversation are waiting for an answer. Try again later.",
+        limit,
+    )
 
 
 def new_turn(

@@ -38,7 +38,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         run_id=row[13],
         reply=row[14],
         reply_files=row[15],
-        failure=None if row[16] is None else Failure(*row[16:20]),
+        failure=_to_failure(row),
         usage=Usage(row[20], row[21]),
         model=row[22],
         cost=row[23],
@@ -67,6 +67,14 @@ def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
         context=row[33],
         options=row[37],
     )
+
+
+def _to_failure(row: Sequence[Any]) -> Failure | None:
+    if row[16] is None:
+        return None
+    # A version that does not know the parts may have stored another sentence.
+    sentence = row[40] if row[40] == row[17] else row[17]
+    return Failure(row[16], sentence, row[18], row[19])
 
 
 def progress_columns(turn: Turn) -> dict[str, Any]:
@@ -177,7 +185,8 @@ def _failure_columns(turn: Turn) -> dict[str, Any]:
     failure = turn.failure
     return {
         "error_code": failure and failure.code,
-        "error_sentence": failure and failure.user_message,
+        "error_sentence": failure and str(failure.user_message),
+        "error_parts": failure and failure.user_message,
         "error_detail": failure and failure.detail,
         "error_retry_after": failure and failure.retry_after,
     }

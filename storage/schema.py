@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
 from storage.message_context import ContextJson
+from storage.sentence_parts import SentencePartsJson
 from storage.turn_options import CallsJson, OptionsJson, RoundsJson
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
@@ -266,6 +267,7 @@ turns = Table(
     Column("error_sentence", SafeText),
     Column("error_detail", SafeText),
     Column("error_retry_after", Double),
+    Column("error_parts", SentencePartsJson),
     Column("tokens_in", Integer, nullable=False, server_default=text("0")),
     Column("tokens_out", Integer, nullable=False, server_default=text("0")),
     Column("model", SafeText, nullable=False, server_default=text("''")),

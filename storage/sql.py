@@ -87,6 +87,7 @@ TURN = (
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
     *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.options, T.calls, T.rounds),
+    T.error_parts,
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,8 @@ from adapters.base.preview import NO_WAIT, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.domain.models import PreviewEvent, Turn, TurnState
+from gateway.domain.models import MessageKind, PreviewEvent, Turn, TurnState
+from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 
 STORE_PAUSE = 5.0
@@ -38,7 +40,7 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         """Shows a turn while it runs. ``deliver`` corrects whatever goes wrong in it."""
         try:
-            writer = await self.writer(turn, context, self._reply(turn, context), max_wait=NO_WAIT)
+            writer = await self.writer(turn, context, await self._reply(turn, context), max_wait=NO_WAIT)
         except DeliveryError as exc:
             log.debug("no preview", turn=turn.id, error=str(exc))
             return
@@ -46,15 +48,20 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Delivers the outcome. Raises DeliveryError, LeaseLost."""
-        writer = await self.writer(turn, context, self._reply(turn, context), max_wait=MAX_WAIT)
+        reply = await self._reply(turn, context)
+        writer = await self.writer(turn, context, reply, max_wait=MAX_WAIT)
         try:
-            await self.reconciler(turn, context, writer).reconcile(self._contents(turn))
+            await self.reconciler(turn, context, writer).reconcile(self._contents(turn, reply.language))
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
 
     async def close(self) -> None:
         """See ``Closeable``."""
         await self._client.close()
+
+    async def language(self, turn: Turn, outbox: DeliveryContext) -> str:  # noqa: ARG002  # of a platform that has to ask
+        """Returns the language of a message's author, as ``say`` takes it. Raises LeaseLost."""
+        return turn.message.language
 
     @abstractmethod
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
@@ -71,22 +78,27 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: Writer) -> Reconciler[Posted, Content]: ...
 
     @abstractmethod
-    def formatted(self, turn: Turn) -> list[Content]:
-        """Returns the messages of a turn's reply."""
+    def formatted(self, turn: Turn, language: str) -> list[Content]:
+        """Returns the messages of a turn's reply. ``language``: of what stands beside it."""
 
     @abstractmethod
     def plain(self, text: str) -> list[Content]:
         """Returns the messages of a text without markup."""
 
-    def _reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
+    async def _reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
         reply = self._replies.get(outbox)
         if reply is None:
             reply = self._replies[outbox] = self.new_reply(turn, outbox)
             reply.restore(outbox.posted_messages)
+        reply.language = await self.language(turn, outbox)
         return reply
 
-    def _contents(self, turn: Turn) -> list[Content]:
+    def _contents(self, turn: Turn, language: str) -> list[Content]:
         """Returns the messages of the outcome; none for a turn that was cancelled."""
         if turn.state is TurnState.CANCELLED:
             return []
-        return self.plain(turn.failure.user_message) if turn.failure else self.formatted(turn)
+        if turn.failure:
+            return self.plain(say(turn.failure.user_message, language))
+        if turn.message.kind is not MessageKind.PROMPT:  # the bot answers itself
+            turn = replace(turn, reply=say(turn.reply, language))
+        return self.formatted(turn, language)

@@ -24,6 +24,8 @@ class PostedReply(Generic[Posted]):
     """An entry for each of the turn's files that is posted, in their order."""
     fetch_failures: int = 0
     """How often the content of the next file could not be fetched."""
+    language: str = ""
+    """In which the bot itself speaks to the person; "" for English."""
 
     def restore(self, entries: Sequence[str]) -> None:
         """Reads what an earlier process saved."""

@@ -13,6 +13,8 @@ from gateway import logs
 from gateway.domain.errors import AssistantError, AssistantRefused, DeliveryError, GatewayError
 from gateway.domain.models import Content as FileContent
 from gateway.domain.models import File, Turn, TurnState
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 
 MAX_WAIT = 120.0
@@ -168,4 +170,5 @@ class Reconciler(ABC, Generic[Posted, Content]):
             raise why
         name = self._turn.reply_files[number].name
         log.warning("file could not be delivered", turn=self._turn.id, file=name, error=str(why))
-        await self.post_missing_file(f"The file {name} could not be brought here.", number)
+        missing = sentence("The file {name} could not be brought here.", name=name)
+        await self.post_missing_file(say(missing, self._reply.language), number)

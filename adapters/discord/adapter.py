@@ -22,6 +22,7 @@ from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import FileWriter, Spool
@@ -56,7 +57,7 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
     def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordReconciler:
         return DiscordReconciler(writer, turn, outbox)
 
-    def formatted(self, turn: Turn) -> list[DiscordContent]:
+    def formatted(self, turn: Turn, language: str) -> list[DiscordContent]:  # noqa: ARG002  # the writer has it
         asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
         rated = self._settings.discord_feedback and asked
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
@@ -75,15 +76,18 @@ class DiscordAdapter(DiscordReplies, Inbound):
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         several_assistants: Callable[[], bool] = lambda: False,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
         there are more than one. Raises SettingsError.
         """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
-        parser = DiscordParser(settings)
+        parser = DiscordParser(settings, languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
-        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, several_assistants)
+        receiver = DiscordReceiver(
+            settings, parser, memory, unparsed_updates, run, several_assistants, languages=languages
+        )
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

@@ -6,20 +6,22 @@ from typing import Any
 
 from adapters.discord.posted_reply import Buttons
 from gateway.domain.models import TurnId
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 
 ACTION_ROW, BUTTON, SECONDARY = 1, 2, 2
 STOP, GOOD, BAD = "stop", "good", "bad"
 LABELS = {
     Buttons.NONE: (),
-    Buttons.STOP: ((STOP, "Stop"),),
+    Buttons.STOP: ((STOP, sentence("Stop")),),
     Buttons.FEEDBACK: ((GOOD, "\N{THUMBS UP SIGN}"), (BAD, "\N{THUMBS DOWN SIGN}")),
 }
 
 
-def components(buttons: Buttons, turn: TurnId) -> list[dict[str, Any]]:
+def components(buttons: Buttons, turn: TurnId, language: str) -> list[dict[str, Any]]:
     """Returns the buttons as Discord takes them; none to remove those that are there."""
     row = [
-        {"type": BUTTON, "style": SECONDARY, "label": label, "custom_id": f"{action}:{turn}"}
+        {"type": BUTTON, "style": SECONDARY, "label": say(label, language), "custom_id": f"{action}:{turn}"}
         for action, label in LABELS[buttons]
     ]
     return [{"type": ACTION_ROW, "components": row}] if row else []

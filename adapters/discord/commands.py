@@ -10,6 +10,8 @@ from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import MessageKind
+from gateway.domain.sentences import Sentence, sentence
+from gateway.languages import Languages, say
 
 CHAT_INPUT, STRING = 1, 3
 IN_GUILDS, IN_DIRECT_MESSAGES = 0, 1
@@ -17,7 +19,6 @@ MAX_TEXT = 6000
 """Discord's maximum for a text option."""
 EPHEMERAL = 1 << 6
 
-NOT_HERE = json.dumps({"type": 4, "data": {"content": "I do not answer here.", "flags": EPHEMERAL}})
 HELP = """\
 (asks for help: what you can do for them, and how you are used in Discord)
 These commands work here: /ask asks you something, /new forgets what was said and begins anew, /stop ends what you \
@@ -28,33 +29,50 @@ REPLIES = {
     "channel": "In a channel you answer whoever mentions you, or replies to a message of yours.",
 }
 COMMANDS = {
-    "ask": "Ask the assistant something",
-    "new": "Forget what was said here, and begin anew",
-    "stop": "Stop what the assistant is working on",
-    "help": "What the assistant can do",
+    "ask": sentence("Ask the assistant something"),
+    "new": sentence("Forget what was said here, and begin anew"),
+    "stop": sentence("Stop what the assistant is working on"),
+    "help": sentence("What the assistant can do"),
 }
+LOCALES = {
+    "de": ("de",),
+    "en": ("en-GB", "en-US"),
+    "es": ("es-ES", "es-419"),
+    "fr": ("fr",),
+    "ja": ("ja",),
+    "pt": ("pt-BR",),
+    "ru": ("ru",),
+    "zh": ("zh-CN",),
+}
+"""Discord's names of our languages: docs.discord.com/developers/reference#locales"""
 
 
 CHOICE_COMMANDS = {
-    "assistant": "Have another assistant answer here",
-    "assistants": "Which assistants can answer here",
+    "assistant": sentence("Have another assistant answer here"),
+    "assistants": sentence("Which assistants can answer here"),
 }
 """Where there are several assistants."""
 MAX_NAME = 100
 
 
-def described(*, several_assistants: bool = False) -> list[dict[str, Any]]:
+def not_here(language: str) -> str:
+    """Returns the answer to a command where none is answered. Only the person who gave it sees it."""
+    content = say(sentence("I do not answer here."), language)
+    return json.dumps({"type": 4, "data": {"content": content, "flags": EPHEMERAL}})
+
+
+def described(languages: Languages, *, several_assistants: bool = False) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
-    name = {"type": STRING, "name": "name", "description": "Its name", "required": True, "max_length": MAX_NAME}
-    text = {"type": STRING, "name": "text", "description": "What to ask", "required": True, "max_length": MAX_TEXT}
-    options, commands = {"ask": [text], "assistant": [name]}, COMMANDS
-    if several_assistants:
-        commands = {**COMMANDS, **CHOICE_COMMANDS}
+    options = {
+        "ask": [_option("text", sentence("What to ask"), MAX_TEXT, languages)],
+        "assistant": [_option("name", sentence("Its name"), MAX_NAME, languages)],
+    }
+    commands = {**COMMANDS, **CHOICE_COMMANDS} if several_assistants else COMMANDS
     return [
         {
             "type": CHAT_INPUT,
             "name": command,
-            "description": description,
+            **_descriptions(description, languages),
             "options": options.get(command, []),
             "contexts": [IN_GUILDS, IN_DIRECT_MESSAGES],
         }
@@ -62,11 +80,23 @@ def described(*, several_assistants: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-async def register(client: DiscordClient, application: str, *, several_assistants: bool = False) -> None:
+def _option(name: str, text: Sentence, most: int, languages: Languages) -> dict[str, Any]:
+    described = _descriptions(text, languages)
+    return {"type": STRING, "name": name, "required": True, "max_length": most, **described}
+
+
+def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
+    everybody, *others = languages.offered
+    localized = {locale: say(text, language) for language in others for locale in LOCALES.get(language, ())}
+    return {"description": say(text, everybody), "description_localizations": localized}
+
+
+async def register(
+    client: DiscordClient, application: str, languages: Languages, *, several_assistants: bool = False
+) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    await client.call(
-        "PUT commands", f"/applications/{application}/commands", body=described(several_assistants=several_assistants)
-    )
+    commands = described(languages, several_assistants=several_assistants)
+    await client.call("PUT commands", f"/applications/{application}/commands", body=commands)
 
 
 def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:

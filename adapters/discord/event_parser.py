@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
+from adapters.base.language import in_language
 from adapters.base.text_input import SOMEBODY
 from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
@@ -24,6 +25,7 @@ from gateway.domain.models import (
     MessageKind,
     TurnId,
 )
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import ParsedUpdate
 
 SNOWFLAKE = re.compile(r"[0-9]{1,20}")
@@ -61,7 +63,8 @@ class DiscordPlace:
 class DiscordParser:
     """Knows who the bot is. No I/O."""
 
-    def __init__(self, settings: DiscordSettings) -> None:
+    def __init__(self, settings: DiscordSettings, languages: Languages = ENGLISH_ONLY) -> None:
+        self._languages = languages
         self._settings = settings
         self.bot = ""
         """The id of the bot's user; "" until Discord has said it."""
@@ -113,7 +116,9 @@ class DiscordParser:
             files=files,
             may_start_conversation=addressed,
             has_workspace_share=bool(place.guild),
-            context=self._context(event, author, object_in(event, "member"), place),
+            context=in_language(
+                self._context(event, author, object_in(event, "member"), place), self._languages.best()
+            ),
         )
         return ParsedUpdate((message,))
 
@@ -161,22 +166,24 @@ class DiscordParser:
         number, data = _required(event, "id"), object_in(event, "data")
         place = DiscordPlace.of({"id": event.get("channel_id"), **object_in(event, "channel")}, _id(event, "guild_id"))
         user = _id(object_in(object_in(event, "member"), "user")) or _id(object_in(event, "user"))
+        language = self._languages.best(text_in(event, "locale"))
         if not user or not place.id:
             raise MalformedRequest("The interaction names no channel or no user.")
         if not self._settings.allows(place.guild, (place.id, place.parent)):
-            return ParsedUpdate(response_body=commands.NOT_HERE)
+            return ParsedUpdate(response_body=commands.not_here(language))
         key = self._key(place, "", user)
         if event.get("type") == COMPONENT:
             target = DiscordTarget(place.id, "", user, place.guild)
             return self._pressed(
-                pressed(text_in(data, "custom_id")), Message(key, number, "stop", user, target.address)
+                pressed(text_in(data, "custom_id")),
+                Message(key, number, "stop", user, target.address, context=in_language(None, language)),
             )
         if event.get("type") != COMMAND:
             return ParsedUpdate()
         target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
         kind, text = commands.read(data, self._settings)
         member = object_in(event, "member")
-        context = self._context({}, object_in(member, "user"), member, place)
+        context = in_language(self._context({}, object_in(member, "user"), member, place), language)
         message = Message(
             key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
         )

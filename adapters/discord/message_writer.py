@@ -82,7 +82,8 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
     async def update_buttons(self, message: DiscordMessage, buttons: Buttons) -> None:
         """Changes what is below a message. Doing it twice is harmless."""
         path = f"/channels/{self.reply.place}/messages/{message.id}"
-        await self.call("PATCH message", path, body={"components": components(buttons, self._turn)})
+        shown = components(buttons, self._turn, self.reply.language)
+        await self.call("PATCH message", path, body={"components": shown})
 
     async def remove(self, message: DiscordMessage) -> None:
         await self.call("DELETE message", f"/channels/{self.reply.place}/messages/{message.id}")
@@ -158,7 +159,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
             await self.call("PATCH message", f"/channels/{self.reply.place}/messages/{message.id}", body=body)
 
     def _body(self, content: DiscordContent) -> dict[str, Any]:
-        buttons = components(content.buttons, self._turn)
+        buttons = components(content.buttons, self._turn, self.reply.language)
         return {"content": content.text, "flags": SUPPRESS_EMBEDS, "components": buttons, **SILENT}
 
     async def _place(self) -> str:

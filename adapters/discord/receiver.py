@@ -19,6 +19,7 @@ from adapters.discord.interactions import PATH
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.unparsed_event import identify
 from gateway.coordination.retry import Backoff, retry
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import Webhook
 from gateway.ports.store import KeyValueStore
@@ -40,7 +41,9 @@ class DiscordReceiver:
         several_assistants: Callable[[], bool] = lambda: False,
         *,
         backoff: Backoff = BACKOFF,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
+        self._languages = languages
         self._settings = settings
         self._parser = parser
         self._memory = memory
@@ -73,8 +76,8 @@ class DiscordReceiver:
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
-            several = self._several_assistants()
-            register = partial(commands.register, client, me.application, several_assistants=several)
+            several, application = self._several_assistants(), me.application
+            register = partial(commands.register, client, application, self._languages, several_assistants=several)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

@@ -12,10 +12,13 @@ from adapters.discord.history_lookup import find_posted
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
 from gateway.domain.models import Content, File
+from gateway.domain.sentences import sentence
 from gateway.http_client import StreamedBody
+from gateway.languages import say
 
-STOPPED = "\n-# Stopped."
-"""Small print: docs.discord.com/developers/reference#message-formatting"""
+STOPPED = sentence("Stopped.")
+SMALL_PRINT = "\n-# "
+"""docs.discord.com/developers/reference#message-formatting"""
 UNNAMED_TYPE = "application/octet-stream"
 
 
@@ -67,9 +70,10 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
         if message.shown is None:  # the button goes, whatever the message shows
             await self._writer.update_buttons(message, Buttons.NONE)
             return
-        text = message.shown.text.removesuffix(STOPPED)
-        short = formatter.length(text + STOPPED) <= formatter.MAX_UNITS
-        content = replace(message.shown, text=text + STOPPED if short else text, buttons=Buttons.NONE)
+        mark = SMALL_PRINT + say(STOPPED, self._reply.language)
+        text = message.shown.text.removesuffix(mark)
+        short = formatter.length(text + mark) <= formatter.MAX_UNITS
+        content = replace(message.shown, text=text + mark if short else text, buttons=Buttons.NONE)
         await self.change(message, content)
 
     async def finish_last_file(self) -> None:

@@ -14,6 +14,7 @@ from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
 from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.callbacks import AnswerOutbox
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
@@ -49,6 +50,7 @@ class HttpAdapter:
         caller_share: float = 1.0,
         ping_seconds: float = 5.0,
         bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``max_waiting``: callers at the same time, of which one may be ``caller_share``, see ``SharedPlaces``.
         ``ping_seconds``: the longest time that a stream sends nothing. ``bound_keys``: see ``ChatRequestParser``.
@@ -63,7 +65,11 @@ class HttpAdapter:
         self.callbacks: AnswerOutbox | None = None
         """Where to leave what is posted to a ``callback_url``; None: that is refused."""
         self._parser = ChatRequestParser(
-            settings, self._check_callback, max_message_chars=max_message_chars, bound_keys=bound_keys
+            settings,
+            self._check_callback,
+            max_message_chars=max_message_chars,
+            bound_keys=bound_keys,
+            languages=languages,
         )
 
     def receive(self, request: Request) -> ParsedUpdate:

@@ -15,12 +15,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
+from adapters.base.language import in_language
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
 from gateway.configuration import ApiKey
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.api_keys import bearer_token, caller_name, matching_owner, owner_of
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
@@ -113,11 +115,13 @@ class ChatRequestParser:
         *,
         max_message_chars: int,
         bound_keys: Callable[[], Sequence[ApiKey]] = tuple,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``check_callback``: raises MalformedRequest for a URL to which nothing is posted.
 
         ``bound_keys``: returns those that are valid now besides the settings' keys.
         """
+        self._languages = languages
         self._check_callback = check_callback
         self.max_body_bytes = max_message_chars * BYTES_PER_CHARACTER + OTHER_BYTES
         """Of a request without files."""
@@ -208,6 +212,8 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
+        language = self._languages.accepted(headers.get("accept-language", ""))
+        message = replace(message, context=in_language(None, language))
         if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)

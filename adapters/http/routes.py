@@ -27,6 +27,7 @@ from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.models import Conversation, ConversationKey, Feedback, File, Message, Turn, TurnId
+from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.ports.uploads import Uploads
@@ -117,7 +118,8 @@ class ChatRoutes:
             yield self.parser.max_body_bytes
             return
         if self.large_bodies.locked():
-            raise Overloaded("Too many requests with files at once. Try again, or send multipart/form-data.")
+            message = sentence("Too many requests with files at once. Try again, or send multipart/form-data.")
+            raise Overloaded(message)
         async with self.large_bodies:
             yield self.parser.max_body_bytes + INLINE_BYTES
 

@@ -13,6 +13,7 @@ from adapters.http.settings import NAME
 from gateway import logs
 from gateway.domain.errors import DeliveryError, MalformedRequest, StoreUnavailable
 from gateway.domain.models import File
+from gateway.domain.sentences import Sentence, counted
 from gateway.ports.spool import FileWriter
 from gateway.ports.uploads import PIECE_BYTES, Uploads
 from gateway.web.api.multipart import PartHead, read_parts
@@ -62,7 +63,8 @@ class MessageUploads:
     def begin(self, name: str, media_type: str) -> ArrivingFile:
         """Returns a place for the next file. Raises MalformedRequest (``too_many_files``)."""
         if len(self._ids) == MAX_FILES:
-            raise MalformedRequest(f"A message takes at most {MAX_FILES} files.", code="too_many_files")
+            message = counted("A message takes at most one file.", "A message takes at most {count} files.", MAX_FILES)
+            raise MalformedRequest(message, code="too_many_files")
         self._ids.append(f"upl_{secrets.token_hex(16)}")
         return ArrivingFile(self, name, media_type, self._ids[-1])
 
@@ -74,9 +76,9 @@ class MessageUploads:
         """Counts a piece of a file that now has ``size`` bytes. Raises MalformedRequest (``upload_too_large``)."""
         self._total += piece
         if size > self._limits.max_file:
-            raise _too_large(f"The file {name} is larger than {self._limits.max_file} bytes.")
+            raise _too_large(_larger(name, self._limits.max_file))
         if self._total > self._limits.max_message:
-            raise _too_large(f"The files of a message may have {self._limits.max_message} bytes together.")
+            raise _too_large(_larger_together(self._limits.max_message))
 
     async def store(self, upload_id: str, seq: int, piece: bytes) -> None:
         """Raises StoreUnavailable."""
@@ -179,6 +181,20 @@ def _decode(name: str, value: bytes) -> str:
     if "\0" in text:
         raise MalformedRequest(f"The field {name} must not hold NUL characters.", code="invalid_field")
     return text
+
+
+def _larger(name: str, most: int) -> Sentence:
+    return counted(
+        "The file {name} is larger than {count} byte.", "The file {name} is larger than {count} bytes.", most, name=name
+    )
+
+
+def _larger_together(most: int) -> Sentence:
+    return counted(
+        "The files of a message may have {count} byte together.",
+        "The files of a message may have {count} bytes together.",
+        most,
+    )
 
 
 def _too_large(message: str) -> MalformedRequest:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import AuditEvent, Failure, Turn, TurnState
+from gateway.domain.sentences import sentence
 
-CANCELLED = Failure("cancelled", "This turn was cancelled.")
-FAILED = Failure("assistant_failed", "The assistant could not answer this.")
+CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))
+FAILED = Failure("assistant_failed", sentence("The assistant could not answer this."))
 
 
 def failure_of(turn: Turn) -> Failure | None:

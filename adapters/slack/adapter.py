@@ -10,6 +10,7 @@ import flask
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
+from adapters.base.language import in_language
 from adapters.base.own_rows import own_rows
 from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
@@ -18,6 +19,7 @@ from adapters.slack.destination import destination
 from adapters.slack.dry_run import dry_run
 from adapters.slack.event_parser import EventParser
 from adapters.slack.identities import Identities
+from adapters.slack.locales import Locales
 from adapters.slack.message_writer import SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview import SlackPreview
@@ -30,6 +32,7 @@ from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspa
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Attachment, ConversationKey, MessageKind, Turn
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
 from gateway.ports.spool import Spool
@@ -75,11 +78,11 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
         status, streams = self._status(turn, outbox, writer), _may_stream(turn, writer.target)
         return SlackReconciler(self._client, writer, status, self._workspaces, turn, outbox, streams=streams)
 
-    def formatted(self, turn: Turn) -> list[OutgoingMessage]:
+    def formatted(self, turn: Turn, language: str) -> list[OutgoingMessage]:
         *others, last = formatter.pieces(turn.reply) or [""]
         asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
         asks = self._settings.slack_feedback and asked
-        below = (formatter.feedback_block(turn.id),) if asks else ()
+        below = (formatter.feedback_block(turn.id, language),) if asks else ()
         return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
 
     def plain(self, text: str) -> list[OutgoingMessage]:
@@ -94,16 +97,23 @@ class SlackAdapter(SlackReplies, Inbound):
     """Serves one workspace, whose token is given, or all that have installed the app."""
 
     def __init__(
-        self, settings: SlackSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+        self,
+        settings: SlackSettings,
+        memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
+        run: RunCoroutine,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own."""
+        self._languages = languages
         memory = own_rows(memory, settings.name)
         SlackReplies.__init__(self, SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
         self.name = settings.name
         self._identities = identities = Identities(settings, self._workspaces)
         self._context_reader = ContextReader(self._client, self._workspaces, settings)
-        parser = EventParser(settings, identities.known)
-        receiver = SlackReceiver(settings, parser, identities, self._workspaces, memory, unparsed_updates, run)
+        locales = Locales(settings, self._workspaces, languages)
+        parser = EventParser(settings, identities.known, locales.known)
+        receiver = SlackReceiver(settings, parser, identities, locales, self._workspaces, memory, unparsed_updates, run)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
         self._routes = receiver.routes
 
@@ -119,8 +129,22 @@ class SlackAdapter(SlackReplies, Inbound):
         return await files.fetch(self._client, workspace, message, spool, self._settings.slack_max_file_bytes)
 
     async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        if turn.message.kind is not MessageKind.PROMPT:
+            return in_language(None, await self.language(turn, outbox))
         identity = self._identities.known(turn.message.address.get("team", ""))
-        return await self._context_reader.fetch(turn, before, outbox, identity)
+        context = await self._context_reader.fetch(turn, before, outbox, identity)
+        return in_language(context, await self.language(turn, outbox))
+
+    async def language(self, turn: Turn, outbox: DeliveryContext) -> str:
+        """Asks Slack, as its events do not say it; what it told is remembered for a time."""
+        if turn.message.language or not self._languages.is_choice:
+            return turn.message.language or self._languages.best()
+        try:
+            workspace = await self._workspaces.find(turn.message.address)
+        except DeliveryError:
+            return self._languages.best()
+        person = turn.message.address.get("user", "")
+        return self._languages.best(await self._context_reader.directory.locale(person, workspace, outbox))
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)

@@ -39,7 +39,7 @@ class ContextReader:
     def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
         self._client = client
         self._workspaces = workspaces
-        self._directory = Directory(client)
+        self.directory = Directory(client)
         self._threads = ThreadReader(client, settings.slack_context_chars)
         self._has_names = settings.slack_names
 
@@ -138,7 +138,7 @@ class ContextReader:
         marks = [mark for one in texts for mark in MARK.findall(one)]
         speakers = [f"@{quote.person}" for quote in context.quotes if quote.person and not quote.speaker]
         wanted = self._allowed((*filter(None, [context.speaker]), *speakers, *marks))
-        names = await self._directory.names(wanted, workspace, outbox)
+        names = await self.directory.names(wanted, workspace, outbox)
         labels = tuple(
             Label(mark, names[mark], mark[1:] if mark.startswith("@") else "")
             for mark in dict.fromkeys(marks)

@@ -1,10 +1,10 @@
-"""Names of people, apps and channels, as Slack knows them."""
+"""Names of people, apps and channels, and the locales of people, as Slack knows them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from adapters.base.expiring_cache import ExpiringCache
 from adapters.base.json_fields import Fields, object_in, text_in
@@ -33,19 +33,30 @@ class Lookup:
 
     method: str
     argument: str
-    read: Callable[[Fields], str]
+    read: Callable[[Fields], Entry]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
-def _person(answer: Fields) -> str:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What Slack tells of a person, an app or a channel; empty: nothing."""
+
+    name: str = ""
+    locale: str = ""
+    """The language of a person's client, such as ``pt-BR``."""
+
+
+def _person(answer: Fields) -> Entry:
     user = object_in(answer, "user")
     profile = object_in(user, "profile")
     names = (text_in(profile, "display_name"), text_in(profile, "real_name"), text_in(user, "real_name"))
-    return next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
+    name = next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
+    return Entry(name, text_in(user, "locale"))
 
 
-PERSON = Lookup("users.info", "user", _person)
-APP = Lookup("bots.info", "bot", lambda answer: text_in(object_in(answer, "bot"), "name"))
-CHANNEL = Lookup("conversations.info", "channel", lambda answer: text_in(object_in(answer, "channel"), "name"))
+PERSON = Lookup("users.info", "user", _person, {"include_locale": "true"})
+APP = Lookup("bots.info", "bot", lambda answer: Entry(text_in(object_in(answer, "bot"), "name")))
+CHANNEL = Lookup("conversations.info", "channel", lambda answer: Entry(text_in(object_in(answer, "channel"), "name")))
 
 
 def lookup_for(mark: str) -> Lookup:
@@ -54,33 +65,38 @@ def lookup_for(mark: str) -> Lookup:
 
 
 class Directory:
-    """Asks Slack for names, and remembers them for a time. Used on the worker's loop only."""
+    """Asks Slack for names and locales, and remembers them for a time. Used on the worker's loop only."""
 
     def __init__(self, client: SlackClient) -> None:
         self._client = client
-        self._names: ExpiringCache[str] = ExpiringCache(MOST_KNOWN)
+        self._entries: ExpiringCache[Entry] = ExpiringCache(MOST_KNOWN)
 
     async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
         asked = list(dict.fromkeys(marks))[:MOST_ASKED]
-        found = await asyncio.gather(*(self._name(mark, workspace, outbox) for mark in asked))
-        return {mark: name for mark, name in zip(asked, found, strict=True) if name}
+        found = await asyncio.gather(*(self._entry(mark, workspace, outbox) for mark in asked))
+        return {mark: entry.name for mark, entry in zip(asked, found, strict=True) if entry.name}
 
-    async def _name(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> str:
+    async def locale(self, user: str, workspace: Workspace, outbox: DeliveryContext) -> str:
+        """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""
+        if not user or lookup_for(f"@{user}") is not PERSON:
+            return ""
+        return (await self._entry(f"@{user}", workspace, outbox)).locale
+
+    async def _entry(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> Entry:
         key = (workspace.team, mark)
-        known = self._names.get(key)
+        known = self._entries.get(key)
         if known is None:
             known, seconds = await self._ask(mark, workspace, outbox)
-            self._names.set(key, known, seconds)
+            self._entries.set(key, known, seconds)
         return known
 
-    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[str, float]:
+    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[Entry, float]:
         lookup = lookup_for(mark)
+        args = {lookup.argument: mark[1:], **lookup.options}
         try:
-            answer = await self._client.call(
-                lookup.method, {lookup.argument: mark[1:]}, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT
-            )
+            answer = await self._client.call(lookup.method, args, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT)
         except DeliveryError as exc:
             log.info("name not told", mark=mark, error=str(exc))
-            return "", UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after
+            return Entry(), UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after
         return lookup.read(answer), KNOWN_SECONDS

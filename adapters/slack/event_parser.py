@@ -32,6 +32,7 @@ from gateway.domain.models import (
     MessageEdited,
     MessageKind,
 )
+from gateway.languages import say
 from gateway.ports.platform import ParsedUpdate, Request
 
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
@@ -52,8 +53,16 @@ BOT_TURNS = 5
 class EventParser:
     """Decides from one payload alone what is said to the bot, and in which conversation. Stateless."""
 
-    def __init__(self, settings: SlackSettings, known: Callable[[str], BotIds] = nobody) -> None:
-        """``known``: returns who the bot is in a workspace, as far as that is known. No I/O."""
+    def __init__(
+        self,
+        settings: SlackSettings,
+        known: Callable[[str], BotIds] = nobody,
+        language_of: Callable[[Fields], str] = lambda _: "",
+    ) -> None:
+        """``known``: returns who the bot is in a workspace, as far as that is known. ``language_of``: returns the
+        language of whoever gave a command, likewise. No I/O.
+        """
+        self._language_of = language_of
         self._known = known
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
@@ -227,9 +236,10 @@ class EventParser:
         asked = f"/{name} {said}".strip() if name in base_text_input.CHOICES else f"/{said}"
         chooses = base_text_input.bare_kind(asked) is MessageKind.CHOOSE
         if not chooses and "reset" not in {name, said.lower()}:
-            return ephemeral(replies.HELP.format(scope=replies.REMEMBERED[self._scope]))
+            return ephemeral(say(replies.help_text(self._scope), self._language_of(form)))
         if self._scope == "topic":
-            return ephemeral(replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS)
+            why = replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS
+            return ephemeral(say(why, self._language_of(form)))
         team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
         channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):

@@ -18,7 +18,9 @@ from adapters.base.reading import BREAK
 from adapters.slack.commonmark import Line
 from adapters.slack.mrkdwn import WORD_JOINER, escaped, mrkdwn, words
 from gateway.domain.models import TurnId
+from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
+from gateway.languages import say
 
 MAX_PIECE_BYTES = 9_000
 """UTF-8. Slack accepts 12,000 characters of Markdown, but in a streamed message only some 10,600 bytes in all
@@ -97,13 +99,13 @@ class _Block:
         return _code(line) if code else _prose(line)
 
 
-def feedback_block(turn_id: str) -> dict[str, Any]:
+def feedback_block(turn_id: str, language: str) -> dict[str, Any]:
     """docs.slack.dev/reference/block-kit/block-elements/feedback-buttons-element"""
     buttons = {
         "type": "feedback_buttons",
         "action_id": FEEDBACK_ACTION,
-        "positive_button": _button("Good response", feedback_value(turn_id, good=True)),
-        "negative_button": _button("Bad response", feedback_value(turn_id, good=False)),
+        "positive_button": _button(say(sentence("Good response"), language), feedback_value(turn_id, good=True)),
+        "negative_button": _button(say(sentence("Bad response"), language), feedback_value(turn_id, good=False)),
     }
     return {"type": "context_actions", "elements": [buttons]}
 

@@ -33,6 +33,8 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher
 from gateway import logs
 from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.domain.sentences import Sentence, sentence
+from gateway.languages import Languages, direction_of, say, tag_of
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_network
@@ -46,22 +48,21 @@ CALL_SECONDS = 10
 CODES_PER_MINUTE = 10
 """Installations that one network may try: Slack is called for each."""
 
-TRY_AGAIN = f'<p><a href="{INSTALL}">Try again</a></p>'
 REASONS = {
-    "access_denied": (200, "The app was not installed, as you wished."),
+    "access_denied": (200, sentence("The app was not installed, as you wished.")),
     "invalid_browser": (
         400,
-        "The installation has to begin and end in one browser, with cookies allowed and over https.",
+        sentence("The installation has to begin and end in one browser, with cookies allowed and over https."),
     ),
-    "invalid_state": (400, "The installation took too long, or did not begin here."),
-    "missing_code": (400, "Slack did not say what to install."),
-    "invalid_code": (400, "Slack did not accept the installation. The log of the gateway says why."),
-    "storage_error": (503, "The installation could not be kept. Please try again in a minute."),
-    "too_many": (429, "That was tried too often. Please try again in a minute."),
-    "unreachable": (502, "Slack could not be reached. Please try again in a minute."),
+    "invalid_state": (400, sentence("The installation took too long, or did not begin here.")),
+    "missing_code": (400, sentence("Slack did not say what to install.")),
+    "invalid_code": (400, sentence("Slack did not accept the installation. The log of the gateway says why.")),
+    "storage_error": (503, sentence("The installation could not be kept. Please try again in a minute.")),
+    "too_many": (429, sentence("That was tried too often. Please try again in a minute.")),
+    "unreachable": (502, sentence("Slack could not be reached. Please try again in a minute.")),
 }
 """Status and sentence by the reason of a failure."""
-OTHER_REASON = (400, "Slack did not go on with the installation.")
+OTHER_REASON = (400, sentence("Slack did not go on with the installation."))
 
 log = logs.get_logger(__name__)
 
@@ -229,7 +230,8 @@ class InstallFlow(OAuthFlow):
 class OAuthRoutes:
     """The two pages of an installation."""
 
-    def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
+    def __init__(self, settings: SlackSettings, memory: KeyValueStore, languages: Languages) -> None:
+        self._languages = languages
         assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
         self._name = settings.name
         self._paths = settings.path(INSTALL), settings.path(REDIRECT)
@@ -284,19 +286,33 @@ class OAuthRoutes:
         where = made.enterprise_name if made.is_enterprise_install else made.team_name
         place = urlencode({"app": made.app_id or "", "team": made.team_id or made.enterprise_id or ""})
         link = escape(urljoin(self._slack, f"app_redirect?{place}"))
-        hint = "Send it a direct message, or mention it in a channel."
-        body = f'<p>{hint}</p><p><a href="{link}">Open it in Slack</a></p>'
-        return self._page(200, f"The app is installed in {where or 'your workspace'}.", body)
+        hint = escape(say(sentence("Send it a direct message, or mention it in a channel."), self._language))
+        label = escape(say(sentence("Open it in Slack"), self._language))
+        body = f'<p>{hint}</p><p><a href="{link}">{label}</a></p>'
+        done = (
+            sentence("The app is installed in {workspace}.", workspace=where)
+            if where
+            else sentence("The app is installed in your workspace.")
+        )
+        return self._page(200, done, body)
 
     def _failed(self, failure: FailureArgs) -> BoltResponse:
-        status, sentence = REASONS.get(failure.reason, OTHER_REASON)
+        status, said = REASONS.get(failure.reason, OTHER_REASON)
         log.info("installation ended", reason=failure.reason if failure.reason in REASONS else "other")
-        return self._page(status, sentence)
+        return self._page(status, said)
 
-    def _page(self, status: int, sentence: str, body: str = TRY_AGAIN) -> BoltResponse:
-        title = escape(sentence)
+    @property
+    def _language(self) -> str:
+        """Of the person who sends the present request."""
+        return self._languages.accepted(flask.request.headers.get("Accept-Language", ""))
+
+    def _page(self, status: int, said: Sentence, body: str = "") -> BoltResponse:
+        """``body``: HTML; without it, a link to try again."""
+        title, again = (escape(say(text, self._language)) for text in (said, sentence("Try again")))
+        language = f'lang="{tag_of(self._language)}" dir="{direction_of(self._language)}"'
         page = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}</html>'
+            f'<!doctype html><html {language}><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>'
+            f"""{body or f'<p><a href="{INSTALL}">{again}</a></p>'}</html>"""
         )
         over = self._flow.settings.state_utils.build_set_cookie_for_deletion()
         return BoltResponse(

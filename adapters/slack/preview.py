@@ -11,6 +11,8 @@ from adapters.slack.message_writer import ENDED, SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from adapters.slack.status import SlackStatus
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import Rate
 
@@ -25,7 +27,8 @@ LOOK_SECONDS = 1.0
 """From one look at what the assistant does to the next."""
 STATUS_SECONDS = 90.0
 """After which a status is set again; Slack removes it after two minutes."""
-THINKING = "is thinking…"
+THINKING = sentence("is thinking…")
+"""Slack puts the bot's name in front, and so with the other one."""
 
 
 class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
@@ -63,10 +66,11 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
             # A stream shows activity by itself, and has Slack's button. The button takes the place of our text.
             if not self._reply.streaming and not await self._status.show_button():
                 grows = self._shows_text and bool(self._reply.messages) and not shown
-                doing = f"is using {self._buffer.tool}…" if self._buffer.tool else "" if grows else THINKING
+                tool = self._buffer.tool
+                doing = sentence("is using {tool}…", tool=tool) if tool else "" if grows else THINKING
                 if doing and (doing != shown or self._clock() > until):
                     shown, until = doing, self._clock() + STATUS_SECONDS
-                    await self._status.show(shown)
+                    await self._status.show(say(shown, self._reply.language))
             await self._buffer.wait_until_closed(LOOK_SECONDS)
 
     # ------------------------------------------------------------ the text

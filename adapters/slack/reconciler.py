@@ -19,14 +19,16 @@ from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Content, File, Turn, TurnState
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 
 STREAMING = "streaming_state_conflict"
 NO_ACCESS = frozenset({"channel_not_found", "missing_scope", "no_permission", "not_in_channel", "thread_not_found"})
 """Errors with which Slack refuses the lookup for good."""
 INVALID_TOKEN = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"})
-STOPPED: dict[str, Any] = {"type": "context", "elements": [{"type": "mrkdwn", "text": "_Stopped._"}]}
-NOT_TAKEN = "I have a reply, but Slack does not take it here. It is kept, and the operator can see why."
+STOPPED = sentence("Stopped.")
+NOT_TAKEN = sentence("I have a reply, but Slack does not take it here. It is kept, and the operator can see why.")
 
 log = logs.get_logger(__name__)
 
@@ -82,7 +84,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
             for message in self._reply.messages:
                 if message.streaming:
                     await self._end(message, None)
-            sentence = OutgoingMessage(escaped(NOT_TAKEN), plain=True)
+            sentence = OutgoingMessage(escaped(say(NOT_TAKEN, self._reply.language)), plain=True)
             stands = any(message.content_hash == sentence.content_hash for message in self._reply.messages)
             if refusal.reason not in FINAL and not stands:
                 await self._writer.post(sentence)
@@ -162,7 +164,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         await self._writer.delete(message)
 
     async def show_stopped(self, message: SlackMessage) -> None:
-        stopped = OutgoingMessage(message.shown or "", below=(STOPPED,))
+        stopped = OutgoingMessage(message.shown or "", below=(_stopped_block(self._reply.language),))
         known = bool(message.shown)
         if message.streaming:
             await self._end(message, stopped)
@@ -240,6 +242,10 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
 
     def _may_leave_thread(self, exc: Rejected) -> bool:
         return exc.reason in UNTHREADABLE and bool(self._writer.target.thread_ts)
+
+
+def _stopped_block(language: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": f"_{say(STOPPED, language)}_"}]}
 
 
 def plain_messages(markdown: str) -> list[OutgoingMessage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import flask
@@ -13,10 +14,11 @@ from adapters.base.background_task import RunCoroutine
 from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking
-from adapters.base.webhook import WebhookReceiver
+from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.slack.event_context import TeamContext, bot_installation
-from adapters.slack.event_parser import EventParser
+from adapters.slack.event_parser import EventParser, decode
 from adapters.slack.identities import Identities
+from adapters.slack.locales import Locales
 from adapters.slack.manifest import PATHS
 from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
@@ -27,7 +29,7 @@ from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.ports.inbox import AsyncInbox, Inbox
-from gateway.ports.platform import ParsedUpdate, Webhook
+from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -47,6 +49,7 @@ class SlackReceiver:
         settings: SlackSettings,
         parser: EventParser,
         identities: Identities,
+        locales: Locales,
         workspaces: Workspaces,
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
@@ -55,10 +58,11 @@ class SlackReceiver:
         self._settings = settings
         self._parser = parser
         self._identities = identities
+        self._locales = locales
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
-        self._oauth = OAuthRoutes(settings, memory) if settings.installable else None
+        self._oauth = OAuthRoutes(settings, memory, locales.languages) if settings.installable else None
         installations = Installations(memory, TokenCipher(settings.encryption_keys))
         self._uninstalls = UninstallHandler(installations, workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
@@ -69,7 +73,19 @@ class SlackReceiver:
             return ()
         take = partial(self._take, self._handler(inbox.accept_all))
         receiver = WebhookReceiver(receive, take, "SLACK_SIGNING_SECRET")
-        return receiver.at(*(self._settings.path(PATHS[each]) for each in ("events", "commands", "interactive")))
+
+        async def handle_command(request: Request) -> WebhookResponse:
+            response = await receiver.handle(request)  # which verifies it
+            if not response.body:
+                return response
+            form = decode(request.headers.get("content-type", ""), request.body.decode())
+            has_asked = await asyncio.to_thread(self._locales.learn, form)
+            return replace(response, body=self._parser.parse(form).response_body) if has_asked else response
+
+        events, interactive, command = (
+            self._settings.path(PATHS[each]) for each in ("events", "interactive", "commands")
+        )
+        return (*receiver.at(events, interactive), Webhook(command, MAX_BODY_BYTES, handle_command))
 
     def routes(self) -> flask.Blueprint:
         """Returns the pages by which workspaces install the app."""
@@ -94,6 +110,8 @@ class SlackReceiver:
         return UpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._settings.name))
 
     def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
+        if "command" in payload:
+            self._locales.learn(payload)
         receipt = self._parser.parse(payload)
         self._run(self._take(handler, receipt))
         return receipt.response_body

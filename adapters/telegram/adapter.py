@@ -23,6 +23,7 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.models import Attachment, ConversationKey, Turn
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import Spool
@@ -64,7 +65,7 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
     def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: TelegramWriter) -> TelegramReconciler:
         return TelegramReconciler(writer, turn, outbox)
 
-    def formatted(self, turn: Turn) -> list[FormattedText]:
+    def formatted(self, turn: Turn, language: str) -> list[FormattedText]:  # noqa: ARG002  # nothing stands beside it
         return formatter.parts(turn.reply)
 
     def plain(self, text: str) -> list[FormattedText]:
@@ -75,13 +76,18 @@ class TelegramAdapter(TelegramReplies, Inbound):
     """Serves one bot."""
 
     def __init__(
-        self, settings: TelegramSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
+        self,
+        settings: TelegramSettings,
+        memory: KeyValueStore,
+        unparsed_updates: UnparsedUpdates,
+        run: RunCoroutine,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
         self.name = settings.name
-        parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
-        receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run)
+        parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), languages)
+        receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run, languages=languages)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

@@ -20,10 +20,11 @@ from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, 
 from gateway import logs
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import Content, File, TurnState
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 
-SENT_AGAIN = "(Sent again, in case it did not arrive.)"
-SENT_AGAIN_NAME = "sent again - {}"
-STOPPED = "(Stopped.)"
+SENT_AGAIN = sentence("(Sent again, in case it did not arrive.)")
+STOPPED = sentence("(Stopped.)")
 
 log = logs.get_logger(__name__)
 
@@ -53,11 +54,11 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
         messages, pending = self._reply.messages, self._reply.next_message
         for number, message in enumerate(messages):
             if message.again:
-                _label(contents, number)
+                self._label(contents, number)
         if len(contents) <= len(messages):
             pending.state = SendState.KNOWN  # whatever became of a preview's message, no more is to be posted
         elif pending.state:
-            _label(contents, len(messages))
+            self._label(contents, len(messages))
         if pending.state is SendState.SENDING:
             await self._wait_for_telegram()
         elif pending.state is SendState.SENDING_AGAIN:  # a third time would not make it better
@@ -65,6 +66,12 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
             messages.append(TelegramMessage(self._reply.chat, 0, again=True))
             pending.state = SendState.KNOWN
             await self._writer.save()
+
+    def _label(self, contents: list[FormattedText], number: int) -> None:
+        """Makes a message say that it may be a repetition. A very long one becomes two by that."""
+        for content in contents[number : number + 1]:
+            again = f"{say(SENT_AGAIN, self._reply.language)}\n\n{content.markdown}"
+            contents[number : number + 1] = plain_messages(again) if _is_plain(content) else formatter.parts(again)
 
     async def _wait_for_telegram(self) -> None:
         """Raises DeliveryError until Telegram answers: then a second attempt is almost certain to be the last."""
@@ -116,9 +123,10 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
 
     async def show_stopped(self, message: TelegramMessage) -> None:
         shown = message.shown
-        if shown is None or self._reply.is_fixed(message) or shown.text.endswith(STOPPED):
+        mark = say(STOPPED, self._reply.language)
+        if shown is None or self._reply.is_fixed(message) or shown.text.endswith(mark):
             return
-        stopped = replace(shown, text=f"{shown.text}\n\n{STOPPED}")
+        stopped = replace(shown, text=f"{shown.text}\n\n{mark}")
         if utf16_units(stopped.text) <= formatter.MAX_UNITS:
             await self._writer.update(message, stopped)
 
@@ -140,7 +148,8 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
     async def upload(self, file: File, content: Content) -> None:
         if self._reply.next_file.state:
             # The name says so, as it is the one thing that is seen of every file: so a picture goes as a document.
-            file = replace(file, name=SENT_AGAIN_NAME.format(file.name), media_type="")
+            again = sentence("sent again - {name}", name=file.name)
+            file = replace(file, name=say(again, self._reply.language), media_type="")
         await self._post_somewhere(lambda: self._writer.post_file(file, content))
 
     async def post_missing_file(self, text: str, number: int) -> None:
@@ -163,10 +172,3 @@ def plain_messages(text: str) -> list[FormattedText]:
 
 def _is_plain(content: FormattedText) -> bool:
     return content == FormattedText(content.markdown, (), content.markdown)
-
-
-def _label(contents: list[FormattedText], number: int) -> None:
-    """Makes a message say that it may be a repetition. A very long one becomes two by that."""
-    for content in contents[number : number + 1]:
-        again = f"{SENT_AGAIN}\n\n{content.markdown}"
-        contents[number : number + 1] = plain_messages(again) if _is_plain(content) else formatter.parts(again)

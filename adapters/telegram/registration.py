@@ -13,6 +13,8 @@ from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
 from gateway.domain.errors import SettingsError
+from gateway.domain.sentences import Sentence, sentence
+from gateway.languages import Languages, say
 from gateway.ports.store import KeyValueStore
 
 PATH = "/telegram/webhook"
@@ -33,10 +35,10 @@ CONNECTIONS = 100
 PORTS = frozenset({80, 88, 443, 8443})
 """core.telegram.org/bots/api#setwebhook"""
 
-COMMANDS: Mapping[str, str] = {
-    "new": "Begin a new conversation",
-    "stop": "Stop the reply",
-    "help": "Tell what the bot does",
+COMMANDS: Mapping[str, Sentence] = {
+    "new": sentence("Begin a new conversation"),
+    "stop": sentence("Stop the reply"),
+    "help": sentence("Tell what the bot does"),
 }
 EVERYWHERE = ("default", "all_private_chats", "all_group_chats")
 """Where the menu is shown. Set in the narrower scopes too: an older menu there would hide it."""
@@ -114,17 +116,41 @@ def host_of(url: str) -> str:
 # ---------------------------------------------------------------- the menu
 
 
-async def set_menu(calls: TelegramClient, settings: TelegramSettings, memory: KeyValueStore) -> None:
-    """Sets the menu of commands once: what an operator sets there later is kept.
+async def set_menu(
+    calls: TelegramClient, settings: TelegramSettings, memory: KeyValueStore, languages: Languages
+) -> None:
+    """Sets the menu of commands once, in each language: what an operator sets there later is kept.
 
     Raises DeliveryError, StoreUnavailable.
     """
     scopes = IN_PRIVATE if settings.telegram_groups == "never" else EVERYWHERE
-    menu = json.dumps([scopes, *COMMANDS.items()])
-    name = f"{NAME}:{calls.bot_id}:menu"
-    if memory.get_value(name) == menu:
+    menus = _menus(languages)
+    name, menu = f"{NAME}:{calls.bot_id}:menu", json.dumps([scopes, menus])
+    before = memory.get_value(name)
+    if before == menu:
         return
-    for scope in scopes:
-        commands = list(COMMANDS.items())
-        await calls.call("set_my_commands", outbox=None, commands=commands, scope=BotCommandScope(scope))
+    for scope in map(BotCommandScope, scopes):
+        for language, commands in menus.items():
+            shown, code = list(commands.items()), language or None
+            await calls.call("set_my_commands", outbox=None, commands=shown, scope=scope, language_code=code)
+        for language in _languages_in(before) - menus.keys():
+            await calls.call("delete_my_commands", outbox=None, scope=scope, language_code=language)
     memory.set_value(name, menu)
+
+
+def _menus(languages: Languages) -> dict[str, dict[str, str]]:
+    """Returns the menu in each language, the first one also for everybody else, under "".
+
+    core.telegram.org/bots/api#setmycommands takes two letters for a language.
+    """
+    everybody, *others = languages.offered
+    return {
+        shown: {name: say(described, language) for name, described in COMMANDS.items()}
+        for shown, language in (("", everybody), *((language, language) for language in others))
+    }
+
+
+def _languages_in(menu: str | None) -> set[str]:
+    """Returns the languages of a menu as it was remembered; a menu of one language names none."""
+    menus = json.loads(menu)[1] if menu else ()
+    return set(menus) if isinstance(menus, dict) else set()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from adapters.base.json_fields import Fields, id_in, object_in, parse_object
+from adapters.base.json_fields import Fields, id_in, object_in, parse_object, text_in
+from adapters.base.language import in_language
 from adapters.base.markdown import utf16_units
 from adapters.base.text_input import SOMEBODY
 from adapters.base.update_handler import parse_safely
@@ -29,6 +30,7 @@ from gateway.domain.models import (
     MessageEdited,
     MessageKind,
 )
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import ParsedUpdate, Request
 
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105  # the header's name
@@ -66,7 +68,8 @@ def is_written(message: Fields) -> bool:
 class UpdateParser:
     """Decides from one update alone what is said to the bot, and in which conversation. Keeps only who the bot is."""
 
-    def __init__(self, settings: TelegramSettings, me: BotIdentity) -> None:
+    def __init__(self, settings: TelegramSettings, me: BotIdentity, languages: Languages = ENGLISH_ONLY) -> None:
+        self._languages = languages
         secret = settings.telegram_webhook_secret
         self._secret = secret.get_secret_value().encode() if secret else b""
         self._name = settings.name
@@ -138,7 +141,9 @@ class UpdateParser:
     def _messages(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
         """Usually one message. A question behind /new is a second one."""
         key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
-        base = Message(key, message_id, parsed.own, context.user, address, context=self._speaker(context, parsed))
+        language = self._languages.best(text_in(object_in(parsed.message, "from"), "language_code"))
+        who = in_language(self._speaker(context, parsed), language)
+        base = Message(key, message_id, parsed.own, context.user, address, context=who)
         match self._kind(context, parsed):
             case MessageKind.STOP:
                 answers = not parsed.command and text_input.may_answer(parsed.own)

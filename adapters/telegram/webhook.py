@@ -24,6 +24,7 @@ from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
@@ -53,9 +54,11 @@ class TelegramReceiver:
         run: RunCoroutine,
         *,
         backoff: Backoff = BACKOFF,
+        languages: Languages = ENGLISH_ONLY,
     ) -> None:
         """Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address."""
         self._backoff = backoff
+        self._languages = languages
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -153,7 +156,8 @@ class TelegramReceiver:
 
     async def _set_menu(self, calls: TelegramClient) -> None:
         await self._retry(
-            partial(set_menu, calls, self._settings, self._memory), "menu of commands not set yet; retrying"
+            partial(set_menu, calls, self._settings, self._memory, self._languages),
+            "menu of commands not set yet; retrying",
         )
 
     async def _retry(self, work: Callable[[], Awaitable[T]], problem: str) -> T:

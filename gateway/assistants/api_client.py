@@ -36,6 +36,7 @@ from gateway.domain.errors import (
     ThreadBusy,
 )
 from gateway.domain.models import Content
+from gateway.domain.sentences import sentence
 from gateway.http_client import HttpClient, StreamedBody, multipart, read_limited
 from gateway.ports.spool import FileWriter
 from gateway.settings import Settings
@@ -62,8 +63,8 @@ NOTHING_THERE = (NotFound.code, AssistantMisconfigured.code)
 """Codes of the errors of a path that is not there, or is a web page."""
 MAX_ID_CHARS = 256
 BINARY_HEADERS = {"accept": "application/binary"}
-ANSWER_TOO_LONG = "The assistant's answer did not come to an end. Please ask for less at once."
-FILE_TOO_LARGE = "A file that the assistant made is too large to be sent here."
+ANSWER_TOO_LONG = sentence("The assistant's answer did not come to an end. Please ask for less at once.")
+FILE_TOO_LARGE = sentence("A file that the assistant made is too large to be sent here.")
 NO_KEY = "none"
 """Sent to a self-hosted server that needs no key, because the SDK requires one."""
 

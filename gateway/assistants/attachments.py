@@ -11,6 +11,7 @@ from mimetypes import guess_type
 from gateway.assistants.request_body import DataUrl
 from gateway.domain.errors import AssistantRefused, ThreadMissing
 from gateway.domain.models import Attachment, Content, File, Turn
+from gateway.domain.sentences import sentence
 from gateway.ports.assistant import AttachmentLoader
 
 MAX_BYTES = 50 * 2**20
@@ -50,7 +51,7 @@ SANDBOX_LINK = re.compile(
 )
 
 FILE_NOT_ACCEPTED = "the assistant's server does not take files of this kind or size"
-FILE_GONE = "A file that the assistant made is no longer available."
+FILE_GONE = sentence("A file that the assistant made is no longer available.")
 
 
 @dataclass(frozen=True, slots=True)

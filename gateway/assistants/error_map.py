@@ -31,6 +31,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
+from gateway.domain.sentences import sentence
 
 BUSY_RETRY_SECONDS = 1.0
 """Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
@@ -39,9 +40,9 @@ CODE_FIELDS = ("code", "type", "error_code", "status_code", "statusCode", "statu
 ERROR_TEXT_FIELDS = ("message", "detail", "msg", "error_msg", "errors")
 
 KEY_REJECTED = "The server does not accept the key. Check OPENAI_API_KEY (or AZURE_OPENAI_API_KEY)"
-NO_CREDIT = "The assistant's account has no credit left. Please tell the person who runs it."
-TOO_LONG = "This is too long for the assistant. Please send less, or start a new conversation."
-FILTERED = "A content filter stopped the answer. Please put it in other words, or ask something else."
+NO_CREDIT = sentence("The assistant's account has no credit left. Please tell the person who runs it.")
+TOO_LONG = sentence("This is too long for the assistant. Please send less, or start a new conversation.")
+FILTERED = sentence("A content filter stopped the answer. Please put it in other words, or ask something else.")
 
 
 class BadRequest(AssistantRefused):

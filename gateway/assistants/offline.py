@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import (
@@ -19,12 +19,14 @@ from gateway.domain.models import (
     ThreadId,
     Turn,
 )
+from gateway.domain.sentences import Sentence, sentence
+from gateway.languages import say
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
 
 EXCERPT_CHARS = 80
-EXPLANATION = (
+EXPLANATION = sentence(
     "I am the offline assistant: there is no model behind me, I can only repeat. To talk to a real one, set "
     "OPENAI_API_KEY (or OPENAI_BASE_URL and OPENAI_MODEL for a server of your own) and start the gateway again."
 )
@@ -92,17 +94,28 @@ class OfflineBackend:
 
 def compose_reply(message: Message, history: Sequence[Exchange]) -> str:
     """Returns the reply to a message; it quotes the history to show that the conversation is remembered."""
-    said = f"You said: {_excerpt(message.text)}" if message.text or not message.files else ""
+    lines = (_read(message), _remembered(history))
+    return "\n\n".join(" ".join(say(said, message.language) for said in line) for line in lines)
+
+
+def _read(message: Message) -> Iterator[Sentence]:
+    if message.text or not message.files:
+        yield sentence("You said: {text}", text=_excerpt(message.text))
     if message.files:
-        names = " and ".join(_excerpt(file.name) for file in message.files)
-        said = f"{said} You attached {names}, which I cannot look at.".lstrip()
+        names = ", ".join(_excerpt(file.name) for file in message.files)
+        yield sentence("You attached {names}, which I cannot look at.", names=names)
+
+
+def _remembered(history: Sequence[Exchange]) -> Iterator[Sentence]:
     if not history:
-        return f"{said}\n\n{EXPLANATION}"
+        yield EXPLANATION
+        return
     first, last = (_excerpt(each.text or each.reply) for each in (history[0], history[-1]))
-    seen = f"This is message {len(history) + 1} of our conversation."
+    yield sentence("This is message {number} of our conversation.", number=len(history) + 1)
     if len(history) == 1:
-        return f"{said}\n\n{seen} Before it you said: {last}"
-    return f"{said}\n\n{seen} The first one was: {first} And the one before this: {last}"
+        yield sentence("Before it you said: {text}", text=last)
+    else:
+        yield sentence("The first one was: {first} And the one before this: {last}", first=first, last=last)
 
 
 def _excerpt(text: str) -> str:

@@ -13,13 +13,16 @@ from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json, json_value
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import ToolCall, Usage
+from gateway.domain.sentences import sentence
 from gateway.tools import ToolBox, ToolResult
 
 INVALID_ARGUMENTS = "invalid_json"
 """The name under which arguments that are not a JSON object go back."""
 MAX_ROUNDS = 20
 """How often a model may call tools in one turn; now and then a model would never stop."""
-TOO_MANY_ROUNDS = "The assistant used its tools too often without finding an answer. Please ask in another way."
+TOO_MANY_ROUNDS = sentence(
+    "The assistant used its tools too often without finding an answer. Please ask in another way."
+)
 
 
 def too_many_rounds() -> AssistantRefused:

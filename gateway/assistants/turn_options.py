@@ -11,6 +11,7 @@ from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError, AssistantRefused
 from gateway.domain.exchange import RequestedCall
+from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import TurnOptions
 
 UNSUPPORTED = "unsupported"
@@ -23,8 +24,8 @@ Translation = Callable[[Any], Json]
 
 def unsupported(what: str, backend: str) -> AssistantRefused:
     """Returns the error for something that the caller asks and this backend cannot do; ``what`` names it."""
-    sentence = f"{what} is not supported by this assistant (its backend is {backend})."
-    return AssistantRefused(sentence, code=UNSUPPORTED, user_message=sentence)
+    why = sentence("{what} is not supported by this assistant (its backend is {backend}).", what=what, backend=backend)
+    return AssistantRefused(why, code=UNSUPPORTED, user_message=why)
 
 
 def translated(options: TurnOptions, table: Mapping[str, Translation], backend: str) -> Json:
@@ -48,8 +49,9 @@ def refused_parameter(options: TurnOptions, error: AssistantError, sent: Json) -
     field = re.split(r"[.\[]", error.param)[0] if isinstance(error, BadRequest) else ""
     if field not in sent and not (field == "tools" and options.functions):
         return None
-    sentence = f"`{field}` is refused by the assistant's server: {str(error)[:MAX_SENTENCE_CHARS]}"
-    return AssistantRefused(str(error), code=UNSUPPORTED, user_message=sentence)
+    said = str(error)[:MAX_SENTENCE_CHARS]
+    why = sentence("`{field}` is refused by the assistant's server: {said}", field=field, said=said)
+    return AssistantRefused(str(error), code=UNSUPPORTED, user_message=why)
 
 
 def same(name: str) -> Translation:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.callbacks.addresses import AddressRule, read_networks
@@ -18,6 +21,11 @@ class CallbackSettings(EnvironmentSettings):
     """Settings of answers and events that are posted to addresses of programs."""
 
     prefixes = ("CALLBACK_",)
+    lists: ClassVar[Mapping[str, str]] = {
+        "callback_signing_keys": ",",
+        "callback_private_networks": ",",
+        "callback_events": ",",
+    }
 
     callback_signing_keys: OwnKey | None = None
     """``whsec_…``, with which callbacks are signed after Standard Webhooks; two with a comma between them while

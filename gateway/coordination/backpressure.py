@@ -8,21 +8,14 @@ from collections.abc import Mapping, Sequence
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded
 from gateway.domain.models import Message, MessageKind
+from gateway.domain.sentences import Sentence, counted, sentence
 from gateway.domain.shares import NOBODY, Share
 from gateway.ports.store import QueueDepth
 
 RETRY_AFTER = 10.0
-OVERLOADED_MESSAGE = "Too many messages wait for an answer right now. Please send this one again in a minute."
+OVERLOADED_MESSAGE = sentence("Too many messages wait for an answer right now. Please send this one again in a minute.")
 CALLER_QUEUE_FULL = "caller_queue_full"
 WORKSPACE_QUEUE_FULL = "workspace_queue_full"
-SHARE_MESSAGE = (
-    "{limit} of your messages wait for an answer, the most that one caller may have waiting just now "
-    "(MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute."
-)
-WORKSPACE_SHARE_MESSAGE = (
-    "{limit} messages of your workspace wait for an answer, the most that one workspace may have waiting just now "
-    "(MAX_WORKSPACE_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute."
-)
 
 
 class Backpressure:
@@ -70,7 +63,28 @@ class Backpressure:
 
 
 def _share_is_full(places: SharedPlaces, share: Share) -> Overloaded:
-    code, text, limit = CALLER_QUEUE_FULL, SHARE_MESSAGE, places.limit_of(share)
     if places.is_workspace_full(share.workspace):
-        code, text, limit = WORKSPACE_QUEUE_FULL, WORKSPACE_SHARE_MESSAGE, places.workspace_limit(share.workspace)
-    return Overloaded(text.format(limit=limit), code=code, retry_after=RETRY_AFTER)
+        code, text = WORKSPACE_QUEUE_FULL, _workspace_share_message(places.workspace_limit(share.workspace))
+    else:
+        code, text = CALLER_QUEUE_FULL, _caller_share_message(places.limit_of(share))
+    return Overloaded(text, code=code, retry_after=RETRY_AFTER)
+
+
+def _caller_share_message(limit: int) -> Sentence:
+    return counted(
+        "One of your messages waits for an answer, the most that one caller may have waiting just now "
+        "(MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute.",
+        "{count} of your messages wait for an answer, the most that one caller may have waiting just now "
+        "(MAX_CALLER_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute.",
+        limit,
+    )
+
+
+def _workspace_share_message(limit: int) -> Sentence:
+    return counted(
+        "One message of your workspace waits for an answer, the most that one workspace may have waiting just now "
+        "(MAX_WORKSPACE_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute.",
+        "{count} messages of your workspace wait for an answer, the most that one workspace may have waiting just now "
+        "(MAX_WORKSPACE_SHARE of MAX_QUEUE_PER_PLATFORM). Please send this one again in a minute.",
+        limit,
+    )

@@ -69,6 +69,8 @@ class ChatContext:
     """Oldest first."""
     notes: tuple[str, ...] = ()
     """Sentences of the gateway, such as what could not be read."""
+    language: str = ""
+    """The code of the language in which the author is spoken to by the bot itself; empty: English."""
 
     def render(self, text: str) -> str:
         """Returns a message's text as the assistant reads it: behind what is quoted, and with names."""
@@ -76,6 +78,10 @@ class ChatContext:
         speaker = clean_name(self.speaker)
         parts = [*_quotations(self.quotes, self.labels), *(f"[{note}]" for note in self.notes)]
         return "\n\n".join([*parts, f"{speaker}: {said}" if speaker else said])
+
+    def in_language(self, language: str) -> ChatContext:
+        """Returns the context with its author's language."""
+        return replace(self, language=language)
 
     def without(self, person: str) -> ChatContext:
         """Returns the context without what was quoted of a person, and without their name."""

@@ -30,15 +30,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gateway.domain.models import Usage
+from gateway.domain.sentences import Sentence, sentence
 
 
 class GatewayError(Exception):
-    """An error of the gateway. ``str()`` of it may be shown to the sender; by default it is the class docstring."""
+    """An error of the gateway. ``str()`` of it may be shown to the sender.
+
+    By default it is the first line of the class docstring; the same as a Sentence where it is meant for people, too.
+    """
 
     code: str = "internal"
+    default_message: ClassVar[str] = ""
 
     def __init__(self, message: str = "", *, code: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message or (self.__doc__ or "").partition("\n")[0])
+        self.message = message or self.default_message or (self.__doc__ or "").partition("\n")[0]
+        """A Sentence, where it can be said in other languages."""
+        super().__init__(self.message)
         if code is not None:
             self.code = code
         self.retry_after = retry_after
@@ -66,6 +73,7 @@ class Blocked(InputError):
     """You may not use this assistant here. The operator of this gateway decides who may."""
 
     code = "blocked"
+    default_message = sentence("You may not use this assistant here. The operator of this gateway decides who may.")
 
 
 class MalformedRequest(InputError):
@@ -96,12 +104,14 @@ class Overloaded(GatewayError):
     """The gateway has too much work queued. Try again later."""
 
     code = "overloaded"
+    default_message = sentence("The gateway has too much work queued. Try again later.")
 
 
 class StoreUnavailable(GatewayError):
     """The database cannot be reached. Try again later."""
 
     code = "store_unavailable"
+    default_message = sentence("The database cannot be reached. Try again later.")
 
 
 class LeaseLost(GatewayError):
@@ -132,13 +142,13 @@ class AssistantError(GatewayError):
     """
 
     code = "assistant_failed"
-    default_user_message: ClassVar[str] = "The assistant could not answer this. Please try again."
+    default_user_message: ClassVar[Sentence] = sentence("The assistant could not answer this. Please try again.")
 
     def __init__(
         self,
         message: str = "",
         *,
-        user_message: str | None = None,
+        user_message: Sentence | None = None,
         code: str | None = None,
         retry_after: float | None = None,
         usage: Usage | None = None,
@@ -156,27 +166,29 @@ class AssistantRateLimited(AssistantError):
     """The assistant's rate limit is reached."""
 
     code = "rate_limited"
-    default_user_message = "The assistant is very busy right now. Please try again in a minute."
+    default_user_message = sentence("The assistant is very busy right now. Please try again in a minute.")
 
 
 class ThreadBusy(AssistantError):
     """Another run holds the thread."""
 
     code = "thread_busy"
-    default_user_message = "The assistant is still busy with an earlier message. Please try again in a minute."
+    default_user_message = sentence(
+        "The assistant is still busy with an earlier message. Please try again in a minute."
+    )
 
 
 class AssistantUnavailable(AssistantError):
     """The assistant cannot be reached, or closed the connection early."""
 
     code = "unavailable"
-    default_user_message = "The assistant cannot be reached right now. Please try again in a minute."
+    default_user_message = sentence("The assistant cannot be reached right now. Please try again in a minute.")
 
 
 class AnswerLost(AssistantUnavailable):
     """The assistant began to answer, and the answer did not arrive."""
 
-    default_user_message = "The assistant's answer did not arrive completely. Please try again in a minute."
+    default_user_message = sentence("The assistant's answer did not arrive completely. Please try again in a minute.")
 
 
 class ThreadMissing(AssistantError):
@@ -189,18 +201,20 @@ class AssistantTimedOut(AssistantError):
     """The assistant took too long."""
 
     code = "timed_out"
-    default_user_message = "The assistant took too long to answer. Please try again, perhaps with a shorter question."
+    default_user_message = sentence(
+        "The assistant took too long to answer. Please try again, perhaps with a shorter question."
+    )
 
 
 class AssistantRefused(AssistantError):
     """The assistant will not answer this message; a retry does not help."""
 
     code = "refused"
-    default_user_message = "The assistant could not answer this message."
+    default_user_message = sentence("The assistant could not answer this message.")
 
 
 class AssistantMisconfigured(AssistantRefused):
     """The backend rejects its configuration."""
 
     code = "misconfigured"
-    default_user_message = "The assistant is not set up correctly. Please tell the person who runs it."
+    default_user_message = sentence("The assistant is not set up correctly. Please tell the person who runs it.")

@@ -222,6 +222,11 @@ class Message:
         return self.caller.startswith(PUSHED)
 
     @property
+    def language(self) -> str:
+        """Returns the language that its author reads, as ``gateway.languages`` has it; "" for English or none known."""
+        return "" if self.context is None else self.context.language
+
+    @property
     def speaker(self) -> str:
         """Returns the name of who speaks, where several people take part in the conversation; else ""."""
         return "" if self.context is None else clean_name(self.context.speaker)
@@ -288,7 +293,7 @@ class Failure:
 
     code: str
     user_message: str
-    """For the person: one sentence, without internal details."""
+    """For the person: one sentence, without internal details. In English: a Sentence, or the text of one."""
     detail: str = ""
     """For the operator. Never shown to the person, never a secret."""
     retry_after: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,10 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import NO_TOKENS, AuditEvent, Failure, Message, MessageKind, Turn, TurnId
+from gateway.languages import say
+from gateway.policy import replies
 from gateway.policy.prices import SOURCE, Prices
-from gateway.policy.rules import HOUR, MINUTE, ApplicableBudget, BudgetPeriod, BudgetScope, Rules, UserRateLimit
+from gateway.policy.rules import ApplicableBudget, Rules, UserRateLimit
 from gateway.ports.budgets import AttemptUsage, BudgetDecision, BudgetStore, BudgetUsage, Expense, ModelUsage
 from gateway.ports.check import CheckResult
 from gateway.ports.store import Store
@@ -23,23 +24,6 @@ BUDGET = "budget"
 FIRST_RETRY_DELAY = 0.5
 """Seconds until a contended budget is checked again, unless a turn that it pays for ends earlier. Then the pause is as
 long as the turn has waited already: nobody is woken for nothing often, and a lost wake-up costs no more than double."""
-
-EXHAUSTED_REPLIES = {
-    BudgetScope.USER: "You have used up your budget for {now}. It resets on {anew}.",
-    BudgetScope.CALLER: "The budget of this API key or address for {now} is used up. It resets on {anew}.",
-    BudgetScope.CHANNEL: "The budget of this chat for {now} is used up. It resets on {anew}.",
-    BudgetScope.ASSISTANT: "This assistant's budget for {now} is used up. It resets on {anew}.",
-    BudgetScope.PLATFORM: "The assistant's budget for {now} is used up. It resets on {anew}.",
-}
-CONTENDED_REPLY = "Messages that are being answered may use up the rest of the budget. Please try again in a minute."
-RATE_LIMITED_REPLY = "That was more than {most} in {span}. Please try again in {wait}."
-SOFT_LIMIT_NOTICES = {
-    BudgetScope.USER: "You have used {part} of your budget for {now}. It resets on {anew}.",
-    BudgetScope.CHANNEL: "This chat has used {part} of its budget for {now}. It resets on {anew}.",
-}
-"""There is none for platforms and assistants: that limit is logged for the operator only."""
-DURATION_NAMES = {1.0: "a second", MINUTE: "a minute", HOUR: "an hour"}
-MAX_SHOWN_IN_SECONDS = 90.0
 
 log = logs.get_logger(__name__)
 
@@ -54,9 +38,9 @@ class Grant:
     notice: str = ""
     """A sentence for the end of the reply."""
 
-    def with_notice(self, reply: str) -> str:
+    def with_notice(self, reply: str, language: str = "") -> str:
         """Returns the reply, with the notice below it if there is one."""
-        return f"{reply}\n\n_{self.notice}_" if self.notice else reply
+        return f"{reply}\n\n_{say(self.notice, language)}_" if self.notice else reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +145,9 @@ class AdmissionControl:
         if exceeded is None:
             return None
         interval = exceeded.rate.interval
-        sentence = RATE_LIMITED_REPLY.format(
-            most=_message_count(exceeded.max_turns),
-            span=_duration_text(exceeded.seconds),
-            wait=_duration_text(interval),
-        )
+        reply = replies.rate_limited(exceeded.max_turns, exceeded.seconds, interval)
         log.info("turn denied by a rate limit", turn=turn.id, limit=exceeded.bucket)
-        return Denial(Failure(RATE_LIMITED, sentence, detail=exceeded.bucket, retry_after=interval))
+        return Denial(Failure(RATE_LIMITED, reply, detail=exceeded.bucket, retry_after=interval))
 
     # ------------------------------------------------------------ budgets
 
@@ -184,7 +164,7 @@ class AdmissionControl:
         if parking.has_expired:
             detail = "running turns"
             return Denial(
-                Failure(BUDGET_EXHAUSTED, CONTENDED_REPLY, detail=detail, retry_after=CONTENDED_RETRY_SECONDS)
+                Failure(BUDGET_EXHAUSTED, replies.CONTENDED, detail=detail, retry_after=CONTENDED_RETRY_SECONDS)
             )
         waited = (parking.woken_at or parking.since) - parking.since
         return Wait(decision.awaited_budget.wake_key, max(waited, FIRST_RETRY_DELAY), self._max_wait)
@@ -198,7 +178,7 @@ class AdmissionControl:
                 log.info("turn denied by a budget", turn=turn_id, budget=share.budget.scope, period=share.budget.period)
                 left = share.resets_at.timestamp() - at
                 return Denial(
-                    Failure(BUDGET_EXHAUSTED, _exhausted_reply(share), detail=share.budget.scope, retry_after=left)
+                    Failure(BUDGET_EXHAUSTED, replies.exhausted(share), detail=share.budget.scope, retry_after=left)
                 )
         passed = [
             (share, spent)
@@ -228,7 +208,7 @@ class AdmissionControl:
                 period=share.budget.period,
                 spent=spent.cost,
             )
-        notices = [_soft_limit_sentence(share, spent) for share, spent in first if share.scope in SOFT_LIMIT_NOTICES]
+        notices = [notice for share, spent in first if (notice := replies.soft_limit(share, spent))]
         return notices[0] if notices and self._rules.soft_limit_notices else ""
 
 
@@ -245,39 +225,6 @@ def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:
             detail=f"no price for {model}, so it counts as free, {effect}; set PRICES",
         )
     return CheckResult("budgets", ok=True, detail=f"{table}; {len(rules.budget_limits)} set")
-
-
-# ---------------------------------------------------------------- sentences
-
-
-def _exhausted_reply(share: ApplicableBudget) -> str:
-    return EXHAUSTED_REPLIES[share.scope].format(now=share.period.label, anew=_reset_time_text(share))
-
-
-def _soft_limit_sentence(share: ApplicableBudget, usage: BudgetUsage) -> str:
-    most = share.budget.hard_limit or share.budget.soft_limit or 1
-    part = f"{100 * usage.cost // most} %" if share.budget.hard_limit else "all"
-    return SOFT_LIMIT_NOTICES[share.scope].format(part=part, now=share.period.label, anew=_reset_time_text(share))
-
-
-def _reset_time_text(share: ApplicableBudget) -> str:
-    """Returns text such as "22 November at 00:00 UTC"."""
-    return (
-        f"{share.resets_at.day} {share.resets_at:%B} at 00:00 UTC"
-        if share.period is BudgetPeriod.DAY
-        else f"{share.resets_at.day} {share.resets_at:%B}"
-    )
-
-
-def _message_count(number: int) -> str:
-    return "one message" if number == 1 else f"{number} messages"
-
-
-def _duration_text(seconds: float) -> str:
-    """Returns the duration in words, rounded up."""
-    if seconds in DURATION_NAMES:
-        return DURATION_NAMES[seconds]
-    return f"{math.ceil(seconds)} seconds" if seconds <= MAX_SHOWN_IN_SECONDS else f"{math.ceil(seconds / 60)} minutes"
 
 
 def _exceeds_soft_limit(usage: BudgetUsage) -> bool:

@@ -13,6 +13,7 @@ from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
 
 from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Webhook
 from gateway.web import flask_app, health
@@ -41,7 +42,7 @@ PAGE_THREADS = 8
 """Threads for the routes in Flask."""
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  # all that one process serves
     adapters: Iterable[Adapter],
     inbox: AsyncInbox,
     readiness: health.CheckReadiness,
@@ -51,11 +52,13 @@ def create_app(
     apis: Sequence[Api] = (),
     trusted_proxies: int = 0,
     readiness_cache_seconds: float = health.READINESS_CACHE_SECONDS,
+    languages: Languages = ENGLISH_ONLY,
 ) -> WebApp:
     """Builds the web application of a process.
 
     ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
     programs, and of ``apis``: native routes beside those of the adapters. ``trusted_proxies``: see ``client_ip``.
+    ``languages``: those in which people are told what went wrong.
     """
     adapters = tuple(adapters)
     described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
@@ -66,6 +69,7 @@ def create_app(
         [*(adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)), *apis],
         flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
         RefusalLimit(trusted_proxies),
+        languages,
     )
 
 
@@ -97,9 +101,15 @@ class WebApp:
     """An ASGI 3 application. Used on one event loop."""
 
     def __init__(
-        self, routes: Sequence[Route], apis: Sequence[Api], pages: flask.Flask, refusals: RefusalLimit
+        self,
+        routes: Sequence[Route],
+        apis: Sequence[Api],
+        pages: flask.Flask,
+        refusals: RefusalLimit,
+        languages: Languages,
     ) -> None:
         self.pages = pages
+        self._languages = languages
         self._refusals = refusals
         self._apis = apis
         self._fixed: dict[str, _Resource] = {}
@@ -118,6 +128,7 @@ class WebApp:
             await self._serve_page(scope, receive, send)
             return
         request = HttpRequest(scope, receive, values)
+        problems.reader_language.set(self._languages.accepted(request.headers.get("accept-language", "")))
         try:
             response = await self._respond(request, path, resource, api)
         except ClientDisconnected:

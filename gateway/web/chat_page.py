@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +16,8 @@ from flask.typing import ResponseReturnValue
 from pydantic import Field, field_validator
 from werkzeug.exceptions import NotFound
 
+from gateway.domain.sentences import sentence
+from gateway.languages import ENGLISH_ONLY, Languages, direction_of, say, sentences_of, tag_of
 from gateway.settings import EnvironmentSettings
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -29,6 +33,14 @@ CACHE_FOR_A_YEAR = "public, max-age=31536000, immutable"
 CACHE_AND_REVALIDATE = "no-cache"
 CACHE_FOR_AN_HOUR = "public, max-age=3600"
 MAX_SUGGESTIONS = 4
+SUGGESTIONS = (
+    sentence("What can you help me with?"),
+    sentence("Explain something to me in simple words"),
+    sentence("Help me to write a message"),
+)
+
+EMBEDDED_SENTENCES = b"const SENTENCES = {};"
+"""In the script for other sites: where its sentences in a visitor's language go."""
 
 POLICY_DIRECTIVES = {
     "default-src": "'none'",
@@ -46,20 +58,18 @@ POLICY_DIRECTIVES = {
 
 
 class ChatPageSettings(EnvironmentSettings):
-    """Settings of the web chat."""
+    """Settings of the web chat. The default texts are in the language of each visitor."""
 
     prefixes = ("WEB_CHAT_",)
     lists: ClassVar[Mapping[str, str]] = {"web_chat_suggestions": "|"}
 
     web_chat: bool = True
     """Whether the chat page at ``/`` is served."""
-    web_chat_title: str = Field("Chat", max_length=60)
+    web_chat_title: str = Field(sentence("Chat"), max_length=60)
     """The title of the page at ``/``."""
-    web_chat_greeting: str = Field("How can I help you?", max_length=200)
+    web_chat_greeting: str = Field(sentence("How can I help you?"), max_length=200)
     """Text that an empty conversation shows."""
-    web_chat_suggestions: str = (
-        "What can you help me with? | Explain something to me in simple words | Help me to write a message"
-    )
+    web_chat_suggestions: str = " | ".join(SUGGESTIONS)
     """Up to four suggested messages for an empty conversation, separated by ``|``."""
 
     @field_validator("web_chat_suggestions")
@@ -160,6 +170,7 @@ class ChatPage:
     origins: str
     requires_key: bool
     max_message_chars: int
+    languages: Languages = ENGLISH_ONLY
 
     def routes(self) -> flask.Blueprint:
         """Returns the routes; none when the page is disabled."""
@@ -170,15 +181,39 @@ class ChatPage:
         return blueprint
 
     def serve_page(self) -> ResponseReturnValue:
-        body = flask.render_template("chat/page.html", page=self, settings=self.settings, assets=self.assets.base_path)
+        language = self.languages.accepted(flask.request.headers.get("Accept-Language", ""))
+        body = flask.render_template(
+            "chat/page.html",
+            page=self,
+            settings=self.settings,
+            assets=self.assets.base_path,
+            sentence=partial(say, language=language),
+            lang=tag_of(language),
+            dir=direction_of(language),
+            sentences=sentences_of(".js", language),
+        )
         response = Asset(body.encode(), "text/html; charset=utf-8").response(CACHE_AND_REVALIDATE)
+        _depends_on_language(response, language)
         response.headers["Content-Security-Policy"] = content_security_policy(_split(self.origins, ","))
         return response
 
     def serve_embed_script(self) -> ResponseReturnValue:
-        response = self.assets["chat/embed.js"].response(CACHE_FOR_AN_HOUR)
+        language = self.languages.accepted(flask.request.headers.get("Accept-Language", ""))
+        response = _embed_script(self.assets["chat/embed.js"], language).response(CACHE_FOR_AN_HOUR)
+        _depends_on_language(response, language)
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
+
+
+def _depends_on_language(response: flask.Response, language: str) -> None:
+    response.content_language.add(tag_of(language))
+    response.vary.add("Accept-Language")
+
+
+def _embed_script(script: Asset, language: str) -> Asset:
+    """Returns the script with its sentences in a language."""
+    filled = EMBEDDED_SENTENCES.replace(b"{}", json.dumps(sentences_of("embed.js", language)).encode())
+    return Asset(script.body.replace(EMBEDDED_SENTENCES, filled), script.content_type)
 
 
 def content_security_policy(origins: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ from gateway.domain.models import (
     UsageCounted,
 )
 from gateway.domain.past import exchanges_of, open_rounds
+from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
@@ -268,7 +269,7 @@ class AssistantRunner:
         posting = not attempt.run_started
         attempt.run_started = True
         attempt.meter.begin_call(None if posting else attempt.run_id)
-        limit = ReplyLimit(self._limits.reply_chars)
+        limit = ReplyLimit(self._limits.reply_chars, attempt.turn.message.language)
         try:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
@@ -404,7 +405,7 @@ def _has_content(answer: RunCompleted) -> RunCompleted:
     """Returns the answer. Raises AssistantRefused when it is empty."""
     if not is_visible(answer.text) and not answer.files and not answer.calls:
         raise AssistantRefused(
-            "the reply is empty", user_message="The assistant gave an empty answer. Please try again."
+            "the reply is empty", user_message=sentence("The assistant gave an empty answer. Please try again.")
         )
     return answer
 

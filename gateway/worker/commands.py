@@ -6,17 +6,16 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.models import MessageKind, RunCompleted, Turn, TurnState
+from gateway.domain.sentences import Sentence, joined, sentence
+from gateway.languages import say
 from gateway.policy.routes import AssistantRouter
 from gateway.worker.past_turns import turns_before
 from gateway.worker.threads import set_thread
 
-RESET_REPLY = "A new conversation begins. Nothing of what was said before is remembered."
-STOPPED_REPLY = "Stopped."
-NOTHING_TO_STOP_REPLY = "There is nothing to stop."
-CHOSEN_REPLY = "From now on, {name} answers here. It knows what was said before."
-LIST_REPLY = "{name} answers here. You can choose: {names}. Write {example} to do so."
-ONLY_REPLY = "{name} answers here. No other assistant can be chosen here."
-UNKNOWN_REPLY = "There is no assistant of that name to choose here. "
+RESET_REPLY = sentence("A new conversation begins. Nothing of what was said before is remembered.")
+STOPPED_REPLY = sentence("Stopped.")
+NOTHING_TO_STOP_REPLY = sentence("There is nothing to stop.")
+UNKNOWN_REPLY = sentence("There is no assistant of that name to choose here.")
 CHOOSE_EXAMPLE = "/assistant {name}"
 
 log = logs.get_logger(__name__)
@@ -38,7 +37,7 @@ class Commands:
             case MessageKind.STOP:
                 return await self._report_stop(turn)
             case MessageKind.CHOOSE:
-                return self._report_choice(turn)
+                return RunCompleted(say(self._report_choice(turn), turn.message.language))
             case MessageKind.PROMPT:
                 raise AssertionError(turn.id)
 
@@ -54,18 +53,26 @@ class Commands:
         stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
         if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
             stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
-        return RunCompleted(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY)
+        # A button may not say who pressed it in which language.
+        known = (each.message.language for each in (turn, *reversed(before)) if each.message.language)
+        return RunCompleted(say(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY, next(known, "")))
 
-    def _report_choice(self, turn: Turn) -> RunCompleted:
+    def _report_choice(self, turn: Turn) -> Sentence:
         """Returns the reply to a CHOOSE message. What it chooses was stored when it was recorded."""
         asked, found = self._router.asked_by(turn.message)
         if found == turn.assistant:
-            return RunCompleted(CHOSEN_REPLY.format(name=turn.assistant))
+            return sentence("From now on, {name} answers here. It knows what was said before.", name=turn.assistant)
+        choice = self._choice(turn)
+        return joined(UNKNOWN_REPLY, choice) if asked else choice
+
+    def _choice(self, turn: Turn) -> Sentence:
         names = self._router.names(turn.message.key)
         others = [name for name in names if name != turn.assistant]
-        unknown = UNKNOWN_REPLY if asked else ""
         if not others:
-            return RunCompleted(unknown + ONLY_REPLY.format(name=turn.assistant))
-        example = CHOOSE_EXAMPLE.format(name=others[0])
-        listed = LIST_REPLY.format(name=turn.assistant, names=", ".join(names), example=example)
-        return RunCompleted(unknown + listed)
+            return sentence("{name} answers here. No other assistant can be chosen here.", name=turn.assistant)
+        return sentence(
+            "{name} answers here. You can choose: {names}. Write {example} to do so.",
+            name=turn.assistant,
+            names=", ".join(names),
+            example=CHOOSE_EXAMPLE.format(name=others[0]),
+        )

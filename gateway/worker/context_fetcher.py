@@ -11,10 +11,13 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
 from gateway.domain.models import Failure, MessageKind, Turn
+from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext
 from gateway.ports.store import SetContext
 
-UNDELIVERABLE = "I cannot answer here."
+ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE})
+"""Kinds of messages whose reply is made for their author: it depends at least on the language that they read."""
+UNDELIVERABLE = sentence("I cannot answer here.")
 
 log = logs.get_logger(__name__)
 
@@ -31,7 +34,7 @@ class ContextFetcher:
         Raises NotForUs; DeliveryError when no reply could be delivered; LeaseLost.
         """
         turn = lease_guard.claim.turn
-        if not isinstance(adapter, FetchesContext) or turn.message.kind is not MessageKind.PROMPT:
+        if not isinstance(adapter, FetchesContext) or turn.message.kind not in ANSWERED_IN_WORDS:
             return
         if turn.message.context is not None or turn.run_id is not None:
             return

@@ -33,6 +33,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
+from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -50,7 +51,7 @@ THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 
 DAY_SECONDS = 86400.0
 
-OVERLOADED_REPLY = (
+OVERLOADED_REPLY = sentence(
     "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
     "please send it again in a few minutes."
 )

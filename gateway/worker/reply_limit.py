@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from gateway.domain.sentences import Sentence, counted
 from gateway.domain.visible_text import with_note
-
-CUT_NOTE = "_The answer was longer than {:,} characters and was cut off here._"
+from gateway.languages import say
 
 
 class ReplyLimit:
     """Counts the text of one run as it is generated."""
 
-    def __init__(self, max_chars: int) -> None:
+    def __init__(self, max_chars: int, language: str = "") -> None:
+        """``language``: of the line that says where a reply was cut."""
         self._max_chars = max_chars
         self._left = max_chars
+        self._language = language
         self._texts: list[str] = []
 
     def add(self, text: str) -> bool:
@@ -31,4 +33,13 @@ class ReplyLimit:
         return reply if len(reply) <= self._max_chars else self._cut(reply[: self._max_chars])
 
     def _cut(self, text: str) -> str:
-        return with_note(text, CUT_NOTE.format(self._max_chars))
+        return with_note(text, say(cut_note(self._max_chars), self._language))
+
+
+def cut_note(max_chars: int) -> Sentence:
+    """Returns the line below a reply that was cut behind so many characters."""
+    return counted(
+        "_The answer was longer than {count} character and was cut off here._",
+        "_The answer was longer than {count} characters and was cut off here._",
+        max_chars,
+    )

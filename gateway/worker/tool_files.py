@@ -26,6 +26,7 @@ from gateway.domain.models import (
     Turn,
     UsageCounted,
 )
+from gateway.domain.sentences import sentence
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -37,7 +38,7 @@ PREFIX = "tool "
 """Of the references of these files."""
 MAX_FILES = 10
 """Of one turn; later ones are dropped, as a model that takes pictures all day would otherwise post them all."""
-FILE_GONE = "A file that a tool made is no longer available."
+FILE_GONE = sentence("A file that a tool made is no longer available.")
 
 
 class KeptFiles:

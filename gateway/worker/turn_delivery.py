@@ -13,6 +13,7 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import DeliveryError, GatewayError, LeaseLost
 from gateway.domain.models import AuditEvent, Failure, Turn
+from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.ports.platform import Adapter
@@ -81,4 +82,4 @@ class TurnDelivery:
 def _delivery_failure(turn: Turn, exc: Exception) -> Failure:
     detail = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
     log.error("reply could not be delivered", turn=turn.id, error=detail)
-    return Failure(DeliveryError.code, "The reply could not be delivered.", detail=detail)
+    return Failure(DeliveryError.code, sentence("The reply could not be delivered."), detail=detail)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from gateway import logs
 from gateway.coordination.file_spool import FileSpool
 from gateway.domain.models import Attachment, Turn
+from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, FetchesAttachments
 
 LEFT_OUT = "it was left out, as the work on this message was interrupted when files were read before"
-LEFT_OUT_NOTICE = (
+LEFT_OUT_NOTICE = sentence(
     "_The attached files were left out of this answer: the work on them was interrupted before. If they matter, send "
     "them again, one at a time._"
 )

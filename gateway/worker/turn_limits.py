@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import REASONING, PreviewEvent, ToolCall
+from gateway.domain.sentences import sentence
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.budgets import ModelUsage
 
-TOO_COSTLY = "The assistant used its tools until this message had cost as much as it may. Please ask for less at once."
+TOO_COSTLY = sentence(
+    "The assistant used its tools until this message had cost as much as it may. Please ask for less at once."
+)
 
 
 @dataclass(frozen=True, slots=True)

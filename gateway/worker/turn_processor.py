@@ -17,8 +17,10 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.sentences import sentence
 from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
+from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
@@ -42,15 +44,17 @@ CANCEL_GRACE = 5.0
 """Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
 
 GAVE_UP = Failure(
-    "gave_up", "The assistant could not answer this message.", detail=f"{MAX_ATTEMPTS} attempts were interrupted"
+    "gave_up",
+    sentence("The assistant could not answer this message."),
+    detail=f"{MAX_ATTEMPTS} attempts were interrupted",
 )
-CANCELLED = Failure("cancelled", "The message was cancelled.")
+CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
 OUTPUTS = "tool outputs"
 """Why a turn is parked: its sender is to run functions, and to say what they returned."""
 OUTPUT_SECONDS = 600.0
 """How long the outputs are waited for: ``expires_at`` of OpenAI's runs is ten minutes after they are created
 (platform.openai.com/docs/api-reference/runs/object)."""
-EXPIRED = Failure("expired", "The outputs of the called functions did not come in time.")
+EXPIRED = Failure("expired", sentence("The outputs of the called functions did not come in time."))
 
 DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
@@ -355,9 +359,11 @@ class TurnProcessor:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         reply = await attempt.run()
-        text = reply.text
+        text, language = reply.text, attempt.turn.message.language
         if not turn.options.is_program:
-            text = admitted.with_notice(f"{text}\n\n{LEFT_OUT_NOTICE}" if files.left_out else text)
+            if files.left_out:
+                text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
+            text = admitted.with_notice(text, language)
         return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
 
     async def _outcome_of(

@@ -19,6 +19,7 @@ from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
+from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import ClusterEvent, EventKind, Store, WorkerLoad
 from gateway.worker.turn_processor import ConversationTask, TurnProcessor, cancel_all
@@ -28,7 +29,7 @@ T = TypeVar("T")
 MAX_CLAIMS_PER_SWEEP = 100
 """The largest number of conversations that one query claims."""
 RETRY_DELAY_AFTER_FAULT = 5.0
-STOPPED = "The gateway is stopping. Try again later."
+STOPPED = sentence("The gateway is stopping. Try again later.")
 HEAD_START_SECONDS = 0.1
 """Seconds for which a process leaves what is due to the less busy ones, before it claims it all the same."""
 BUSY_PAUSE_SECONDS = 0.05

@@ -43,6 +43,7 @@ REVISIONS: Final = (
     "0013",
     "0014",
     "0016",
+    "0017",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

@@ -27,6 +27,7 @@ from gateway.domain.models import (
     Turn,
     TurnId,
 )
+from gateway.domain.sentences import sentence
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, DeliveryContext, Request
 from gateway.worker.worker import run_once
@@ -170,7 +171,7 @@ def test_what_a_tool_says_too_much_is_left_out(piped: Talk) -> None:
 
 
 def test_a_failure_is_told_in_its_sentence(piped: Talk) -> None:
-    piped.inbox.script = answering(AssistantRefused("internal detail", user_message="That is not possible."))
+    piped.inbox.script = answering(AssistantRefused("internal detail", user_message=sentence("That is not possible.")))
     shown = piped.says("hello")
     assert "That is not possible.\n" in shown
     assert "internal" not in shown

@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     StoreUnavailable,
 )
 from gateway.domain.models import ConversationKey, Exchange, Feedback, Message, TextDelta, ThreadId, Turn, TurnId
+from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, Request
 from gateway.web.api import waiting
 from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
@@ -275,7 +276,7 @@ FAILURES = [
     (AssistantRateLimited(), 429, "rate_limited", "60"),
     (AssistantTimedOut(), 504, "timed_out", None),
     (AssistantUnavailable("connect to 10.0.0.7 refused"), 502, "assistant_failed", None),
-    (AssistantRefused(user_message="The reply was filtered."), 502, "refused", None),
+    (AssistantRefused(user_message=sentence("The reply was filtered.")), 502, "refused", None),
 ]
 
 

@@ -50,7 +50,7 @@ def test_a_file_needs_no_words_and_a_refused_one_can_be_taken_back(start: StartG
     page.goto(start(CHAT_MAX_FILE_BYTES="100000").url)
     choose(page, {**NOTES, "name": "large.bin", "buffer": bytes(200_000)})
     message_box(page).press("Enter")
-    expect(page.locator(".problem")).to_contain_text("The file large.bin is larger than 100000 bytes.")
+    expect(page.locator(".problem")).to_contain_text("The file large.bin is larger than 100,000 bytes.")
     page.get_by_role("button", name="Edit the message").click()
     page.get_by_role("button", name="Remove large.bin").click()
     expect(page.get_by_role("button", name="Send")).to_be_disabled()

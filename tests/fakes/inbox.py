@@ -38,10 +38,11 @@ from gateway.domain.models import (
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
-from gateway.worker.commands import LIST_REPLY, NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
+CHOICE_REPLY = "You can choose another assistant."
 LONGEST_WAIT = 20.0
 
 
@@ -343,7 +344,7 @@ class FakeInbox:
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
             case MessageKind.CHOOSE:
-                return (RunCompleted(LIST_REPLY),)
+                return (RunCompleted(CHOICE_REPLY),)
             case MessageKind.STOP:
                 return (RunCompleted(STOPPED_REPLY if turn.id in self._stopping else NOTHING_TO_STOP_REPLY),)
 

@@ -313,7 +313,7 @@ def _answer(state: ChatRunState) -> RunCompleted:
     if cut_off and not text.strip():
         raise cut_off_before_text()
     return RunCompleted(
-        with_cut_off_note(text) if cut_off and not options.is_program else text,
+        with_cut_off_note(text, state.turn.message.language) if cut_off and not options.is_program else text,
         state.usage,
         model=completion.model,
         cut_off=cut_off,

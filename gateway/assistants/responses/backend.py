@@ -285,7 +285,8 @@ class ResponsesBackend:
         if state.cut_off:
             if not text.strip():
                 raise cut_off_before_text()
-            text = text if state.turn.options.is_program else with_cut_off_note(text)
+            turn = state.turn
+            text = text if turn.options.is_program else with_cut_off_note(text, turn.message.language)
             await self._keep_cut_off(state, text)
         self._new_threads.answered(state.thread_id)
         if state.past is not None:

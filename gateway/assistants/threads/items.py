@@ -15,6 +15,7 @@ from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
 from gateway.domain.models import RunEvent, RunId, RunStarted, TextDelta, ToolCall, Usage
+from gateway.domain.sentences import sentence
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
 REQUIRES_ACTION = "requires_action"
@@ -97,7 +98,9 @@ def pending_calls(run: Json) -> list[FunctionCall]:
 class RunExpired(AssistantTimedOut):
     """The run expired at the server."""
 
-    default_user_message = "The assistant's server gave up on this message after waiting too long. Please try again."
+    default_user_message = sentence(
+        "The assistant's server gave up on this message after waiting too long. Please try again."
+    )
 
 
 def is_cut_off(run: Json) -> bool:

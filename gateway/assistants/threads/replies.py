@@ -65,7 +65,7 @@ class ThreadReplies:
         if cut_off and not text.strip():
             raise cut_off_before_text()
         files = await self._files.to_files(state.reader.files)
-        said = with_cut_off_note(text) if cut_off else text
+        said = with_cut_off_note(text, state.turn.message.language) if cut_off else text
         return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off)
 
     async def _read_steps(self, state: ThreadRunState) -> list[RunEvent]:

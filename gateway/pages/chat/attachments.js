@@ -1,5 +1,7 @@
 // The files that go with the next message: chosen, pasted or dropped.
 
+import { sentence } from "./sentences.js";
+
 const find = (id) => document.getElementById(id);
 
 export class Attachments {
@@ -63,7 +65,7 @@ export class Attachments {
     this.#list.replaceChildren(...this.#files.map((file) => {
       const line = find("attachment-template").content.firstElementChild.cloneNode(true);
       line.querySelector(".name").textContent = file.name;
-      line.querySelector("button .unseen").append(` ${file.name}`);
+      line.querySelector("button .unseen").textContent = sentence("Remove {name}", { name: file.name });
       return line;
     }));
     this.#list.hidden = !this.#files.length;

@@ -1,6 +1,7 @@
 // The message box with its two buttons.
 
 import { Attachments } from "./attachments.js";
+import { sentence } from "./sentences.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -86,7 +87,7 @@ export class Composer {
     this.#send.disabled = !this.#ready();
     this.#count.hidden = left === this.#most;
     this.#count.classList.toggle("over", left < 0);
-    this.#count.textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
+    this.#count.textContent = left < 0 ? sentence("{count} characters too many", { count: -left }) : sentence("{count} characters left", { count: left });
     if (CSS.supports("field-sizing", "content")) return;
     this.#box.style.height = "auto";
     this.#box.style.height = `${this.#box.scrollHeight}px`;

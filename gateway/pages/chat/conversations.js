@@ -1,6 +1,7 @@
 // The conversations of this browser: their threads and titles, kept here and nowhere else.
 
 import { lasting } from "./memory.js";
+import { sentence } from "./sentences.js";
 
 const MOST = 200;
 const TITLE_LENGTH = 80;
@@ -74,7 +75,8 @@ export class Conversations {
     line.dataset.id = id;
     line.querySelector(".open").textContent = title;
     if (id === this.#work.current()) line.querySelector(".open").setAttribute("aria-current", "true");
-    for (const name of ["rename", "delete"]) line.querySelector(`.${name} .unseen`).textContent = `${name} ${title}`;
+    line.querySelector(".rename .unseen").textContent = sentence("Rename {title}", { title });
+    line.querySelector(".delete .unseen").textContent = sentence("Delete {title}", { title });
     return line;
   }
 
@@ -107,7 +109,8 @@ export class Conversations {
 
   #confirm(line) {
     const question = find("delete-template").content.firstElementChild.cloneNode(true);
-    question.querySelector("p").textContent = `Delete “${line.querySelector(".open").textContent}” for good?`;
+    const title = line.querySelector(".open").textContent;
+    question.querySelector("p").textContent = sentence("Delete “{title}” for good?", { title });
     line.replaceChildren(question);
     question.querySelector(".keep").focus();
   }
@@ -118,9 +121,9 @@ export class Conversations {
     try {
       await this.#work.remove(id);
       forget(id);
-      this.#say("The conversation was deleted.");
+      this.#say(sentence("The conversation was deleted."));
     } catch (problem) {
-      this.#say(`The conversation was not deleted. ${problem.message}`);
+      this.#say(sentence("The conversation was not deleted. {why}", { why: problem.message }));
     }
     this.#draw();
     this.#search.focus();

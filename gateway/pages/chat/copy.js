@@ -1,5 +1,7 @@
 // The buttons that copy a reply or a code block.
 
+import { sentence } from "./sentences.js";
+
 const SHOWN = 1500;
 
 export function copyOnClick(lines) {
@@ -7,8 +9,8 @@ export function copyOnClick(lines) {
     const button = event.target.closest("button.copy");
     if (!button) return;
     const words = button.querySelector("span");
-    words.textContent = (await copy(textOf(button))) ? "Copied" : "Not allowed here";
-    setTimeout(() => { words.textContent = "Copy"; }, SHOWN);
+    words.textContent = (await copy(textOf(button))) ? sentence("Copied") : sentence("Not allowed here");
+    setTimeout(() => { words.textContent = sentence("Copy"); }, SHOWN);
   });
 }
 

@@ -34,9 +34,12 @@
   const SPEECH = "M7 4h10a3 3 0 0 1 3 3v7a3 3 0 0 1-3 3h-5l-5 4v-4a3 3 0 0 1-3-3V7a3 3 0 0 1 3-3z";
   const CROSS = "M6 6l12 12M18 6L6 18";
 
+  const SENTENCES = {}; // those below in the visitor's language: the gateway fills it
+  const sentence = (english) => SENTENCES[english] ?? english;
+
   const script = document.currentScript;
   const gateway = new URL("./", script.src);
-  const title = script.dataset.title || "Chat";
+  const title = script.dataset.title || sentence("Chat");
   const side = script.dataset.position === "left" ? "left" : "right";
   const theme = script.dataset.theme || ""; // light, dark, or as the reader's system
   const color = CSS.supports("color", script.dataset.color ?? "") ? script.dataset.color : "#2257c5";
@@ -70,7 +73,7 @@
     const launch = make("button", { type: "button", className: "launch", ariaLabel: title, title }, icon(SPEECH));
     launch.setAttribute("aria-haspopup", "dialog");
     launch.setAttribute("aria-expanded", "false");
-    const close = make("button", { type: "button", ariaLabel: "Close the chat" }, icon(CROSS));
+    const close = make("button", { type: "button", ariaLabel: sentence("Close the chat") }, icon(CROSS));
     const bar = make("div", { className: "bar" }, make("span", { textContent: title }), close);
     const panel = make("div", { className: "panel", role: "dialog", ariaLabel: title, hidden: true }, bar);
     const root = make("div", { className: `chat ${side}` }, launch, panel);

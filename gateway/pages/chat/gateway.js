@@ -1,5 +1,6 @@
 // The client of the gateway's API: POST /chat and the related routes.
 
+import { sentence } from "./sentences.js";
 import { events } from "./sse.js";
 
 const SILENCE = 12_000; // milliseconds; more than twice the gateway's longest pause in a stream
@@ -28,8 +29,8 @@ export class Problem extends Error {
 
 /** A connection that failed: it is not known whether the request arrived. */
 export function lost() {
-  const offline = navigator.onLine ? "The gateway cannot be reached." : "You are offline.";
-  return new Problem("lost", `${offline} Your message may not have arrived; trying again never sends it twice.`);
+  const why = navigator.onLine ? sentence("The gateway cannot be reached.") : sentence("You are offline.");
+  return new Problem("lost", sentence("{why} Your message may not have arrived; trying again never sends it twice.", { why }));
 }
 
 export class Gateway {
@@ -169,6 +170,6 @@ async function read(response) {
   const { status } = response;
   const wait = Number(response.headers.get("Retry-After")) || 0;
   const answer = await response.json().catch(() => null); // it may be a proxy's error page
-  if (!answer?.error) return new Problem("unreadable", `The gateway did not answer (${status}). Please try again.`, { status, wait });
+  if (!answer?.error) return new Problem("unreadable", sentence("The gateway did not answer ({status}). Please try again.", { status }), { status, wait });
   return new Problem(answer.error.code, answer.error.message, { status, wait });
 }

@@ -1,5 +1,7 @@
 // Task lists and footnotes, which markdown-it does not read itself.
 
+import { sentence } from "./sentences.js";
+
 const TASK = /^\[([ xX])\][ \t]+(?=\S)/;
 const NOTE = /^\[\^([^\s[\]^]{1,60})\]:[ \t]*/;
 const REFERENCE = /\[\^([^\s[\]^]{1,60})\]/y;
@@ -21,7 +23,7 @@ export function readItems(markdown) {
 export function labelTasks(nodes) {
   for (const task of nodes.querySelectorAll(".task")) {
     task.setAttribute("role", "img");
-    task.setAttribute("aria-label", task.classList.contains("done") ? "Done:" : "To do:");
+    task.setAttribute("aria-label", task.classList.contains("done") ? sentence("Done:") : sentence("To do:"));
     task.closest("li").classList.add("with-task");
   }
 }

@@ -1,6 +1,7 @@
 // Asks for the API key and keeps it until this tab is closed. The key is never part of a URL.
 
 import { passing } from "./memory.js";
+import { sentence } from "./sentences.js";
 
 const dialog = document.getElementById("key");
 const input = document.getElementById("key-value");
@@ -32,7 +33,7 @@ export function offerChange(forget) {
 }
 
 function open(takes, refused) {
-  complain(refused ? "This key is no longer valid." : "");
+  complain(refused ? sentence("This key is no longer valid.") : "");
   input.value = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
@@ -54,11 +55,11 @@ function open(takes, refused) {
 }
 
 async function why(takes, key) {
-  if (!/^[\x21-\x7e]+( *[\x21-\x7e]+)*$/.test(key)) return "The key contains characters that no key has.";
+  if (!/^[\x21-\x7e]+( *[\x21-\x7e]+)*$/.test(key)) return sentence("The key contains characters that no key has.");
   try {
-    return (await takes(key)) ? "" : "This key is not valid. Check that it is complete.";
+    return (await takes(key)) ? "" : sentence("This key is not valid. Check that it is complete.");
   } catch {
-    return "The gateway cannot be reached. Please try again.";
+    return sentence("The gateway cannot be reached. Please try again.");
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { listFiles } from "./files.js";
 import { render } from "./markdown.js";
+import { sentence } from "./sentences.js";
 
 const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
 const VISIBLE = /[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\u2800\ufffc]/u; // as gateway/domain/visible_text.py
@@ -70,7 +71,7 @@ export class Reply {
   }
 
   use(tool) {
-    this.#tool(`Using ${tool.replaceAll("_", " ")} …`);
+    this.#tool(sentence("Using {tool} …", { tool: tool.replaceAll("_", " ") }));
   }
 
   /** Renders again what is shown, with a library that has arrived since. */
@@ -85,7 +86,7 @@ export class Reply {
     this.line.querySelector(".files").replaceChildren(...listFiles(files));
     const visible = VISIBLE.test(text) || files.length > 0;
     this.#show(visible ? "tools" : "remark");
-    this.#remark(visible ? "" : "The reply is empty.");
+    this.#remark(visible ? "" : sentence("The reply is empty."));
   }
 
   /** Ends the reply. */
@@ -130,7 +131,7 @@ export class Reply {
   #countDown(button, seconds, count = this.#count) {
     if (count !== this.#count) return; // something else is shown now
     button.disabled = seconds > 0;
-    button.textContent = seconds > 0 ? `Try again in ${seconds} s` : "Try again";
+    button.textContent = seconds > 0 ? sentence("Try again in {count} s", { count: seconds }) : sentence("Try again");
     if (seconds > 0) setTimeout(() => this.#countDown(button, seconds - 1, count), 1000);
   }
 

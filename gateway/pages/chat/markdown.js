@@ -4,6 +4,7 @@ import { labelTasks, readItems } from "./items.js";
 import { library } from "./libraries.js";
 import { typeset } from "./maths.js";
 import { readAsMeant } from "./reading.js";
+import { sentence } from "./sentences.js";
 import { widened } from "./tables.js";
 
 const { DOMPurify, markdownit } = globalThis;
@@ -57,7 +58,7 @@ export function render(text) {
   nodes.querySelectorAll("pre").forEach(frameCode);
   nodes.querySelectorAll("table").forEach(frameTable);
   typeset(nodes);
-  nodes.querySelectorAll(".formula.display").forEach((formula) => makeScrollable(formula, "Formula"));
+  nodes.querySelectorAll(".formula.display").forEach((formula) => makeScrollable(formula, sentence("Formula")));
   labelTasks(nodes);
   nodes.querySelectorAll(READ_AS_A_WHOLE).forEach((block) => { block.dir = "auto"; });
   nodes.querySelectorAll(WITH_PARTS).forEach((block) => { block.dir = FROM_THE_RIGHT.test(block.textContent) ? "rtl" : "ltr"; });
@@ -90,7 +91,7 @@ function frameCode(block) {
   block.replaceWith(frame);
   figure.append(block);
   block.dir = "ltr";
-  makeScrollable(block, language ? `Code in ${language}` : "Code");
+  makeScrollable(block, language ? sentence("Code in {language}", { language }) : sentence("Code"));
   if (language) highlight(block.firstElementChild, language);
 }
 
@@ -108,7 +109,7 @@ function frameTable(table) {
   frame.className = "table";
   table.replaceWith(frame);
   frame.append(table);
-  makeScrollable(frame, "Table");
+  makeScrollable(frame, sentence("Table"));
 }
 
 /** Lets the keyboard scroll in it. */

@@ -3,10 +3,11 @@
 import * as conversations from "./conversations.js";
 import { Problem } from "./gateway.js";
 import { lasting, passing } from "./memory.js";
+import { sentence } from "./sentences.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 3000;
-const INTERRUPTED = "The connection was lost. Your message has arrived; the reply goes on as soon as possible.";
+const INTERRUPTED = sentence("The connection was lost. Your message has arrived; the reply goes on as soon as possible.");
 const NOT_AS_IT_IS = [400, 413, 415];
 
 /**
@@ -123,9 +124,9 @@ export class Talk {
     try {
       await this.#gateway.rate(reply.turn, value);
       reply.rated(value);
-      this.#view.speak("Thank you for the feedback.");
+      this.#view.speak(sentence("Thank you for the feedback."));
     } catch (problem) {
-      this.#view.notice(`The feedback was not sent. ${problem.message}`);
+      this.#view.notice(sentence("The feedback was not sent. {why}", { why: problem.message }));
     }
   }
 
@@ -195,7 +196,7 @@ export class Talk {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
       }
     }
-    throw new Problem("lost", "The connection was lost.");
+    throw new Problem("lost", sentence("The connection was lost."));
   }
 
   #arrived(asked, accepted) {
@@ -246,14 +247,14 @@ export class Talk {
       if (problem.code === "turn_finished") return; // its reply is already coming
       this.#stopping = false;
       this.#view.busy(this.busy);
-      this.#view.notice(`The reply could not be stopped. ${problem.message}`);
+      this.#view.notice(sentence("The reply could not be stopped. {why}", { why: problem.message }));
     }
   }
 
   #failed(asked, reply, problem) {
     if (problem.code === "cancelled") {
-      reply.end("Stopped.");
-      this.#view.speak("Stopped.");
+      reply.end(sentence("Stopped."));
+      this.#view.speak(sentence("Stopped."));
       return;
     }
     if (problem.status && !problem.passes) passing.remove("asked"); // it was refused, so no reply will come
@@ -284,7 +285,7 @@ export class Talk {
       }
       this.thread = null;
       conversations.forget(id);
-      this.#view.notice("The last conversation is no longer there. This is a new one.");
+      this.#view.notice(sentence("The last conversation is no longer there. This is a new one."));
     } finally {
       this.#view.loading(false);
     }
@@ -295,7 +296,7 @@ export class Talk {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
       else if (next?.role !== "user") this.#view.said(line.text, line.attached);
-      else if (next.text !== line.text) this.#view.said(line.text, line.attached, "No reply.");
+      else if (next.text !== line.text) this.#view.said(line.text, line.attached, sentence("No reply."));
       // else: it failed and was retried
     });
     const first = lines.find((line) => line.role === "user");
@@ -311,7 +312,7 @@ export class Talk {
 function known(problem) {
   if (problem instanceof Problem) return problem;
   console.error(problem);
-  return new Problem("broken", "An error occurred in this page. Reload it to see the reply.");
+  return new Problem("broken", sentence("An error occurred in this page. Reload it to see the reply."));
 }
 
 /** Waits so many milliseconds, or until the network is back. Throws when aborted. */

@@ -1,8 +1,9 @@
 // The page around the messages: empty and loading states, busy state, notices, and text for screen readers.
 
 import { Reply, said } from "./lines.js";
+import { sentence } from "./sentences.js";
 
-const OFFLINE = "You are offline. Messages can be sent when you are back.";
+const OFFLINE = sentence("You are offline. Messages can be sent when you are back.");
 const SPOKEN_AT_MOST = 1500;
 const find = (id) => document.getElementById(id);
 
@@ -50,7 +51,7 @@ export class View {
     const reply = this.#append(new Reply());
     reply.turn = line.turn_id;
     reply.finish(line.text, line.files);
-    if (line.stopped) reply.end("Stopped.");
+    if (line.stopped) reply.end(sentence("Stopped."));
   }
 
   /** Renders all replies again. */
@@ -79,7 +80,7 @@ export class View {
     find("empty").hidden = false;
     find("back").hidden = !canGoBack;
     this.#composer.focus();
-    this.speak("A new conversation.");
+    this.speak(sentence("A new conversation."));
   }
 
   loading(busy) {
@@ -91,16 +92,16 @@ export class View {
   }
 
   unreadable(problem, again) {
-    this.#append(new Reply()).fail({ message: `The conversation could not be fetched. ${problem.message}`, wait: problem.wait }, { again });
+    this.#append(new Reply()).fail({ message: sentence("The conversation could not be fetched. {why}", { why: problem.message }), wait: problem.wait }, { again });
   }
 
   busy(busy) {
     this.#composer.busy(busy);
-    if (busy) this.speak("The reply is being written.");
+    if (busy) this.speak(sentence("The reply is being written."));
   }
 
   tellToWait() {
-    this.notice("The reply is still being written. Your message stays here: send it when the reply is complete, or press Esc to stop the reply.");
+    this.notice(sentence("The reply is still being written. Your message stays here: send it when the reply is complete, or press Esc to stop the reply."));
   }
 
   stopping() {
@@ -117,6 +118,6 @@ export class View {
 
   /** Announces the text once to screen readers. */
   speak(words) {
-    find("spoken").textContent = words.length > SPOKEN_AT_MOST ? `${words.slice(0, SPOKEN_AT_MOST)} … The reply continues.` : words;
+    find("spoken").textContent = words.length > SPOKEN_AT_MOST ? `${words.slice(0, SPOKEN_AT_MOST)} … ${sentence("The reply continues.")}` : words;
   }
 }

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Final
 
 from gateway.domain.errors import GatewayError, Overloaded, Unauthenticated
+from gateway.domain.sentences import counted
 from gateway.web.api.client_address import client_ip, network_of
 
 MINUTE = 60.0
@@ -43,7 +44,11 @@ class CallLimit:
                 self._full_at.popitem(last=False)
         if not is_allowed:
             raise Overloaded(
-                f"More than {self._per_minute} such requests within a minute. Come back after Retry-After seconds.",
+                counted(
+                    "More than one such request within a minute. Come back after Retry-After seconds.",
+                    "More than {count} such requests within a minute. Come back after Retry-After seconds.",
+                    self._per_minute,
+                ),
                 code="rate_limited",
                 retry_after=math.ceil(interval),
             )

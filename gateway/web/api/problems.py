@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -23,6 +24,8 @@ from gateway.domain.errors import (
     Unauthenticated,
 )
 from gateway.domain.models import Failure, TurnId
+from gateway.domain.sentences import sentence
+from gateway.languages import say
 from gateway.logs import get_logger
 
 JsonResponse = tuple[dict[str, Any], int, dict[str, str]]
@@ -100,8 +103,10 @@ DEFAULT_RETRY_AFTER: Mapping[int, float] = {429: 60.0, 503: 5.0}
 SERVER_FAULT = 500
 """From this status on it is our fault, not the caller's."""
 
-INTERNAL_MESSAGE = "Internal error in the gateway. See the gateway's log for details."
+INTERNAL_MESSAGE = sentence("Internal error in the gateway. See the gateway's log for details.")
 
+reader_language: ContextVar[str] = ContextVar("reader_language", default="")
+"""The language of whoever gets the response, set for each request. What is meant for programmers is English in any."""
 
 log = get_logger(__name__)
 
@@ -122,7 +127,7 @@ def error_response(
     status: int, code: str, message: str, *, turn_id: TurnId | None = None, retry_after: float | None = None
 ) -> JsonResponse:
     """Returns an error response. ``retry_after`` is in seconds; 429 and 503 always carry a Retry-After header."""
-    error = {"code": code, "message": message} | ({"turn_id": turn_id} if turn_id else {})
+    error = {"code": code, "message": say(message, reader_language.get())} | ({"turn_id": turn_id} if turn_id else {})
     headers = {"WWW-Authenticate": "Bearer"} if status == STATUS_OF_CLASS[Unauthenticated] else {}
     if status in DEFAULT_RETRY_AFTER:
         seconds = DEFAULT_RETRY_AFTER[status] if retry_after is None else retry_after
@@ -139,7 +144,7 @@ def from_error(exc: GatewayError, *, turn_id: TurnId | None = None) -> JsonRespo
     )
     if status == STATUS_OF_CLASS[GatewayError]:
         return error_response(status, GatewayError.code, INTERNAL_MESSAGE, turn_id=turn_id)
-    message = StoreUnavailable.__doc__ or "" if isinstance(exc, StoreUnavailable) else str(exc)
+    message = StoreUnavailable.default_message if isinstance(exc, StoreUnavailable) else exc.message
     return error_response(status, exc.code, message, turn_id=turn_id, retry_after=exc.retry_after)
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from threading import Lock
 
 from gateway.domain.errors import Overloaded
+from gateway.domain.sentences import counted
 from gateway.ports.store import Rate, TokenBuckets, TokenRequest
 from gateway.web.api.call_limit import MAX_CALLERS, MINUTE
 
@@ -48,7 +49,11 @@ class RequestLimit:
         rate = Rate(MINUTE / self._per_minute, self._per_minute)
         request = TokenRequest(f"{BUCKET}:{caller}", rate, max_wait=0.0, count=self._block)
         if self._buckets.take_tokens([request])[0] is None:
-            message = f"More than {self._per_minute} requests within a minute. Come back after Retry-After seconds."
+            message = counted(
+                "More than one request within a minute. Come back after Retry-After seconds.",
+                "More than {count} requests within a minute. Come back after Retry-After seconds.",
+                self._per_minute,
+            )
             raise Overloaded(message, code="rate_limited", retry_after=math.ceil(rate.interval * self._block))
         if self._block > 1:
             self._keep(caller)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from gateway import logs
 from gateway.domain.errors import DeliveryError, GatewayError
 from gateway.domain.models import Conversation, Failure, PreviewEvent, TextDelta, ToolCall, Turn, TurnState
+from gateway.domain.sentences import sentence
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse, Problem, Problems
 
@@ -24,8 +25,8 @@ EVENT_STREAM = "text/event-stream"
 PING = ": ping\n\n"
 UNSAFE_CHARACTERS = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
 """Characters that some clients treat as line ends, and lone surrogates: JSON escapes them."""
-CANCELLED = Failure("cancelled", "This turn was cancelled.")
-FAILED = Failure("assistant_failed", "The assistant could not answer this.")
+CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))
+FAILED = Failure("assistant_failed", sentence("The assistant could not answer this."))
 
 TurnUpdates = AsyncIterator[PreviewEvent | Turn | None]
 """The preview events of a turn, then the resolved turn, with which it ends. Yields None while idle; may end without a
@@ -140,7 +141,7 @@ def result_response(turn: Turn) -> JsonResponse:
 
 def timeout_response(turn: Turn) -> JsonResponse:
     """Returns the 504 response to a caller whose turn did not finish in time."""
-    message = "No answer yet. The turn is still running: fetch it later by its turn_id."
+    message = sentence("No answer yet. The turn is still running: fetch it later by its turn_id.")
     return problems.error_response(504, "timed_out", message, turn_id=turn.id)
 
 

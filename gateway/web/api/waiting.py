@@ -13,6 +13,7 @@ from threading import Lock
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
+from gateway.domain.sentences import Sentence, counted, sentence
 from gateway.domain.shares import NOBODY, Share
 
 FIRST_POLL_SECONDS = 0.25
@@ -158,7 +159,7 @@ class WaiterRegistry:
         waiter = Waiter(self, turn_id, caller, wants_previews=wants_previews)
         with self._lock:
             if self._places.total >= self._places.capacity:
-                raise Overloaded("Too many callers are waiting for an answer. Try again later.")
+                raise Overloaded(sentence("Too many callers are waiting for an answer. Try again later."))
             if not self._places.try_take(caller):
                 raise Overloaded(_share_message(self._places.limit_of(caller)), code=CALLER_WAITING_FULL)
             self._add(waiter, turn_id)
@@ -167,7 +168,7 @@ class WaiterRegistry:
     def check_open(self) -> None:
         """Raises Overloaded once ``close`` was called."""
         if self.closes_at < float("inf"):
-            raise Overloaded("The gateway is restarting. Try again in a moment.")
+            raise Overloaded(sentence("The gateway is restarting. Try again in a moment."))
 
     def close(self, grace_seconds: float) -> None:
         """Accepts no more waiters, and ends the present waits ``grace_seconds`` from now."""
@@ -247,11 +248,14 @@ class WaiterRegistry:
         return True
 
 
-def _share_message(limit: int) -> str:
-    return (
-        f"{limit} of your requests wait for an answer, the most that one caller may have waiting just now "
+def _share_message(limit: int) -> Sentence:
+    return counted(
+        "One of your requests waits for an answer, the most that one caller may have waiting just now "
+        "(MAX_CALLER_SHARE of MAX_WAITING_CALLERS). Try again when it is answered, or send Prefer: respond-async.",
+        "{count} of your requests wait for an answer, the most that one caller may have waiting just now "
         "(MAX_CALLER_SHARE of MAX_WAITING_CALLERS). Try again when one of them is answered, "
-        "or send Prefer: respond-async."
+        "or send Prefer: respond-async.",
+        limit,
     )
 
 

@@ -212,7 +212,7 @@ class BoardReplies(ChatAdapter[BoardReply, BoardWriter, BoardMessage, str]):
     def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: BoardWriter) -> BoardReconciler:
         return BoardReconciler(writer, turn, outbox)
 
-    def formatted(self, turn: Turn) -> list[str]:
+    def formatted(self, turn: Turn, language: str) -> list[str]:
         return formatted(turn.reply)
 
     def plain(self, text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.discord import formatter, preview
 from adapters.discord.adapter import DiscordReplies
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.reconciler import STOPPED
+from adapters.discord.reconciler import SMALL_PRINT, STOPPED
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
@@ -120,7 +120,7 @@ class DiscordScene(ReplyScene):
         assert [each.removeprefix("@") for each in saved] == [f"{self.place}/{number}" for number in ours]
 
     def assert_stopped(self, text: str) -> None:
-        assert self.texts() == [f"{text}{STOPPED}"]
+        assert self.texts() == [f"{text}{SMALL_PRINT}{STOPPED}"]
         assert self.buttons() == []
 
     def buttons(self) -> list[str]:

@@ -10,6 +10,7 @@ from adapters.discord import commands
 from adapters.discord.event_parser import DiscordParser, DiscordPlace
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Message, MessageKind
+from gateway.languages import ENGLISH_ONLY
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
 
 BOT_USER = {"id": BOT, "username": "gateway"}
@@ -163,7 +164,7 @@ def test_a_slash_command_chooses_an_assistant() -> None:
 
 
 def test_the_commands_that_choose_are_there_where_there_are_several_assistants() -> None:
-    assert [each["name"] for each in commands.described()] == ["ask", "new", "stop", "help"]
-    names = {each["name"]: each["options"] for each in commands.described(several_assistants=True)}
+    assert [each["name"] for each in commands.described(ENGLISH_ONLY)] == ["ask", "new", "stop", "help"]
+    names = {each["name"]: each["options"] for each in commands.described(ENGLISH_ONLY, several_assistants=True)}
     assert [option["name"] for option in names["assistant"]] == ["name"]
     assert names["assistants"] == []

@@ -117,7 +117,7 @@ def test_a_table_that_grows_by_being_filled_up_is_cut_within_its_fence() -> None
 
 
 def test_the_buttons_stand_under_the_last_piece_and_are_read_again() -> None:
-    buttons = formatter.feedback_block("turn_1")
+    buttons = formatter.feedback_block("turn_1", "")
     _, asking = OutgoingMessage("x", below=(buttons,)).args()["blocks"]
     (buttons,) = asking["elements"]
     assert (asking["type"], buttons["type"], buttons["action_id"]) == (

@@ -231,5 +231,5 @@ def test_blocks_within_blocks_are_read_down_to_some_depth(depth: int) -> None:
 
 
 def test_the_help_is_complete_for_every_scope() -> None:
-    for scope in replies.REMEMBERED.values():
-        assert scope in replies.HELP.format(scope=scope)
+    for scope, remembered in replies.REMEMBERED.items():
+        assert remembered in replies.help_text(scope)

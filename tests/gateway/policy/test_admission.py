@@ -207,7 +207,7 @@ async def test_a_turn_that_is_taken_up_again_tells_again(open_process: OpenProce
     first, second = await process.admission.admit(claim.turn), await peer.admission.admit(claim.turn)
     assert isinstance(first, Grant)
     assert first == second
-    assert first.notice.startswith("You have used all of your budget")
+    assert first.notice.startswith("You have used 100 % of your budget")
 
 
 async def test_a_soft_limit_of_the_platform_is_told_to_the_operator(

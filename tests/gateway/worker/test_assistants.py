@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from gateway.configuration import Configuration, Route
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantError,
     AssistantMisconfigured,
@@ -33,7 +34,7 @@ from gateway.domain.models import (
     Usage,
     UsageCounted,
 )
-from gateway.worker import assistant_selector, commands
+from gateway.worker import assistant_selector
 from storage.store import SqlStore
 from tests.fakes.assistant import AssistantStep, FakeAssistant
 from tests.gateway.one_assistant import configuration
@@ -41,6 +42,8 @@ from tests.gateway.worker_process import WorkerProcess
 
 ROUTE = Route("fake", "support", channel="help", choices=(DEFAULT_ASSISTANT,))
 CONFIGURED = configuration("support", routes=[ROUTE], fallback={"support": [DEFAULT_ASSISTANT]})
+CHOSEN = "From now on, default answers here. It knows what was said before."
+ONLY_ONE = "default answers here. No other assistant can be chosen here."
 
 
 class Processes(Protocol):
@@ -109,7 +112,7 @@ def test_a_choice_goes_on_in_a_new_thread_with_what_was_said(
 ) -> None:
     answer("one", "help")
     chosen = answer("/assistant default", "help", MessageKind.CHOOSE)
-    assert (chosen.reply, chosen.assistant) == (commands.CHOSEN_REPLY.format(name=DEFAULT_ASSISTANT), DEFAULT_ASSISTANT)
+    assert (chosen.reply, chosen.assistant) == (CHOSEN, DEFAULT_ASSISTANT)
     assert answer("two", "help").assistant == DEFAULT_ASSISTANT
     (thread,) = assistant.threads.values()
     assert (thread.texts, [(each.text, each.reply) for each in thread.history]) == (["two"], [("one", "You said: one")])
@@ -128,12 +131,8 @@ def test_a_choice_goes_on_in_a_new_thread_with_what_was_said(
             "help",
             "support answers here. You can choose: support, default. Write /assistant default to do so.",
         ),
-        ("/assistant", "c", commands.ONLY_REPLY.format(name=DEFAULT_ASSISTANT)),
-        (
-            "/assistant support",
-            "c",
-            commands.UNKNOWN_REPLY + commands.ONLY_REPLY.format(name=DEFAULT_ASSISTANT),
-        ),
+        ("/assistant", "c", ONLY_ONE),
+        ("/assistant support", "c", f"There is no assistant of that name to choose here. {ONLY_ONE}"),
     ],
 )
 def test_a_command_tells_who_can_be_chosen(
@@ -143,6 +142,16 @@ def test_a_command_tells_who_can_be_chosen(
     process.say(asked, channel, kind=MessageKind.CHOOSE)
     assert process.platform.wait_for(1)[0].reply == reply
     assert assistant.calls == []
+
+
+def test_a_command_is_answered_in_the_language_that_the_platform_tells(open_process: Processes) -> None:
+    process = open_process()
+    process.platform.contexts = [ChatContext(language="de")]
+    process.say("/assistant nobody", "c", kind=MessageKind.CHOOSE)
+    assert process.platform.wait_for(1)[0].reply == (
+        "Einen Assistenten mit diesem Namen kann man hier nicht wählen. "
+        "Hier antwortet default. Ein anderer Assistent kann hier nicht gewählt werden."
+    )
 
 
 def test_a_deleted_conversation_is_deleted_at_each_assistant(

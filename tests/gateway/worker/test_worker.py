@@ -29,6 +29,7 @@ from gateway.domain.models import (
     TurnId,
     TurnState,
 )
+from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.store import LeasedWrite
@@ -125,7 +126,7 @@ def test_a_failed_turn_is_delivered_with_its_message_and_the_next_turn_runs(
     start: Start, assistant: FakeAssistant
 ) -> None:
     process = start()
-    assistant.script(AssistantRefused("internal detail", user_message="I may not say that."))
+    assistant.script(AssistantRefused("internal detail", user_message=sentence("I may not say that.")))
     process.say("bad")
     process.say("good")
     bad, good = process.platform.wait_for(2)

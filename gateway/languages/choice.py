@@ -1,0 +1,87 @@
+"""Chooses the language in which a person is spoken to, by what their client says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import field_validator
+
+from gateway.languages.catalogue import AVAILABLE, ENGLISH
+from gateway.settings import EnvironmentSettings
+
+BETWEEN_SUBTAGS = re.compile(r"[-_.@]")
+TRADITIONAL = frozenset({"hant", "hk", "mo", "tw"})
+"""Subtags of Chinese in traditional characters. Who reads those gets no simplified ones: by CLDR none falls back to
+the other. unicode.org/reports/tr35/#Parent_Locales"""
+WEIGHT = re.compile(r"q=(1(?:\.0*)?|0(?:\.\d*)?)", re.IGNORECASE)
+MAX_HEADER_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """The languages that the bot speaks."""
+
+    offered: tuple[str, ...] = (ENGLISH,)
+    """By their codes. The first is for those of whose language nothing is known, or nothing that is offered."""
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether it is worth finding out which one a person reads."""
+        return len(self.offered) > 1
+
+    def best(self, *tags: str) -> str:
+        """Returns the language of the first tag for which one is offered: ``pt-BR``, ``de_DE.UTF-8``."""
+        found = (_language_of(tag) for tag in tags)
+        return next((language for language in found if language in self.offered), self.offered[0])
+
+    def accepted(self, header: str) -> str:
+        """Returns the best one for ``Accept-Language``: httpwg.org/specs/rfc9110.html#field.accept-language"""
+        if not header or not self.is_choice:
+            return self.offered[0]
+        weighed = sorted(_weighed(header[:MAX_HEADER_CHARS]), key=lambda found: -found[0])
+        return self.best(*(tag for weight, tag in weighed if weight))
+
+
+ENGLISH_ONLY = Languages()
+
+
+class LanguageSettings(EnvironmentSettings):
+    """Settings of the languages that the bot itself speaks; the assistant answers in whatever it is spoken to."""
+
+    lists: ClassVar[Mapping[str, str]] = {"gateway_languages": ","}
+
+    gateway_languages: str = ", ".join((ENGLISH, *sorted(AVAILABLE - {ENGLISH})))
+    """The languages of the bot's own sentences, comma-separated, see `gateway/languages/README.md`. People get theirs
+    if it is listed, else the first. One alone: everybody gets that."""
+
+    @field_validator("gateway_languages")
+    @classmethod
+    def _are_available(cls, listed: str) -> str:
+        unknown = sorted(set(_split(listed)) - AVAILABLE)
+        if unknown or not _split(listed):
+            raise ValueError(f"must list some of {', '.join(sorted(AVAILABLE))}, with commas between them")
+        return listed
+
+    @property
+    def languages(self) -> Languages:
+        return Languages(tuple(dict.fromkeys(_split(self.gateway_languages))))
+
+
+def _split(listed: str) -> list[str]:
+    return [part.strip().lower() for part in listed.split(",") if part.strip()]
+
+
+def _language_of(tag: str) -> str:
+    """Returns the code of a tag's language, as a catalogue is named; "" for traditional Chinese."""
+    language, *further = BETWEEN_SUBTAGS.split(tag.strip().lower())
+    return "" if language == "zh" and not TRADITIONAL.isdisjoint(further) else language
+
+
+def _weighed(header: str) -> Iterator[tuple[float, str]]:
+    for part in header.split(","):
+        tag, _, parameters = part.partition(";")
+        found = WEIGHT.fullmatch(parameters.strip())
+        yield float(found[1]) if found else 1.0, tag.strip()

@@ -1,0 +1,38 @@
+"""Sentences of the bot, as the table of turns holds them: not in the language in which somebody read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from gateway.domain.sentences import Sentence
+
+
+class SentencePartsJson(TypeDecorator[str]):
+    """What a Sentence with values is made of, as JSON; NULL for any other text, which says all itself."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        return json.dumps(_parts(value)) if isinstance(value, Sentence) and value.values else None
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Sentence | None:
+        return _sentence(json.loads(value)) if value else None
+
+
+def _parts(sentence: Sentence) -> Mapping[str, Any]:
+    values = {name: _parts(value) if isinstance(value, Sentence) else value for name, value in sentence.values.items()}
+    return {"text": sentence.template, "plural": sentence.plural, "values": values}
+
+
+def _sentence(parts: Mapping[str, Any]) -> Sentence:
+    values = {
+        name: _sentence(value) if isinstance(value, Mapping) else value for name, value in parts["values"].items()
+    }
+    return Sentence(parts["text"], parts["plural"], values)
