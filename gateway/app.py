@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from gateway.assistant_setup import AssistantBuilder
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
 from gateway.callbacks.sender import CallbackSender
-from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration
+from gateway.configuration import AssistantDefinition, Bot, Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -36,7 +36,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
-from gateway.loading import Load, load, load_configuration, packaged_platforms
+from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
@@ -81,8 +81,31 @@ DISK_FULL = "the disk of the database is full, or nearly"
 def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
     """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
     current = current or CurrentConfiguration(load_configuration(settings))
-    built = (build(settings, store, load, current) for build in platform_builders())
+    built = (build() for build in adapter_builders(settings, store, load, current))
     return tuple(adapter for adapter in built if adapter is not None)
+
+
+def adapter_builders(
+    settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration
+) -> Iterator[Callable[[], Adapter | None]]:
+    """Yields what builds the adapter of each platform, if that is enabled, and of each of ``[[bots]]``.
+
+    Each raises SettingsError.
+    """
+    builders = platform_builders()
+    for build in builders.values():
+        yield partial(build, settings, store, load, current)
+    for bot in current.get().bots:
+        yield partial(builders[bot.platform], settings, store, _loads(bot, load), current)
+
+
+def _loads(bot: Bot, load: Load) -> Load:
+    """Returns ``load`` with the settings of a bot in place of those of the one without a name."""
+
+    def load_of_bot(cls: type[AnySettings]) -> AnySettings:
+        return bot.settings if isinstance(bot.settings, cls) else load(cls)
+
+    return load_of_bot
 
 
 def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
@@ -185,15 +208,19 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
 
 
 PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
-PLATFORM_BUILDERS: Sequence[PlatformBuilder] = (
-    *(_build_http, _build_openai, _build_slack, _build_telegram, _build_discord),
-)
+PLATFORM_BUILDERS: Mapping[str, PlatformBuilder] = {
+    "http": _build_http,
+    "openai": _build_openai,
+    "slack": _build_slack,
+    "telegram": _build_telegram,
+    "discord": _build_discord,
+}
 """Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
 
 
-def platform_builders() -> Sequence[PlatformBuilder]:
+def platform_builders() -> Mapping[str, PlatformBuilder]:
     """Returns those of this module and of installed packages. Raises SettingsError."""
-    return (*PLATFORM_BUILDERS, *(each.build for each in packaged_platforms().values()))
+    return {**PLATFORM_BUILDERS, **{name: each.build for name, each in packaged_platforms().items()}}
 
 
 # ---------------------------------------------------------------- one process

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from gateway.domain import models
-from gateway.settings import EnvironmentSettings, Settings
+from gateway.platform_settings import PlatformSettings
+from gateway.settings import Settings
 
 DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
 
@@ -42,6 +43,7 @@ class Route:
     """Leads messages to an assistant. Empty fields match anything; the most specific route wins."""
 
     platform: str
+    """A platform with all its bots, or one bot of it, such as ``telegram:sales``."""
     assistant: str
     workspace: str = ""
     channel: str = ""
@@ -56,7 +58,7 @@ class Bot:
 
     platform: str
     name: str
-    settings: EnvironmentSettings
+    settings: PlatformSettings
     """The platform's settings with this bot's own values, such as its token; an instance of the platform's class. What
     makes a bot (its tokens and secrets) is never taken from the unnamed one."""
     assistant: str = DEFAULT_ASSISTANT
@@ -146,6 +148,10 @@ class Configuration:
         named = (each for each in self.assistants.values() if each.name.casefold() == wanted)
         known_as = (each for each in self.assistants.values() if wanted in map(str.casefold, each.aliases))
         return next(named, None) or next(known_as, None)
+
+    def assistant_of_bot(self, name: str) -> str:
+        """Returns the name of the assistant of the bot with this ``Adapter.name``: who answers where no route leads."""
+        return next((bot.assistant for bot in self.bots if bot.settings.name == name), DEFAULT_ASSISTANT)
 
     def key(self, key: str) -> ApiKey | None:
         """Returns the bound key with this value; None for one that may use all assistants, or that there is not."""

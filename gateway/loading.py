@@ -18,6 +18,7 @@ from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
 from gateway.observability.tracing import TracingSettings
 from gateway.platform_packages import FoundPlatform, find_platforms
+from gateway.platform_settings import PlatformSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
 from gateway.push import PushSettings
@@ -48,6 +49,7 @@ PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
 """The platforms that come with the gateway, also those that are not enabled."""
 
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+AnyPlatform = TypeVar("AnyPlatform", bound=PlatformSettings)
 
 
 def packaged_platforms() -> Mapping[str, FoundPlatform]:
@@ -107,6 +109,17 @@ def _with_tables(settings: AnySettings) -> AnySettings:
     if isinstance(settings, HttpSettings):
         return settings.with_keys([each.key.get_secret_value() for each in configuration.keys])
     return cast("AnySettings", configuration.default.settings)
+
+
+def load_bot(cls: type[AnyPlatform], name: str) -> AnyPlatform:
+    """Returns the settings of the bot with this name; of the one without for "". Raises SettingsError."""
+    if not name:
+        return load(cls)
+    bots = [bot.settings for bot in load_configuration(load(Settings)).bots if isinstance(bot.settings, cls)]
+    if (found := next((each for each in bots if each.bot == name), None)) is None:
+        known = ", ".join(each.bot for each in bots) or "none"
+        raise SettingsError(f"gateway.toml describes no bot {name!r} of {cls.platform}. Those that it does: {known}.")
+    return found
 
 
 def load_configuration(settings: Settings) -> Configuration:

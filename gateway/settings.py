@@ -88,8 +88,6 @@ class EnvironmentSettings(BaseSettings):
     """Variables that begin so and are read by the vendor's own libraries."""
     lists: ClassVar[Mapping[str, str]] = {}
     """Settings that are lists, with what stands between the items: in ``gateway.toml`` they may be arrays."""
-    bot_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings of a platform that say which bot it is; another bot there takes none of them over."""
     environment_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that ``gateway.toml`` cannot hold."""
     setup_guide: ClassVar[SetupGuide | None] = None

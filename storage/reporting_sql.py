@@ -41,7 +41,7 @@ from storage.schema import (
     uploads,
     verdicts,
 )
-from storage.sql import CONVERSATION, KEY, TURN, clock
+from storage.sql import CONVERSATION, KEY, TURN, clock, on_platform
 
 C = conversations.c
 T = turns.c
@@ -223,7 +223,7 @@ usage_by_assistant = (
 # ---------------------------------------------------------------- a person
 
 _author = bindparam("person", type_=SafeText)
-_by_author = and_(T.platform == bindparam("on"), T.author == _author, T.erased_at.is_(None))
+_by_author = and_(on_platform(T.platform), T.author == _author, T.erased_at.is_(None))
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
@@ -233,7 +233,7 @@ def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
     return said.where(T.received_at >= after.received_at, tuple_(*TURN_ORDER) > _order_key(after))
 
 
-_on_platform = select(T.id).where(T.id == V.turn_id, T.platform == bindparam("on")).exists()
+_on_platform = select(T.id).where(T.id == V.turn_id, on_platform(T.platform)).exists()
 feedback_by = select(V.turn_id, V.author, V.value).where(V.author == _author, _on_platform).order_by(V.at, V.turn_id)
 erase_feedback_by = delete(verdicts).where(V.author == _author, _on_platform)
 
@@ -241,21 +241,21 @@ unfinished_turns_by = (
     select(T.id)
     .join_from(conversations, turns, and_(T.conversation_id == C.id, T.seq > C.head))
     # Conversations with unfinished turns have an index.
-    .where(C.next_at.is_not(None), C.platform == bindparam("on"), T.author == _author, T.state.in_(UNDECIDED))
+    .where(C.next_at.is_not(None), on_platform(C.platform), T.author == _author, T.state.in_(UNDECIDED))
     .order_by(C.id, T.seq)
 )
 
 _has_other_authors = exists().where(T.conversation_id == C.id, T.author != _author, T.erased_at.is_(None))
 _context = type_coerce(T.context, Text)
 _names_person = and_(_context != "", position_of(_context, bindparam("named", type_=SafeText)) > 0)
-_quoting = select(T.conversation_id).where(T.platform == bindparam("on"), _names_person)
+_quoting = select(T.conversation_id).where(on_platform(T.platform), _names_person)
 conversations_of = (
     select(*CONVERSATION, or_(C.user_id == _author, ~_has_other_authors))
-    .where(C.platform == bindparam("on"))
+    .where(on_platform(C.platform))
     .where(or_(C.user_id == _author, C.id.in_(select(T.conversation_id).where(_by_author)), C.id.in_(_quoting)))
     .order_by(C.id)
 )
-quoting_turns = select(T.id, T.context).where(T.platform == bindparam("on"), _names_person).order_by(*TURN_ORDER)
+quoting_turns = select(T.id, T.context).where(on_platform(T.platform), _names_person).order_by(*TURN_ORDER)
 contexts_naming = select(T.seq, T.context).where(T.conversation_id == bindparam("conversation"), _names_person)
 set_context = (
     update(turns)

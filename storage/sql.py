@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Table,
+    Text,
     Update,
     and_,
     bindparam,
@@ -27,6 +28,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
+from gateway.domain.bots import SEPARATOR
 from gateway.domain.models import MessageKind, TurnState
 from storage.schema import (
     SafeText,
@@ -62,6 +64,13 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
 def _postgresql_clock(*_: Any, **__: Any) -> str:
     # Not now(): it does not advance within a transaction, such as while it waits for a lock.
     return "date_part('epoch', clock_timestamp())"
+
+
+def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
+    """Returns whether a bot's name is of the platform, or the bot, that is the parameter ``on``."""
+    wanted = bindparam("on", type_=Text)
+    others = wanted + SEPARATOR
+    return or_(name == wanted, func.substr(name, 1, func.length(others)) == others)
 
 
 # storage.row_mapping reads these columns by position.

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdateCount
 from storage.database import Database
 from storage.schema import facts, unparsed_updates
-from storage.sql import clock
+from storage.sql import clock, on_platform
 
 U = unparsed_updates.c
 
@@ -30,7 +30,7 @@ UPDATE = (U.platform, U.workspace, U.update_id, U.body, U.author, U.channel, U.e
 
 _of_person = (
     select(*UPDATE)
-    .where(U.platform == bindparam("on"))
+    .where(on_platform(U.platform))
     .where(or_(U.author == bindparam("person"), U.body.contains(bindparam("needle"), escape=ESCAPE)))
     .order_by(U.received_at, U.workspace, U.update_id)
 )
@@ -75,7 +75,7 @@ class SqlUnparsedUpdates:
         with self._transaction() as connection:
             found = list(_updates_of(connection, platform, author))
             for update in found:
-                place = {"on": platform, "within": update.workspace, "update": update.update_id}
+                place = {"on": update.platform, "within": update.workspace, "update": update.update_id}
                 connection.execute(_erase_one, place)
         return len(found)
 

@@ -19,7 +19,7 @@ from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessag
 from adapters.discord.preview import DiscordPreview
 from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
-from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
 from gateway.ports.check import CheckResult
@@ -68,8 +68,6 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
 class DiscordAdapter(DiscordReplies, Inbound):
     """Serves one bot."""
 
-    name = NAME
-
     def __init__(
         self,
         settings: DiscordSettings,
@@ -82,6 +80,7 @@ class DiscordAdapter(DiscordReplies, Inbound):
         there are more than one. Raises SettingsError.
         """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
+        self.name = settings.name
         parser = DiscordParser(settings)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, several_assistants)

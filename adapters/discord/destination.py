@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from adapters.base.destination import checked
-from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.reply_target import DiscordTarget
 from gateway.domain.models import ConversationKey
 from gateway.ports.platform import Destination
 
@@ -20,5 +20,5 @@ def destination(place: ConversationKey, scope: str) -> Destination:
     guild = place.workspace and checked("workspace", place.workspace, SNOWFLAKE, "the id of a server, or empty")
     channel = checked("channel", place.channel, SNOWFLAKE, "the id of a channel")
     thread = place.topic and checked("topic", place.topic, SNOWFLAKE, "the id of a thread in the channel")
-    key = ConversationKey(NAME, guild, channel, thread if scope == "topic" else "")
+    key = ConversationKey(place.platform, guild, channel, thread if scope == "topic" else "")
     return Destination(key, DiscordTarget(thread or channel, guild=guild).address)

@@ -10,7 +10,7 @@ from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size
 from adapters.base.text_input import SOMEBODY
 from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
-from adapters.discord.reply_target import NAME, DiscordTarget
+from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
@@ -77,11 +77,11 @@ class DiscordParser:
             case "MESSAGE_UPDATE" if event.get("edited_timestamp"):
                 return self._edited(event)
             case "MESSAGE_DELETE":
-                return ParsedUpdate(events=(MessageDeleted(NAME, _required(event, "id")),))
+                return ParsedUpdate(events=(MessageDeleted(self._settings.name, _required(event, "id")),))
             case "MESSAGE_DELETE_BULK":
                 ids = event.get("ids")
                 known = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
-                return ParsedUpdate(events=tuple(MessageDeleted(NAME, each) for each in known))
+                return ParsedUpdate(events=tuple(MessageDeleted(self._settings.name, each) for each in known))
             case "INTERACTION_CREATE":
                 return self.interaction(event)
         return ParsedUpdate()
@@ -130,7 +130,7 @@ class DiscordParser:
         if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
             return ParsedUpdate()
         text = self._with_reply(event, self._text(event))
-        return ParsedUpdate(events=(MessageEdited(NAME, _required(event, "id"), text),))
+        return ParsedUpdate(events=(MessageEdited(self._settings.name, _required(event, "id"), text),))
 
     def _mentions(self, event: Fields) -> bool:
         return any(self._is_bot(user) for user in objects_in(event, "mentions"))
@@ -145,7 +145,7 @@ class DiscordParser:
         """``opened``: the id of the thread that the reply opens."""
         scope, thread = self._settings.discord_scope, opened or (place.id if place.parent else "")
         return ConversationKey(
-            NAME,
+            self._settings.name,
             place.guild,
             place.parent or place.id,
             thread if scope == "topic" else "",

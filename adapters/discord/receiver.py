@@ -16,7 +16,6 @@ from adapters.discord.api_client import DiscordClient
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.gateway_connection import GatewayConnection
 from adapters.discord.interactions import PATH
-from adapters.discord.reply_target import NAME
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.unparsed_event import identify
 from gateway.coordination.retry import Backoff, retry
@@ -49,17 +48,18 @@ class DiscordReceiver:
         self._run = run
         self._several_assistants = several_assistants
         self._backoff = backoff
+        self._identify = partial(identify, settings.name)
         self._background: BackgroundTask | None = None
 
     def webhooks(self, receive: Receive, inbox: AsyncInbox) -> Sequence[Webhook]:
         """Returns the address for interactions, if there is a key to verify them."""
         if self._settings.discord_public_key is None:
             return ()
-        handler = UpdateHandler(inbox.accept_all, self._unparsed_updates, identify)
-        return WebhookReceiver(receive, handler.take, "DISCORD_PUBLIC_KEY").at(PATH)
+        handler = UpdateHandler(inbox.accept_all, self._unparsed_updates, self._identify)
+        return WebhookReceiver(receive, handler.take, "DISCORD_PUBLIC_KEY").at(self._settings.path(PATH))
 
     def start_receiving(self, inbox: Inbox) -> None:
-        self._background = BackgroundTask(self._run, partial(self._connect, inbox), NAME)
+        self._background = BackgroundTask(self._run, partial(self._connect, inbox), self._settings.name)
         self._background.start()
 
     def stop_receiving(self) -> None:
@@ -69,7 +69,7 @@ class DiscordReceiver:
 
     async def _connect(self, inbox: Inbox) -> None:
         client = DiscordClient(self._settings)
-        handler = UpdateHandler(blocking(inbox), self._unparsed_updates, identify)
+        handler = UpdateHandler(blocking(inbox), self._unparsed_updates, self._identify)
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot

@@ -9,17 +9,19 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.platform_settings import PlatformSettings
 from gateway.setting_values import Key
-from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
+from gateway.settings import SetupGuide, TokenPattern
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
 PUBLIC_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
-class DiscordSettings(EnvironmentSettings):
+class DiscordSettings(PlatformSettings):
     """Settings of Discord."""
 
+    platform = "discord"
     prefixes = ("DISCORD_",)
     lists: ClassVar[Mapping[str, str]] = {
         "discord_allowed_guilds": ",",

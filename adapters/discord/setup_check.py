@@ -8,7 +8,6 @@ from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.base.setup_check import check_setup
 from adapters.discord.api_client import DiscordClient, Identity
 from adapters.discord.interactions import PATH
-from adapters.discord.reply_target import NAME
 from adapters.discord.settings import DiscordSettings
 from gateway.ports.check import CheckResult
 
@@ -31,7 +30,7 @@ NAMED_SERVERS = 5
 
 async def check(settings: DiscordSettings, client: DiscordClient) -> Sequence[CheckResult]:
     """Returns a check of the token, the intents, the permissions in servers, and interactions. Raises nothing."""
-    return await check_setup(NAME, _checks(settings, client))
+    return await check_setup(settings.name, _checks(settings, client))
 
 
 async def _checks(settings: DiscordSettings, client: DiscordClient) -> Sequence[CheckResult]:
@@ -39,9 +38,9 @@ async def _checks(settings: DiscordSettings, client: DiscordClient) -> Sequence[
     servers = objects_in({"all": await client.call("GET guilds", "/users/@me/guilds?limit=200")}, "all")
     where = f"in {len(servers)} servers" if servers else f"in no server yet; open {_invitation(settings, me)}"
     return (
-        CheckResult(NAME, ok=True, detail=f"bot {me.name}, {where}"),
-        _intents(me),
-        *_permissions(servers),
+        CheckResult(settings.name, ok=True, detail=f"bot {me.name}, {where}"),
+        _intents(settings.name, me),
+        *_permissions(settings.name, servers),
         _interactions(settings, me),
     )
 
@@ -53,13 +52,13 @@ def _invitation(settings: DiscordSettings, me: Identity) -> str:
     return f"{site}/oauth2/authorize?{query}"
 
 
-def _intents(me: Identity) -> CheckResult:
+def _intents(name: str, me: Identity) -> CheckResult:
     return CheckResult(
-        f"{NAME} intents", ok=me.reads_content, detail="Message Content" if me.reads_content else NO_CONTENT
+        f"{name} intents", ok=me.reads_content, detail="Message Content" if me.reads_content else NO_CONTENT
     )
 
 
-def _permissions(servers: Sequence[Fields]) -> Sequence[CheckResult]:
+def _permissions(name: str, servers: Sequence[Fields]) -> Sequence[CheckResult]:
     """Returns what the bot lacks in whole servers; a channel may deny more.
 
     docs.discord.com/developers/resources/user#get-current-user-guilds
@@ -69,7 +68,7 @@ def _permissions(servers: Sequence[Fields]) -> Sequence[CheckResult]:
         return ()
     named = "; ".join(f"{server}: {', '.join(missing)}" for server, missing in list(lacking.items())[:NAMED_SERVERS])
     detail = f"missing in {named}. Give them to the bot's role" if lacking else ", ".join(PERMISSIONS)
-    return (CheckResult(f"{NAME} permissions", ok=not lacking, detail=detail),)
+    return (CheckResult(f"{name} permissions", ok=not lacking, detail=detail),)
 
 
 def _missing(server: Fields) -> Sequence[str]:
@@ -80,12 +79,14 @@ def _missing(server: Fields) -> Sequence[str]:
 
 def _interactions(settings: DiscordSettings, me: Identity) -> CheckResult:
     """Discord sends interactions to an address or over the gateway, never both."""
-    name, address = f"{NAME} interactions", me.interactions_url
+    name, address = f"{settings.name} interactions", me.interactions_url
+    path = settings.path(PATH)
     if not address:
         return CheckResult(name, ok=True, detail="received over the gateway connection")
     if settings.discord_public_key is None:
-        detail = f"sent to {address}, so not over the gateway connection. Set DISCORD_PUBLIC_KEY, or remove the address"
+        key = settings.where("discord_public_key")
+        detail = f"sent to {address}, so not over the gateway connection. Set {key}, or remove the address"
         return CheckResult(name, ok=False, detail=detail)
-    if not address.endswith(PATH):
-        return CheckResult(name, ok=False, detail=f"sent to {address}, which does not end in {PATH}")
+    if not address.endswith(path):
+        return CheckResult(name, ok=False, detail=f"sent to {address}, which does not end in {path}")
     return CheckResult(name, ok=True, detail=f"sent to {address}, not over the gateway connection")

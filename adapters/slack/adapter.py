@@ -10,6 +10,7 @@ import flask
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
+from adapters.base.own_rows import own_rows
 from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
 from adapters.slack.context_reader import ContextReader
@@ -21,7 +22,7 @@ from adapters.slack.message_writer import SlackWriter
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview import SlackPreview
 from adapters.slack.reconciler import SlackReconciler, plain_messages
-from adapters.slack.reply_target import NAME, SlackTarget
+from adapters.slack.reply_target import SlackTarget
 from adapters.slack.settings import SlackSettings
 from adapters.slack.status import SlackStatus
 from adapters.slack.webhook import SlackReceiver
@@ -92,13 +93,13 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
 class SlackAdapter(SlackReplies, Inbound):
     """Serves one workspace, whose token is given, or all that have installed the app."""
 
-    name = NAME
-
     def __init__(
         self, settings: SlackSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own."""
+        memory = own_rows(memory, settings.name)
         SlackReplies.__init__(self, SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
+        self.name = settings.name
         self._identities = identities = Identities(settings, self._workspaces)
         self._context_reader = ContextReader(self._client, self._workspaces, settings)
         parser = EventParser(settings, identities.known)

@@ -7,7 +7,6 @@ import re
 from adapters.base.destination import checked
 from adapters.slack.event_context import MessageContext, TeamContext, is_direct
 from adapters.slack.event_parser import address_of
-from adapters.slack.reply_target import NAME
 from gateway.domain.models import ConversationKey
 from gateway.ports.platform import Destination
 
@@ -23,4 +22,4 @@ def destination(place: ConversationKey, scope: str) -> Destination:
     topic = place.topic and checked("topic", place.topic, TIMESTAMP, "the ts of a thread, such as 1700000000.000100")
     context = MessageContext(channel, "", is_direct(channel, None))
     address = address_of(TeamContext(team), context, topic)
-    return Destination(ConversationKey(NAME, team, channel, topic if scope == "topic" else ""), address)
+    return Destination(ConversationKey(place.platform, team, channel, topic if scope == "topic" else ""), address)

@@ -19,7 +19,6 @@ from adapters.slack import replies, text_input
 from adapters.slack.attached_file import file_of
 from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id_of, is_direct, nobody
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
-from adapters.slack.reply_target import NAME
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import (
@@ -58,6 +57,7 @@ class EventParser:
         self._known = known
         secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
         self._verifier = SignatureVerifier(secret) if secret.strip() else None
+        self._name = settings.name
         self._scope = settings.slack_scope
         self._join_seconds = settings.slack_join_seconds
         self._has_workspaces = settings.installable
@@ -113,7 +113,7 @@ class EventParser:
             case "message_changed":
                 return self._changed(team, event)
             case "message_deleted":
-                return _deleted(_message_id(team, event, id_of(event, "deleted_ts")))
+                return self._deleted(_message_id(team, event, id_of(event, "deleted_ts")))
             case subtype if subtype in MESSAGE_SUBTYPES:
                 return _receipt(self._new_message(team, event))
         return ParsedUpdate()
@@ -173,18 +173,21 @@ class EventParser:
             return ""
         return "" if _is_bot(message) and not self._bots & {"*", user, bot} else user or bot
 
+    def _deleted(self, message_id: str) -> ParsedUpdate:
+        return ParsedUpdate(events=(MessageDeleted(self._name, message_id),) if message_id else ())
+
     def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
         message, before = object_in(event, "message"), object_in(event, "previous_message")
         message_id = _message_id(team, event, id_of(message, "ts"))
         if message.get("subtype") == "tombstone":
-            return _deleted(message_id)
+            return self._deleted(message_id)
         edited = message.get("edited") and text_input.written(message) != text_input.written(before)
         # Slack adds what a link leads to a moment after the message.
         unfurled = text_input.enclosed_texts(message) != text_input.enclosed_texts(before)
         if not (edited or unfurled) or not self._author(team, message):
             return ParsedUpdate()
-        edit = MessageEdited(NAME, message_id, _text(message, team))
+        edit = MessageEdited(self._name, message_id, _text(message, team))
         return ParsedUpdate(self._called_by_edit(team, event), (edit,)) if message_id else ParsedUpdate()
 
     def _called_by_edit(self, team: TeamContext, event: Fields) -> tuple[Message, ...]:
@@ -239,7 +242,7 @@ class EventParser:
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""
         user = context.user if self._scope == "user" else ""
-        return ConversationKey(NAME, team.team_id, context.channel, topic, user)
+        return ConversationKey(self._name, team.team_id, context.channel, topic, user)
 
     def _address(self, team: TeamContext, context: MessageContext) -> Address:
         """A reply goes into the message's thread; in direct messages that are one conversation, into the channel."""
@@ -309,10 +312,6 @@ def _message_id(team: TeamContext, event: Fields, ts: str) -> str:
 
 def _receipt(message: Message | None) -> ParsedUpdate:
     return ParsedUpdate((message,) if message else ())
-
-
-def _deleted(message_id: str) -> ParsedUpdate:
-    return ParsedUpdate(events=(MessageDeleted(NAME, message_id),) if message_id else ())
 
 
 def _is_bot(message: Fields) -> bool:

@@ -79,7 +79,7 @@ def build(
     """
     oauth: Manifest = {"scopes": {"bot": list(SCOPES)}}
     if url:
-        oauth["redirect_urls"] = [url + PATHS["oauth_redirect"]]
+        oauth["redirect_urls"] = [url + settings.path(PATHS["oauth_redirect"])]
     return {
         "display_information": {"name": name, "description": DESCRIPTION},
         "features": {
@@ -90,12 +90,12 @@ def build(
                 "messages_tab_read_only_enabled": False,
             },
             "bot_user": {"display_name": name, "always_online": True},
-            "slash_commands": [_command(name, what, url, prefix) for name, what in COMMANDS.items()],
+            "slash_commands": [_command(settings, name, what, url, prefix) for name, what in COMMANDS.items()],
         },
         "oauth_config": oauth,
         "settings": {
-            "event_subscriptions": {"bot_events": list(EVENTS), **_at(url, "request_url", "events")},
-            "interactivity": {"is_enabled": True, **_at(url, "request_url", "interactive")},
+            "event_subscriptions": {"bot_events": list(EVENTS), **_at(settings, url, "request_url", "events")},
+            "interactivity": {"is_enabled": True, **_at(settings, url, "request_url", "interactive")},
             "org_deploy_enabled": False,
             "socket_mode_enabled": url is None,
             "token_rotation_enabled": rotate,
@@ -108,18 +108,18 @@ def _agent(settings: SlackSettings) -> Manifest:
     return {"agent_description": AGENT_DESCRIPTION, **({"suggested_prompts": prompts} if prompts else {})}
 
 
-def _command(name: str, what: str, url: str | None, prefix: str) -> Manifest:
+def _command(settings: SlackSettings, name: str, what: str, url: str | None, prefix: str) -> Manifest:
     return {
         "command": f"/{prefix}-{name}" if prefix else f"/{name}",
         "description": what,
         "should_escape": False,
-        **_at(url, "url", "commands"),
+        **_at(settings, url, "url", "commands"),
     }
 
 
-def _at(url: str | None, field: str, path: str) -> dict[str, str]:
+def _at(settings: SlackSettings, url: str | None, field: str, path: str) -> dict[str, str]:
     """Returns the address of a path of this server; nothing for Socket Mode."""
-    return {field: url + PATHS[path]} if url else {}
+    return {field: url + settings.path(PATHS[path])} if url else {}
 
 
 # ---------------------------------------------------------------- the command line
@@ -139,16 +139,17 @@ def command() -> click.Group:
     @click.option(
         "--prefix", default="", callback=_prefix, metavar="WORD", help="Commands are /WORD-reset, /WORD-help."
     )
+    @click.option("--bot", default="", metavar="NAME", help="Its name in [[bots]], which is in its addresses.")
     @click.option(
         "--rotate-tokens", is_flag=True, help="Tokens live for 12 hours and are renewed. For installs by OAuth."
     )
-    def manifest(url: str | None, name: str, prefix: str, *, socket: bool, rotate_tokens: bool) -> None:
+    def manifest(url: str | None, name: str, prefix: str, bot: str, *, socket: bool, rotate_tokens: bool) -> None:
         """Print the manifest of the app: create the app from it at https://api.slack.com/apps."""
         if socket is (url is not None):
             raise click.UsageError("Give either --url URL, or --socket if Slack cannot reach this server.")
         if rotate_tokens and socket:
             raise click.UsageError("--rotate-tokens needs --url: Slack brings the tokens there.")
-        made = build(SlackSettings.load(), name=name, url=url, prefix=prefix, rotate=rotate_tokens)
+        made = build(SlackSettings.load().for_bot(bot), name=name, url=url, prefix=prefix, rotate=rotate_tokens)
         click.echo(json.dumps(made, indent=2, ensure_ascii=False))
 
     return slack

@@ -231,6 +231,8 @@ class OAuthRoutes:
 
     def __init__(self, settings: SlackSettings, memory: KeyValueStore) -> None:
         assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
+        self._name = settings.name
+        self._paths = settings.path(INSTALL), settings.path(REDIRECT)
         self._slack = urljoin(settings.slack_api_url, "..")
         secret = settings.slack_client_secret.get_secret_value()
         limit, proxies = CallLimit(CODES_PER_MINUTE), settings.trusted_proxies
@@ -243,10 +245,10 @@ class OAuthRoutes:
                 client_secret=secret,
                 scopes=list(SCOPES),
                 user_scopes=[],
-                install_path=INSTALL,
+                install_path=self._paths[0],
                 install_page_rendering_enabled=False,
-                redirect_uri=settings.public_url + REDIRECT if settings.public_url else None,
-                redirect_uri_path=REDIRECT,
+                redirect_uri=settings.public_url + self._paths[1] if settings.public_url else None,
+                redirect_uri_path=self._paths[1],
                 callback_options=CallbackOptions(self._succeeded, self._failed),
                 authorization_url=urljoin(self._slack, "oauth/v2/authorize"),
                 installation_store=Installations(memory, TokenCipher(settings.encryption_keys)),
@@ -257,9 +259,9 @@ class OAuthRoutes:
         )
 
     def blueprint(self) -> flask.Blueprint:
-        blueprint = flask.Blueprint(NAME, __name__)
-        blueprint.add_url_rule(INSTALL, "install", self._install)
-        blueprint.add_url_rule(REDIRECT, "oauth_redirect", self._redirect)
+        blueprint = flask.Blueprint(self._name, __name__)
+        blueprint.add_url_rule(self._paths[0], "install", self._install)
+        blueprint.add_url_rule(self._paths[1], "oauth_redirect", self._redirect)
         return blueprint
 
     def _install(self) -> flask.Response:

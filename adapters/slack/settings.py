@@ -10,8 +10,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 
 from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
+from gateway.platform_settings import PlatformSettings
 from gateway.setting_values import JoinSeconds, Key, reject_prefixes
-from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
+from gateway.settings import SetupGuide, TokenPattern
 
 SLACK = "https://slack.com"
 MIN_KEY_CHARS = 32
@@ -29,9 +30,10 @@ NO_APP_TOKENS = {
 """How tokens of other kinds begin: docs.slack.dev/authentication/tokens"""
 
 
-class SlackSettings(EnvironmentSettings):
+class SlackSettings(PlatformSettings):
     """Settings of Slack."""
 
+    platform = "slack"
     prefixes = ("SLACK_",)
     foreign_variables = frozenset(
         {

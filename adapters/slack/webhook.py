@@ -69,11 +69,11 @@ class SlackReceiver:
             return ()
         take = partial(self._take, self._handler(inbox.accept_all))
         receiver = WebhookReceiver(receive, take, "SLACK_SIGNING_SECRET")
-        return receiver.at(PATHS["events"], PATHS["commands"], PATHS["interactive"])
+        return receiver.at(*(self._settings.path(PATHS[each]) for each in ("events", "commands", "interactive")))
 
     def routes(self) -> flask.Blueprint:
         """Returns the pages by which workspaces install the app."""
-        return flask.Blueprint("slack", __name__) if self._oauth is None else self._oauth.blueprint()
+        return flask.Blueprint(self._settings.name, __name__) if self._oauth is None else self._oauth.blueprint()
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""
@@ -91,7 +91,7 @@ class SlackReceiver:
             self._prompts.close()
 
     def _handler(self, accept_all: AcceptAll) -> UpdateHandler:
-        return UpdateHandler(accept_all, self._unparsed_updates, identify)
+        return UpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._settings.name))
 
     def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
         receipt = self._parser.parse(payload)

@@ -18,7 +18,7 @@ from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, TelegramReply
 from adapters.telegram.preview import TelegramPreview
 from adapters.telegram.reconciler import TelegramReconciler, plain_messages
-from adapters.telegram.reply_target import NAME, TelegramTarget
+from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
@@ -74,13 +74,12 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
 class TelegramAdapter(TelegramReplies, Inbound):
     """Serves one bot."""
 
-    name = NAME
-
     def __init__(
         self, settings: TelegramSettings, memory: KeyValueStore, unparsed_updates: UnparsedUpdates, run: RunCoroutine
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
+        self.name = settings.name
         parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)))
         receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)

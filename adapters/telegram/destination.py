@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from adapters.base.destination import checked
-from adapters.telegram.reply_target import NAME, TelegramTarget
+from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import ConversationKey
 from gateway.ports.platform import Destination
 
@@ -22,4 +22,4 @@ def destination(place: ConversationKey, bot_id: str, scope: str) -> Destination:
     chat = checked("channel", place.channel, CHAT, "the id of a chat, such as -1001234567890")
     topic = place.topic and checked("topic", place.topic, TOPIC, "the message_thread_id of a topic, such as 17")
     target = TelegramTarget(chat, topic, type="supergroup" if chat.startswith("-") else "private")
-    return Destination(ConversationKey(NAME, bot, chat, topic if scope == "topic" else ""), target.address)
+    return Destination(ConversationKey(place.platform, bot, chat, topic if scope == "topic" else ""), target.address)

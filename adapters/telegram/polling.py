@@ -11,7 +11,7 @@ from typing import Any
 from adapters.base.errors import Rejected, Unreachable
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errors import Reason
-from adapters.telegram.registration import UPDATES, delete_webhook, host_of, own_webhook
+from adapters.telegram.registration import UPDATES, command, delete_webhook, host_of, own_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import TelegramUpdateHandler
@@ -34,8 +34,8 @@ CONFLICT = (
     "Stop it; retrying"
 )
 WEBHOOK = (
-    "updates not fetched, because Telegram sends them to a webhook. Run python -m gateway telegram delete-webhook to "
-    "fetch them, or set TELEGRAM_WEBHOOK_SECRET to receive them by webhook; retrying"
+    "updates not fetched, because Telegram sends them to a webhook. Run %s to fetch them, or set %s to receive them by "
+    "webhook; retrying"
 )
 NOT_FETCHED = "updates not fetched; retrying"
 
@@ -136,10 +136,12 @@ class UpdatePoller:
         if not registered:
             log.error(CONFLICT)
         elif registered == _own_webhook(self._settings):
+            secret = self._settings.where("telegram_webhook_secret")
             await delete_webhook(self._calls)
-            log.info("webhook deleted: TELEGRAM_WEBHOOK_SECRET is not set, so updates are fetched")
+            log.info("webhook deleted: %s is not set, so updates are fetched", secret)
         else:
-            log.error(WEBHOOK, host=host_of(registered))
+            there = command("delete-webhook", self._settings), self._settings.where("telegram_webhook_secret")
+            log.error(WEBHOOK, *there, host=host_of(registered))
 
 
 def _own_webhook(settings: TelegramSettings) -> str | None:

@@ -46,20 +46,20 @@ IN_PRIVATE = ("all_private_chats",)
 # ---------------------------------------------------------------- the webhook
 
 
-def webhook_url(url: str, server: str) -> str:
+def webhook_url(url: str, server: str, path: str = PATH) -> str:
     """Returns the address of the webhook on a server at ``url``. Raises SettingsError if Telegram would not call it.
 
-    ``server``: of the Bot API; a self-hosted one calls any address.
+    ``server``: of the Bot API; a self-hosted one calls any address. ``path``: the bot's.
     """
     try:
-        parts = public_url(url, PATH)
+        parts = public_url(url, path)
     except ValueError as exc:
         raise SettingsError(str(exc)) from None
     if parts.scheme not in {"https", "http"} or (parts.scheme == "http" and server == TELEGRAM):
         raise SettingsError("Telegram calls addresses with https only.")
     if server == TELEGRAM and (parts.port or 443) not in PORTS:
         raise SettingsError("Telegram calls the ports 443, 80, 88 and 8443 only.")
-    return parts.geturl() + PATH
+    return parts.geturl() + path
 
 
 def own_webhook(settings: TelegramSettings) -> str | None:
@@ -67,7 +67,7 @@ def own_webhook(settings: TelegramSettings) -> str | None:
     if not settings.public_url:
         return None
     try:
-        return webhook_url(settings.public_url, settings.telegram_api_url)
+        return webhook_url(settings.public_url, settings.telegram_api_url, settings.path(PATH))
     except SettingsError as exc:
         raise SettingsError(f"PUBLIC_URL: {exc}") from None
 
@@ -79,7 +79,8 @@ async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: st
     show (github.com/tdlib/telegram-bot-api, Client::process_set_webhook_query). Raises DeliveryError, SettingsError.
     """
     if settings.telegram_webhook_secret is None:
-        raise SettingsError("TELEGRAM_WEBHOOK_SECRET is missing. With it, Telegram proves who sends an update.")
+        secret = settings.where("telegram_webhook_secret")
+        raise SettingsError(f"{secret} is missing. With it, Telegram proves who sends an update.")
     await calls.call(
         "set_webhook",
         outbox=None,
@@ -94,6 +95,12 @@ async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: st
 async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -> None:
     """Has Telegram keep updates until they are fetched. Raises DeliveryError."""
     await calls.call("delete_webhook", outbox=None, drop_pending_updates=drop_pending)
+
+
+def command(words: str, settings: TelegramSettings) -> str:
+    """Returns a command of ``python -m gateway telegram`` for the bot, for advice."""
+    bot = f" --bot {settings.bot}" if settings.bot else ""
+    return f"python -m gateway telegram {words}{bot}"
 
 
 def host_of(url: str) -> str:

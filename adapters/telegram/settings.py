@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
+from gateway.platform_settings import PlatformSettings
 from gateway.setting_values import JoinSeconds, Key
-from gateway.settings import EnvironmentSettings, SetupGuide, TokenPattern
+from gateway.settings import SetupGuide, TokenPattern
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -18,9 +19,10 @@ WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 """core.telegram.org/bots/api#setwebhook"""
 
 
-class TelegramSettings(EnvironmentSettings):
+class TelegramSettings(PlatformSettings):
     """Settings of Telegram."""
 
+    platform = "telegram"
     prefixes = ("TELEGRAM_",)
     lists: ClassVar[Mapping[str, str]] = {"telegram_allowed_chats": ","}
     bot_settings = frozenset({"telegram_bot_token", "telegram_webhook_secret"})

@@ -10,35 +10,33 @@ from telegram import WebhookInfo
 
 from adapters.base.setup_check import check_setup
 from adapters.telegram.api_client import BotProfile, TelegramClient
-from adapters.telegram.registration import PATH, UPDATES, host_of, own_webhook
-from adapters.telegram.reply_target import NAME
+from adapters.telegram.registration import PATH, UPDATES, command, host_of, own_webhook
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import SettingsError
 from gateway.ports.check import CheckResult
 
-UPDATES_CHECK = f"{NAME} updates"
-GROUPS_CHECK = f"{NAME} groups"
 RECENT_SECONDS = 3600
 """How old a failure may be that counts. Telegram reports the last one for as long as the webhook exists."""
 
 
 async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[CheckResult]:
     """Returns a check of the token, of how updates are received, and of what the bot sees in groups. Raises nothing."""
-    return await check_setup(NAME, _checks(settings, calls))
+    return await check_setup(settings.name, _checks(settings, calls))
 
 
 async def _checks(settings: TelegramSettings, calls: TelegramClient) -> Sequence[CheckResult]:
     who = await calls.identify()
     info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
-    line = CheckResult(NAME, ok=True, detail=f"bot @{who.username}")
-    return line, _updates(settings, info), CheckResult(GROUPS_CHECK, ok=True, detail=groups(settings, who))
+    line = CheckResult(settings.name, ok=True, detail=f"bot @{who.username}")
+    return line, _updates(settings, info), CheckResult(f"{settings.name} groups", ok=True, detail=groups(settings, who))
 
 
 def _updates(settings: TelegramSettings, info: WebhookInfo) -> CheckResult:
-    problem = _webhook(settings, info) if settings.telegram_webhook_secret is not None else _polling(settings, info)
-    way = f"received at POST {PATH}" if settings.telegram_webhook_secret is not None else "fetched by long polling"
+    by_webhook = settings.telegram_webhook_secret is not None
+    problem = _webhook(settings, info) if by_webhook else _polling(settings, info)
+    way = f"received at POST {settings.path(PATH)}" if by_webhook else "fetched by long polling"
     waiting = f"; {info.pending_update_count} wait" if info.pending_update_count else ""
-    return CheckResult(UPDATES_CHECK, ok=not problem, detail=f"{problem or way}{waiting}")
+    return CheckResult(f"{settings.name} updates", ok=not problem, detail=f"{problem or way}{waiting}")
 
 
 def _webhook(settings: TelegramSettings, info: WebhookInfo) -> str:
@@ -49,10 +47,10 @@ def _webhook(settings: TelegramSettings, info: WebhookInfo) -> str:
         return str(exc)
     if ours is not None and info.url != ours:
         return f"{_now(info)}; it is registered at PUBLIC_URL when the gateway starts"
-    if not info.url.endswith(PATH):
-        return f"{_now(info)}; set PUBLIC_URL, or run python -m gateway telegram set-webhook URL"
+    if not info.url.endswith(settings.path(PATH)):
+        return f"{_now(info)}; set PUBLIC_URL, or run {command('set-webhook URL', settings)}"
     if set(UPDATES) - set(info.allowed_updates or ()):
-        return "the webhook lacks some kinds of updates; run python -m gateway telegram set-webhook URL again"
+        return f"the webhook lacks some kinds of updates; run {command('set-webhook URL', settings)} again"
     return failure(info)
 
 
@@ -61,7 +59,8 @@ def _polling(settings: TelegramSettings, info: WebhookInfo) -> str:
     with suppress(SettingsError):
         if not info.url or info.url == own_webhook(settings):  # the gateway deletes its own when it starts
             return ""
-    return f"{_now(info)}; run python -m gateway telegram delete-webhook, or set TELEGRAM_WEBHOOK_SECRET"
+    secret = settings.where("telegram_webhook_secret")
+    return f"{_now(info)}; run {command('delete-webhook', settings)}, or set {secret}"
 
 
 def _now(info: WebhookInfo) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from adapters.base.json_fields import Fields, object_in
 from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.message_entities import number_in
-from adapters.telegram.reply_target import NAME
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.unparsed_updates import UnparsedUpdate
@@ -31,14 +30,14 @@ class TelegramUpdateHandler(UpdateHandler):
             await self.keep(update, exc)
 
 
-def identify(bot_id: str, update: Fields) -> UnparsedUpdate:
-    """Returns an update as it is stored. Raises nothing."""
+def identify(name: str, bot_id: str, update: Fields) -> UnparsedUpdate:
+    """Returns an update as it is stored. ``name``: the adapter's. Raises nothing."""
     author = channel = ""
     for content in update.values():
         if isinstance(content, Mapping):
             author = author or _author(content)
             channel = channel or _id(content, "chat") or _id(object_in(content, "message"), "chat")
-    return UnparsedUpdate(NAME, bot_id, str(update.get("update_id", "")), json.dumps(update), author, channel)
+    return UnparsedUpdate(name, bot_id, str(update.get("update_id", "")), json.dumps(update), author, channel)
 
 
 def _author(content: Fields) -> str:

@@ -16,7 +16,7 @@ from adapters.telegram import attachments, replies, text_input
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
-from adapters.telegram.reply_target import NAME, TelegramTarget
+from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
@@ -69,6 +69,7 @@ class UpdateParser:
     def __init__(self, settings: TelegramSettings, me: BotIdentity) -> None:
         secret = settings.telegram_webhook_secret
         self._secret = secret.get_secret_value().encode() if secret else b""
+        self._name = settings.name
         self._scope = settings.telegram_scope
         self._groups = settings.telegram_groups
         self._has_names = settings.telegram_names
@@ -232,7 +233,7 @@ class UpdateParser:
         if not context.user or not written(message)[0]:
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self._me)
-        edit = MessageEdited(NAME, self._message_id(context, parsed), parsed.text(self._help))
+        edit = MessageEdited(self._name, self._message_id(context, parsed), parsed.text(self._help))
         return ParsedUpdate(tuple(self._called_by_edit(context, parsed)), (edit,))
 
     def _called_by_edit(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
@@ -249,7 +250,8 @@ class UpdateParser:
             raise MalformedRequest("The update does not say what was deleted where.")
         ids = (_number({"id": number}, "id") for number in numbers)
         within = f"{self.bot_id}:{TelegramTarget(chat, business=business).channel}"
-        return ParsedUpdate(events=tuple(MessageDeleted(NAME, f"{within}:{message}") for message in ids if message))
+        names = (f"{within}:{message}" for message in ids if message)
+        return ParsedUpdate(events=tuple(MessageDeleted(self._name, name) for name in names))
 
     def _stopped(self, stopped: Fields) -> ParsedUpdate:
         """The button under a draft. core.telegram.org/bots/api#messagegenerationstopped"""
@@ -275,15 +277,15 @@ class UpdateParser:
     def _move(self, message: Fields, context: TelegramTarget) -> ChannelMigrated | None:
         """A group became a supergroup: both chats report it, in any order."""
         if to := _number(message, "migrate_to_chat_id"):
-            return ChannelMigrated(NAME, self.bot_id, context.chat, to)
+            return ChannelMigrated(self._name, self.bot_id, context.chat, to)
         if old := _number(message, "migrate_from_chat_id"):
-            return ChannelMigrated(NAME, self.bot_id, old, context.chat)
+            return ChannelMigrated(self._name, self.bot_id, old, context.chat)
         return None
 
     def _key(self, context: TelegramTarget) -> ConversationKey:
         topic = context.topic if self._scope == "topic" else ""
         user = context.user if self._scope == "user" else ""
-        return ConversationKey(NAME, self.bot_id, context.channel, topic, user)
+        return ConversationKey(self._name, self.bot_id, context.channel, topic, user)
 
     def _message_id(self, context: TelegramTarget, parsed: ParsedMessage) -> str:
         """Returns the same id for all items of an album."""

@@ -16,7 +16,7 @@ from adapters.base.update_handler import AcceptAll, blocking
 from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.polling import PollingClient, UpdatePoller
-from adapters.telegram.registration import PATH, own_webhook, set_menu, set_webhook
+from adapters.telegram.registration import PATH, command, own_webhook, set_menu, set_webhook
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
@@ -78,7 +78,7 @@ class TelegramReceiver:
             return await receiver.handle(request)
 
         self._start(self._set_up)
-        return (Webhook(PATH, MAX_BODY_BYTES, handle),)
+        return (Webhook(self._settings.path(PATH), MAX_BODY_BYTES, handle),)
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Begins to poll, if there is no webhook. Returns at once."""
@@ -92,11 +92,13 @@ class TelegramReceiver:
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._background is None:
-            self._background = BackgroundTask(self._run, work, NAME)
+            self._background = BackgroundTask(self._run, work, self._settings.name)
             self._background.start()
 
     def _handler(self, accept_all: AcceptAll) -> TelegramUpdateHandler:
-        return TelegramUpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._parser.bot_id))
+        return TelegramUpdateHandler(
+            accept_all, self._unparsed_updates, partial(identify, self._settings.name, self._parser.bot_id)
+        )
 
     async def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
@@ -136,7 +138,7 @@ class TelegramReceiver:
                     partial(self._register, calls, self._webhook_url), "webhook not registered yet; retrying"
                 )
             else:
-                await self._retry(partial(_check_webhook, calls), "webhook not checked yet; retrying")
+                await self._retry(partial(self._check_webhook, calls), "webhook not checked yet; retrying")
             await self._set_menu(calls)
         finally:
             await calls.close()
@@ -169,12 +171,11 @@ class TelegramReceiver:
                 self._memory.try_lock(lease, owner, 0)
         log.info("webhook registered", url=url)
 
+    async def _check_webhook(self, calls: TelegramClient) -> None:
+        """Warns if there is no webhook: without PUBLIC_URL, the operator has to register it. Raises DeliveryError."""
+        if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(self._settings.path(PATH)):
+            log.warning("no webhook registered: set PUBLIC_URL, or run %s", command("set-webhook URL", self._settings))
+
 
 def _is_final(exc: Exception) -> bool:
     return isinstance(exc, Rejected) and exc.retry_after is None
-
-
-async def _check_webhook(calls: TelegramClient) -> None:
-    """Warns if there is no webhook: without PUBLIC_URL, the operator has to register it. Raises DeliveryError."""
-    if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(PATH):
-        log.warning("no webhook registered: set PUBLIC_URL, or run python -m gateway telegram set-webhook URL")

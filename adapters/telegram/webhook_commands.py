@@ -17,8 +17,8 @@ from gateway.domain.errors import SettingsError
 Work = Callable[[TelegramSettings, TelegramClient], Awaitable[None]]
 
 
-async def with_calls(work: Work) -> None:
-    settings = TelegramSettings.load()
+async def with_calls(settings: TelegramSettings, work: Work) -> None:
+    """Calls Telegram for the bot with these settings. Raises SettingsError, and what ``work`` raises."""
     if not settings.on:
         raise SettingsError("Telegram is not set up. Missing: TELEGRAM_BOT_TOKEN.")
     calls = TelegramClient(settings)
@@ -29,7 +29,8 @@ async def with_calls(work: Work) -> None:
 
 
 async def set_webhook(url: str, settings: TelegramSettings, calls: TelegramClient) -> None:
-    url = registration.webhook_url(url, settings.telegram_api_url)
+    path = settings.path(registration.PATH)
+    url = registration.webhook_url(url, settings.telegram_api_url, path)
     await registration.set_webhook(calls, settings, url)
     await _show_webhook(calls)
 
@@ -38,7 +39,7 @@ async def delete_webhook(settings: TelegramSettings, calls: TelegramClient, *, d
     await registration.delete_webhook(calls, drop_pending=drop_pending)
     await _show_webhook(calls)
     if settings.telegram_webhook_secret is not None:
-        click.echo("Unset TELEGRAM_WEBHOOK_SECRET, or the gateway does not fetch updates.")
+        click.echo(f"Unset {settings.where('telegram_webhook_secret')}, or the gateway does not fetch updates.")
 
 
 async def show_info(settings: TelegramSettings, calls: TelegramClient) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from gateway.domain.bots import platform_of
 from gateway.domain.context import clean_name
 from gateway.domain.errors import SettingsError
 from gateway.domain.models import Message
@@ -82,7 +83,7 @@ FROM_CHAT: Mapping[str, Value] = {
 }
 """Where only an id is known, it stands for the name."""
 VALUES: Mapping[str, Value] = {
-    "platform": lambda _, message: message.key.platform,
+    "platform": lambda _, message: platform_of(message.key.platform),
     **FROM_CHAT,
     "date": _date,
     "assistant": lambda instructions, _: instructions.assistant,

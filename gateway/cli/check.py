@@ -45,10 +45,11 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
         yield CheckResult("tools", ok=False, detail=str(exc))
         tools = ()
     file = config_file()
+    configuration = Configuration.of(settings) if wrong else loading.load_configuration(settings)
     if any(file is not None or line.startswith(Settings.prefixes) for line in wrong):
         yield CheckResult("assistant", ok=False, detail="not checked, because of its settings above")
     else:
-        yield from _check_assistants(loading.load_configuration(settings), tools)
+        yield from _check_assistants(configuration, tools)
     if file is not None and not wrong:
         from gateway.config_file.conflicts import conflicts  # noqa: PLC0415  # a server without a file does without
 
@@ -60,7 +61,7 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
     yield _check_budgets(settings, load)
     for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
-    yield from _check_platforms(settings, load, count_unparsed=database.detail == UP_TO_DATE)
+    yield from _check_platforms(settings, load, configuration, count_unparsed=database.detail == UP_TO_DATE)
 
 
 def _check_assistants(configuration: Configuration, tools: Sequence[FoundTool]) -> Iterator[CheckResult]:
@@ -101,15 +102,16 @@ def _check_tool_servers(configuration: Configuration) -> Sequence[CheckResult]:
     return (*called, *run_once(servers.check_once())) if servers.in_use else called
 
 
-def _check_platforms(settings: Settings, load: Load, *, count_unparsed: bool) -> Iterator[CheckResult]:
+def _check_platforms(
+    settings: Settings, load: Load, configuration: Configuration, *, count_unparsed: bool
+) -> Iterator[CheckResult]:
     with _open_store(settings) as store:
         found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
-        current = CurrentConfiguration(Configuration.of(settings))
-        for build in app.platform_builders():
+        for build in app.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
             try:
-                adapter = build(settings, store, load, current)
+                adapter = build()
             except SettingsError as exc:
                 yield CheckResult("settings", ok=False, detail=str(exc))
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -12,11 +13,12 @@ from adapters.http.settings import HttpSettings
 from adapters.openai_api import cli as openai_cli
 from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
+from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store, platforms
 from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_configuration, load_settings, settings_classes
+from gateway.loading import load_bot, load_configuration, load_settings, settings_classes
 from gateway.operations import BackendThreads
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
@@ -44,7 +46,7 @@ def commands() -> Sequence[click.Command]:
         reload.command(_open_admin_store),
         init.command,
         slack_manifest.command(),
-        telegram_cli.command(run_once),
+        telegram_cli.command(run_once, partial(load_bot, TelegramSettings)),
         *openai_cli.commands(_open_api_objects),
     )
 

@@ -12,6 +12,7 @@ import click
 
 from gateway import operations
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.bots import is_named, platform_of
 from gateway.domain.errors import InputError
 from gateway.domain.models import DEFAULT_ASSISTANT, Conversation, Message, MessageKind, ThreadId
 from gateway.policy.routes import AssistantRouter, described
@@ -191,7 +192,7 @@ def _lists_finding(context: ExplainContext, message: Message) -> Finding:
     objection = context.rules.denial_reason(message)
     if objection:
         return Finding("lists", objection, objection)
-    if message.key.platform in context.rules.allowed:
+    if platform_of(message.key.platform) in context.rules.allowed:
         return Finding("lists", "listed in ALLOWED")
     return Finding("lists", "not in BLOCKED, and ALLOWED lists no name of this platform")
 
@@ -225,7 +226,9 @@ def _assistant_finding(
     elif message.allowed_assistants:
         reason = "the first of those that the caller's key is bound to"
     else:
-        reason = described(context.router.route_of(message.key))
+        route, bot = context.router.route_of(message.key), message.key.platform
+        whose = f"that of the bot {bot}; " if route is None and is_named(bot) else ""
+        reason = f"{whose}{described(route)}"
     names = message.allowed_assistants or context.router.names(message.key)
     others = [name for name in names if name != assistant]
     return Finding("assistant", f"{assistant}, {reason}" + (f"; may be chosen: {', '.join(others)}" if others else ""))

@@ -171,9 +171,8 @@ def _check(platform: str, settings: EnvironmentSettings) -> Sequence[CheckResult
     with _empty_store() as store:
         core = load(Settings)
         current = CurrentConfiguration(Configuration.of(core))
-        adapters = (build(core, store, load, current) for build in app.platform_builders())
-        adapter = next(each for each in adapters if each is not None and each.name == platform)
-        return run_once(check_platform(adapter))
+        adapter = app.platform_builders()[platform](core, store, load, current)
+        return () if adapter is None else run_once(check_platform(adapter))
 
 
 @contextmanager

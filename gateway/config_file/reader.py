@@ -21,14 +21,15 @@ from gateway.configuration import (
     McpServerDefinition,
     Route,
 )
+from gateway.domain.bots import bot_name
 from gateway.domain.errors import SettingsError
+from gateway.platform_settings import TOKEN, PlatformSettings
 from gateway.setting_sources import TABLE, Unreadable, as_text
 from gateway.settings import EnvironmentSettings, wrong_values
 from gateway.toml_file import Key, TomlFile, nearest
 
 MCP, ROUTES, BOTS, KEYS = "mcp", "routes", "bots", "keys"
 TABLES = (TABLE, ASSISTANTS, MCP, ROUTES, BOTS, KEYS)
-TOKEN = "token"  # noqa: S105  # a name
 Platforms = Mapping[str, type[EnvironmentSettings] | None]
 """The settings of each platform; None for one that has none."""
 
@@ -127,11 +128,12 @@ class _Reader:
 
     def _routes(self) -> Iterator[Route]:
         seen: dict[object, Key] = {}
+        known = (*self._platforms, *self._bot_names())
         for key, value in self._array(ROUTES):
             if (table := self.problems.parse(RouteTable, key, value)) is None:
                 continue
-            if table.platform not in self._platforms:
-                self.problems.unknown((*key, "platform"), "platform", table.platform, self._platforms)
+            if table.platform not in known:
+                self.problems.unknown((*key, "platform"), "platform", table.platform, known)
             assistant = self._names.resolve((*key, "assistant"), table.assistant)
             choices = self._names.resolve_all((*key, "choices"), table.choices)
             place = (table.workspace or "", table.channel or "", table.topic or "")
@@ -159,21 +161,28 @@ class _Reader:
             if table is None or settings is None:
                 continue
             self._reject_twice(key, (table.platform, table.name.casefold()), names, "a bot with this name stands")
-            if token := getattr(settings, _token(table.platform)):
+            if token := getattr(settings, settings.token_setting()):
                 self._reject_twice(key, token, tokens, "the bot with this token stands")
-                if token == getattr(type(settings)(), _token(table.platform)):
+                if token == getattr(type(settings)(), settings.token_setting()):
                     self.problems.add((*key, TOKEN), "is that of the bot without a name.")
             assistant = self._names.resolve((*key, "assistant"), table.assistant or DEFAULT_ASSISTANT)
             yield Bot(table.platform, table.name, settings, assistant)
 
-    def _bot_settings(self, key: Key, table: BotTable) -> EnvironmentSettings | None:
+    def _bot_names(self) -> Iterator[str]:
+        """Yields what routes may call the bots."""
+        for _, value in self._array(BOTS):
+            match value:
+                case {"platform": str(platform), "name": str(name)}:
+                    yield bot_name(platform, name)
+
+    def _bot_settings(self, key: Key, table: BotTable) -> PlatformSettings | None:
         """Returns the platform's settings for a bot; tells what is wrong with them."""
         settings = self._platforms.get(table.platform)
-        if settings is None or not settings.bot_settings:
-            known = [name for name, each in self._platforms.items() if each is not None and each.bot_settings]
+        if settings is None or not issubclass(settings, PlatformSettings):
+            known = [name for name, each in self._platforms.items() if each and issubclass(each, PlatformSettings)]
             self.problems.unknown((*key, "platform"), "platform with bots", table.platform, known)
             return None
-        short = {bot_key(table.platform, name): name for name in settings.model_fields}
+        short = {settings.key(name): name for name in settings.model_fields}
         values: dict[str, Any] = {name: settings.model_fields[name].default for name in settings.bot_settings}
         for name, value in (table.model_extra or {}).items():
             text = as_text(value, settings.lists.get(short.get(name, "")))
@@ -186,28 +195,19 @@ class _Reader:
         return self._valid_bot(key, table, settings, values)
 
     def _valid_bot(
-        self, key: Key, table: BotTable, settings: type[EnvironmentSettings], values: Mapping[str, Any]
-    ) -> EnvironmentSettings | None:
+        self, key: Key, table: BotTable, settings: type[PlatformSettings], values: Mapping[str, Any]
+    ) -> PlatformSettings | None:
         try:
-            bot = settings(**values)
+            bot = settings.of_bot(table.name, values)
             if bot.on:
                 return bot
             self.problems.add(key, "needs a token.")
         except ValidationError as exc:
             for name, what in wrong_values(exc):
-                self.problems.add((*key, bot_key(table.platform, name)), what)
+                self.problems.add((*key, settings.key(name)), what)
         except SettingsError as exc:
             self.problems.add(key, str(exc))
         return None
-
-
-def bot_key(platform: str, setting: str) -> str:
-    """Returns the name that a platform's setting has in ``[[bots]]``."""
-    return TOKEN if setting == _token(platform) else setting.removeprefix(f"{platform}_")
-
-
-def _token(platform: str) -> str:
-    return f"{platform}_bot_{TOKEN}"
 
 
 def _server(name: str, table: McpTable) -> McpServerDefinition:

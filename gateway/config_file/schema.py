@@ -8,8 +8,9 @@ from typing import Any
 from gateway.config_file.assistants import SETTINGS
 from gateway.config_file.names import ASSISTANTS
 from gateway.config_file.problems import Table
-from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES, Platforms, bot_key
+from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES, Platforms
 from gateway.config_file.tables import NAME, AssistantTable, BotTable, KeyTable, McpTable, RouteTable
+from gateway.platform_settings import PlatformSettings
 from gateway.setting_sources import TABLE
 from gateway.settings import EnvironmentSettings, Settings
 
@@ -64,9 +65,9 @@ def _assistant() -> Json:
 def _bot(platforms: Platforms) -> Json:
     table = _table(BotTable)
     own = {
-        bot_key(platform, name): each
-        for platform, cls in platforms.items()
-        if cls is not None and cls.bot_settings
+        cls.key(name): each
+        for cls in platforms.values()
+        if cls is not None and issubclass(cls, PlatformSettings)
         for name, each in _settings(cls)
     }
     return {**table, "properties": {**own, **table["properties"]}}

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from gateway.config_file.assistants import MCP as MCP_TOOL
 from gateway.config_file.assistants import SETTINGS
 from gateway.config_file.names import ASSISTANTS
-from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES, bot_key
+from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES
 from gateway.configuration import AssistantDefinition, Bot, Configuration
 from gateway.logs import MASK
 from gateway.setting_sources import TABLE
@@ -106,7 +106,7 @@ def _assistant(definition: AssistantDefinition) -> Mapping[str, Any]:
 def _bot(bot: Bot) -> Mapping[str, Any]:
     changed = {name: getattr(bot.settings, name) for name in type(bot.settings).model_fields}
     own = {name: value for name, value in changed.items() if value != type(bot.settings).model_fields[name].default}
-    named = {bot_key(bot.platform, name): value for name, value in own.items()}
+    named = {bot.settings.key(name): value for name, value in own.items()}
     return {"platform": bot.platform, "name": bot.name, "assistant": bot.assistant, **named}
 
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gateway.configuration import Configuration, CurrentConfiguration, Route
+from gateway.domain.bots import is_named, platform_of
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, MessageKind
+from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.ports.enqueue import AssistantRoute
 
 UNKNOWN_ASSISTANT = "There is no assistant {asked!r} for you here. You may ask: {names}."
@@ -17,7 +18,8 @@ ASKED_CHARS = 40
 def find_route(routes: Iterable[Route], key: ConversationKey) -> Route | None:
     """Returns the route of a conversation: the most specific one that matches, of equal ones the first; None: none.
 
-    A route that names the topic is more specific than any that does not, then the channel counts, then the workspace.
+    A route that names the topic is more specific than any that does not, then the channel counts, then the
+    workspace, then the bot. A route for a platform is one for all its bots.
     """
     matching = [each for each in routes if _matches(each, key)]
     return max(matching, key=_specificity, default=None)  # the first of several maxima
@@ -25,11 +27,12 @@ def find_route(routes: Iterable[Route], key: ConversationKey) -> Route | None:
 
 def _matches(route: Route, key: ConversationKey) -> bool:
     wanted = ((route.workspace, key.workspace), (route.channel, key.channel), (route.topic, key.topic))
-    return route.platform == key.platform and all(part in ("", has) for part, has in wanted)
+    here = route.platform in (key.platform, platform_of(key.platform))
+    return here and all(part in ("", has) for part, has in wanted)
 
 
-def _specificity(route: Route) -> tuple[bool, bool, bool]:
-    return bool(route.topic), bool(route.channel), bool(route.workspace)
+def _specificity(route: Route) -> tuple[bool, bool, bool, bool]:
+    return bool(route.topic), bool(route.channel), bool(route.workspace), is_named(route.platform)
 
 
 def described(route: Route | None) -> str:
@@ -94,7 +97,7 @@ class AssistantRouter:
         if route is not None:
             return tuple(dict.fromkeys((route.assistant, *route.choices)))
         everybody = configuration.assistants if key.platform in self._free_platforms else ()
-        return tuple(dict.fromkeys((DEFAULT_ASSISTANT, *everybody)))
+        return tuple(dict.fromkeys((configuration.assistant_of_bot(key.platform), *everybody)))
 
     @staticmethod
     def _as_meant(configuration: Configuration, message: Message, names: Sequence[str]) -> Message:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import NonNegativeInt, field_validator
 
+from gateway.domain.bots import platform_of
 from gateway.domain.models import DEFAULT_ASSISTANT, Message
 from gateway.ports.budgets import Budget
 from gateway.ports.store import Rate
@@ -236,12 +237,13 @@ class Rules:
         """Returns for the operator why a message is not answered; None when it is."""
         key = message.key
         names = {message.author, key.user, key.channel, key.workspace, message.author_workspace, WILDCARD} - {""}
-        blocked = names & self.blocked.get(key.platform, frozenset())
+        platform = platform_of(key.platform)
+        blocked = names & self.blocked.get(platform, frozenset())
         if blocked:
-            return f"BLOCKED lists {key.platform}:{min(blocked)}"
-        allowed = self.allowed.get(key.platform)
+            return f"BLOCKED lists {platform}:{min(blocked)}"
+        allowed = self.allowed.get(platform)
         if allowed is not None and names.isdisjoint(allowed):
-            return f"ALLOWED lists names of {key.platform}, but none of this message's"
+            return f"ALLOWED lists names of {platform}, but none of this message's"
         return None
 
     def applicable_budgets(
@@ -252,7 +254,7 @@ class Rules:
 
     def _applicable_budgets(self, message: Message, at: float, assistant: str) -> Iterator[ApplicableBudget]:
         for (whose, span), by_name in self.budget_limits.items():
-            name = assistant if whose is BudgetScope.ASSISTANT else message.key.platform
+            name = assistant if whose is BudgetScope.ASSISTANT else platform_of(message.key.platform)
             limits = by_name.get(name) or by_name.get(WILDCARD)
             if limits is None or (whose is BudgetScope.CALLER and not message.caller):
                 continue

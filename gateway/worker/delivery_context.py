@@ -9,6 +9,7 @@ from functools import partial
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.domain.bots import is_named
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.models import Content, File
 from gateway.ports.store import Rate, SetPostedMessages
@@ -29,6 +30,9 @@ class WorkerDeliveryContext:
         self._assistants = assistants
         self._spool = spool
         self._lease_guard = lease_guard
+        name = lease_guard.claim.turn.message.key.platform
+        self._own = f"{name} " if is_named(name) else ""
+        """Before the names of buckets: what a platform allows, it allows each bot."""
         self._saved = lease_guard.claim.turn.posted_messages
         self.first_attempt = lease_guard.claim.first_attempt
         self.posted_messages = self._saved
@@ -69,10 +73,10 @@ class WorkerDeliveryContext:
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         await self.commit()
-        taken = await self._rate_limiter.acquire(bucket, rate, max_wait=max_wait)
+        taken = await self._rate_limiter.acquire(self._own + bucket, rate, max_wait=max_wait)
         if taken:  # the adapter sends a request next, which cannot be undone
             await self._lease_guard.assert_held()
         return taken
 
     async def block_for(self, bucket: str, seconds: float) -> None:
-        await self._rate_limiter.block_for(bucket, seconds)
+        await self._rate_limiter.block_for(self._own + bucket, seconds)

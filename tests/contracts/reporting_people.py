@@ -73,6 +73,16 @@ class PersonContract:
         assert reporting.unfinished_turns_by(PLATFORM, "Ada") == ids([running, behind, queued])
         assert reporting.unfinished_turns_by(PLATFORM, "Eve") == []
 
+    def test_a_person_is_the_same_for_all_bots_of_a_platform(self, store: Store, reporting: ReportingStore) -> None:
+        bots = (PLATFORM, f"{PLATFORM}:sales")
+        answered = [answered_turn(store, platform=each) for each in (*bots, f"{PLATFORM}s", f"{PLATFORM}s:sales")][:2]
+        queued = [enqueue_message(store, "roof", platform=each) for each in bots]
+        assert ids(reporting.turns_by_author(PLATFORM, "Ada")) == ids([*answered, *queued])
+        assert ids(reporting.turns_by_author(bots[1], "Ada")) == ids([answered[1], queued[1]])
+        assert reporting.unfinished_turns_by(PLATFORM, "Ada") == ids(queued)
+        found = [conversation.key.platform for conversation, _ in reporting.conversations_of(PLATFORM, "Ada")]
+        assert found == [*bots, *bots]
+
     def test_conversations_are_shared_or_exclusive(self, store: Store, reporting: ReportingStore) -> None:
         alone, shared, keyed = (
             answered_turn(store, "alone"),

@@ -42,6 +42,13 @@ class UnparsedUpdatesContract:
         assert updates.by_author("pigeon", "7") == []
         assert updates.count("pigeon").count == 3
 
+    def test_those_of_all_bots_of_a_platform_are_a_persons(self, updates: UnparsedUpdates) -> None:
+        for platform in ("pigeon", "pigeon:sales", "pigeons"):
+            updates.keep(unparsed(author="Ada", platform=platform))
+        assert [update.platform for update in updates.by_author("pigeon", "Ada")] == ["pigeon", "pigeon:sales"]
+        assert updates.erase_author("pigeon", "Ada") == 2
+        assert (updates.count("pigeon:sales").count, updates.count("pigeons").count) == (0, 1)
+
     def test_what_another_person_quotes_is_erased_but_not_exported(self, updates: UnparsedUpdates) -> None:
         updates.keep(unparsed("1", "Bob", reply_to={"from": "Ada", "text": "secret"}))
         assert updates.by_author("pigeon", "Ada") == []

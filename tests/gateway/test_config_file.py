@@ -213,6 +213,11 @@ WRONG: list[tuple[str, int, str]] = [
         4,
         "routes: the same place has a route in line 1 as well.",
     ),
+    (
+        "[[routes]]\nplatform = 'telegram:b'\nassistant = 'default'",
+        2,
+        "routes.platform: there is no platform 'telegram:b'",
+    ),
     ("[mcp.a]\nallow = []", 1, "mcp.a: needs either url or command."),
     ("[mcp.a]\nurl = 'x'", 1, "mcp.a: url must begin with http:// or https://."),
     ("[mcp.a]\ncommand = ['x']\nheaders = { a = 'b' }", 1, "mcp.a: headers belongs to a server with url."),
@@ -260,6 +265,11 @@ def test_a_bot_takes_no_secret_over_from_the_one_without_a_name(folder: Path, mo
     settings = found.bots[0].settings
     assert isinstance(settings, TelegramSettings)
     assert (settings.telegram_webhook_secret, settings.telegram_groups) == (None, "always")
+    assert settings.name == f"telegram:{settings.bot}"
+    assert settings.path("/telegram/webhook") == f"/telegram/{settings.bot}/webhook"
+    route = f"[[routes]]\nplatform = '{settings.name}'\nassistant = 'default'\n"
+    routed = read(folder, f"{route}{BOT}token = '123456:abcdef'", monkeypatch)
+    assert routed.routes == (Route(settings.name, "default"),)
     with pytest.raises(SettingsError, match=r"line 4: bots.token: is that of the bot without a name\."):
         read(folder, f"{BOT}token = '99:abcdef'", monkeypatch)
 

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -28,6 +27,7 @@ from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, enqueue, enqueue_one, finish, key, message, new_turn
 from tests.faults.crashing_process import fork_context
+from tests.storage.older_schema import bring_to
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,12 +117,7 @@ def test_a_database_of_an_older_version_is_behind(database_url: str, monkeypatch
 
 
 def test_existing_rows_are_read_with_defaults_after_migration(bare_url: str) -> None:
-    bring_to(bare_url, "0001")
-    database = Database(bare_url)
-    with database.transaction() as connection:
-        for statement in OF_THE_FIRST_VERSION:
-            connection.execute(text(statement))
-    database.close()
+    bring_to(bare_url, "0001", OF_THE_FIRST_VERSION)
     assert schema_status(bare_url) is SchemaStatus.BEHIND
     upgrade(bare_url)
     store = SqlStore(bare_url)
@@ -148,17 +143,6 @@ OF_THE_FIRST_VERSION = (
     SELECT id, 2, 'waiting', 'pigeon', 'm2', 'There?', '', '{}', 'queued', 2 FROM conversations""",
     "INSERT INTO facts (name, value) VALUES ('assistant', 'asst_1')",
 )
-
-
-def bring_to(url: str, revision: str) -> None:
-    """Migrates to a revision that may not be the newest."""
-    database = Database(url)
-    with database.transaction() as connection:
-        config = Config(attributes={"connection": connection})
-        config.set_main_option("script_location", "storage:migrations")
-        config.set_main_option("path_separator", "newline")
-        command.upgrade(config, revision)
-    database.close()
 
 
 def test_database_of_earlier_version_names_the_migrate_command(bare_url: str) -> None:

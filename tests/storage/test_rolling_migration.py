@@ -19,7 +19,8 @@ from storage.migrations import REVISIONS, SchemaStatus, schema_status, upgrade
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, finish
-from tests.storage.test_migrations import bring_to, set_revision
+from tests.storage.older_schema import bring_to
+from tests.storage.test_migrations import set_revision
 
 NOW = {"sqlite": "((julianday('now') - 2440587.5) * 86400.0)", "postgresql": "date_part('epoch', clock_timestamp())"}
 OPEN = """INSERT INTO conversations

@@ -36,7 +36,7 @@ def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTelegram]:
 
 
 def run(*words: str) -> Result:
-    return CliRunner().invoke(command(run_once), words)
+    return CliRunner().invoke(command(run_once, lambda bot: TelegramSettings.load().for_bot(bot)), words)
 
 
 def told(*words: str) -> str:
@@ -57,6 +57,10 @@ def test_a_webhook_is_set_where_we_listen_and_told_as_telegram_has_it(telegram: 
     assert telegram.webhook.max_connections == CONNECTIONS
     assert telegram.allowed_updates == set(UPDATES)
     assert output.splitlines() == [f"Webhook: https://bot.example.com{PATH}", "Waiting updates: 0"]
+
+
+def test_a_bot_with_a_name_has_a_webhook_of_its_own(telegram: FakeTelegram) -> None:
+    assert "https://bot.example.com/telegram/sales/webhook" in told("set-webhook", "bot.example.com", "--bot", "sales")
 
 
 def test_a_webhook_is_deleted_and_what_waits_is_kept_unless_told_otherwise(

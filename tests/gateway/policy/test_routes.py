@@ -45,6 +45,14 @@ def test_the_most_specific_route_wins(workspace: str, channel: str, topic: str, 
     assert route.assistant == found
 
 
+def test_a_route_for_a_platform_is_one_for_its_bots_and_one_for_a_bot_is_for_it_alone() -> None:
+    routes = (Route("slack", "all"), Route("slack:desk", "desk"), Route("slack", "channel", channel="C1"))
+    keys = [ConversationKey(name, channel="C0") for name in ("slack", "slack:desk", "slack:other")]
+    found = [find_route(routes, key) for key in keys]
+    assert [route and route.assistant for route in found] == ["all", "desk", "all"]
+    assert find_route(routes, ConversationKey("slack:desk", channel="C1")) is routes[2]
+
+
 def test_a_platform_without_a_route_has_none() -> None:
     assert find_route(ROUTES, ConversationKey("discord", "T1", "C1", "7")) is None
     assert find_route((), ConversationKey("slack")) is None

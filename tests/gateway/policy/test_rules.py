@@ -59,6 +59,19 @@ def test_a_name_may_have_colons() -> None:
     assert rules(blocked="pigeon:biz:1:2").denial_reason(message(channel="biz:1:2")) is not None
 
 
+@pytest.mark.parametrize("platform", ["pigeon", "pigeon:sales"])
+def test_a_list_is_about_people_whichever_bot_they_write_to(platform: str) -> None:
+    assert rules(blocked="pigeon:ann").denial_reason(message(platform)) == "BLOCKED lists pigeon:ann"
+    assert rules(allowed="pigeon:bob").denial_reason(message(platform)) is not None
+
+
+def test_each_bot_has_the_budget_of_its_platform_for_itself() -> None:
+    kept = rules(budget_platform_day="1, pigeon=0.50/2")
+    (one,), (other,) = (kept.applicable_budgets(message(name), 0.0) for name in ("pigeon", "pigeon:sales"))
+    assert one.budget.hard_limit == other.budget.hard_limit == 2_000_000
+    assert one.budget.scope != other.budget.scope
+
+
 def test_nobody_in_particular_is_on_no_list() -> None:
     assert rules(allowed="pigeon:ann").denial_reason(message(author="")) is not None
 
