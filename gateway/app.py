@@ -219,7 +219,7 @@ PLATFORM_BUILDERS: Mapping[str, PlatformBuilder] = {
 
 
 def platform_builders() -> Mapping[str, PlatformBuilder]:
-    """Returns those of this module and of installed packages. Raises SettingsError."""
+    """Returns those of this module and of installed packages, by platform. Raises SettingsError."""
     return {**PLATFORM_BUILDERS, **{name: each.build for name, each in packaged_platforms().items()}}
 
 

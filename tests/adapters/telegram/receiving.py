@@ -95,7 +95,7 @@ def polling(
         calls = PollingClient(known)
         parser = UpdateParser(known, BotIdentity(BOT_ID))
         handler = TelegramUpdateHandler(
-            inbox.async_inbox.accept_all, unparsed or FakeUnparsedUpdates(), partial(identify, str(BOT_ID))
+            inbox.async_inbox.accept_all, unparsed or FakeUnparsedUpdates(), partial(identify, "telegram", str(BOT_ID))
         )
         retry = Receiving(known, memory).receiver._retry
         poller = UpdatePoller(known, calls, memory, parser, handler, retry, lease_seconds=LEASE, poll_seconds=1)
