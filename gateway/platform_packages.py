@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.domain.bots import platform_of
 from gateway.domain.errors import SettingsError
 from gateway.domain.packages import Offer, offers_by_name, reason_of
 from gateway.settings import EnvironmentSettings, Settings
@@ -52,7 +53,7 @@ class FoundPlatform:
             raise
         except Exception as exc:
             raise self.offer.error(f"has a platform that cannot be built: {reason_of(exc)}") from exc
-        if name != self.offer.name:
+        if platform_of(name) != self.offer.name:
             raise self.offer.error(f"has an adapter with another name than its entry point: {name!r}")
         return adapter
 

@@ -12,6 +12,7 @@ from gateway.admin.context import AdminContext, RunningBackend
 from gateway.admin.filters import DAY
 from gateway.admin.ttl_cache import TtlCache
 from gateway.configuration import AssistantDefinition, Bot, Configuration, McpServerDefinition
+from gateway.domain.bots import bot_name
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import AssistantUsage
 
@@ -99,10 +100,12 @@ class AssistantsPage:
 
 
 def _bots(platforms: Sequence[str], bots: Sequence[Bot], checked: ResultsByName) -> Iterator[BotRow]:
+    named = {bot_name(bot.platform, bot.name): bot for bot in bots}
     for platform in platforms:
-        yield BotRow(platform, "", "", checked.get(platform, ()))
-    for bot in bots:
-        yield BotRow(bot.platform, bot.name, bot.assistant, ())
+        if platform not in named:
+            yield BotRow(platform, "", "", checked.get(platform, ()))
+    for name, bot in named.items():
+        yield BotRow(bot.platform, bot.name, bot.assistant, checked.get(name, ()))
 
 
 def _server(definition: McpServerDefinition, configuration: Configuration, checked: ResultsByName) -> ServerRow:

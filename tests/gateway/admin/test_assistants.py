@@ -51,7 +51,9 @@ def scene(sqlite_url: str) -> Iterator[AdminHarness]:
 
 
 def page(scene: AdminHarness) -> str:
-    client = scene.signed_in_client(configuration=lambda: CONFIGURATION, backends=lambda: BACKENDS)
+    client = scene.signed_in_client(
+        configuration=lambda: CONFIGURATION, backends=lambda: BACKENDS, platforms=("fake", "telegram:sales")
+    )
     return client.get("/admin/assistants").text
 
 
@@ -90,6 +92,7 @@ def test_each_assistant_has_its_turns_cost_routes_and_health(scene: AdminHarness
 
 def test_routes_bots_and_servers_are_shown_without_their_secrets(scene: AdminHarness) -> None:
     scene.check_results["fake"] = (CheckResult("fake", ok=True),)
+    scene.check_results["telegram:sales"] = (CheckResult("bot", ok=True, detail="@sales_bot"),)
     scene.check_results["mcp"] = (
         CheckResult("mcp orders", ok=True, detail="1 tool"),
         CheckResult("mcp else", ok=False),
@@ -98,7 +101,7 @@ def test_routes_bots_and_servers_are_shown_without_their_secrets(scene: AdminHar
     assert row(said, "slack T1") == "slack T1 C1 any support default"
     assert row(said, "slack any") == "slack any any any support -"
     assert row(said, "fake") == "fake - default works"
-    assert row(said, "telegram") == "telegram sales support not checked"
+    assert row(said, "telegram") == "telegram sales support works @sales_bot"
     assert row(said, "orders") == "orders shop.test over HTTP find support works 1 tool"
     assert row(said, "files") == "files uvx a program all - not checked"
     assert "veiled" not in said
