@@ -34,21 +34,21 @@ REVISIONS: Final = (
     "0008",
     "0009",
     "0010",
-    "0021",
-    "0015",
     "0011",
-    "0018",
-    "0018b",
     "0012",
     "0013",
     "0014",
+    "0015",
     "0016",
     "0017",
+    "0018",
+    "0019",
+    "0020",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
-OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0018b"})
+OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0015"})
 """Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
 that was interrupted is run again and repairs what it finds."""
 

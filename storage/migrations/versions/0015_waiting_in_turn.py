@@ -7,8 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018b"
-down_revision = "0018"
+revision = "0015"
+down_revision = "0014"
 
 INDEX: Final = "conversations_waiting_in_turn"
 WAITS: Final = sa.text("owner IS NULL AND next_at IS NOT NULL AND parked_since IS NULL")
