@@ -6,41 +6,32 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from adapters.discord.settings import DiscordSettings
-from adapters.http import HttpAdapter, HttpSettings
-from adapters.http.settings import split
-from adapters.openai_api.adapter import OpenAiAdapter
-from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
-from adapters.openai_api.callers import Callers
-from adapters.openai_api.context import ApiLimits, KeptObjects
-from adapters.openai_api.settings import OpenAiApiSettings
-from adapters.slack.settings import SlackSettings
-from adapters.telegram.settings import TelegramSettings
+from adapters.http import HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext, AdminSettings, RunningBackend
 from gateway.assistant_setup import AssistantBuilder
 from gateway.callbacks import CallbackSettings
-from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
+from gateway.callbacks.outbox import EventOutbox
 from gateway.callbacks.sender import CallbackSender
-from gateway.configuration import AssistantDefinition, Bot, Configuration, CurrentConfiguration
+from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
-from gateway.domain.extras import imports_of_extra
 from gateway.domain.models import TurnId
 from gateway.languages import LanguageSettings
-from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
+from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
+from gateway.platforms import callback_outbox
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
@@ -53,9 +44,7 @@ from gateway.push.scheduler import Scheduler
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
-from gateway.web.api.api_keys import ApiKeys, owner_of
-from gateway.web.api.call_limit import CallLimit
-from gateway.web.api.request_limit import RequestLimit
+from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
@@ -68,7 +57,7 @@ from gateway.worker.maintenance import Maintenance
 from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
-from gateway.worker.worker import Worker, run_once
+from gateway.worker.worker import Worker
 from storage import migrations
 from storage.store import SqlStore
 
@@ -77,156 +66,6 @@ LEASE_SECONDS = 12.0
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
-
-
-def platforms(settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. Raises SettingsError. ``current``: as for ``open_gateway``."""
-    current = current or CurrentConfiguration(load_configuration(settings))
-    built = (build() for build in adapter_builders(settings, store, load, current))
-    return tuple(adapter for adapter in built if adapter is not None)
-
-
-def adapter_builders(
-    settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration
-) -> Iterator[Callable[[], Adapter | None]]:
-    """Yields what builds the adapter of each platform, if that is enabled, and of each of ``[[bots]]``.
-
-    Each raises SettingsError.
-    """
-    builders = platform_builders()
-    for build in builders.values():
-        yield partial(build, settings, store, load, current)
-    for bot in current.get().bots:
-        yield partial(builders[bot.platform], settings, store, _loads(bot, load), current)
-
-
-def _loads(bot: Bot, load: Load) -> Load:
-    """Returns ``load`` with the settings of a bot in place of those of the one without a name."""
-
-    def load_of_bot(cls: type[AnySettings]) -> AnySettings:
-        return bot.settings if isinstance(bot.settings, cls) else load(cls)
-
-    return load_of_bot
-
-
-def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
-    max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
-    adapter = HttpAdapter(
-        load(HttpSettings),
-        store,
-        store.uploads,
-        max_message_chars=max_chars,
-        max_message_file_bytes=settings.max_message_file_bytes,
-        max_waiting=max_waiting,
-        caller_share=settings.max_caller_share,
-        bound_keys=lambda: current.get().keys,
-        languages=load(LanguageSettings).languages,
-    )
-    adapter.callbacks = _callback_outbox(load(CallbackSettings), store)
-    return adapter
-
-
-def _callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
-    """Returns where to leave what is posted to addresses of programs; None while nothing is."""
-    if not settings.keys:
-        return None
-    return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
-
-
-def _build_openai(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
-    http, own = load(HttpSettings), load(OpenAiApiSettings)
-    limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
-    keys = ApiKeys(http.keys, partial(_bound_keys, current))
-    configured = partial(_configured_assistants, current)
-    return OpenAiAdapter(
-        Callers(keys, *limits, http.trusted_proxies),
-        split(http.cors_origins),
-        KeptObjects(store.api_objects, store.uploads, store),
-        AssistantDirectory(configured, store.api_objects, split(own.v1_models)),
-        ApiLimits(
-            settings.max_message_chars,
-            settings.max_waiting_callers,
-            settings.max_caller_share,
-            http.chat_wait_seconds,
-        ),
-        opens_unknown_threads=own.v1_unknown_threads == "open",
-    )
-
-
-def _bound_keys(current: CurrentConfiguration) -> Mapping[str, Sequence[str]]:
-    """Returns the assistants that keys are bound to, by owner."""
-    return {owner_of(each.key.get_secret_value()): each.assistants for each in current.get().keys}
-
-
-def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:
-    """Returns the assistants that OpenAI's API shows, the default one first."""
-    known = current.get()
-    others = (each for each in known.assistants.values() if each is not known.default)
-    return tuple(map(_configured_assistant, (known.default, *others)))
-
-
-def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistant:
-    own = definition.settings
-    ids = (own.assistant_id,) if own.assistant_id else ()
-    hosted = {"code_interpreter", "file_search"} if own.backend == "responses" else set()
-    model = own.openai_model or own.backend
-    aliases = (*definition.aliases, *ids)
-    return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted))
-
-
-def ownerless_threads(store: SqlStore, load: Load) -> int:
-    """Returns how many threads of OpenAI's API no key can reach. Raises StoreUnavailable."""
-    return store.api_objects.count_ownerless() if load(HttpSettings).keys else 0
-
-
-def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
-    settings = load(SlackSettings)
-    if not settings.on:
-        return None
-    with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
-        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
-    return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
-
-
-def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
-    settings = load(TelegramSettings)
-    if not settings.on:
-        return None
-    with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
-        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
-    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
-
-
-def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
-    settings = load(DiscordSettings)
-    if not settings.on:
-        return None
-    from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
-
-    def several_assistants() -> bool:
-        return len(current.get().assistants) > 1
-
-    languages = load(LanguageSettings).languages
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants, languages)
-
-
-PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
-PLATFORM_BUILDERS: Mapping[str, PlatformBuilder] = {
-    "http": _build_http,
-    "openai": _build_openai,
-    "slack": _build_slack,
-    "telegram": _build_telegram,
-    "discord": _build_discord,
-}
-"""Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
-
-
-def platform_builders() -> Mapping[str, PlatformBuilder]:
-    """Returns those of this module and of installed packages, by platform. Raises SettingsError."""
-    return {**PLATFORM_BUILDERS, **{name: each.build for name, each in packaged_platforms().items()}}
-
-
-# ---------------------------------------------------------------- one process
 
 
 @dataclass(frozen=True)
@@ -458,7 +297,7 @@ def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configura
 def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:
     """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
     settings, store = CallbackSettings.load(), gateway.store
-    outbox = _callback_outbox(settings, store)
+    outbox = callback_outbox(settings, store)
     if outbox is None:
         return
     if settings.callback_events_url:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from gateway import app, assistants, loading, operations
+from gateway import app, assistants, loading, operations, platforms
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
@@ -109,7 +109,7 @@ def _check_platforms(
         found = []
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
-        for build in app.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
+        for build in platforms.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
             try:
                 adapter = build()
             except SettingsError as exc:
@@ -194,7 +194,7 @@ async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:
 def _check_ownerless(store: SqlStore, load: Load) -> Sequence[CheckResult]:
     """Returns a line if there are threads that no API key can reach. They do not fail the check."""
     try:
-        count = app.ownerless_threads(store, load)
+        count = platforms.ownerless_threads(store, load)
     except GatewayError as exc:
         return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
     detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"

@@ -15,11 +15,12 @@ from adapters.slack import manifest as slack_manifest
 from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
-from gateway.app import free_platforms, open_gateway, open_store, platforms
+from gateway.app import free_platforms, open_gateway, open_store
 from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
 from gateway.configuration import CurrentConfiguration
 from gateway.loading import load_bot, load_configuration, load_settings, settings_classes
 from gateway.operations import BackendThreads
+from gateway.platforms import enabled_platforms
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -85,7 +86,7 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
         current = CurrentConfiguration(load_configuration(settings))
-        adapters = platforms(settings, store, current)
+        adapters = enabled_platforms(settings, store, current)
         yield explain.ExplainContext(
             adapters=adapters,
             store=store,
@@ -114,7 +115,7 @@ def _open_push_context() -> Iterator[push.PushContext]:
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
         yield push.PushContext(
-            messages=PushMessages(platforms(settings, store)),
+            messages=PushMessages(enabled_platforms(settings, store)),
             store=store,
             schedules=store.schedules,
             now=store.now(),

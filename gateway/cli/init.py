@@ -16,7 +16,7 @@ from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
 from adapters.http import HttpSettings
-from gateway import app, loading, logs
+from gateway import app, loading, logs, platforms
 from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
@@ -171,7 +171,7 @@ def _check(platform: str, settings: EnvironmentSettings) -> Sequence[CheckResult
     with _empty_store() as store:
         core = load(Settings)
         current = CurrentConfiguration(Configuration.of(core))
-        adapter = app.platform_builders()[platform](core, store, load, current)
+        adapter = platforms.platform_builders()[platform](core, store, load, current)
         return () if adapter is None else run_once(check_platform(adapter))
 
 

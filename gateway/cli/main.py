@@ -15,6 +15,7 @@ from gateway.cli.terminal import has_terminal
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.loading import Loaded
+from gateway.platforms import enabled_platforms
 from gateway.process import stop_signals
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -112,7 +113,7 @@ def _open_gateway(loaded: Loaded) -> app.Gateway:
     settings = loaded.core
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
     current = CurrentConfiguration(loaded.configuration)
-    return app.open_gateway(settings, app.platforms(settings, store, current), store, current=current)
+    return app.open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
 
 
 def _prepare_reload(loaded: Loaded, gateway: app.Gateway) -> Callable[[], object]:

@@ -15,13 +15,14 @@ from urllib.request import urlopen
 import pytest
 
 from adapters.telegram.update_parser import SECRET_HEADER
-from gateway.app import Gateway, open_gateway, platforms
+from gateway.app import Gateway, open_gateway
 from gateway.cli import commands
 from gateway.cli.check import check
 from gateway.cli.explain import explain
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.models import ConversationKey, Turn, TurnState
 from gateway.loading import load_configuration, load_settings
+from gateway.platforms import enabled_platforms
 from gateway.ports.platform import SyntheticMessage
 from storage import migrations
 from storage.store import SqlStore
@@ -55,7 +56,7 @@ class Site:
         settings = load_settings(quiet=True)
         migrations.upgrade(settings.database_url)
         store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-        gateway = open_gateway(settings, platforms(settings, store, current), store, current=current)
+        gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
         self.stack.callback(gateway.close, 0.5)
         self.stack.callback(gateway.drain, 0.0)
         return gateway

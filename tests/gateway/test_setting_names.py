@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from adapters.console import ConsoleAdapter
-from gateway import app, loading
+from gateway import loading
 from gateway.domain.errors import SettingsError
+from gateway.platforms import enabled_platforms
 from gateway.setting_names import UnknownNames, unknown_names
 from gateway.settings import Settings, given_variables
 from storage.store import SqlStore
@@ -90,7 +91,7 @@ def test_every_platform_may_be_named_in_rules(sqlite_store: SqlStore, monkeypatc
     monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-1")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:abc")
     monkeypatch.setenv("DISCORD_BOT_TOKEN", DISCORD_TOKEN)
-    names = [adapter.name for adapter in app.platforms(Settings.load(), sqlite_store)]
+    names = [adapter.name for adapter in enabled_platforms(Settings.load(), sqlite_store)]
     assert {*names, ConsoleAdapter.name} == set(loading.platform_settings())
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Gateway, open_gateway, platforms
+from gateway.app import Gateway, open_gateway
 from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.loading import load_configuration, load_settings
+from gateway.platforms import enabled_platforms
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
@@ -86,7 +87,7 @@ def site(
 def open_process(stack: ExitStack) -> Gateway:
     settings = load_settings(quiet=True)
     store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-    gateway = open_gateway(settings, platforms(settings, store, current), store, current=current)
+    gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
     stack.callback(gateway.close, 0.5)
     stack.callback(gateway.drain, 0.0)
     return gateway

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import loading
-from gateway.app import open_gateway, platforms
+from gateway.app import open_gateway
 from gateway.assistants import NoSharedValues, build
 from gateway.cli import settings_table
 from gateway.cli.check import check
@@ -19,6 +19,7 @@ from gateway.config_file.schema import schema
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import SettingsError
 from gateway.loading import load_configuration, load_settings, load_valid_settings
+from gateway.platforms import enabled_platforms
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 from storage.store import SqlStore
@@ -77,7 +78,7 @@ def test_a_message_to_the_packages_platform_is_answered_by_its_backend(
     )
     settings = load_settings(quiet=True)
     store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-    gateway = open_gateway(settings, platforms(settings, store, current), store, current=current)
+    gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
     try:
         client = AppClient(gateway.web(), gateway.worker._loop)
         letter = {"id": "1", "sender": "ann", "text": "Hello"}

@@ -13,7 +13,8 @@ import pytest
 from openai import AzureOpenAI, OpenAI
 
 from adapters.openai_api.adapter import OpenAiAdapter
-from gateway.app import Gateway, open_gateway, platforms
+from gateway.app import Gateway, open_gateway
+from gateway.platforms import enabled_platforms
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
@@ -73,7 +74,7 @@ def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment
         for name, value in given.items():
             patch.setenv(name, value)
         settings, store = Settings.load(), SqlStore(database_url)
-        adapters = platforms(settings, store)
+        adapters = enabled_platforms(settings, store)
         (adapter,) = (each for each in adapters if isinstance(each, OpenAiAdapter))
         gateway = open_gateway(settings, adapters, store)
         try:

@@ -1,0 +1,182 @@
+"""Builds the adapter of each platform that the settings enable, and of each further bot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from adapters.discord.settings import DiscordSettings
+from adapters.http import HttpAdapter, HttpSettings
+from adapters.http.settings import split
+from adapters.openai_api.adapter import OpenAiAdapter
+from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
+from adapters.openai_api.callers import Callers
+from adapters.openai_api.context import ApiLimits, KeptObjects
+from adapters.openai_api.settings import OpenAiApiSettings
+from adapters.slack.settings import SlackSettings
+from adapters.telegram.settings import TelegramSettings
+from gateway.callbacks import CallbackSettings
+from gateway.callbacks.outbox import CallbackOutbox
+from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
+from gateway.domain.extras import imports_of_extra
+from gateway.languages import LanguageSettings
+from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
+from gateway.ports.platform import Adapter
+from gateway.settings import Settings
+from gateway.web.api.api_keys import ApiKeys, owner_of
+from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.request_limit import RequestLimit
+from gateway.worker.worker import run_once
+from storage.store import SqlStore
+
+
+def enabled_platforms(
+    settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None
+) -> Sequence[Adapter]:
+    """Returns the adapters of the enabled platforms. ``current``: None for what the settings describe.
+
+    Raises SettingsError.
+    """
+    current = current or CurrentConfiguration(load_configuration(settings))
+    built = (build() for build in adapter_builders(settings, store, load, current))
+    return tuple(adapter for adapter in built if adapter is not None)
+
+
+def adapter_builders(
+    settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration
+) -> Iterator[Callable[[], Adapter | None]]:
+    """Yields what builds the adapter of each platform, if that is enabled, and of each of ``[[bots]]``.
+
+    Each raises SettingsError.
+    """
+    builders = platform_builders()
+    for build in builders.values():
+        yield partial(build, settings, store, load, current)
+    for bot in current.get().bots:
+        yield partial(builders[bot.platform], settings, store, _loads(bot, load), current)
+
+
+def _loads(bot: Bot, load: Load) -> Load:
+    """Returns ``load`` with the settings of a bot in place of those of the one without a name."""
+
+    def load_of_bot(cls: type[AnySettings]) -> AnySettings:
+        return bot.settings if isinstance(bot.settings, cls) else load(cls)
+
+    return load_of_bot
+
+
+def _build_http(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
+    max_chars, max_waiting = settings.max_message_chars, settings.max_waiting_callers
+    adapter = HttpAdapter(
+        load(HttpSettings),
+        store,
+        store.uploads,
+        max_message_chars=max_chars,
+        max_message_file_bytes=settings.max_message_file_bytes,
+        max_waiting=max_waiting,
+        caller_share=settings.max_caller_share,
+        bound_keys=lambda: current.get().keys,
+        languages=load(LanguageSettings).languages,
+    )
+    adapter.callbacks = callback_outbox(load(CallbackSettings), store)
+    return adapter
+
+
+def callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
+    """Returns where to leave what is posted to addresses of programs; None while nothing is."""
+    if not settings.keys:
+        return None
+    return CallbackOutbox(store.callbacks, settings.rule, max_waiting=settings.callback_max_waiting)
+
+
+def _build_openai(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
+    http, own = load(HttpSettings), load(OpenAiApiSettings)
+    limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
+    keys = ApiKeys(http.keys, partial(_bound_keys, current))
+    configured = partial(_configured_assistants, current)
+    return OpenAiAdapter(
+        Callers(keys, *limits, http.trusted_proxies),
+        split(http.cors_origins),
+        KeptObjects(store.api_objects, store.uploads, store),
+        AssistantDirectory(configured, store.api_objects, split(own.v1_models)),
+        ApiLimits(
+            settings.max_message_chars,
+            settings.max_waiting_callers,
+            settings.max_caller_share,
+            http.chat_wait_seconds,
+        ),
+        opens_unknown_threads=own.v1_unknown_threads == "open",
+    )
+
+
+def _bound_keys(current: CurrentConfiguration) -> Mapping[str, Sequence[str]]:
+    """Returns the assistants that keys are bound to, by owner."""
+    return {owner_of(each.key.get_secret_value()): each.assistants for each in current.get().keys}
+
+
+def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:
+    """Returns the assistants that OpenAI's API shows, the default one first."""
+    known = current.get()
+    others = (each for each in known.assistants.values() if each is not known.default)
+    return tuple(map(_configured_assistant, (known.default, *others)))
+
+
+def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistant:
+    own = definition.settings
+    ids = (own.assistant_id,) if own.assistant_id else ()
+    hosted = {"code_interpreter", "file_search"} if own.backend == "responses" else set()
+    model = own.openai_model or own.backend
+    aliases = (*definition.aliases, *ids)
+    return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted))
+
+
+def ownerless_threads(store: SqlStore, load: Load) -> int:
+    """Returns how many threads of OpenAI's API no key can reach. Raises StoreUnavailable."""
+    return store.api_objects.count_ownerless() if load(HttpSettings).keys else 0
+
+
+def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
+    settings = load(SlackSettings)
+    if not settings.on:
+        return None
+    with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
+        from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
+
+
+def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
+    settings = load(TelegramSettings)
+    if not settings.on:
+        return None
+    with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
+        from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
+
+
+def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
+    settings = load(DiscordSettings)
+    if not settings.on:
+        return None
+    from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
+
+    def several_assistants() -> bool:
+        return len(current.get().assistants) > 1
+
+    languages = load(LanguageSettings).languages
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants, languages)
+
+
+PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
+PLATFORM_BUILDERS: Mapping[str, PlatformBuilder] = {
+    "http": _build_http,
+    "openai": _build_openai,
+    "slack": _build_slack,
+    "telegram": _build_telegram,
+    "discord": _build_discord,
+}
+"""Each returns the adapter of its platform if that is enabled, and raises SettingsError."""
+
+
+def platform_builders() -> Mapping[str, PlatformBuilder]:
+    """Returns those of this module and of installed packages, by platform. Raises SettingsError."""
+    return {**PLATFORM_BUILDERS, **{name: each.build for name, each in packaged_platforms().items()}}
