@@ -24,7 +24,8 @@ from adapters.base.background_task import RunCoroutine
 from adapters.base.language import in_language
 from adapters.console_markdown import RenderedMarkdown, printable
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
-from gateway.domain.models import ConversationKey, Message, MessageKind, PreviewEvent, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.run_events import PreviewEvent, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH, LanguageSettings, say

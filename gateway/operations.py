@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import AssistantError, Conflict, TurnNotFound
-from gateway.domain.models import AuditEvent, Conversation, Feedback, File, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.files import File
+from gateway.domain.models import Conversation, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.ports.assistant import Assistant
 from gateway.ports.reporting import ReportingStore, TurnFilter
 from gateway.ports.store import Store

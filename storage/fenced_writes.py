@@ -26,9 +26,8 @@ from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bind
 
 from gateway.domain.models import Claim, Conversation, Turn, TurnState
 from gateway.domain.shares import Share
-from gateway.ports.store import (
-    ClusterEvent,
-    EventKind,
+from gateway.ports.cluster import ClusterEvent, EventKind
+from gateway.ports.leased_writes import (
     FinishTurn,
     LeasedWrite,
     RecordOutcome,

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
-from gateway.domain.models import AuditEvent, Join, Message, MessageKind, Turn, TurnState
+from gateway.domain.audit import AuditEvent
+from gateway.domain.models import Join, Message, MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest
 from storage import row_mapping, sql, transitions
 from storage.schema import storable, storable_file

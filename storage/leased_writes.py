@@ -15,10 +15,9 @@ from sqlalchemy import Connection, Insert, Update
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, Conversation, Lease, Parking, Turn, TurnId, TurnState
 from gateway.domain.shares import Share
-from gateway.ports.store import (
+from gateway.ports.cluster import ClusterEvent, EventKind
+from gateway.ports.leased_writes import (
     AppendAuditEntry,
-    ClusterEvent,
-    EventKind,
     FinishTurn,
     LeasedWrite,
     ParkTurn,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.domain.models import Claim
-from gateway.ports.store import ANY_PLACES, LeasedWrite, LeaseRenewal, Places, WriteResult
+from gateway.ports.leased_writes import LeasedWrite, WriteResult
+from gateway.ports.store import ANY_PLACES, LeaseRenewal, Places
 from storage import parking, sql
 from storage.database import Database
 from storage.fair_claims import FairPicker

@@ -8,20 +8,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import (
-    AuditEntry,
-    AuditEvent,
-    ConversationKey,
-    Message,
-    MessageKind,
-    ThreadId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.sentences import Sentence, counted
-from gateway.ports.store import ClusterEvent, EventKind
+from gateway.ports.cluster import ClusterEvent, EventKind
 from storage import parking, pubsub, sql, transitions
 from storage.schema import storable, storable_file
 

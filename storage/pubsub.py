@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, func, select
 
 from gateway import logs
 from gateway.domain.models import TurnId
-from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
+from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 
 if TYPE_CHECKING:  # not loaded on SQLite, to save time
     import psycopg

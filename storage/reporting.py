@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Select
 
 from gateway.domain.context import Quote
-from gateway.domain.models import Conversation, Feedback, Turn, TurnId, TurnState
+from gateway.domain.models import Conversation, Turn, TurnId, TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements

@@ -31,7 +31,9 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from gateway.domain.models import Address, AuditEntry, AuditEvent, File, MessageKind, Parking, TurnState
+from gateway.domain.audit import AuditEntry, AuditEvent
+from gateway.domain.files import File
+from gateway.domain.models import Address, MessageKind, Parking, TurnState
 from storage.message_context import ContextJson
 from storage.sentence_parts import SentencePartsJson
 from storage.turn_options import CallsJson, OptionsJson, RoundsJson

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Concatenate, ParamSpec, TypeVar
 
-from gateway.ports.store import ClusterEvent, EventKind, WorkerLoad
+from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
 from storage.budgets import SqlBudgetStore

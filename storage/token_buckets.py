@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from gateway.ports.store import Rate, TokenRequest
+from gateway.ports.token_buckets import Rate, TokenRequest
 from storage import sql
 from storage.database import Database
 from storage.driver_sql import DriverStatement

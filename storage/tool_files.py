@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import LargeBinary, bindparam, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.domain.models import File, TurnId
+from gateway.domain.files import File
+from gateway.domain.models import TurnId
 from storage.database import Database
 from storage.schema import SafeText, tool_files, turns
 from storage.sql import clock

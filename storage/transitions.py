@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.exchange import CallRound
-from gateway.domain.models import AuditEntry, AuditEvent, Parking, RunId, Turn, TurnState
-from gateway.ports.store import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
+from gateway.domain.models import Parking, RunId, Turn, TurnState
+from gateway.ports.leased_writes import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
 from storage.schema import storable, storable_file
 
 FIRST_ENTRIES: Final = 8

@@ -9,26 +9,22 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.domain.exchange import CallRound
+from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.files import File
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
-    AuditEntry,
-    AuditEvent,
-    ChannelMigrated,
     Conversation,
     ConversationKey,
-    Exchange,
     Failure,
-    Feedback,
-    File,
     Message,
-    MessageEdited,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
 )
+from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
 from storage import joining, parking, pubsub, row_mapping, sql, transitions
 from storage.database import Database

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 RATE_LIMIT_PAUSE = 5.0
 """Seconds after which another try for a token is worth it."""

@@ -16,7 +16,8 @@ from adapters.base.preview import NO_WAIT, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway import logs
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.domain.models import MessageKind, PreviewEvent, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.run_events import PreviewEvent
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 

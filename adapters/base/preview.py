@@ -16,7 +16,7 @@ from adapters.base.message_writer import Content
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import PreviewEvent
+from gateway.domain.run_events import PreviewEvent
 from gateway.domain.stream_buffer import TextBuffer
 
 NO_WAIT = 0.0

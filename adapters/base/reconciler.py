@@ -11,8 +11,9 @@ from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
 from gateway.domain.errors import AssistantError, AssistantRefused, DeliveryError, GatewayError
-from gateway.domain.models import Content as FileContent
-from gateway.domain.models import File, Turn, TurnState
+from gateway.domain.files import Content as FileContent
+from gateway.domain.files import File
+from gateway.domain.models import Turn, TurnState
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext

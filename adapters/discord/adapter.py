@@ -21,7 +21,8 @@ from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
-from gateway.domain.models import Attachment, ConversationKey, File, MessageKind, Turn
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination

@@ -24,7 +24,7 @@ from gateway.domain.errors import DeliveryError, SettingsError, StoreUnavailable
 from gateway.http_client import HttpClient, UploadedFile, multipart
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 USER_AGENT = "DiscordBot (https://github.com, 1)"
 """docs.discord.com/developers/reference#user-agent: other forms are refused."""

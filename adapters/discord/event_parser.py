@@ -15,16 +15,9 @@ from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import (
-    ConversationKey,
-    Feedback,
-    File,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    TurnId,
-)
+from gateway.domain.files import File
+from gateway.domain.models import ConversationKey, Message, MessageKind, TurnId
+from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import ParsedUpdate
 

@@ -11,7 +11,7 @@ from adapters.discord.errors import Refusal
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
-from gateway.domain.models import Content, File
+from gateway.domain.files import Content, File
 from gateway.domain.sentences import sentence
 from gateway.http_client import StreamedBody
 from gateway.languages import say

@@ -13,14 +13,16 @@ from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits, download
 from gateway.configuration import ApiKey
 from gateway.domain.errors import DeliveryError, MalformedRequest
-from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
+from gateway.domain.files import Attachment
+from gateway.domain.models import Turn, TurnId
+from gateway.domain.run_events import PreviewEvent
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.callbacks import AnswerOutbox
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, SyntheticMessage
 from gateway.ports.spool import Spool
-from gateway.ports.store import TokenBuckets
+from gateway.ports.token_buckets import TokenBuckets
 from gateway.ports.uploads import Uploads
 from gateway.web.api import views
 from gateway.web.api.call_limit import CallLimit

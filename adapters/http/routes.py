@@ -26,7 +26,9 @@ from adapters.http.operations import Rating
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.domain.models import Conversation, ConversationKey, Feedback, File, Message, Turn, TurnId
+from gateway.domain.files import File
+from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
+from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request

@@ -12,7 +12,7 @@ from hashlib import sha256
 from adapters.http.settings import NAME
 from gateway import logs
 from gateway.domain.errors import DeliveryError, MalformedRequest, StoreUnavailable
-from gateway.domain.models import File
+from gateway.domain.files import File
 from gateway.domain.sentences import Sentence, counted
 from gateway.ports.spool import FileWriter
 from gateway.ports.uploads import PIECE_BYTES, Uploads

@@ -14,7 +14,9 @@ from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import Attachment, PreviewEvent, Turn, TurnId
+from gateway.domain.files import Attachment
+from gateway.domain.models import Turn, TurnId
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request

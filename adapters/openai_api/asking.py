@@ -13,7 +13,8 @@ from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import Message, PreviewEvent, Turn, TurnId, TurnState
+from gateway.domain.models import Message, Turn, TurnId, TurnState
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.routes import HttpRequest

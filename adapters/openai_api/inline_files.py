@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from adapters.openai_api.content_parts import InlineFile
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.domain.models import Attachment, File, Message, Turn
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import Message, Turn
 from gateway.ports.spool import FileWriter, Spool
 from gateway.ports.uploads import PIECE_BYTES, Uploads
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import AuditEvent, Failure, Turn, TurnState
+from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.sentences import sentence
 
 CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))

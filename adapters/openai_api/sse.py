@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from gateway import logs
 from gateway.domain.errors import GatewayError
-from gateway.domain.models import TextDelta, Turn
+from gateway.domain.models import Turn
+from gateway.domain.run_events import TextDelta
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
 from gateway.web.api.views import UNSAFE_CHARACTERS, TurnUpdates, timeout_response

@@ -31,7 +31,8 @@ from adapters.slack.webhook import SlackReceiver
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, ConversationKey, MessageKind, Turn
+from gateway.domain.files import Attachment
+from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, TurnLoader

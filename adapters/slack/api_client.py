@@ -20,7 +20,7 @@ from adapters.slack.error_map import PLATFORM, SERVER_ERROR, refused, translate
 from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Content
+from gateway.domain.files import Content
 from gateway.http_client import REDIRECTS, HttpClient, StreamedBody
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter

@@ -6,7 +6,7 @@ import json
 
 from adapters.base.json_fields import Fields, size_in, text_in
 from adapters.slack.event_context import id_of
-from gateway.domain.models import File
+from gateway.domain.files import File
 
 CANVAS = "application/vnd.slack-docs"
 CANVAS_TYPES = frozenset({"quip", "canvas"})

@@ -21,17 +21,9 @@ from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id
 from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import MalformedRequest, Unauthenticated
-from gateway.domain.models import (
-    Address,
-    ConversationKey,
-    Feedback,
-    File,
-    Join,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-)
+from gateway.domain.files import File
+from gateway.domain.models import Address, ConversationKey, Join, Message, MessageKind
+from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.languages import say
 from gateway.ports.platform import ParsedUpdate, Request
 

@@ -16,7 +16,8 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.attached_file import CANVAS, file_of
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, BytesContent, Content, File, Message
+from gateway.domain.files import Attachment, BytesContent, Content, File
+from gateway.domain.models import Message
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter, Spool
 

@@ -14,7 +14,7 @@ from adapters.slack.status import SlackStatus
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 STREAM_SECONDS = 240.0
 """Slack ends a stream that is five minutes old, whatever happens in it (python-slack-sdk issue 1859)."""

@@ -6,7 +6,7 @@ import re
 
 from adapters.base.markdown import finished, utf8_bytes
 from adapters.slack.message_writer import Chunk, task
-from gateway.domain.models import PreviewEvent, ToolCall
+from gateway.domain.run_events import PreviewEvent, ToolCall
 from gateway.domain.stream_buffer import TextBuffer
 
 BLOCKS_FROM_BYTES = 6_500

@@ -6,7 +6,7 @@ more than that in any minute.
 
 from __future__ import annotations
 
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 MINUTE = 60.0
 

@@ -18,7 +18,8 @@ from adapters.slack.status import SlackStatus
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Content, File, Turn, TurnState
+from gateway.domain.files import Content, File
+from gateway.domain.models import Turn, TurnState
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext

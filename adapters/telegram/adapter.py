@@ -22,7 +22,8 @@ from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
-from gateway.domain.models import Attachment, ConversationKey, Turn
+from gateway.domain.files import Attachment
+from gateway.domain.models import ConversationKey, Turn
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination

@@ -29,7 +29,7 @@ from gateway.domain.errors import DeliveryError, SettingsError
 from gateway.http_client import HttpClient, UploadedFile, multipart
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 Announce = Callable[[], Awaitable[None]]
 """Saves that a message is about to be sent."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, text_in
 from adapters.telegram.message_entities import number_in
-from gateway.domain.models import File
+from gateway.domain.files import File
 
 FILE_ID = re.compile(r"[A-Za-z0-9_\-]{1,500}")
 

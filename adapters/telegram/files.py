@@ -12,7 +12,8 @@ from adapters.base.errors import Rejected
 from adapters.telegram.api_client import FILE_SECONDS, Announce, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.domain.models import Attachment, Content, File, Message
+from gateway.domain.files import Attachment, Content, File
+from gateway.domain.models import Message
 from gateway.http_client import StreamedBody
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter, Spool

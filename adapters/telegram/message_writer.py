@@ -17,7 +17,8 @@ from adapters.telegram.errors import Reason
 from adapters.telegram.formatter import FormattedText
 from adapters.telegram.posted_reply import PendingSend, SendState, TelegramMessage, TelegramReply
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.domain.models import Content, File, TurnId
+from gateway.domain.files import Content, File
+from gateway.domain.models import TurnId
 from gateway.ports.platform import DeliveryContext
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)

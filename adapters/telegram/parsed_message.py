@@ -10,7 +10,7 @@ from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
 from adapters.telegram.message_entities import BotIdentity, number_in
 from adapters.telegram.text_input import Command
-from gateway.domain.models import File
+from gateway.domain.files import File
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import UNKNOWN, SendState, TelegramMessage, TelegramReply, looks_like
 from gateway import logs
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Content, File, TurnState
+from gateway.domain.files import Content, File
+from gateway.domain.models import TurnState
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 

@@ -21,15 +21,8 @@ from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
-from gateway.domain.models import (
-    ChannelMigrated,
-    ConversationKey,
-    Join,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-)
+from gateway.domain.models import ConversationKey, Join, Message, MessageKind
+from gateway.domain.platform_events import ChannelMigrated, MessageDeleted, MessageEdited
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import ParsedUpdate, Request
 

@@ -15,7 +15,8 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from gateway import logs
 from gateway.admin.settings import AdminSettings
 from gateway.domain.errors import Overloaded
-from gateway.ports.store import Rate, Store
+from gateway.ports.store import Store
+from gateway.ports.token_buckets import Rate
 from gateway.web.api import client_address
 
 COOKIE_NAME = "gateway_admin"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gateway.domain.models import AuditEvent, Turn, TurnId
+from gateway.domain.audit import AuditEvent
+from gateway.domain.models import Turn, TurnId
 
 RETRY_PREFIX = "retry:"
 """Prefix of the message id of a turn that retries another turn; the other turn's id follows."""

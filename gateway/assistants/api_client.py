@@ -35,7 +35,7 @@ from gateway.domain.errors import (
     SettingsError,
     ThreadBusy,
 )
-from gateway.domain.models import Content
+from gateway.domain.files import Content
 from gateway.domain.sentences import sentence
 from gateway.http_client import HttpClient, StreamedBody, multipart, read_limited
 from gateway.ports.spool import FileWriter

@@ -10,7 +10,8 @@ from mimetypes import guess_type
 
 from gateway.assistants.request_body import DataUrl
 from gateway.domain.errors import AssistantRefused, ThreadMissing
-from gateway.domain.models import Attachment, Content, File, Turn
+from gateway.domain.files import Attachment, Content, File
+from gateway.domain.models import Turn
 from gateway.domain.sentences import sentence
 from gateway.ports.assistant import AttachmentLoader
 

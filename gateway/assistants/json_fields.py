@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from gateway.assistants.sse import Json
-from gateway.domain.models import NO_TOKENS, RunId, Usage, UsageCounted
+from gateway.domain.models import NO_TOKENS, RunId, Usage
+from gateway.domain.run_events import UsageCounted
 
 
 def as_object(value: Any) -> Json:

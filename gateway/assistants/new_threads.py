@@ -10,7 +10,7 @@ from gateway.assistants.error_map import Filtered, InputTooLong
 from gateway.assistants.history import exchange_chars, fit_history
 from gateway.assistants.past import MAX_REMEMBERED, FilteredExchanges, digest
 from gateway.domain.errors import AssistantError, ThreadMissing
-from gateway.domain.models import Exchange
+from gateway.domain.exchange import Exchange
 from gateway.ports.assistant import HistoryLoader
 
 log = logs.get_logger(__name__)

@@ -7,18 +7,10 @@ import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import (
-    Exchange,
-    File,
-    Message,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    Turn,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import Message, RunId, ThreadId, Turn
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta
 from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import say
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments

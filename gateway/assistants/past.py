@@ -12,7 +12,7 @@ from gateway.assistants.history import cut_middle, exchange_chars, fit_history
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import Exchange
+from gateway.domain.exchange import Exchange
 
 MAX_REMEMBERED = 10_000
 """Conversations, and exchanges, that one process remembers something of."""

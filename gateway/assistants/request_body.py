@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.assistants.sse import Json
-from gateway.domain.models import Content
+from gateway.domain.files import Content
 from gateway.http_client import StreamedBody
 
 JSON_TYPE = "application/json"

@@ -12,7 +12,8 @@ from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json, json_value
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import ToolCall, Usage
+from gateway.domain.models import Usage
+from gateway.domain.run_events import ToolCall
 from gateway.domain.sentences import sentence
 from gateway.tools import ToolBox, ToolResult
 

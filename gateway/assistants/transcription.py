@@ -15,7 +15,9 @@ from gateway.assistants.json_fields import as_number, as_object, as_text, as_usa
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, AssistantMisconfigured
-from gateway.domain.models import NO_TOKENS, Attachment, BytesContent, Content, File, RunId, Usage, UsageCounted
+from gateway.domain.files import Attachment, BytesContent, Content, File
+from gateway.domain.models import NO_TOKENS, RunId, Usage
+from gateway.domain.run_events import UsageCounted
 from gateway.ports.assistant import AttachmentLoader
 
 MAX_RECORDING_BYTES = 25 * 2**20

@@ -17,7 +17,8 @@ from gateway.callbacks.addresses import AddressRule
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import Feedback, MessageKind, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.operations import iso
 from gateway.ports.callbacks import Callback, Callbacks
 

@@ -9,18 +9,10 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import (
-    Attachment,
-    BytesContent,
-    ConversationKey,
-    Exchange,
-    File,
-    Message,
-    RunCompleted,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
+from gateway.domain.run_events import RunCompleted
 from gateway.ports.assistant import Assistant, AttachmentLoader, no_attachments
 from gateway.ports.check import CheckResult
 

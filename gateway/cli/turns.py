@@ -16,7 +16,8 @@ from rich.cells import cell_len, set_cell_size
 
 from gateway import logs, operations
 from gateway.domain.errors import TurnNotFound
-from gateway.domain.models import Feedback, Turn, TurnId, TurnState
+from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.operations import AdminStore, BackendThreads, ErasureResult, iso
 from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store

@@ -11,7 +11,9 @@ from typing import TypeVar
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import LeasedWrite, Store, TokenRequest, WriteResult
+from gateway.ports.leased_writes import LeasedWrite, WriteResult
+from gateway.ports.store import Store
+from gateway.ports.token_buckets import TokenRequest
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from gateway import logs
 from gateway.coordination.byte_budget import ByteBudget
 from gateway.coordination.spooled_file import SpooledFile
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, Content, File
+from gateway.domain.files import Attachment, Content, File
 from gateway.ports.spool import Download, FileWriter
 
 CONCURRENT_DOWNLOADS = 3

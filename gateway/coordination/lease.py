@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import AuditEvent, Claim, Lease, Turn
-from gateway.ports.store import AppendAuditEntry, LeasedWrite, WriteResult
+from gateway.domain.models import Claim, Lease, Turn
+from gateway.ports.leased_writes import AppendAuditEntry, LeasedWrite, WriteResult
 
 CURRENT_LEASE: ContextVar[LeaseGuard | None] = ContextVar("current lease", default=None)
 """The lease on the conversation that the current task works on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gateway.ports.store import WorkerLoad
+from gateway.ports.cluster import WorkerLoad
 
 SLACK = 16
 """How many conversations more than the least busy process a process may work on before it leaves new ones to others."""

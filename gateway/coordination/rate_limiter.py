@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import Rate, TokenRequest
+from gateway.ports.token_buckets import Rate, TokenRequest
 
 MIN_BUCKETS_BEFORE_SWEEP = 1000
 """The number of buckets in memory above which those not used lately are removed."""

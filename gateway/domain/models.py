@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType, Protocol
+from typing import NewType
 from urllib.parse import quote
 
+from gateway.domain.audit import AuditEntry
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.exchange import CallRound, RequestedCall
-from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
+from gateway.domain.files import File
 from gateway.domain.shares import NOBODY, Share
 from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
@@ -43,62 +44,6 @@ class ConversationKey:
     channel: str = ""
     topic: str = ""
     user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that a person attached or the assistant created. Stored as JSON under these field names."""
-
-    name: str
-    reference: str
-    """How to fetch its content. Opaque: only the adapter or backend that created it interprets it."""
-    media_type: str = ""
-    size: int = 0
-    """In bytes; 0 if unknown."""
-
-
-class Content(Protocol):
-    """The content of a file, which may be too large to be in memory as a whole."""
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        ...
-
-    def head(self, count: int) -> bytes:
-        """Returns the first bytes, at most ``count``: at once, so ask for a few hundred kilobytes at most."""
-        ...
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Yields all of it, from the beginning; may be called again."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class BytesContent:
-    """A small content, in memory."""
-
-    data: bytes = b""
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def head(self, count: int) -> bytes:
-        return self.data[:count]
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        if self.data:
-            yield self.data
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file with its content, or with the reason why it could not be fetched, worded for the assistant."""
-
-    file: File
-    content: Content = BytesContent()
-    problem: str = ""
 
 
 class MessageKind(StrEnum):
@@ -237,42 +182,6 @@ def _joined(*parts: str) -> str:
     return " ".join(quote(part, safe="") for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageEdited:
-    """A person edited a message."""
-
-    platform: str
-    message_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class MessageDeleted:
-    """A person deleted a message."""
-
-    platform: str
-    message_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelMigrated:
-    """The platform changed a channel's id: its conversations continue under the new id."""
-
-    platform: str
-    workspace: str
-    channel: str
-    new_channel: str
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """A person's rating of a reply, as the platform names it. A newer rating by the same person replaces the older."""
-
-    turn_id: TurnId
-    author: str
-    value: str
-
-
 class TurnState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
@@ -312,41 +221,6 @@ class Usage:
 
 
 NO_TOKENS = Usage()
-
-
-class AuditEvent(StrEnum):
-    """What an audit log records beside the states and times of a turn. Comments say what ``detail`` holds."""
-
-    RECEIVED = "received by"
-    """The process."""
-    CLAIMED = "claimed by"
-    """The process."""
-    RUN_STARTED = "run"
-    """The run id."""
-    RUN_RETRIED = "asked again"
-    """Why the run was repeated."""
-    CUT_OFF = "cut off"
-    """At which setting of ours; empty for a limit of the assistant. The reply ends there."""
-    RESUMED_AFTER_PAUSE = "went on after a pause by"
-    """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
-    RELEASED = "handed back by"
-    """The process that released its lease on the unfinished turn."""
-    REASSIGNED = "passed on to"
-    """The assistant that is asked instead, and why the one before it did not answer."""
-    DELIVERY_DEFERRED = "delivery put off"
-    """Why the platform has not accepted the reply yet."""
-    RETRIED_AS = "retried as"
-    """The id of the new turn that an operator created as a retry."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One entry of a turn's audit log."""
-
-    at: float
-    event: AuditEvent
-    detail: str = ""
-    """Never contains secrets or message text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,74 +366,3 @@ class Claim:
     first_attempt: bool = True
     share: Share = NOBODY
     """Whose share it takes: that of the message with which the conversation became due. Set by the first claim."""
-
-
-# Events that an assistant yields while it works on a turn.
-
-
-@dataclass(frozen=True, slots=True)
-class RunStarted:
-    """The run has an id and can be resumed by it."""
-
-    run_id: RunId
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """The next part of the reply text."""
-
-    text: str
-
-
-REASONING = "reasoning"
-"""The name of a ToolCall that tells what the model thought; it was written by the model, and no tool ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool call of the assistant: yielded once when the call starts and once when it is done."""
-
-    call_id: str
-    name: str
-    input: str = ""
-    output: str = ""
-    done: bool = False
-    files: tuple[Attachment, ...] = ()
-    """Files for the person, which the tool returned."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageCounted:
-    """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
-
-    The ``usage`` of a RunCompleted or an AssistantError contains them as well, unless they are ``beside`` the run.
-    """
-
-    run_id: RunId
-    """The id of the response, completion or run; ``beside`` it, any id that is unique in the turn."""
-    usage: Usage
-    model: str = ""
-    """The model, as named by the server; empty if unknown."""
-    beside: bool = False
-    """Whether another model's request was counted, such as the transcription of a recording."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCompleted:
-    """The complete reply. Always the last event."""
-
-    text: str
-    usage: Usage = NO_TOKENS
-    files: tuple[File, ...] = ()
-    model: str = ""
-    """The model that answered, as named by the server; empty if unknown."""
-    cut_off: bool = False
-    """Whether the reply ends at a limit of the assistant; its last line says so."""
-    calls: tuple[RequestedCall, ...] = ()
-    """Calls of functions that the turn's caller runs."""
-
-
-PreviewEvent = TextDelta | ToolCall
-"""Events that an adapter may show while a turn runs."""
-
-RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from gateway.domain.models import PreviewEvent, TextDelta
+from gateway.domain.run_events import PreviewEvent, TextDelta
 
 
 class PreviewStream(AsyncIterator[PreviewEvent]):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import NO_TOKENS, AuditEvent, Failure, Message, MessageKind, Turn, TurnId
+from gateway.domain.models import NO_TOKENS, Failure, Message, MessageKind, Turn, TurnId
 from gateway.languages import say
 from gateway.policy import replies
 from gateway.policy.prices import SOURCE, Prices

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.domain.models import Attachment, Exchange, File, Message
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import Message
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.policy.token_estimate import (
     UNKNOWN_SIZE,

@@ -17,7 +17,7 @@ from pydantic import NonNegativeInt, field_validator
 from gateway.domain.bots import platform_of
 from gateway.domain.models import DEFAULT_ASSISTANT, Message
 from gateway.ports.budgets import Budget
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from gateway.settings import EnvironmentSettings
 
 WILDCARD = "*"

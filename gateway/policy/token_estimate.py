@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.domain.models import Content
+from gateway.domain.files import Content
 
 PIECE: Final = re.compile(
     r"(?P<word>[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)|(?P<digits>\d{1,3})|(?P<gap>\s*\n\s*|[ \t]{2,})|(?P<space>\s)"

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from gateway.domain.models import (
-    Attachment,
-    Exchange,
-    File,
-    RunEvent,
-    RunId,
-    ThreadId,
-    Turn,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import RunId, ThreadId, Turn
+from gateway.domain.run_events import RunEvent, UsageCounted
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
 

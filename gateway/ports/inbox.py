@@ -7,15 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.models import (
-    Content,
-    Conversation,
-    ConversationKey,
-    File,
-    Message,
-    Turn,
-    TurnId,
-)
+from gateway.domain.files import Content, File
+from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
 
 

@@ -8,24 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.domain.context import ChatContext
-from gateway.domain.models import (
-    Address,
-    Attachment,
-    ChannelMigrated,
-    Content,
-    ConversationKey,
-    Feedback,
-    File,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    PreviewEvent,
-    Turn,
-    TurnId,
-)
+from gateway.domain.files import Attachment, Content, File
+from gateway.domain.models import Address, ConversationKey, Message, Turn, TurnId
+from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import Spool
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 if TYPE_CHECKING:
     import flask

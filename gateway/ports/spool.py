@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from gateway.domain.models import Attachment, File
+from gateway.domain.files import Attachment, File
 
 
 class FileWriter(Protocol):

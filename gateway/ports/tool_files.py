@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.domain.models import File, TurnId
+from gateway.domain.files import File
+from gateway.domain.models import TurnId
 
 
 class ToolFiles(Protocol):

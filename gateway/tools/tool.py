@@ -15,7 +15,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
-from gateway.domain.models import Attachment
+from gateway.domain.files import Attachment
 
 Function = Callable[..., Any]
 

@@ -13,6 +13,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, assert_current_lease_held
 from gateway.coordination.retry import Backoff
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -23,28 +24,21 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import CallRound
+from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.files import Attachment
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
-    Attachment,
-    AuditEvent,
     Claim,
     Conversation,
-    Exchange,
     Failure,
-    PreviewEvent,
-    RunCompleted,
-    RunEvent,
     RunId,
-    RunStarted,
-    TextDelta,
     ThreadId,
     Turn,
     TurnState,
     Usage,
-    UsageCounted,
 )
 from gateway.domain.past import exchanges_of, open_rounds
+from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
@@ -52,7 +46,7 @@ from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.budgets import AttemptUsage, ModelUsage
-from gateway.ports.store import AppendAuditEntry, SetRun
+from gateway.ports.leased_writes import AppendAuditEntry, SetRun
 from gateway.worker.past_turns import turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit

@@ -7,7 +7,7 @@ from functools import partial
 from gateway import logs
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.models import MessageKind, Turn
-from gateway.ports.store import ParkTurn, ReassignTurn
+from gateway.ports.leased_writes import ParkTurn, ReassignTurn
 from gateway.worker.assistants import Assistants, RunningAssistant
 
 MISSING = "configuration"

@@ -12,8 +12,8 @@ from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
 from gateway.domain.models import Failure, MessageKind, Turn
 from gateway.domain.sentences import sentence
+from gateway.ports.leased_writes import SetContext
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext
-from gateway.ports.store import SetContext
 
 ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE})
 """Kinds of messages whose reply is made for their author: it depends at least on the language that they read."""

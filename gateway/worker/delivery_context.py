@@ -11,8 +11,9 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.bots import is_named
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import Content, File
-from gateway.ports.store import Rate, SetPostedMessages
+from gateway.domain.files import Content, File
+from gateway.ports.leased_writes import SetPostedMessages
+from gateway.ports.token_buckets import Rate
 from gateway.worker.assistants import Assistants
 
 ASSISTANT_IS_GONE = "the assistant that made the file is not set up any more"

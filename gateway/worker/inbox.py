@@ -16,23 +16,19 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.files import Content, File
 from gateway.domain.models import (
     AssistantThread,
-    ChannelMigrated,
-    Content,
     Conversation,
     ConversationKey,
     Failure,
-    Feedback,
-    File,
     Message,
-    MessageDeleted,
-    MessageEdited,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
 )
+from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
 from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.domain.models import PreviewEvent, TextDelta
+from gateway.domain.run_events import PreviewEvent, TextDelta
 
 
 class PreviewDeduplicator:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.models import DEFAULT_ASSISTANT, ThreadId
-from gateway.ports.store import SetThread
+from gateway.ports.leased_writes import SetThread
 
 
 async def set_thread(

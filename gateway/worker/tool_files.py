@@ -14,18 +14,10 @@ from typing import TypeVar
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
-from gateway.domain.models import (
-    Attachment,
-    Exchange,
-    File,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    ThreadId,
-    ToolCall,
-    Turn,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import RunId, ThreadId, Turn
+from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall, UsageCounted
 from gateway.domain.sentences import sentence
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult

@@ -18,11 +18,12 @@ from gateway.domain.errors import (
     AssistantTimedOut,
     AssistantUnavailable,
 )
-from gateway.domain.models import MessageKind, PreviewEvent, RunCompleted, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.run_events import PreviewEvent, RunCompleted
 from gateway.observability.metrics import Metrics
 from gateway.ports.assistant import AttachmentLoader
 from gateway.ports.budgets import AttemptUsage
-from gateway.ports.store import ReassignTurn
+from gateway.ports.leased_writes import ReassignTurn
 from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.commands import Commands
 from gateway.worker.run_attempt import RunAttempt

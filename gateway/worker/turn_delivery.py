@@ -11,13 +11,14 @@ from itertools import count
 from gateway import logs
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.retry import Backoff
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import DeliveryError, GatewayError, LeaseLost
-from gateway.domain.models import AuditEvent, Failure, Turn
+from gateway.domain.models import Failure, Turn
 from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
+from gateway.ports.leased_writes import AppendAuditEntry
 from gateway.ports.platform import Adapter
-from gateway.ports.store import AppendAuditEntry
 from gateway.worker.delivery_context import WorkerDeliveryContext
 
 DELIVERY_BACKOFF = Backoff(1.0, 60.0)

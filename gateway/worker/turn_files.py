@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from gateway import logs
 from gateway.coordination.file_spool import FileSpool
-from gateway.domain.models import Attachment, Turn
+from gateway.domain.files import Attachment
+from gateway.domain.models import Turn
 from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, FetchesAttachments
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import REASONING, PreviewEvent, ToolCall
+from gateway.domain.run_events import REASONING, PreviewEvent, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.budgets import ModelUsage

@@ -16,7 +16,8 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
-from gateway.domain.models import Claim, Failure, File, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.files import File
+from gateway.domain.models import Claim, Failure, Lease, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.sentences import sentence
 from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
@@ -24,8 +25,8 @@ from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
+from gateway.ports.leased_writes import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
-from gateway.ports.store import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
 from gateway.worker.assistant_selector import AssistantSelector
 from gateway.worker.assistants import Assistants

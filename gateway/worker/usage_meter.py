@@ -6,18 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantRefused, ThreadBusy, ThreadMissing
-from gateway.domain.models import (
-    NO_TOKENS,
-    REASONING,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ToolCall,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.models import NO_TOKENS, RunId, Usage
+from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.policy.request_estimate import UNSEEN_REPLY_TOKENS
 from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage

@@ -21,7 +21,8 @@ from gateway.domain.errors import LeaseLost, StoreUnavailable
 from gateway.domain.models import Claim, TurnId
 from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
-from gateway.ports.store import ClusterEvent, EventKind, Store, WorkerLoad
+from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
+from gateway.ports.store import Store
 from gateway.worker.turn_processor import ConversationTask, TurnProcessor, cancel_all
 
 T = TypeVar("T")

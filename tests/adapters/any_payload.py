@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.domain.models import MessageEdited
+from gateway.domain.platform_events import MessageEdited
 from gateway.ports.platform import ParsedUpdate
 
 

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.http import HttpAdapter, HttpSettings
-from gateway.domain.models import RunCompleted, TextDelta
+from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
-from gateway.ports.store import TokenBuckets
+from gateway.ports.token_buckets import TokenBuckets
 from gateway.web.api.views import EVENTS
 from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient

@@ -15,18 +15,9 @@ from rich.console import Console
 
 from adapters.console import ConsoleAdapter, command, talk
 from gateway.domain.errors import AssistantRefused, Conflict, Overloaded
-from gateway.domain.models import (
-    ConversationKey,
-    Exchange,
-    Message,
-    MessageKind,
-    RunCompleted,
-    TextDelta,
-    ThreadId,
-    ToolCall,
-    Turn,
-    TurnId,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId
+from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter, DeliveryContext, Request

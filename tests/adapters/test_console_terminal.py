@@ -23,7 +23,7 @@ from rich.console import Console
 
 from adapters.console import TerminalOutput
 from adapters.console_markdown import RenderedMarkdown, printable
-from gateway.domain.models import RunCompleted, TextDelta, ToolCall
+from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

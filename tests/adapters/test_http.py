@@ -19,7 +19,10 @@ from gateway.domain.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from gateway.domain.models import ConversationKey, Exchange, Feedback, Message, TextDelta, ThreadId, Turn, TurnId
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ConversationKey, Message, ThreadId, Turn, TurnId
+from gateway.domain.platform_events import Feedback
+from gateway.domain.run_events import TextDelta
 from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, Request
 from gateway.web.api import waiting

@@ -9,8 +9,9 @@ import pytest
 
 from adapters.http.settings import HttpSettings
 from gateway.domain.errors import Overloaded
-from gateway.domain.models import Exchange, Message, ThreadId
-from gateway.ports.store import TokenRequest
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Message, ThreadId
+from gateway.ports.token_buckets import TokenRequest
 from gateway.web.api import views
 from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE

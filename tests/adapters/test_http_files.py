@@ -16,7 +16,9 @@ from werkzeug.test import encode_multipart
 
 from gateway.coordination.file_spool import FileSpool
 from gateway.domain.errors import MalformedRequest, Overloaded
-from gateway.domain.models import File, RunCompleted, Turn
+from gateway.domain.files import File
+from gateway.domain.models import Turn
+from gateway.domain.run_events import RunCompleted
 from gateway.ports.uploads import PIECE_BYTES
 from gateway.web.api.multipart import FORM, PartHead, file_name, read_parts
 from tests.adapters.chat import Chat, error

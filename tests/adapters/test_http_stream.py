@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable, StoreUnavailable
-from gateway.domain.models import RunCompleted, TextDelta, ToolCall, Turn, TurnId
+from gateway.domain.models import Turn, TurnId
+from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from gateway.web.api import waiting
 from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse, until
 from tests.fakes.inbox import InboxStep

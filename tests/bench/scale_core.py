@@ -16,20 +16,10 @@ from dataclasses import dataclass
 import pytest
 
 from gateway import app, assistants, logs
-from gateway.domain.models import (
-    ConversationKey,
-    Exchange,
-    File,
-    Message,
-    PreviewEvent,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    ThreadId,
-    Turn,
-    Usage,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import ConversationKey, Message, RunId, ThreadId, Turn, Usage
+from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, select, text
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Claim, ConversationKey, Message, TurnId
 from gateway.domain.shares import Share
-from gateway.ports.store import FinishTurn, RecordOutcome
+from gateway.ports.leased_writes import FinishTurn, RecordOutcome
 from storage.sql import clock
 from storage.store import SqlStore
 from tests.bench.plan import TEXT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.telegram import api_client
 from gateway.cli import main as cli
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 
 def main() -> None:

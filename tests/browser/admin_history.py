@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import update
 
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.models import (
-    AuditEntry,
-    AuditEvent,
     ConversationKey,
     Failure,
-    Feedback,
     Message,
     MessageKind,
     RunId,
@@ -24,6 +22,7 @@ from gateway.domain.models import (
     TurnState,
     Usage,
 )
+from gateway.domain.platform_events import Feedback
 from storage import row_mapping
 from storage.schema import conversations, turns
 from storage.store import SqlStore

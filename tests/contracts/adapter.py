@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.errors import DeliveryError, InputError, MalformedRequest, Unauthenticated
-from gateway.domain.models import Failure, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.models import Failure, Message, Turn, TurnId, TurnState
+from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, ParsedUpdate, Request
 from tests.fakes.delivery_context import FakeDeliveryContext

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import Exchange, File, RunCompleted, RunStarted, TextDelta, ThreadId
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import ThreadId
+from gateway.domain.run_events import RunCompleted, RunStarted, TextDelta
 from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_session import AssistantSession, make_attachment
 from tests.fakes.file_contents import file_of

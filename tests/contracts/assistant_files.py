@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import AssistantRefused, AssistantUnavailable
-from gateway.domain.models import Attachment, UsageCounted
+from gateway.domain.files import Attachment
+from gateway.domain.run_events import UsageCounted
 from gateway.ports.assistant import Assistant
 from tests.contracts.assistant_online import FAULTS, WithFakeServer
 from tests.contracts.assistant_session import AssistantSession, make_attachment

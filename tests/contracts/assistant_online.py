@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantUnavailable
-from gateway.domain.models import Exchange, RunCompleted, RunId, RunStarted, Usage, UsageCounted
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import RunId, Usage
+from gateway.domain.run_events import RunCompleted, RunStarted, UsageCounted
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox, tool
 from tests.contracts.assistant import AssistantContract

@@ -15,24 +15,10 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.models import (
-    Attachment,
-    BytesContent,
-    ConversationKey,
-    Exchange,
-    File,
-    Message,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    ToolCall,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, Message, RunId, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader
 

@@ -10,8 +10,10 @@ import pytest
 
 from gateway.domain.models import Claim, TurnId, Usage
 from gateway.ports.budgets import Budget, BudgetStore, Expense
+from gateway.ports.leased_writes import RecordOutcome, ReleaseLease
 from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import Rate, RecordOutcome, ReleaseLease, Store
+from gateway.ports.store import Store
+from gateway.ports.token_buckets import Rate
 from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, new_turn, run_concurrently
 
 DAY, MONTH = "2026-11-21", "2026-11"

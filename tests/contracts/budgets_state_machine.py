@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.domain.models import Claim
 from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore, Expense
-from gateway.ports.store import RecordOutcome, Store
+from gateway.ports.leased_writes import RecordOutcome
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import apply_write, enqueue_and_claim, new_turn
 
 HARD = 100

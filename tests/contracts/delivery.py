@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.domain.errors import AssistantUnavailable, DeliveryError, LeaseLost, StoreUnavailable
-from gateway.domain.models import Content, File, TextDelta
+from gateway.domain.files import Content, File
+from gateway.domain.run_events import TextDelta
 from tests.contracts.reply_scene import ReplyScene
 from tests.fakes.platform_faults import ConnectionRefused, HttpStatus, PlatformFault, RateLimit, ResponseLost
 

@@ -9,19 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.domain.models import (
-    ConversationKey,
-    Exchange,
-    Feedback,
-    File,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    ThreadId,
-    Turn,
-    TurnState,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnState
+from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate
 from tests.fakes.platform import FakePlatform

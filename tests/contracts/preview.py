@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from adapters.base import preview
-from gateway.domain.models import TextDelta
+from gateway.domain.run_events import TextDelta
 from tests.contracts.reply_scene import ClosedOutbox, ReplyScene, a_while, deltas
 from tests.fakes.platform_faults import HangingCall, RateLimit
 

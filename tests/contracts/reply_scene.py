@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from adapters.base.chat_adapter import ChatAdapter
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Failure, File, Message, PreviewEvent, TextDelta, Turn, TurnState
-from gateway.ports.store import Rate
+from gateway.domain.files import File
+from gateway.domain.models import Failure, Message, Turn, TurnState
+from gateway.domain.run_events import PreviewEvent, TextDelta
+from gateway.ports.token_buckets import Rate
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.platform_faults import PlatformFault
 from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash

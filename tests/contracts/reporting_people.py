@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.context import ChatContext, Label, Quote
-from gateway.domain.models import Conversation, Exchange, Feedback, ThreadId, Turn, TurnState
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Conversation, ThreadId, Turn, TurnState
+from gateway.domain.platform_events import Feedback
+from gateway.ports.leased_writes import SetContext, SetThread
 from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import SetContext, SetThread, Store
+from gateway.ports.store import Store
 from tests.contracts.reporting_helpers import (
     DAY,
     SetTimes,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.models import Feedback
+from gateway.domain.platform_events import Feedback
+from gateway.ports.leased_writes import SetPostedMessages
 from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import Rate, SetPostedMessages, Store
+from gateway.ports.store import Store
+from gateway.ports.token_buckets import Rate
 from tests.contracts.reporting_helpers import (
     DAY,
     PICTURE,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.domain.models import Exchange, Failure, ThreadId
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Failure, ThreadId
+from gateway.ports.leased_writes import FinishTurn
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ReportingStore, UsageBucket
-from gateway.ports.store import FinishTurn, Store
+from gateway.ports.store import Store
 from tests.contracts.reporting_helpers import (
     DAY,
     SetTimes,

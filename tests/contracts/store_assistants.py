@@ -6,20 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.models import (
-    DEFAULT_ASSISTANT,
-    AssistantThread,
-    AuditEvent,
-    Claim,
-    Exchange,
-    Join,
-    MessageKind,
-    RunId,
-    ThreadId,
-    Turn,
-)
+from gateway.domain.audit import AuditEvent
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import DEFAULT_ASSISTANT, AssistantThread, Claim, Join, MessageKind, RunId, ThreadId, Turn
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
-from gateway.ports.store import ReassignTurn, SetRun, SetThread, Store
+from gateway.ports.leased_writes import ReassignTurn, SetRun, SetThread
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FAILURE,
     ExpireLease,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.models import AuditEvent, Claim, RunId, Turn, Usage
-from gateway.ports.store import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease, SetRun, Store
+from gateway.domain.audit import AuditEvent
+from gateway.domain.models import Claim, RunId, Turn, Usage
+from gateway.ports.leased_writes import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease, SetRun
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FAILURE,
     ExpireLease,

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from gateway.domain.models import Claim, Turn, TurnState
-from gateway.ports.store import ReleaseLease, Store
+from gateway.ports.leased_writes import ReleaseLease
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,

@@ -11,7 +11,8 @@ from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import ConversationKey, Lease, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.turn_options import TurnOptions
-from gateway.ports.store import SetThread, Store
+from gateway.ports.leased_writes import SetThread
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FILES,
     PLATFORM,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound
-from gateway.domain.models import AuditEvent, Message, MessageKind, TurnId, TurnState
+from gateway.domain.models import Message, MessageKind, TurnId, TurnState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

@@ -8,7 +8,8 @@ from dataclasses import replace
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Claim, Message, Turn
 from gateway.domain.shares import NOBODY
-from gateway.ports.store import ParkTurn, Store
+from gateway.ports.leased_writes import ParkTurn
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,

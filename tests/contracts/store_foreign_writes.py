@@ -12,23 +12,13 @@ from typing import Any, Protocol, cast
 
 import pytest
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import (
-    AuditEvent,
-    ChannelMigrated,
-    Claim,
-    File,
-    Join,
-    MessageEdited,
-    MessageKind,
-    RunId,
-    ThreadId,
-    Turn,
-    TurnState,
-)
-from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import (
+from gateway.domain.files import File
+from gateway.domain.models import Claim, Join, MessageKind, RunId, ThreadId, Turn, TurnState
+from gateway.domain.platform_events import ChannelMigrated, MessageEdited
+from gateway.ports.leased_writes import (
     FinishTurn,
     LeasedWrite,
     RecordOutcome,
@@ -36,8 +26,9 @@ from gateway.ports.store import (
     SetPostedMessages,
     SetRun,
     SetThread,
-    Store,
 )
+from gateway.ports.reporting import ReportingStore
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FAILURE,
     PLATFORM,

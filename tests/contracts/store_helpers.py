@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from gateway.domain.models import AuditEvent, Claim, ConversationKey, Failure, File, Message, Turn, TurnId, Usage
+from gateway.domain.audit import AuditEvent
+from gateway.domain.files import File
+from gateway.domain.models import Claim, ConversationKey, Failure, Message, Turn, TurnId, Usage
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.store import FinishTurn, LeasedWrite, RecordOutcome, Store
+from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome
+from gateway.ports.store import Store
 
 PLATFORM = "pigeon"
 FAILURE = Failure("timed_out", "It took too long.", "after 600 s", 30.0)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.domain.errors import ThreadNotFound
-from gateway.domain.models import Claim, File, Join, Message, MessageEdited, MessageKind, Turn, TurnState
+from gateway.domain.files import File
+from gateway.domain.models import Claim, Join, Message, MessageKind, Turn, TurnState
+from gateway.domain.platform_events import MessageEdited
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ports.store import Rate, Store, TokenRequest
+from gateway.ports.store import Store
+from gateway.ports.token_buckets import Rate, TokenRequest
 from tests.contracts.store_helpers import LetTimePass, run_concurrently
 
 SLOW = Rate(interval=1000.0)

@@ -7,20 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import LeaseLost, ThreadNotFound
-from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import (
-    AssistantThread,
-    Claim,
-    Exchange,
-    Failure,
-    Lease,
-    RunId,
-    ThreadId,
-    Turn,
-    TurnState,
-    Usage,
-)
-from gateway.ports.store import (
+from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.models import AssistantThread, Claim, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.ports.leased_writes import (
     FinishTurn,
     LeasedWrite,
     RecordOutcome,
@@ -28,8 +17,8 @@ from gateway.ports.store import (
     SetPostedMessages,
     SetRun,
     SetThread,
-    Store,
 )
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FAILURE,
     FILES,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Exchange, ThreadId, TurnId, TurnState
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ThreadId, TurnId, TurnState
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,

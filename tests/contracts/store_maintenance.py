@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 from gateway.domain.models import TurnState
-from gateway.ports.store import ReleaseLease, Store
+from gateway.ports.leased_writes import ReleaseLease
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     answer,

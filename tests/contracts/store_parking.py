@@ -6,10 +6,13 @@ from typing import cast
 
 import pytest
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import AuditEvent, Claim, MessageEdited, MessageKind, RunId, TurnId, TurnState
+from gateway.domain.models import Claim, MessageKind, RunId, TurnId, TurnState
+from gateway.domain.platform_events import MessageEdited
+from gateway.ports.leased_writes import ParkTurn, ReleaseLease, SetRun
 from gateway.ports.reporting import ReportingStore
-from gateway.ports.store import ParkTurn, ReleaseLease, SetRun, Store
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,

@@ -11,20 +11,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import Conflict, LeaseLost
-from gateway.domain.models import (
-    AuditEvent,
-    Claim,
-    Failure,
-    Message,
-    MessageEdited,
-    MessageKind,
-    RunId,
-    Turn,
-    TurnId,
-    TurnState,
-)
-from gateway.ports.store import (
+from gateway.domain.models import Claim, Failure, Message, MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.platform_events import MessageEdited
+from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
     LeasedWrite,
@@ -33,9 +24,9 @@ from gateway.ports.store import (
     ReleaseLease,
     SetPostedMessages,
     SetRun,
-    Store,
     WriteResult,
 )
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import FAILURE, PLATFORM, ExpireLease, answer, enqueue_one, finish, message, new_turn
 
 OWNERS = st.sampled_from(["one", "two"])

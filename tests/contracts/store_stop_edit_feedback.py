@@ -8,9 +8,11 @@ from functools import partial
 import pytest
 
 from gateway.domain.errors import Overloaded, ThreadNotFound
-from gateway.domain.models import Claim, Feedback, MessageEdited, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import Claim, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.platform_events import Feedback, MessageEdited
 from gateway.ports.enqueue import EnqueueResult
-from gateway.ports.store import RecordOutcome, ReleaseLease, Store
+from gateway.ports.leased_writes import RecordOutcome, ReleaseLease
+from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FAILURE,
     PLATFORM,

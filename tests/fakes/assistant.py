@@ -8,21 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantError, AssistantRefused, ThreadMissing
-from gateway.domain.models import (
-    Attachment,
-    Exchange,
-    File,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    Turn,
-    TurnId,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import RunId, ThreadId, Turn, TurnId, Usage
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter

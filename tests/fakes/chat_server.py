@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import logs
 from gateway.domain.errors import SettingsError
-from gateway.domain.models import RunCompleted, TextDelta
+from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
 from gateway.web import server
 from gateway.web.asgi_app import create_app

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantRefused, LeaseLost
-from gateway.domain.models import BytesContent, Content, File
-from gateway.ports.store import Rate
+from gateway.domain.files import BytesContent, Content, File
+from gateway.ports.token_buckets import Rate
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.coordination.file_spool import FileSpool
-from gateway.domain.models import Attachment, Content, File
+from gateway.domain.files import Attachment, Content, File
 from gateway.ports.assistant import Assistant
 from gateway.ports.spool import Spool
 

@@ -12,29 +12,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import BytesContent, Content, File
 from gateway.domain.models import (
-    BytesContent,
-    ChannelMigrated,
-    Content,
     Conversation,
     ConversationKey,
-    Exchange,
     Failure,
-    Feedback,
-    File,
     Message,
-    MessageDeleted,
-    MessageEdited,
     MessageKind,
-    PreviewEvent,
-    RunCompleted,
-    TextDelta,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
     Usage,
 )
+from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
+from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent

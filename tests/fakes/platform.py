@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError, GatewayError, MalformedRequest
-from gateway.domain.models import Attachment, ConversationKey, Message, PreviewEvent, Turn, TurnId
+from gateway.domain.files import Attachment
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request, TurnLoader
 from gateway.ports.spool import Spool

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from gateway.domain.models import Exchange, ThreadId, Turn
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ThreadId, Turn
 from tests.contracts.inbox import InboxContract
 from tests.fakes.inbox import FakeInbox, InboxStep, ScriptGate, echo
 from tests.fakes.platform import FakePlatform

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from gateway.ports.store import Rate, TokenRequest
+from gateway.ports.token_buckets import Rate, TokenRequest
 
 
 class FakeTokenBuckets:

@@ -20,13 +20,12 @@ from typing import Any
 from sqlalchemy import create_engine, update
 
 from gateway import app
-from gateway.domain.models import Claim, ConversationKey, Message, PreviewEvent, Turn, TurnId
+from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
-from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request
-from gateway.ports.schedules import Push
-from gateway.ports.store import (
+from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
     LeasedWrite,
@@ -39,6 +38,8 @@ from gateway.ports.store import (
     SetThread,
     WriteResult,
 )
+from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request
+from gateway.ports.schedules import Push
 from gateway.push.messages import PushMessages
 from gateway.settings import Settings
 from storage.schema import conversations

@@ -27,7 +27,7 @@ from adapters.telegram import api_client, preview, webhook
 from adapters.telegram.polling import UpdatePoller
 from gateway import app
 from gateway.cli import main
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from gateway.worker.worker import Worker
 from storage import database
 from tests.faults.crashing_process import CrashAtStep, CrashingStore, fork_context

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.domain.models import AuditEvent, Turn
+from gateway.domain.audit import AuditEvent
+from gateway.domain.models import Turn
 from storage.store import SqlStore
 from tests import postgres
 from tests.fakes.openai_server import FakeOpenAI

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.context import NOT_INSTRUCTIONS, ChatContext, Label, Quote, QuoteKind, clean_name
-from gateway.domain.models import ConversationKey, File, Message
+from gateway.domain.files import File
+from gateway.domain.models import ConversationKey, Message
 
 BOB = Label("@U0BOB", "Bob Ray", "U0BOB")
 

@@ -11,23 +11,14 @@ from typing import Any
 import pytest
 
 from gateway import operations
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import Conflict, TurnNotFound
-from gateway.domain.models import (
-    AuditEntry,
-    AuditEvent,
-    Failure,
-    Feedback,
-    Message,
-    Parking,
-    ThreadId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import Failure, Message, Parking, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.operations import BackendThreads, ErasureResult
+from gateway.ports.leased_writes import SetContext, SetThread
 from gateway.ports.reporting import TurnFilter
-from gateway.ports.store import SetContext, SetThread
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn, key
 from tests.contracts.unparsed_updates import unparsed

@@ -24,7 +24,7 @@ from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
-from gateway.ports.store import ClusterEvent
+from gateway.ports.cluster import ClusterEvent
 from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import Assistants, RunningAssistant

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 from gateway.domain.models import Claim, Failure, TurnId
 from gateway.ports.budgets import Budget
-from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease
+from gateway.ports.leased_writes import FinishTurn, RecordOutcome, ReleaseLease
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore

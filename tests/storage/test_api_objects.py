@@ -12,7 +12,7 @@ from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import ConversationKey, Message, TurnState, Usage
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.store import ParkTurn
+from gateway.ports.leased_writes import ParkTurn
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import answer, apply_write, enqueue_one, finish, get_turn, new_turn

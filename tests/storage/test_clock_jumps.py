@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from gateway.domain.models import Turn
-from gateway.ports.store import Rate, ReleaseLease
+from gateway.ports.leased_writes import ReleaseLease
+from gateway.ports.token_buckets import Rate
 from storage.store import SqlStore
 from tests.contracts.store_helpers import PLATFORM, answer, apply_write, claim_one, enqueue, enqueue_and_claim, finish
 

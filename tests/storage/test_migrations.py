@@ -18,7 +18,8 @@ from sqlalchemy import func, select, text
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import Message, MessageKind, TurnId
-from gateway.ports.store import Rate, SetPostedMessages
+from gateway.ports.leased_writes import SetPostedMessages
+from gateway.ports.token_buckets import Rate
 from storage import migrations
 from storage.database import Database
 from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_current, schema_status, upgrade

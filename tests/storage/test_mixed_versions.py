@@ -16,8 +16,8 @@ import pytest
 
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Claim, ConversationKey, Message, RunId, ThreadId, Turn, TurnState, Usage
-from gateway.ports.store import FinishTurn, LeasedWrite, RecordOutcome, ReleaseLease, SetPostedMessages, SetRun
-from gateway.ports.store import SetThread as SetThreadWrite
+from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, ReleaseLease, SetPostedMessages, SetRun
+from gateway.ports.leased_writes import SetThread as SetThreadWrite
 from storage import migrations
 from storage.migrations import REVISIONS, SchemaStatus, schema_status, upgrade
 from storage.store import SqlStore

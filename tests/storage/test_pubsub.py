@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from gateway.domain.models import Failure, Message, MessageKind, RunId, TurnId
-from gateway.ports.store import ClusterEvent, EventKind, RecordOutcome, ReleaseLease, SetRun
+from gateway.ports.cluster import ClusterEvent, EventKind
+from gateway.ports.leased_writes import RecordOutcome, ReleaseLease, SetRun
 from storage import pubsub
 from storage.pubsub import CHANNEL, DUE
 from storage.store import SqlStore

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, delete, select, update
 
 from gateway.domain.models import Claim, TurnState
-from gateway.ports.store import ReleaseLease
+from gateway.ports.leased_writes import ReleaseLease
 from storage.schema import conversations, turns
 from storage.store import SqlStore
 from tests.contracts.store_helpers import (

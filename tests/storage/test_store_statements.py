@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from gateway.domain.models import Claim, Exchange, Feedback, MessageEdited, MessageKind, RunId, ThreadId, Turn
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Claim, MessageKind, RunId, ThreadId, Turn
+from gateway.domain.platform_events import Feedback, MessageEdited
 from gateway.ports.enqueue import EnqueueRequest
-from gateway.ports.store import LeasedWrite, Rate, ReleaseLease, SetPostedMessages, SetRun, SetThread
+from gateway.ports.leased_writes import LeasedWrite, ReleaseLease, SetPostedMessages, SetRun, SetThread
+from gateway.ports.token_buckets import Rate
 from storage import sql
 from storage.driver_sql import DriverStatement
 from storage.store import SqlStore

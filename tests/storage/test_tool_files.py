@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, update
 
-from gateway.domain.models import File, Turn
+from gateway.domain.files import File
+from gateway.domain.models import Turn
 from storage.schema import tool_files
 from storage.store import SqlStore
 from tests.contracts.reporting_helpers import answered_turn

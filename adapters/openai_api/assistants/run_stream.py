@@ -13,7 +13,8 @@ from adapters.openai_api.assistants.message_view import reply_message
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
 from adapters.openai_api.errors import error_body
 from gateway import logs
-from gateway.domain.models import TextDelta, ToolCall, Turn
+from gateway.domain.models import Turn
+from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.web.api.problems import INTERNAL_MESSAGE
 from gateway.web.api.views import PING, UNSAFE_CHARACTERS, TurnUpdates
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.assistants.ids import reply_of, run_of, step_of
+from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import CallRound
-from gateway.domain.models import AuditEvent, Failure, Turn, TurnState
+from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
 
 Item = dict[str, Any]

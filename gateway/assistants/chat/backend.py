@@ -28,20 +28,10 @@ from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, parts_for_mo
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import of_caller, refused_parameter
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
-from gateway.domain.models import (
-    REASONING,
-    Exchange,
-    File,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter

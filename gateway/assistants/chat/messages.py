@@ -20,7 +20,8 @@ from gateway.assistants.turn_options import (
     translated,
     unsupported,
 )
-from gateway.domain.models import Exchange, Turn
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Turn
 from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
 

@@ -14,7 +14,8 @@ from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import RunId, Turn, Usage, UsageCounted
+from gateway.domain.models import RunId, Turn, Usage
+from gateway.domain.run_events import UsageCounted
 
 log = logs.get_logger(__name__)
 

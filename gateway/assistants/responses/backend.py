@@ -47,20 +47,10 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import (
-    Exchange,
-    File,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    Turn,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.files import File
+from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
 from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult

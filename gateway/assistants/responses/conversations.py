@@ -13,7 +13,8 @@ from gateway.assistants.json_fields import as_text
 from gateway.assistants.responses.items import exchange_items, first_text, message_text
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, ThreadMissing
-from gateway.domain.models import Exchange, ThreadId
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ThreadId
 
 ITEMS_PER_POST = 20
 ITEMS_PER_PAGE = 100

@@ -15,8 +15,10 @@ from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import DONE_MARKER, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
-from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import REASONING, Exchange, File, RunEvent, RunId, RunStarted, TextDelta, ToolCall
+from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.files import File
+from gateway.domain.models import RunId
+from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})

@@ -31,7 +31,9 @@ from gateway.assistants.server_limits import Feature, ServerLimits, features_of_
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, parts_for_model
 from gateway.assistants.transcription import Transcripts
-from gateway.domain.models import File, ThreadId, Turn, Usage, UsageCounted
+from gateway.domain.files import File
+from gateway.domain.models import ThreadId, Turn, Usage
+from gateway.domain.run_events import UsageCounted
 from gateway.tools import ToolResult
 
 

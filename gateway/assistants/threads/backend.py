@@ -41,17 +41,10 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.models import (
-    Exchange,
-    File,
-    RunEvent,
-    RunId,
-    RunStarted,
-    ThreadId,
-    Turn,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.run_events import RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter

@@ -26,7 +26,8 @@ from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRefused
-from gateway.domain.models import File, Turn
+from gateway.domain.files import File
+from gateway.domain.models import Turn
 from gateway.ports.assistant import AttachmentLoader
 from gateway.ports.spool import FileWriter
 

@@ -14,7 +14,8 @@ from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
-from gateway.domain.models import RunEvent, RunId, RunStarted, TextDelta, ToolCall, Usage
+from gateway.domain.models import RunId, Usage
+from gateway.domain.run_events import RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})

@@ -16,7 +16,8 @@ from gateway.assistants.threads.items import cited_files, failure_of, files_in, 
 from gateway.assistants.threads.state import ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import REASONING, RunCompleted, RunEvent, TextDelta, ThreadId, ToolCall
+from gateway.domain.models import ThreadId
+from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, TextDelta, ToolCall
 
 PAGE_SIZE = 100
 

@@ -13,7 +13,8 @@ from gateway.assistants.threads.items import RunEventReader, RunExpired, failure
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import ThreadId, Turn, Usage, UsageCounted
+from gateway.domain.models import ThreadId, Turn, Usage
+from gateway.domain.run_events import UsageCounted
 from gateway.tools import ToolResult
 
 PostRequest = tuple[str, Json]

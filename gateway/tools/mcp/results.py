@@ -22,7 +22,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from gateway.domain.models import Attachment, BytesContent, File
+from gateway.domain.files import Attachment, BytesContent, File
 from gateway.tools.tool import ToolResult
 
 MAX_FILES = 10

@@ -8,7 +8,7 @@ from threading import Lock
 
 from gateway.domain.errors import Overloaded
 from gateway.domain.sentences import counted
-from gateway.ports.store import Rate, TokenBuckets, TokenRequest
+from gateway.ports.token_buckets import Rate, TokenBuckets, TokenRequest
 from gateway.web.api.call_limit import MAX_CALLERS, MINUTE
 
 BUCKET = "http:requests"

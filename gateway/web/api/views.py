@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 
 from gateway import logs
 from gateway.domain.errors import DeliveryError, GatewayError
-from gateway.domain.models import Conversation, Failure, PreviewEvent, TextDelta, ToolCall, Turn, TurnState
+from gateway.domain.models import Conversation, Failure, Turn, TurnState
+from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse, Problem, Problems

@@ -12,7 +12,8 @@ from threading import Lock
 
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import Overloaded, StoreUnavailable
-from gateway.domain.models import PreviewEvent, TextDelta, Turn, TurnId
+from gateway.domain.models import Turn, TurnId
+from gateway.domain.run_events import PreviewEvent, TextDelta
 from gateway.domain.sentences import Sentence, counted, sentence
 from gateway.domain.shares import NOBODY, Share
 

@@ -21,10 +21,11 @@ from adapters.base.posted_reply import PostedReply
 from adapters.base.preview import Preview
 from adapters.base.reconciler import Reconciler
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Content, ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.files import Content, File
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.domain.stream_buffer import TextBuffer
 from gateway.ports.platform import DeliveryContext, Destination
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.platform_faults import (

@@ -9,7 +9,7 @@ import pytest
 from adapters.base.api_client import ApiClient
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout, Unreachable
 from gateway.domain.errors import DeliveryError, LeaseLost, StoreUnavailable
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BUCKETS = {"x:chat:1": Rate(1.0, 1), "x": Rate(0.1, 5)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.models import TextDelta
+from gateway.domain.run_events import TextDelta
 from tests.adapters.discord.reply_scene import MakeScene
 from tests.contracts.reply_scene import deltas
 from tests.fakes.discord_state import DiscordErrorFault

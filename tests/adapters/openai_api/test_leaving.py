@@ -11,7 +11,8 @@ import pytest
 from adapters.openai_api.asking import Asking, Watched
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
-from gateway.domain.models import ConversationKey, Message, RunCompleted, TextDelta, TurnState
+from gateway.domain.models import ConversationKey, Message, TurnState
+from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.web.api.routes import HttpRequest
 from gateway.web.api.waiting import WaiterRegistry
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate

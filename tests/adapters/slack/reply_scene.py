@@ -16,7 +16,7 @@ from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import DeliveryError
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.simulated_crash import CrashAfterSteps

@@ -19,7 +19,8 @@ from adapters.slack.event_parser import BOT_TURNS, EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
-from gateway.domain.models import ConversationKey, Join, Message, MessageDeleted, MessageEdited, MessageKind
+from gateway.domain.models import ConversationKey, Join, Message, MessageKind
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from gateway.ports.platform import Request
 from tests.adapters.any_payload import altered, anything, check_storable
 from tests.adapters.slack.parsing import (

@@ -11,7 +11,8 @@ import pytest
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import replies
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
-from gateway.domain.models import ConversationKey, Feedback, MessageDeleted, MessageEdited, MessageKind, TurnId
+from gateway.domain.models import ConversationKey, MessageKind, TurnId
+from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.ports.platform import ParsedUpdate
 from tests.adapters.slack.parsing import (
     CALL,

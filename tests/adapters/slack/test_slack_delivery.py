@@ -7,7 +7,8 @@ import pytest
 from adapters.slack import formatter
 from adapters.slack.posted_reply import SlackReply
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import MessageKind, TextDelta, ToolCall
+from gateway.domain.models import MessageKind
+from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import FakeSlack, SlackErrorFault

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from adapters.base import preview as base_preview
 from adapters.slack import preview
-from gateway.domain.models import File, TextDelta, ToolCall
+from gateway.domain.files import File
+from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.contracts.reply_scene import Told, a_while
 from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash

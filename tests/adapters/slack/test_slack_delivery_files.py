@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.models import File
+from gateway.domain.files import File
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_server import FakeSlack, SlackErrorFault

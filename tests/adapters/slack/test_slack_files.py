@@ -14,7 +14,8 @@ from adapters.slack.api_client import SlackClient
 from adapters.slack.attached_file import CANVAS, file_of
 from adapters.slack.files import fetch, share, upload
 from adapters.slack.reply_target import SlackTarget, Workspace
-from gateway.domain.models import BytesContent, ConversationKey, File, Message
+from gateway.domain.files import BytesContent, File
+from gateway.domain.models import ConversationKey, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.discarding_server import DiscardingServer
 from tests.fakes.file_contents import Fetched, LargeContent, fetched_by, little_memory

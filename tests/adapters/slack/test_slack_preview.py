@@ -7,7 +7,7 @@ import pytest
 from adapters.base import preview as base_preview
 from adapters.slack import preview
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import TextDelta, ToolCall
+from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene, Stingy, scenes
 from tests.contracts.reply_scene import Told, deltas
 from tests.fakes.slack_events import TEAM, USER

@@ -9,7 +9,7 @@ from adapters.base.capabilities import Capabilities
 from adapters.base.errors import Rejected
 from adapters.slack.capabilities import SlackCapability, learn
 from adapters.slack.preview_buffer import SlackBuffer, presentable
-from gateway.domain.models import ToolCall
+from gateway.domain.run_events import ToolCall
 from tests.fakes.slack_events import TEAM
 
 

@@ -9,7 +9,8 @@ from adapters.slack import formatter, preview
 from adapters.slack.error_map import FINAL, TABLE, UNTHREADABLE
 from adapters.slack.reconciler import NOT_TAKEN
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import File, TextDelta, ToolCall
+from gateway.domain.files import File
+from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, SlackScene
 from tests.fakes.simulated_crash import CrashAfterSteps
 from tests.fakes.slack_server import FakeSlack, ResponseLost, SlackErrorFault

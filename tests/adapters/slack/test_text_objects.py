@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.slack import text_input
-from gateway.domain.models import MessageEdited
+from gateway.domain.platform_events import MessageEdited
 from tests.adapters.slack.parsing import TS, one, read
 from tests.fakes.slack_events import BOT_USER, app_mention, message_changed, message_event, rich_text_block
 from tests.fakes.slack_message_subtypes import FILE

@@ -14,7 +14,8 @@ from adapters.telegram.adapter import TelegramReplies
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reconciler import SENT_AGAIN, STOPPED
 from adapters.telegram.settings import TelegramSettings
-from gateway.domain.models import ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.files import File
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from tests.contracts.reply_scene import MortalOutbox, ReplyScene
 from tests.fakes import telegram_server as fake
 from tests.fakes.delivery_context import FakeDeliveryContext

@@ -18,7 +18,7 @@ from adapters.telegram.api_client import BOT, CONCURRENT_CALLS, GROUP, PRIVATE, 
 from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.raw_server import RawServer
 from tests.fakes.telegram_messages import BOT_ID, BOT_NAME, TOKEN, USER

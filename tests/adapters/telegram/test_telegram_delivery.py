@@ -11,7 +11,7 @@ from adapters.base.errors import Rejected
 from adapters.telegram import formatter, preview
 from adapters.telegram.errors import Reason
 from adapters.telegram.posted_reply import SendState
-from gateway.domain.models import TextDelta
+from gateway.domain.run_events import TextDelta
 from tests.adapters.telegram.reply_scene import LONG, TOPIC, MakeScene, shown_of
 from tests.fakes.telegram_messages import group_chat
 from tests.fakes.telegram_server import FakeTelegram, ResponseLost, TelegramErrorFault

@@ -19,7 +19,9 @@ from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.posted_reply import SendState
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import File, PreviewEvent, TextDelta, Turn
+from gateway.domain.files import File
+from gateway.domain.models import Turn
+from gateway.domain.run_events import PreviewEvent, TextDelta
 from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene, bare, readings, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while
 from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash

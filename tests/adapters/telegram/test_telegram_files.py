@@ -19,7 +19,8 @@ from adapters.telegram.files import fetch, upload
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from gateway.coordination.file_spool import CONCURRENT_DOWNLOADS
-from gateway.domain.models import BytesContent, ConversationKey, File, Message
+from gateway.domain.files import BytesContent, File
+from gateway.domain.models import ConversationKey, Message
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.discarding_server import DiscardingServer
 from tests.fakes.file_contents import BytesWriter, Fetched, LargeContent, fetched_by, little_memory

@@ -8,7 +8,8 @@ import pytest
 
 from adapters.telegram import replies
 from adapters.telegram.update_parser import ALBUM_SECONDS, FORWARD_SECONDS, SPLIT_SECONDS, SPLIT_UNITS
-from gateway.domain.models import ChannelMigrated, ConversationKey, Join, MessageDeleted, MessageEdited, MessageKind
+from gateway.domain.models import ConversationKey, Join, MessageKind
+from gateway.domain.platform_events import ChannelMigrated, MessageDeleted, MessageEdited
 from gateway.ports.platform import ParsedUpdate
 from tests.adapters.telegram.parsing import (
     AUTHOR,

@@ -11,7 +11,7 @@ from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_writer import draft_id
-from gateway.domain.models import TextDelta, ToolCall
+from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.telegram.reply_scene import TOPIC, MakeScene, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while, deltas
 from tests.fakes.telegram_server import (

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.telegram import formatter, preview
 from adapters.telegram.posted_reply import SendState
-from gateway.domain.models import TextDelta, ToolCall
+from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.domain.stream_buffer import TextBuffer
 from tests.adapters.telegram.reply_scene import MakeScene
 from tests.contracts.reply_scene import a_while

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.telegram.api_client import BOT, DRAFT, GROUP, PRIVATE
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 
 
 def test_a_place_is_read_from_an_address() -> None:

@@ -14,7 +14,8 @@ from adapters.telegram import text_input
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.update_parser import SECRET_HEADER
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated
-from gateway.domain.models import Message, MessageDeleted, MessageEdited, MessageKind
+from gateway.domain.models import Message, MessageKind
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from gateway.ports.platform import Request
 from tests.adapters.any_payload import altered, anything, check_storable
 from tests.adapters.telegram.parsing import (

@@ -22,7 +22,8 @@ from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Claim, ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AcceptResult, Inbox
-from gateway.ports.store import FinishTurn, LeasedWrite, RecordOutcome, SetRun, SetThread, Store
+from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, SetRun, SetThread
+from gateway.ports.store import Store
 from gateway.web.chat_page import Assets
 from storage.database import Database
 from storage.reporting import SqlReportingStore

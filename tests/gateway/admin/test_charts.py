@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gateway import operations
 from gateway.admin import charts, filters, timeline
 from gateway.admin.charts import Window
-from gateway.domain.models import AuditEntry, AuditEvent, ConversationKey, Message, Turn, TurnId, TurnState
+from gateway.domain.audit import AuditEntry, AuditEvent
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket
 from gateway.ports.store import QueueDepth
 

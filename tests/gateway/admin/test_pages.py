@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gateway import logs
-from gateway.domain.models import ConversationKey, Feedback, MessageKind, TurnState, Usage
+from gateway.domain.models import ConversationKey, MessageKind, TurnState, Usage
+from gateway.domain.platform_events import Feedback
 from gateway.ports.callbacks import Callback
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import UsageBucket

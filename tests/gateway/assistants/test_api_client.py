@@ -15,7 +15,7 @@ from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.error_map import NotFound
 from gateway.assistants.sse import DONE_MARKER
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable, SettingsError
-from gateway.domain.models import BytesContent
+from gateway.domain.files import BytesContent
 from tests.fakes.file_contents import BytesWriter
 from tests.fakes.raw_server import KEY, RawServer
 

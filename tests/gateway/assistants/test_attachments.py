@@ -19,7 +19,8 @@ from gateway.assistants.attachments import (
 )
 from gateway.assistants.request_body import DataUrl
 from gateway.domain.errors import AssistantMisconfigured, AssistantRefused, AssistantUnavailable
-from gateway.domain.models import Attachment, BytesContent, ConversationKey, File, Message, Turn, TurnId, TurnState
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

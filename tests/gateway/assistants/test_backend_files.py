@@ -14,7 +14,8 @@ from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import Exchange, File
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
 from gateway.tools import ToolBox
 from tests.contracts.assistant_files import ATTACHMENTS, PNG, TEXT_WITH_NAMES, FilesContract, GeneratedFilesContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment

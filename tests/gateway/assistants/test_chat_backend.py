@@ -21,7 +21,9 @@ from gateway.domain.errors import (
     AssistantRefused,
     AssistantUnavailable,
 )
-from gateway.domain.models import Exchange, RunCompleted, RunId, RunStarted, Usage
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import RunId, Usage
+from gateway.domain.run_events import RunCompleted, RunStarted
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract, add
 from tests.contracts.assistant_options import OptionsContract

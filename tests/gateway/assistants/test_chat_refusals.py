@@ -9,7 +9,7 @@ import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.domain.models import Exchange
+from gateway.domain.exchange import Exchange
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import add
 from tests.contracts.assistant_session import AssistantSession, make_attachment

@@ -13,7 +13,9 @@ from gateway.assistants import api_client
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRateLimited, AssistantRefused
-from gateway.domain.models import Exchange, Usage, UsageCounted
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import Usage
+from gateway.domain.run_events import UsageCounted
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import add
 from tests.contracts.assistant_session import AssistantSession

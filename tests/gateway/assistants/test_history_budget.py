@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.assistants.history import CUT_MARK, cut_middle, exchange_chars, fit_history, pair_exchanges
-from gateway.domain.models import Exchange
+from gateway.domain.exchange import Exchange
 
 EXCHANGES = st.lists(st.builds(Exchange, st.text(max_size=30), st.text(max_size=30), st.text(max_size=3)), max_size=12)
 CHARS = st.integers(min_value=0, max_value=400)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from gateway.assistants.offline import OfflineBackend, compose_reply
-from gateway.domain.models import ConversationKey, Exchange, Message
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ConversationKey, Message
 from tests.contracts.assistant import AssistantContract
 from tests.contracts.assistant_session import AssistantSession
 

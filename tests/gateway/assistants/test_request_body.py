@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
 from gateway.assistants.request_body import DataUrl, encode_json
-from gateway.domain.models import Attachment, BytesContent, File
+from gateway.domain.files import Attachment, BytesContent, File
 from gateway.http_client import StreamedBody
 from gateway.tools import ToolBox
 from tests.contracts.assistant_session import AssistantSession

@@ -24,7 +24,9 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.models import Exchange, RunId, ThreadId, ToolCall
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import RunId, ThreadId
+from gateway.domain.run_events import ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, OnlineContract
 from tests.contracts.assistant_options import OptionsContract

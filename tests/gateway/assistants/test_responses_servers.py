@@ -12,7 +12,9 @@ import pytest
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.domain.errors import AnswerLost, AssistantError, AssistantRefused
-from gateway.domain.models import Exchange, File, ThreadId, Usage
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import ThreadId, Usage
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession

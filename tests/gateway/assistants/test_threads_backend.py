@@ -25,7 +25,9 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadBusy,
 )
-from gateway.domain.models import Exchange, ThreadId, ToolCall
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ThreadId
+from gateway.domain.run_events import ToolCall
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment

@@ -18,7 +18,8 @@ from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.configuration import McpServerDefinition
 from gateway.domain.errors import SettingsError
-from gateway.domain.models import ThreadId, ToolCall
+from gateway.domain.models import ThreadId
+from gateway.domain.run_events import ToolCall
 from gateway.settings import Settings
 from gateway.tools import Tool, ToolBox, ToolResult, tool
 from tests.contracts.assistant_online import WithFakeServer, add

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from gateway.assistants.api_client import AssistantApiClient
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
-from gateway.domain.models import BytesContent
+from gateway.domain.files import BytesContent
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"openai-beta": "assistants=v2"}

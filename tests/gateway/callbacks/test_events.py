@@ -13,7 +13,8 @@ from gateway.callbacks.addresses import AddressRule
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
 from gateway.callbacks.settings import EVENTS
 from gateway.coordination.async_store import AsyncStore
-from gateway.domain.models import Failure, Feedback, MessageKind, Turn, TurnState
+from gateway.domain.models import Failure, MessageKind, Turn, TurnState
+from gateway.domain.platform_events import Feedback
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue
 

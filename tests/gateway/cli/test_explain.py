@@ -19,8 +19,8 @@ from gateway.domain.models import ConversationKey, Join, Message, MessageKind, T
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.budgets import Budget
+from gateway.ports.leased_writes import ParkTurn, SetThread
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
-from gateway.ports.store import ParkTurn, SetThread
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.reporting import SqlReportingStore

@@ -16,9 +16,10 @@ from gateway import logs
 from gateway.cli import turns as operator_commands
 from gateway.cli.main import OneLineErrorGroup
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import Feedback, TurnState
+from gateway.domain.models import TurnState
+from gateway.domain.platform_events import Feedback
 from gateway.operations import BackendThreads
-from gateway.ports.store import SetPostedMessages
+from gateway.ports.leased_writes import SetPostedMessages
 from storage.schema import turns
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn

@@ -14,7 +14,7 @@ from gateway.coordination import file_spool
 from gateway.coordination.file_spool import NO_ROOM, TOO_LARGE_TOGETHER, FileSpool, TurnSpool
 from gateway.coordination.spooled_file import PIECE_BYTES
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Attachment, File
+from gateway.domain.files import Attachment, File
 from gateway.ports.spool import Download, FileWriter
 from tests.fakes.file_contents import ALL, read_all
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.coordination import peers
 from gateway.coordination.peers import MAX_AGE_SECONDS, SLACK, PeerLoads
-from gateway.ports.store import WorkerLoad
+from gateway.ports.cluster import WorkerLoad
 
 
 class Clock:

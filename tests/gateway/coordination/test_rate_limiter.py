@@ -17,7 +17,7 @@ from gateway.coordination import rate_limiter
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import StoreUnavailable
-from gateway.ports.store import Rate, TokenRequest
+from gateway.ports.token_buckets import Rate, TokenRequest
 from storage.store import SqlStore
 from tests.fakes.token_buckets import FakeTokenBuckets
 

@@ -15,10 +15,9 @@ from typing import NoReturn
 import pytest
 
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import (
-    AuditEntry,
-    AuditEvent,
     Claim,
     ConversationKey,
     Failure,
@@ -43,7 +42,7 @@ from gateway.policy.admission import (
 from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import MILLION, AdmissionSettings, Rules
 from gateway.ports.budgets import AttemptUsage, Expense, ModelUsage
-from gateway.ports.store import ParkTurn, RecordOutcome
+from gateway.ports.leased_writes import ParkTurn, RecordOutcome
 from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore

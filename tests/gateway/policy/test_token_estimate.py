@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.models import Attachment, BytesContent, ConversationKey, Exchange, File, Message
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, Message
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.token_estimate import (
     ImageSize,

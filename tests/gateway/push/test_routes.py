@@ -8,7 +8,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Exchange, TurnId, TurnState
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import TurnId, TurnState
 from tests.adapters.app_client import AppClient
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.push.conftest import KEY, OTHER_KEY

@@ -8,17 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.models import (
-    Conversation,
-    ConversationKey,
-    Failure,
-    Message,
-    TextDelta,
-    ThreadId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import Conversation, ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.run_events import TextDelta
 from gateway.web.api import views
 
 TURN = Turn(

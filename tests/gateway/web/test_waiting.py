@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.errors import Overloaded, TurnNotFound
-from gateway.domain.models import ConversationKey, Message, PreviewEvent, TextDelta, ToolCall, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
+from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.shares import Share
 from gateway.web.api import waiting
 from gateway.web.api.waiting import (

@@ -13,6 +13,7 @@ import pytest
 from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -23,30 +24,15 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.models import (
-    AuditEvent,
-    Claim,
-    ConversationKey,
-    Exchange,
-    File,
-    Message,
-    MessageKind,
-    PreviewEvent,
-    RunCompleted,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ThreadId,
-    ToolCall,
-    TurnId,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import Claim, ConversationKey, Message, MessageKind, RunId, ThreadId, TurnId, Usage
+from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.observability.metrics import Metrics
 from gateway.policy.prices import Price, Prices
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.turn_limit import TurnCostLimit
-from gateway.ports.store import FinishTurn, RecordOutcome, ReleaseLease, SetThread
+from gateway.ports.leased_writes import FinishTurn, RecordOutcome, ReleaseLease, SetThread
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY, Commands
 from gateway.worker.preview_deduplicator import PreviewDeduplicator

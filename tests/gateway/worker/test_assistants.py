@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from gateway.configuration import Configuration, Route
+from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantError,
@@ -19,21 +20,8 @@ from gateway.domain.errors import (
     AssistantRefused,
     AssistantUnavailable,
 )
-from gateway.domain.models import (
-    DEFAULT_ASSISTANT,
-    AuditEvent,
-    MessageKind,
-    RunCompleted,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ToolCall,
-    Turn,
-    TurnId,
-    TurnState,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, RunId, Turn, TurnId, TurnState, Usage
+from gateway.domain.run_events import RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.worker import assistant_selector
 from storage.store import SqlStore
 from tests.fakes.assistant import AssistantStep, FakeAssistant

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from gateway.coordination.peers import SLACK
-from gateway.domain.models import AuditEvent, Claim, Join, TurnId, TurnState
+from gateway.domain.audit import AuditEvent
+from gateway.domain.models import Claim, Join, TurnId, TurnState
+from gateway.ports.cluster import WorkerLoad
 from gateway.ports.inbox import AcceptResult
-from gateway.ports.store import WorkerLoad
 from gateway.worker.worker import BUSY_PAUSE_SECONDS
 from storage.store import SqlStore
 from tests import postgres

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import AssistantUnavailable, DeliveryError, GatewayError, NotForUs
-from gateway.domain.models import RunId, RunStarted, TurnState
+from gateway.domain.models import RunId, TurnState
+from gateway.domain.run_events import RunStarted
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start
 

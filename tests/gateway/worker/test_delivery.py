@@ -11,9 +11,10 @@ import pytest
 
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import DeliveryError, LeaseLost
-from gateway.domain.models import File, Turn, TurnId, TurnState
+from gateway.domain.files import File
+from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.rate_limiter import RateLimiter
-from gateway.ports.store import Rate
+from gateway.ports.token_buckets import Rate
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from storage.store import SqlStore
 from tests.contracts import reporting_helpers

@@ -23,26 +23,17 @@ from gateway.domain.errors import (
     ThreadNotFound,
     TurnNotFound,
 )
-from gateway.domain.models import (
-    Claim,
-    ConversationKey,
-    Exchange,
-    File,
-    Join,
-    Message,
-    MessageDeleted,
-    MessageKind,
-    ThreadId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import Claim, ConversationKey, Join, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.platform_events import MessageDeleted
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult
+from gateway.ports.leased_writes import FinishTurn, RecordOutcome, SetThread
 from gateway.ports.platform import ParsedUpdate
-from gateway.ports.store import ANY_PLACES, FinishTurn, Places, RecordOutcome, SetThread
+from gateway.ports.store import ANY_PLACES, Places
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
 from storage.store import SqlStore

@@ -16,7 +16,8 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.models import Exchange, ThreadId
+from gateway.domain.exchange import Exchange
+from gateway.domain.models import ThreadId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.worker.assistant_runner import AssistantRunner

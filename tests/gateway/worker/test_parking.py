@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import AssistantRateLimited
-from gateway.domain.models import AuditEvent, MessageKind, TurnId, TurnState
+from gateway.domain.models import MessageKind, TurnId, TurnState
 from gateway.worker import assistant_runner
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant

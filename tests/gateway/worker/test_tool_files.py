@@ -9,16 +9,9 @@ from typing import Any, cast
 import pytest
 
 from gateway.domain.errors import AssistantRefused
-from gateway.domain.models import (
-    Attachment,
-    BytesContent,
-    File,
-    RunCompleted,
-    RunEvent,
-    ThreadId,
-    ToolCall,
-    TurnId,
-)
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ThreadId, TurnId
+from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall
 from gateway.ports.assistant import Assistant
 from gateway.worker.tool_files import MAX_FILES, AssistantWithToolFiles, KeptFiles
 from tests.fakes.assistant import FakeAssistant

@@ -7,17 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.models import (
-    Attachment,
-    BytesContent,
-    ConversationKey,
-    File,
-    Message,
-    RunId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, Message, RunId, Turn, TurnId, TurnState
 from gateway.ports.spool import FileWriter, Spool
 from gateway.worker.turn_files import LEFT_OUT, LEFT_OUT_NOTICE, may_have_died_over_files
 from storage.store import SqlStore

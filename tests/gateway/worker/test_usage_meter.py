@@ -11,17 +11,8 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadMissing,
 )
-from gateway.domain.models import (
-    REASONING,
-    RunCompleted,
-    RunEvent,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ToolCall,
-    Usage,
-    UsageCounted,
-)
+from gateway.domain.models import RunId, Usage
+from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage
 from gateway.worker.usage_meter import UsageMeter

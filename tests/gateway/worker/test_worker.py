@@ -14,25 +14,13 @@ import pytest
 
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
-from gateway.domain.models import (
-    Attachment,
-    BytesContent,
-    File,
-    MessageKind,
-    PreviewEvent,
-    RunCompleted,
-    RunId,
-    RunStarted,
-    TextDelta,
-    ToolCall,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
+from gateway.ports.leased_writes import LeasedWrite
 from gateway.ports.platform import DeliveryContext
-from gateway.ports.store import LeasedWrite
 from gateway.worker.commands import STOPPED_REPLY
 from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore

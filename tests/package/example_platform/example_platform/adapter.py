@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from gateway.domain.errors import DeliveryError, MalformedRequest, Unauthenticated
-from gateway.domain.models import ConversationKey, Message, PreviewEvent, Turn
+from gateway.domain.models import ConversationKey, Message, Turn
+from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request, Webhook, WebhookResponse

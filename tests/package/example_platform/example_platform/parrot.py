@@ -7,7 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 
 from gateway.assistants import SharedValues
 from gateway.domain.errors import AssistantRefused, SettingsError
-from gateway.domain.models import Exchange, File, RunCompleted, RunEvent, RunId, RunStarted, TextDelta, ThreadId, Turn
+from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
+from gateway.domain.models import RunId, ThreadId, Turn
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter

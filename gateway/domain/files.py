@@ -1,0 +1,65 @@
+"""Files that people attach and assistants create, and their content."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that a person attached or the assistant created. Stored as JSON under these field names."""
+
+    name: str
+    reference: str
+    """How to fetch its content. Opaque: only the adapter or backend that created it interprets it."""
+    media_type: str = ""
+    size: int = 0
+    """In bytes; 0 if unknown."""
+
+
+class Content(Protocol):
+    """The content of a file, which may be too large to be in memory as a whole."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def head(self, count: int) -> bytes:
+        """Returns the first bytes, at most ``count``: at once, so ask for a few hundred kilobytes at most."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yields all of it, from the beginning; may be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BytesContent:
+    """A small content, in memory."""
+
+    data: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def head(self, count: int) -> bytes:
+        return self.data[:count]
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file with its content, or with the reason why it could not be fetched, worded for the assistant."""
+
+    file: File
+    content: Content = BytesContent()
+    problem: str = ""

@@ -1,0 +1,43 @@
+"""What happens on a platform besides a new message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.models import TurnId
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """A person edited a message."""
+
+    platform: str
+    message_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """A person deleted a message."""
+
+    platform: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMigrated:
+    """The platform changed a channel's id: its conversations continue under the new id."""
+
+    platform: str
+    workspace: str
+    channel: str
+    new_channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A person's rating of a reply, as the platform names it. A newer rating by the same person replaces the older."""
+
+    turn_id: TurnId
+    author: str
+    value: str

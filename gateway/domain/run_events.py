@@ -1,0 +1,77 @@
+"""Events that an assistant yields while it works on a turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.domain.exchange import RequestedCall
+from gateway.domain.files import Attachment, File
+from gateway.domain.models import NO_TOKENS, RunId, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run has an id and can be resumed by it."""
+
+    run_id: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next part of the reply text."""
+
+    text: str
+
+
+REASONING = "reasoning"
+"""The name of a ToolCall that tells what the model thought; it was written by the model, and no tool ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call of the assistant: yielded once when the call starts and once when it is done."""
+
+    call_id: str
+    name: str
+    input: str = ""
+    output: str = ""
+    done: bool = False
+    files: tuple[Attachment, ...] = ()
+    """Files for the person, which the tool returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCounted:
+    """The server counted the tokens of one request. Yielded as soon as they are known, once for each ``run_id``.
+
+    The ``usage`` of a RunCompleted or an AssistantError contains them as well, unless they are ``beside`` the run.
+    """
+
+    run_id: RunId
+    """The id of the response, completion or run; ``beside`` it, any id that is unique in the turn."""
+    usage: Usage
+    model: str = ""
+    """The model, as named by the server; empty if unknown."""
+    beside: bool = False
+    """Whether another model's request was counted, such as the transcription of a recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    """The complete reply. Always the last event."""
+
+    text: str
+    usage: Usage = NO_TOKENS
+    files: tuple[File, ...] = ()
+    model: str = ""
+    """The model that answered, as named by the server; empty if unknown."""
+    cut_off: bool = False
+    """Whether the reply ends at a limit of the assistant; its last line says so."""
+    calls: tuple[RequestedCall, ...] = ()
+    """Calls of functions that the turn's caller runs."""
+
+
+PreviewEvent = TextDelta | ToolCall
+"""Events that an adapter may show while a turn runs."""
+
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted
