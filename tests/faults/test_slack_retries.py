@@ -45,7 +45,7 @@ def test_an_event_redelivered_after_the_reply_makes_no_second_turn(scene: SlackS
 
 def test_after_many_429_answers_each_message_is_answered_once(scene: SlackScenario) -> None:
     scene.start_process()
-    scene.slack.faults.add("*", RateLimit(retry_after=1, times=6))
+    scene.slack.faults.add("chat.postMessage", RateLimit(retry_after=1, times=6))
     said = {channel: scene.send(SHORT, channel) for channel in ("D0ANN", "D0BOB", "D0EVE")}
     for channel, ts in said.items():
         scene.wait_until_delivered(ts, channel)
