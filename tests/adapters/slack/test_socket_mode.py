@@ -47,6 +47,13 @@ def slack() -> Iterator[FakeSlack]:
         yield slack
 
 
+@pytest.fixture
+def patient_slack() -> Iterator[FakeSlack]:
+    """A Slack that does not repeat what a slow machine answers late."""
+    with FakeSlack(response_timeout=3.0) as slack:
+        yield slack
+
+
 def make_adapter(slack: FakeSlack, token: str = APP_TOKEN) -> SlackAdapter:
     known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
         _env_file=None,
@@ -96,8 +103,8 @@ def test_what_is_not_committed_is_left_with_slack(slack: FakeSlack) -> None:
     assert [entry["log_level"] for entry in left] == ["warning", "warning", "error"]
 
 
-def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(slack: FakeSlack) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+def test_who_is_told_to_hush_finishes_what_is_half_taken_and_takes_no_more(patient_slack: FakeSlack) -> None:
+    slack, reached, go_on = patient_slack, threading.Event(), threading.Event()
 
     def wait(_: ParsedUpdate) -> None:
         reached.set()
