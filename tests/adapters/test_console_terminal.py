@@ -121,7 +121,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 from contextlib import contextmanager
 from adapters.console import command
-from gateway.domain.models import RunCompleted, TextDelta
+from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.worker.worker import run_once
 from tests.fakes.inbox import FakeInbox, ScriptGate
 
