@@ -23,7 +23,7 @@ from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.ports.platform import Adapter
 from gateway.settings import Settings
-from gateway.web.api.api_keys import ApiKeys, owner_of
+from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.request_limit import RequestLimit
 from gateway.worker.worker import run_once
@@ -92,7 +92,7 @@ def callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutb
 def _build_openai(settings: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter:
     http, own = load(HttpSettings), load(OpenAiApiSettings)
     limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
-    keys = ApiKeys(http.keys, partial(_bound_keys, current))
+    keys = ApiKeys(http.keys, lambda: current.get().keys)
     configured = partial(_configured_assistants, current)
     return OpenAiAdapter(
         Callers(keys, *limits, http.trusted_proxies),
@@ -107,11 +107,6 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
         ),
         opens_unknown_threads=own.v1_unknown_threads == "open",
     )
-
-
-def _bound_keys(current: CurrentConfiguration) -> Mapping[str, Sequence[str]]:
-    """Returns the assistants that keys are bound to, by owner."""
-    return {owner_of(each.key.get_secret_value()): each.assistants for each in current.get().keys}
 
 
 def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:

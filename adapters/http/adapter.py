@@ -10,7 +10,7 @@ from adapters.http import routes
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser
 from adapters.http.operations import operations
 from adapters.http.settings import NAME, HttpSettings
-from adapters.http.uploads import UploadLimits, download
+from adapters.http.uploads import UploadLimits
 from gateway.configuration import ApiKey
 from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.files import Attachment
@@ -29,9 +29,8 @@ from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.openapi import Operation
 from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api
-from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
-
-SECONDS_BETWEEN_DELTAS = 0.05
+from gateway.web.api.stored_files import download
+from gateway.web.api.waiting import WaiterRegistry
 
 
 class HttpAdapter:
@@ -83,13 +82,7 @@ class HttpAdapter:
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         if turn.message.has_waiting_caller and not self.waiters.has_preview_waiter(turn.id):
             return  # the caller waits for the whole reply; any other may begin to watch later
-        with self.waiters.keeping_text(turn.id):
-            pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
-            try:
-                async for event in events:
-                    pace.add(event)
-            finally:
-                pace.close()
+        await self.waiters.publish_all(turn.id, events)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait, and stores what is to be posted to a ``callback_url``. Others fetch the turn.
@@ -116,9 +109,7 @@ class HttpAdapter:
         return await spool.receive(turn.message.files, partial(download, self._uploads), max_bytes=limit)
 
     async def check(self) -> Sequence[CheckResult]:
-        owners = self._parser.owners
-        keys = f"{len(owners)} API keys" if owners else "open to everybody: GATEWAY_API_KEYS is not set"
-        return (CheckResult("POST /chat", ok=True, detail=keys),)
+        return (CheckResult("POST /chat", ok=True, detail=self._parser.keys.describe()),)
 
     def notify_resolved(self, turn_id: TurnId) -> None:
         self.waiters.notify(turn_id)
@@ -142,5 +133,5 @@ class HttpAdapter:
         return routes.api(handlers, self.operations())
 
     def operations(self) -> Sequence[Operation]:
-        secured = bool(self._parser.owners)
+        secured = bool(self._parser.keys.owners)
         return tuple(replace(operation, requires_api_key=secured) for operation in operations(self._parser.model))

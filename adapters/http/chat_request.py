@@ -24,7 +24,7 @@ from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
-from gateway.web.api.api_keys import bearer_token, caller_name, matching_owner, owner_of
+from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
 from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
 from gateway.web.api.multipart import MAX_NAME_CHARS
 
@@ -127,27 +127,14 @@ class ChatRequestParser:
         """Of a request without files."""
         self._max_message_chars = max_message_chars
         self._join_seconds = settings.chat_join_seconds
-        self._bound_keys = bound_keys
-        # The settings have the bound keys as well, as they were at start.
-        own = (owner_of(key) for key in settings.keys)
-        self._owners = tuple(owner for owner in own if owner not in self._bound)
+        self.keys = ApiKeys(settings.keys, bound_keys)
         self._adopts_threads = settings.chat_adopts_threads
         self.model = _request_model(max_message_chars)
 
     @property
-    def owners(self) -> Sequence[str]:
-        """One for each API key; empty when the endpoint is open to everybody."""
-        return (*self._owners, *self._bound)
-
-    @property
     def adopts_threads(self) -> bool:
         """Whether callers may continue threads at a backend that the gateway does not know."""
-        return len(self.owners) <= 1 if self._adopts_threads is None else self._adopts_threads
-
-    @property
-    def _bound(self) -> Mapping[str, Sequence[str]]:
-        """The assistants that keys are bound to, by owner."""
-        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound_keys()}
+        return len(self.keys.owners) <= 1 if self._adopts_threads is None else self._adopts_threads
 
     def parse(self, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks. Raises Unauthenticated, MalformedRequest.
@@ -163,7 +150,7 @@ class ChatRequestParser:
         """
         body = {"message": supposed.text, "user": supposed.user or None, "thread_id": supposed.channel or None}
         request = Request({"content-type": "application/json"}, json.dumps(body).encode())
-        return self.parse_for(supposed.workspace or next(iter(self.owners), ""), request).message
+        return self.parse_for(supposed.workspace or next(iter(self.keys.owners), ""), request).message
 
     def owner(self, headers: Mapping[str, str]) -> str:
         """Returns whose threads a caller may see: a digest of its API key, or "" when no keys are set.
@@ -171,7 +158,7 @@ class ChatRequestParser:
         Raises Unauthenticated.
         """
         token = bearer_token(headers.get("authorization", ""))
-        return matching_owner(self.owners, token, "Send an API key of this gateway: Authorization: Bearer <key>.")
+        return self.keys.owner(token, "Send an API key of this gateway: Authorization: Bearer <key>.")
 
     def parse_for(self, owner: str, request: Request) -> ParsedChatRequest:
         """Returns what a caller asks whose key was checked before. Raises MalformedRequest."""
@@ -217,8 +204,8 @@ class ChatRequestParser:
         if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)
-        if body.assistant or self._bound_keys():
-            allowed = tuple(self._bound.get(owner, ()))
+        allowed = tuple(self.keys.assistants_of(owner))
+        if body.assistant or allowed:
             message = replace(message, assistant=body.assistant or "", allowed_assistants=allowed)
         caller = caller_name(owner, "") if owner else ""  # that of a network is known where it connects
         return replace(message, traceparent=_trace(headers), caller=caller)

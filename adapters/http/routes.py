@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,7 +43,7 @@ from gateway.web.api.multipart import FORM, file_name
 from gateway.web.api.openapi import Operation
 from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.waiting import Waiter, WaiterRegistry
+from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
 
 PREFIX = "/chat"
 MAX_RATING_BYTES = 1024
@@ -248,8 +248,8 @@ class ChatRoutes:
         self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
     ) -> views.TurnUpdates:
         if turn.state.is_resolved:
-            return _only(turn)
-        leaving.callback(_close_when_disconnected(request, waiter))
+            return only(turn)
+        leaving.callback(close_when_disconnected(request, waiter))
         return waiter.updates(
             partial(self.inbox.get_turn, turn.id),
             is_local=is_local,
@@ -320,20 +320,6 @@ async def _after(first: bytes, following: AsyncIterator[bytes]) -> AsyncIterator
     yield first
     async for piece in following:
         yield piece
-
-
-async def _only(turn: Turn) -> AsyncIterator[Turn]:
-    yield turn
-
-
-def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
-    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
-
-    async def watch() -> None:
-        await request.wait_until_disconnected()
-        waiter.close()
-
-    return asyncio.create_task(watch()).cancel
 
 
 def _listed(header: str) -> set[str]:

@@ -11,16 +11,14 @@ from hashlib import sha256
 
 from adapters.http.settings import NAME
 from gateway import logs
-from gateway.domain.errors import DeliveryError, MalformedRequest, StoreUnavailable
+from gateway.domain.errors import MalformedRequest, StoreUnavailable
 from gateway.domain.files import File
 from gateway.domain.sentences import Sentence, counted
-from gateway.ports.spool import FileWriter
 from gateway.ports.uploads import PIECE_BYTES, Uploads
 from gateway.web.api.multipart import PartHead, read_parts
 
 MAX_FILES = 10
 """Of one message."""
-GONE = "it is no longer kept; send it again"
 
 log = logs.get_logger(__name__)
 
@@ -115,19 +113,6 @@ class ArrivingFile:
     async def _store(self, piece: bytes) -> None:
         await self._message.store(self._upload_id, self._seq, piece)
         self._seq += 1
-
-
-async def download(uploads: Uploads, file: File, writer: FileWriter) -> None:
-    """Writes the content of a stored file. Raises DeliveryError."""
-    seq = 0
-    try:
-        while (piece := await asyncio.to_thread(uploads.read, file.reference, seq)) is not None:
-            await writer.write(piece)
-            seq += 1
-    except StoreUnavailable as exc:
-        raise DeliveryError("the database did not answer") from exc
-    if not seq:
-        raise DeliveryError(GONE)
 
 
 def are_unused(sent: Sequence[File], recorded: Sequence[File]) -> bool:

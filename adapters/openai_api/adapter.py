@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 
 from adapters.openai_api import assistants, program_routes, routes
 from adapters.openai_api.assistants.directory import AssistantDirectory
@@ -22,9 +21,7 @@ from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.spool import Spool
 from gateway.web.api.routes import Api, Route
-from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
-
-SECONDS_BETWEEN_DELTAS = 0.05
+from gateway.web.api.waiting import WaiterRegistry
 
 
 class OpenAiAdapter:
@@ -58,13 +55,7 @@ class OpenAiAdapter:
         raise MalformedRequest
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        with self.waiters.keeping_text(turn.id):
-            pace = DeltaBatcher(partial(self.waiters.publish_preview, turn.id), SECONDS_BETWEEN_DELTAS)
-            try:
-                async for event in events:
-                    pace.add(event)
-            finally:
-                pace.close()
+        await self.waiters.publish_all(turn.id, events)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
@@ -75,9 +66,7 @@ class OpenAiAdapter:
         return await self._files.fetch(turn, spool)
 
     async def check(self) -> Sequence[CheckResult]:
-        count = len(self._callers.keys.owners)
-        keys = f"{count} API keys" if count else "open to everybody: GATEWAY_API_KEYS is not set"
-        return (CheckResult("OpenAI's API at /v1", ok=True, detail=keys),)
+        return (CheckResult("OpenAI's API at /v1", ok=True, detail=self._callers.keys.describe()),)
 
     def notify_resolved(self, turn_id: TurnId) -> None:
         self.waiters.notify(turn_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,7 @@ from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.routes import HttpRequest
 from gateway.web.api.views import TurnUpdates
-from gateway.web.api.waiting import Waiter, WaiterRegistry
+from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
 
 AWAITED_SECONDS = 600.0
 """How long a caller that came back counts as waiting for the turn, in whichever process."""
@@ -95,11 +95,11 @@ class Asking:
         self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
     ) -> TurnUpdates:
         if turn.state.is_resolved:
-            return _only(turn)
+            return only(turn)
         end = _End()
         leaving.callback(self._left, turn.id, end)
         leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
-        leaving.callback(_close_when_disconnected(request, waiter))
+        leaving.callback(close_when_disconnected(request, waiter))
         updates = waiter.updates(
             partial(self.inbox.get_turn, turn.id),
             is_local=is_local,
@@ -140,17 +140,3 @@ async def _noting(updates: AsyncIterator[PreviewEvent | Turn | None], end: _End)
     async for item in updates:
         end.is_reached = end.is_reached or isinstance(item, Turn)
         yield item
-
-
-async def _only(turn: Turn) -> TurnUpdates:
-    yield turn
-
-
-def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
-    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
-
-    async def watch() -> None:
-        await request.wait_until_disconnected()
-        waiter.close()
-
-    return asyncio.create_task(watch()).cancel

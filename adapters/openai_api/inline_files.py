@@ -6,18 +6,18 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from adapters.openai_api.content_parts import InlineFile
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import Message, Turn
-from gateway.ports.spool import FileWriter, Spool
+from gateway.ports.spool import Spool
 from gateway.ports.uploads import PIECE_BYTES, Uploads
+from gateway.web.api.stored_files import NOT_NOW, download
 
 MAX_FILE_BYTES = 20_000_000
 """As the other platforms take."""
-GONE = "it is no longer kept; send it again"
-NOT_NOW = "the database did not answer"
 
 
 class InlineFileKeeper:
@@ -36,7 +36,7 @@ class InlineFileKeeper:
 
     async def fetch(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         """Returns the files of a turn's message. Raises nothing."""
-        return await spool.receive(turn.message.files, self._load, max_bytes=MAX_FILE_BYTES)
+        return await spool.receive(turn.message.files, partial(download, self._uploads), max_bytes=MAX_FILE_BYTES)
 
     async def forget(self, turn: Turn) -> None:
         """Deletes the files of a turn whose caller sends all again with the next one. Raises DeliveryError.
@@ -55,15 +55,3 @@ class InlineFileKeeper:
         place = {"platform": message.key.platform, "message_id": message.message_id}
         for seq, start in enumerate(range(0, max(len(data), 1), PIECE_BYTES)):
             self._uploads.append(name, seq, data[start : start + PIECE_BYTES], **place)
-
-    async def _load(self, file: File, writer: FileWriter) -> None:
-        """Raises DeliveryError."""
-        seq = 0
-        try:
-            while (piece := await asyncio.to_thread(self._uploads.read, file.reference, seq)) is not None:
-                await writer.write(piece)
-                seq += 1
-        except StoreUnavailable as exc:
-            raise DeliveryError(NOT_NOW) from exc
-        if not seq:
-            raise DeliveryError(GONE)

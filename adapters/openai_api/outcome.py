@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.domain.audit import AuditEvent
-from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import Failure, Turn, TurnState
-from gateway.domain.sentences import sentence
-
-CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))
-FAILED = Failure("assistant_failed", sentence("The assistant could not answer this."))
-
-
-def failure_of(turn: Turn) -> Failure | None:
-    """Returns why a turn has no reply, or None. A turn with a reply has not failed, even if delivery did."""
-    if turn.state is TurnState.CANCELLED:
-        return CANCELLED
-    if turn.state is not TurnState.FAILED or (turn.failure and turn.failure.code == DeliveryError.code):
-        return None
-    return turn.failure or FAILED
+from gateway.domain.models import Turn
 
 
 def is_cut_off(turn: Turn) -> bool:

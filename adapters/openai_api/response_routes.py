@@ -15,7 +15,7 @@ from adapters.openai_api.conversations import Conversations, Place
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model
-from adapters.openai_api.outcome import calls_of, failure_of
+from adapters.openai_api.outcome import calls_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
@@ -30,7 +30,7 @@ from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import TurnOptions
 from gateway.web.api import problems
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import timeout_response
+from gateway.web.api.views import failure_of, timeout_response
 
 PATH = f"{PREFIX}/responses"
 ONE = f"{PATH}/<response_id>"

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off
+from adapters.openai_api.outcome import calls_of, is_cut_off
 from adapters.openai_api.turn_ids import name_of, response_id
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
+from gateway.web.api.views import failure_of
 
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""

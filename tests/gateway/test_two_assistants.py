@@ -133,6 +133,7 @@ def test_a_key_that_a_reload_takes_away_is_no_key_any_more(site: Site) -> None:
         without = type(configured)(configured.assistants, keys=configured.keys[1:])
         each.worker.run_coroutine(_replace(each, without))
     assert site.call("POST", "/chat", "key-of-the-shop", json={"message": "hi"}).status_code == 401
+    assert site.call("GET", "/v1/models", "key-of-the-shop").status_code == 401
     assert site.say("hi")["assistant"] == "default"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, Tool
-from adapters.openai_api.assistants.directory import ASSISTANT, ConfiguredAssistant, KnownAssistant
+from adapters.openai_api.assistants.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.assistants.ids import new_id
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
 from adapters.openai_api.errors import InvalidRequest
@@ -18,18 +18,6 @@ from gateway.ports.api_objects import ApiObject
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
 HOSTED = ("code_interpreter", "file_search")
-DEFAULTS: Mapping[str, Any] = {
-    "name": None,
-    "description": None,
-    "instructions": None,
-    "tools": [],
-    "tool_resources": None,
-    "metadata": {},
-    "temperature": None,
-    "top_p": None,
-    "response_format": "auto",
-    "reasoning_effort": None,
-}
 
 
 @dataclass(frozen=True, slots=True)

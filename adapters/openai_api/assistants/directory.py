@@ -15,6 +15,20 @@ from gateway.ports.api_objects import ApiObject, ApiObjects
 ASSISTANT = "assistant"
 ANY_MODEL, OWN_MODEL = "*", "default"
 
+DEFAULTS: Mapping[str, Any] = {
+    "name": None,
+    "description": None,
+    "instructions": None,
+    "tools": [],
+    "tool_resources": None,
+    "metadata": {},
+    "temperature": None,
+    "top_p": None,
+    "response_format": "auto",
+    "reasoning_effort": None,
+}
+"""What an assistant is without the fields that its maker gives, or the configuration."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredAssistant:
@@ -111,19 +125,7 @@ class AssistantDirectory:
 
 
 def _of_configuration(name: str, configured: ConfiguredAssistant) -> KnownAssistant:
-    body: Mapping[str, Any] = {
-        "name": configured.title,
-        "description": None,
-        "model": configured.model,
-        "instructions": None,
-        "tools": [],
-        "tool_resources": None,
-        "metadata": {},
-        "temperature": None,
-        "top_p": None,
-        "response_format": "auto",
-        "reasoning_effort": None,
-    }
+    body: Mapping[str, Any] = {**DEFAULTS, "name": configured.title, "model": configured.model}
     return KnownAssistant(name, body, configured)
 
 

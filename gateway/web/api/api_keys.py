@@ -6,44 +6,52 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
+from gateway.configuration import ApiKey
 from gateway.domain.errors import Unauthenticated
 
 
 class ApiKeys:
     """The keys that may call. Without keys everybody may."""
 
-    def __init__(self, keys: Sequence[str], bound: Callable[[], Mapping[str, Sequence[str]]] = dict) -> None:
-        """``bound``: returns further keys that are valid now, by owner, and the assistants that each may use."""
-        self._owners = tuple(map(owner_of, keys))
+    def __init__(self, keys: Sequence[str], bound: Callable[[], Sequence[ApiKey]] = tuple) -> None:
+        """``bound``: returns the keys that are bound to assistants and valid now.
+
+        ``keys`` may have those too, as they were at the start: one that is bound no longer is valid no longer.
+        """
         self._bound = bound
+        self._owners = tuple(owner for owner in map(owner_of, keys) if owner not in self._assistants())
 
     @property
     def owners(self) -> Sequence[str]:
         """The digest of each key: whose objects a caller may see. Empty when everybody may call."""
-        bound = self._bound()
-        return (*(owner for owner in self._owners if owner not in bound), *bound)
+        return (*self._owners, *self._assistants())
 
     def assistants_of(self, owner: str) -> Sequence[str]:
         """Returns the names of the assistants that a key may use, the first of them by default; empty: all."""
-        return self._bound().get(owner, ())
+        return self._assistants().get(owner, ())
 
     def owner(self, key: str, refusal: str) -> str:
-        """Returns the digest of a key that may call; "" when everybody may. Raises as ``matching_owner``."""
-        return matching_owner(self.owners, key, refusal)
+        """Returns the digest of a key that may call; "" when everybody may.
 
+        ``key``: as its header has it, decoded as Latin-1. Raises Unauthenticated with the text ``refusal``.
+        """
+        owners = self.owners
+        if not owners:
+            return ""
+        caller = _digest(key.strip().encode("latin-1", "replace"))
+        known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
+        if not known:
+            raise Unauthenticated(refusal)
+        return known[0]
 
-def matching_owner(owners: Sequence[str], key: str, refusal: str) -> str:
-    """Returns the digest of a key if it is among these; "" if there are none.
+    def describe(self) -> str:
+        """Returns how many keys there are, for ``check``."""
+        count = len(self.owners)
+        return f"{count} API keys" if count else "open to everybody: GATEWAY_API_KEYS is not set"
 
-    ``key``: as its header has it, decoded as Latin-1. Raises Unauthenticated with the text ``refusal``.
-    """
-    if not owners:
-        return ""
-    caller = _digest(key.strip().encode("latin-1", "replace"))
-    known = [owner for owner in owners if hmac.compare_digest(owner, caller)]
-    if not known:
-        raise Unauthenticated(refusal)
-    return known[0]
+    def _assistants(self) -> Mapping[str, Sequence[str]]:
+        """Returns the assistants of the bound keys, by owner."""
+        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound()}
 
 
 def owner_of(key: str) -> str:

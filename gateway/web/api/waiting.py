@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Lock
 
 from gateway.coordination.shares import SharedPlaces
@@ -16,6 +17,7 @@ from gateway.domain.models import Turn, TurnId
 from gateway.domain.run_events import PreviewEvent, TextDelta
 from gateway.domain.sentences import Sentence, counted, sentence
 from gateway.domain.shares import NOBODY, Share
+from gateway.web.api.routes import HttpRequest
 
 FIRST_POLL_SECONDS = 0.25
 MAX_POLL_SECONDS = 2.0
@@ -23,6 +25,7 @@ LOCAL_POLL_SECONDS = 30.0
 """Seconds between polls of the turns table. A turn that another process may hold is polled soon and then less often;
 a turn that this process works on (LOCAL_POLL_SECONDS) only as a safety net.
 """
+SECONDS_BETWEEN_DELTAS = 0.05
 POLLS_PER_SECOND = 500
 """Of all callers of a process together: with more callers than that allows, each polls less often."""
 
@@ -201,6 +204,16 @@ class WaiterRegistry:
             with self._lock:
                 self._shown.pop(turn_id, None)
 
+    async def publish_all(self, turn_id: TurnId, events: AsyncIterator[PreviewEvent]) -> None:
+        """Publishes a turn's preview events until they end, its text in batches, and keeps the text meanwhile."""
+        with self.keeping_text(turn_id):
+            pace = DeltaBatcher(partial(self.publish_preview, turn_id), SECONDS_BETWEEN_DELTAS)
+            try:
+                async for event in events:
+                    pace.add(event)
+            finally:
+                pace.close()
+
     def publish_preview(self, turn_id: TurnId, event: PreviewEvent) -> None:
         with self._lock:
             if isinstance(event, TextDelta) and turn_id in self._shown:
@@ -306,3 +319,18 @@ async def _load_if_resolved(load_turn: LoadTurn) -> Turn | None:
         turn = await load_turn()
         return turn if turn.state.is_resolved or turn.awaits_outputs else None
     return None
+
+
+async def only(turn: Turn) -> AsyncIterator[Turn]:
+    """Yields a turn that is resolved already, for which nobody waits."""
+    yield turn
+
+
+def close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
+    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
+
+    async def watch() -> None:
+        await request.wait_until_disconnected()
+        waiter.close()
+
+    return asyncio.create_task(watch()).cancel
