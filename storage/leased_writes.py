@@ -19,18 +19,22 @@ from gateway.ports.cluster import ClusterEvent, EventKind
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    HoldCalls,
     LeasedWrite,
     ParkTurn,
     ReassignTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
+    SetOutputs,
     SetPostedMessages,
+    SetQuestion,
     SetRun,
     SetThread,
+    StartCalls,
     WriteResult,
 )
-from storage import pubsub, row_mapping, sql, transitions
+from storage import approvals, pubsub, row_mapping, sql, transitions
 
 TurnPosition = tuple[int, int]
 """Conversation id and seq of a turn."""
@@ -110,6 +114,8 @@ class LeasedWriteBatch:
                 return self._record_outcome(locked, write)
             case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
+            case HoldCalls() | StartCalls() | SetOutputs() | SetQuestion():
+                return self._change_held_calls(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
             case ReleaseLease():
@@ -148,6 +154,26 @@ class LeasedWriteBatch:
             case AppendAuditEntry():
                 return self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
 
+    def _change_held_calls(
+        self, locked: LockedConversation, write: HoldCalls | StartCalls | SetOutputs | SetQuestion
+    ) -> Turn | LeaseLost:
+        turn = self._current_turn(locked, write.turn.id)
+        if turn is None:
+            return self._other_turn(write.turn.id)
+        match write:
+            case HoldCalls():
+                held = transitions.with_held_calls(turn, write, self._now)
+                if held is not turn:
+                    approvals.hold(self._connection, write, len(held.rounds) - 1)
+                return self._set_turn(held)
+            case SetOutputs():
+                return self._set_turn(transitions.with_outputs(turn, write))
+            case StartCalls():
+                approvals.start(self._connection, write)
+            case SetQuestion():
+                approvals.set_question(self._connection, write)
+        return turn
+
     def _record_outcome(self, locked: LockedConversation, write: RecordOutcome) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
@@ -160,6 +186,10 @@ class LeasedWriteBatch:
     def _park_turn(self, locked: LockedConversation, write: ParkTurn) -> None:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None or turn.state is not TurnState.RUNNING:
+            self._make_claimable(locked, 0.0)
+            return
+        if write.awaits_approvals and not approvals.has_open(self._connection, turn.id):
+            self._set_turn(transitions.released(turn, write.lease.owner, self._now, not_started=write.not_started))
             self._make_claimable(locked, 0.0)
             return
         parked = self._set_turn(transitions.parked(turn, write, self._now))

@@ -17,6 +17,7 @@ from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
+from storage.approvals import erase_approvals_of
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
@@ -107,6 +108,7 @@ class SqlReportingStore:
             connection.execute(statements.erase_files_of_author, parameters)
             delete_uploads_of(connection, statements.by_author_in_conversation, parameters)
             delete_callbacks_of(connection, statements.by_author_in_conversation, parameters)
+            erase_approvals_of(connection, statements.by_author_in_conversation, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:

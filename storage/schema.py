@@ -476,6 +476,37 @@ Index("callbacks_due", callbacks.c.next_at, sqlite_where=_is_waiting, postgresql
 Index("callbacks_dead", callbacks.c.dead_at, sqlite_where=_is_dead, postgresql_where=_is_dead)
 Index("callbacks_of", callbacks.c.turn_id)
 
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="approvals_turn", ondelete="CASCADE"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("call_id", SafeText, nullable=False),
+    Column("tool", SafeText, nullable=False),
+    Column("arguments", SafeText, nullable=False),
+    Column("approvers", StringListJson, nullable=False, server_default=text("'[]'")),
+    Column("decision", SafeText),
+    Column("decided_by", SafeText, nullable=False, server_default=text("''")),
+    Column("decided_name", SafeText, nullable=False, server_default=text("''")),
+    Column("requested_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("decided_at", Double),
+    Column("started_at", Double),
+    Column("posted", StringListJson, nullable=False, server_default=text("'[]'")),
+)
+"""Calls of tools that people have to approve, and those beside them, which have no ``approvers``."""
+
+_is_undecided = and_(approvals.c.decision.is_(None), approvals.c.approvers != text("'[]'"))
+Index("approvals_of", approvals.c.turn_id, approvals.c.round, approvals.c.place)
+Index(
+    "approvals_undecided",
+    approvals.c.requested_at,
+    sqlite_where=_is_undecided,
+    postgresql_where=_is_undecided,
+)
+
 limits = Table(
     "limits",
     metadata,

@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
+from storage.approvals import SqlApprovals
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
 from storage.database import Database
@@ -71,6 +72,7 @@ class SqlStore:
         self.schedules = SqlSchedules(database)
         self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)
+        self.approvals = SqlApprovals(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)
@@ -106,6 +108,12 @@ class SqlStore:
     renew_leases = implemented_by(lambda store: store.leases.renew_leases)
     apply_writes = implemented_by(lambda store: store.leases.apply_writes)
     repair_clock_skew = implemented_by(lambda store: store.leases.repair_clock_skew)
+
+    approvals_of = implemented_by(lambda store: store.approvals.approvals_of)
+    get_approval = implemented_by(lambda store: store.approvals.get_approval)
+    decide = implemented_by(lambda store: store.approvals.decide)
+    close_approvals = implemented_by(lambda store: store.approvals.close_approvals)
+    open_approvals = implemented_by(lambda store: store.approvals.open_approvals)
 
     get_value = implemented_by(lambda store: store.key_values.get_value)
     set_value_if_absent = implemented_by(lambda store: store.key_values.set_value_if_absent)

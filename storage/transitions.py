@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,15 @@ from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.exchange import CallRound
 from gateway.domain.models import Parking, RunId, Turn, TurnState
-from gateway.ports.leased_writes import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
+from gateway.ports.leased_writes import (
+    FinishTurn,
+    HoldCalls,
+    ParkTurn,
+    ReassignTurn,
+    RecordOutcome,
+    SetOutputs,
+    SetPostedMessages,
+)
 from storage.schema import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
@@ -77,15 +86,28 @@ def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
     put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
-    return put_off if write.round is None else _with_round(put_off, write, write.round, at)
+    return put_off if write.round is None else _with_rounds(put_off, write, (write.round,), at)
 
 
-def _with_round(turn: Turn, write: ParkTurn, requested: CallRound, at: float) -> Turn:
+def with_held_calls(turn: Turn, write: HoldCalls, at: float) -> Turn:
+    """With calls that people have to approve. One that was resolved meanwhile stays as it is."""
+    return turn if turn.state is not TurnState.RUNNING else _with_rounds(turn, write, write.rounds, at)
+
+
+def with_outputs(turn: Turn, write: SetOutputs) -> Turn:
+    """With outputs of calls of its last round. One that was resolved meanwhile stays as it is."""
+    if turn.state is not TurnState.RUNNING or not turn.rounds:
+        return turn
+    outputs = {name: storable(output) for name, output in write.outputs.items()}
+    return replace(turn, rounds=(*turn.rounds[:-1], turn.rounds[-1].with_outputs(outputs)))
+
+
+def _with_rounds(turn: Turn, write: ParkTurn | HoldCalls, requested: Sequence[CallRound], at: float) -> Turn:
     """With calls that it waits for. The run that requested them has ended."""
     return replace(
         turn,
         run_id=None,
-        rounds=(*turn.rounds, replace(requested, requested_at=at)),
+        rounds=(*turn.rounds, *(replace(each, requested_at=at) for each in requested)),
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

@@ -31,6 +31,9 @@ Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
 
 
+AWAITS_APPROVAL = "approval"
+"""The ``Parking.reason`` of a turn that waits until people have decided about calls of tools."""
+
 PUSHED = "push "
 """How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
 
@@ -284,7 +287,8 @@ class Turn:
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
     rounds: tuple[CallRound, ...] = ()
-    """The calls that its sender ran, or is to run, oldest first."""
+    """The calls that its sender ran, or is to run, and those that people were asked about, with those of the
+    assistant's tools before them; oldest first."""
 
     @property
     def options(self) -> TurnOptions:
@@ -307,7 +311,17 @@ class Turn:
     @property
     def awaits_outputs(self) -> bool:
         """Whether it goes on when its sender has run the functions of its last round."""
-        return self.is_parked and bool(self.rounds) and self.rounds[-1].is_open
+        return self.is_parked and self.has_open_round and not self.awaits_approval
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it goes on when people have decided about calls of tools."""
+        return self.is_parked and self.parking is not None and self.parking.reason == AWAITS_APPROVAL
+
+    @property
+    def has_open_round(self) -> bool:
+        """Whether a call of its last round has no output yet."""
+        return bool(self.rounds) and self.rounds[-1].is_open
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ the current turn of its conversation, nothing is changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.domain.approvals import Approval
 from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
@@ -153,6 +155,61 @@ class ParkTurn:
     model: str = ""
     cost: int = 0
     cost_is_estimate: bool = False
+    awaits_approvals: bool = False
+    """Whether it waits until nobody has to decide about its calls any more. It is not parked if that is so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCalls:
+    """Stores calls of tools that people have to approve before anybody is asked. Result: the turn, without a run.
+
+    The turn stays as it is if it was resolved in the meantime.
+    """
+
+    lease: Lease
+    turn: Turn
+    rounds: tuple[CallRound, ...]
+    """Added to the turn's own. The calls of the last one are held."""
+    approvals: tuple[Approval, ...]
+    """One for each held call, undecided. Their times are set by the store."""
+    expires_seconds: float
+    """How long people have to decide."""
+    usage: Usage = NO_TOKENS
+    """With ``model``, ``cost`` and ``cost_is_estimate``: what the turn has used so far."""
+    model: str = ""
+    cost: int = 0
+    cost_is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartCalls:
+    """Notes that the tools of held calls are begun, before they are. Result: the turn.
+
+    Who finds this note, and no output, cannot know whether the tool did its work, and does not begin it again.
+    """
+
+    lease: Lease
+    turn: Turn
+    approval_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutputs:
+    """Sets outputs of calls of the turn's last round, by call id. One that is there already stays. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuestion:
+    """Replaces what is saved as posted of the question about a held call. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    approval_id: str
+    posted_messages: tuple[str, ...]
 
 
 LeasedWrite = (
@@ -166,5 +223,9 @@ LeasedWrite = (
     | FinishTurn
     | ReleaseLease
     | ParkTurn
+    | HoldCalls
+    | StartCalls
+    | SetOutputs
+    | SetQuestion
 )
 WriteResult = Turn | Claim | LeaseLost | None

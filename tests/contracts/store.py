@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract, CompleteContract
+from tests.contracts.store_approvals import ApprovalsContract
 from tests.contracts.store_assistants import AssistantContract
 from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
@@ -42,6 +43,7 @@ class StoreContract(
     AuditLogContract,
     MaintenanceContract,
     ParkingContract,
+    ApprovalsContract,
     FairnessContract,
     AssistantContract,
     ScheduleContract,
