@@ -146,6 +146,6 @@ def erase_approvals_of(connection: Connection, which: ColumnElement[bool], param
 
 def _approval(row: Sequence[Any]) -> Approval:
     """Reads a row of APPROVAL."""
-    *before, decision, by, name, requested_at, expires_at, decided_at, started_at, posted = row
-    decided = None if decision is None else Decision(decision)
-    return Approval(*before, decided, by, name, requested_at, expires_at, decided_at, started_at, posted)
+    decision = None if row[7] is None else Decision(row[7])
+    columns: tuple[Any, ...] = (*row[:7], decision, *row[8:])
+    return Approval(*columns)

@@ -28,6 +28,7 @@ from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
+from gateway.domain.approvals import VerdictResult
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
@@ -116,12 +117,13 @@ class SlackReceiver:
         self._run(self._take(handler, receipt))
         return receipt.response_body
 
-    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
+    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> Sequence[VerdictResult]:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
         receipt = await self._with_identity(receipt)
-        await handler.take(receipt)
+        results = await handler.take(receipt)
         if text_in(_event_of(receipt), "type") in REACTED_TO:
             await asyncio.to_thread(self._react, receipt)
+        return results
 
     async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
         """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""

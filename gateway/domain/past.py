@@ -32,13 +32,21 @@ def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
 
 
 def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:
-    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
+    """Returns a turn as exchanges: one, and one more for each round of calls that it waited for."""
     message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
     said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
     for each in turn.rounds:
         found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
         said, outputs = replace(said, text=""), each.outputs
-    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
+    reply = turn.reply.removeprefix(said_in_rounds(turn)).lstrip("\n") if found else turn.reply
+    return (*found, replace(said, reply=reply, outputs=outputs, calls=turn.calls))
+
+
+def said_in_rounds(turn: Turn) -> str:
+    """Returns what the assistant said before and between calls that a turn waited for: how its reply to a person
+    begins. A program has it with each of the calls.
+    """
+    return "" if turn.options.is_program else "\n\n".join(each.text for each in turn.rounds if each.text)
 
 
 def open_rounds(turn: Turn) -> Sequence[Exchange]:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.approvals import Verdict, VerdictResult
 from gateway.domain.files import Content, File
 from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
@@ -43,8 +44,9 @@ class AsyncInbox(Protocol):
         """
         ...
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
-        """Records everything in a parsed update; when this returns, all of it is committed.
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        """Records everything in a parsed update; when this returns, all of it is committed. Returns what became of each
+        verdict in it.
 
         Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
         does not admit, and changes to messages that do not exist. An album item is appended to the queued turn of the
@@ -65,6 +67,13 @@ class AsyncInbox(Protocol):
         """Adds outputs of calls that a turn waits for, by call id; the turn goes on when it has all.
 
         Returns the turn as it is then; outputs that it does not wait for are ignored. Raises TurnNotFound.
+        """
+        ...
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        """Takes somebody's answer to a question about a held call, if they may give it.
+
+        It acts once, however often it is sent; the turn goes on when nobody has to decide any more.
         """
         ...
 
@@ -111,7 +120,9 @@ class Inbox(Protocol):
 
     def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult: ...
 
-    def accept_all(self, update: ParsedUpdate) -> None: ...
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]: ...
+
+    def decide(self, verdict: Verdict) -> VerdictResult: ...
 
     def get_turn(self, turn_id: TurnId) -> Turn: ...
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gateway.domain.approvals import Approval, Verdict
 from gateway.domain.context import ChatContext
 from gateway.domain.files import Attachment, Content, File
 from gateway.domain.models import Address, ConversationKey, Message, Turn, TurnId
@@ -53,7 +54,7 @@ class Webhook:
     """
 
 
-PlatformEvent = MessageEdited | MessageDeleted | ChannelMigrated | Feedback
+PlatformEvent = MessageEdited | MessageDeleted | ChannelMigrated | Feedback | Verdict
 """An event of a platform other than a new message."""
 
 
@@ -180,6 +181,20 @@ class HasWaitingCallers(Protocol):
 
     def drain(self, grace_seconds: float) -> None:
         """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
+        ...
+
+
+@runtime_checkable
+class ShowsApprovals(Protocol):
+    """An adapter that can ask people whether a tool may be called."""
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
+        """Asks about a held call of an unresolved turn, or brings what was asked up to what was decided.
+
+        Called by the worker after the approval is stored, and again when it is decided; each time at least once.
+        ``context``: of the question alone; what is saved by it is saved with the approval. Raises only DeliveryError
+        and LeaseLost.
+        """
         ...
 
 

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.exchange import CallRound, Exchange, RequestedCall
 from gateway.domain.files import Attachment
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
@@ -38,7 +38,16 @@ from gateway.domain.models import (
     Usage,
 )
 from gateway.domain.past import exchanges_of, open_rounds
-from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
+from gateway.domain.run_events import (
+    CallsHeld,
+    PreviewEvent,
+    RunCompleted,
+    RunEvent,
+    RunStarted,
+    TextDelta,
+    ToolCall,
+    UsageCounted,
+)
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
@@ -50,7 +59,7 @@ from gateway.ports.leased_writes import AppendAuditEntry, SetRun
 from gateway.worker.past_turns import turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
-from gateway.worker.run_attempt import OutputsNeeded, RunAttempt, RunPostponed
+from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
@@ -70,13 +79,16 @@ REMEMBER_SECONDS = 20.0
 
 TOO_LONG = "at MAX_REPLY_CHARS"
 
+RunCalls = Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
+"""Runs calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is done."""
+
 log = logs.get_logger(__name__)
 
 
 class AssistantRunner:
     """Runs turns at the assistant. Used on the worker's loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what runs differ by
         self,
         store: AsyncStore,
         assistant: Assistant,
@@ -87,11 +99,13 @@ class AssistantRunner:
         estimator: RequestEstimator | None = None,
         limits: TurnLimits | None = None,
         name: str = DEFAULT_ASSISTANT,
+        run_calls: RunCalls | None = None,
     ) -> None:
         """``name``: of the assistant, whose threads no other one goes on in. ``max_retries``: how often a failed run is
         retried, the first time after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests
-        that nobody counted.
+        that nobody counted. ``run_calls``: runs tools that people have approved.
         """
+        self.run_calls = run_calls or _no_tools
         self._store = store
         self._assistant = assistant
         self._metrics = metrics
@@ -100,6 +114,11 @@ class AssistantRunner:
         self._estimator = estimator or RequestEstimator(assistant.model)
         self._limits = limits or TurnLimits()
         self._name = name
+
+    @property
+    def approval_seconds(self) -> float:
+        """How long people may take to decide about a call of a tool."""
+        return self._limits.approval_seconds
 
     def attempt(
         self,
@@ -271,6 +290,8 @@ class AssistantRunner:
                     if isinstance(event, RunStarted):
                         posting = False
                         await self._store_run(attempt, event.run_id)
+                    elif isinstance(event, CallsHeld):
+                        raise ApprovalsNeeded(event)
                     elif isinstance(event, RunCompleted):
                         if event.calls and attempt.turn.options.waits_for_outputs:
                             raise OutputsNeeded(CallRound(event.calls, event.text))
@@ -368,6 +389,11 @@ class AssistantRunner:
         if pause >= PARK_FROM_SECONDS and not attempt.run_started and attempt.meter.used_nothing():
             raise RunPostponed(pause, self._limits.seconds)
         await asyncio.sleep(pause)
+
+
+async def _no_tools(_: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+    for call in calls:
+        yield ToolCall(call.id, call.name, call.arguments, f"There is no tool {call.name[:64]!r}.", done=True)
 
 
 def _was_postponed(turn: Turn) -> bool:

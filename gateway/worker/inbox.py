@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
+from gateway.domain.approvals import Decision, Verdict, VerdictResult, may_decide
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import Content, File
 from gateway.domain.models import (
@@ -166,12 +168,12 @@ class StoreInbox:
                     self._worker.interrupt_turn(cancelled)
         return results
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         for message in update.messages:
             with suppress(ThreadNotFound, Blocked):
                 await self._accept_or_append(message)
-        for event in update.events:
-            await self._apply(event)
+        results = [await self._apply(event) for event in update.events]
+        return tuple(filter(None, results))
 
     async def _accept_or_append(self, message: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
@@ -225,8 +227,11 @@ class StoreInbox:
         refused = await self._store.read(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
         log.warning("message rejected; queue full", platform=message.key.platform, turn=refused and refused.id)
 
-    async def _apply(self, event: PlatformEvent) -> None:
+    async def _apply(self, event: PlatformEvent) -> VerdictResult | None:
+        """Returns what became of a verdict; None for any other event."""
         match event:
+            case Verdict():
+                return await self.decide(event)
             case MessageEdited():
                 await self._store.read(lambda store: store.edit_queued(event))
             case MessageDeleted():
@@ -236,6 +241,7 @@ class StoreInbox:
             case Feedback():
                 await self._store.read(lambda store: store.record_feedback(event))
                 await self.on_feedback(event)
+        return None
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
@@ -261,6 +267,25 @@ class StoreInbox:
         self._worker.wake_up()
         log.info("outputs of called functions came", turn=turn_id, outputs=len(outputs))
         return found
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        asked = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
+        if asked is None or not hmac.compare_digest(asked.digest.encode(), verdict.digest.encode()):
+            return VerdictResult.UNKNOWN
+        turn = await self.get_turn(asked.turn_id)
+        decider, by = verdict.decider, str(verdict.decider)
+        if not may_decide(asked.approvers, turn.message, decider):
+            log.warning("somebody who may not decide about a call has tried to", turn=turn.id, tool=asked.tool)
+            return VerdictResult.NOT_ALLOWED
+        decision = Decision.APPROVED if verdict.approves else Decision.DENIED
+        given = (verdict.approval_id, decision, by, decider.name)
+        if await self._store.read(lambda store: store.decide(*given)) is None:
+            now = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
+            is_same = now is not None and (now.decision, now.decided_by) == (decision, by)
+            return VerdictResult.DECIDED if is_same else VerdictResult.TOO_LATE
+        self._worker.wake_up()
+        log.info("decided about a call", turn=turn.id, tool=asked.tool, decision=decision.value)
+        return VerdictResult.DECIDED
 
     async def resolve_conversation(
         self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
@@ -368,8 +393,11 @@ class ThreadInbox:
     def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         return self._run(self._inbox.accept(message, turn_id))
 
-    def accept_all(self, update: ParsedUpdate) -> None:
-        self._run(self._inbox.accept_all(update))
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return self._run(self._inbox.accept_all(update))
+
+    def decide(self, verdict: Verdict) -> VerdictResult:
+        return self._run(self._inbox.decide(verdict))
 
     def get_turn(self, turn_id: TurnId) -> Turn:
         return self._run(self._inbox.get_turn(turn_id))

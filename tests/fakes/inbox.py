@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from gateway.domain.approvals import Verdict, VerdictResult
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import BytesContent, Content, File
@@ -91,6 +92,9 @@ class FakeInbox:
     accepted_updates: list[ParsedUpdate] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     migrations: list[ChannelMigrated] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    verdict_result: VerdictResult = VerdictResult.DECIDED
+    """What becomes of verdicts."""
     delivery_contexts: dict[TurnId, FakeDeliveryContext] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -131,7 +135,7 @@ class FakeInbox:
         self.loop.call_soon_threadsafe(self._begin, recorded)
         return AcceptResult(recorded, is_new=True, claimed_here=self.claimed_here)
 
-    def accept_all(self, update: ParsedUpdate) -> None:
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         self._check()
         self.accepted_updates.append(update)
         for message in update.messages:
@@ -139,6 +143,11 @@ class FakeInbox:
                 self._take(message)
         for change in update.events:
             self._apply(change)
+        return [self.verdict_result for change in update.events if isinstance(change, Verdict)]
+
+    def decide(self, verdict: Verdict) -> VerdictResult:
+        self.verdicts.append(verdict)
+        return self.verdict_result
 
     def get_turn(self, turn_id: TurnId) -> Turn:
         self._check()
@@ -204,6 +213,9 @@ class FakeInbox:
     def _apply(self, change: PlatformEvent) -> None:
         if isinstance(change, Feedback):
             self.feedback.append(change)
+            return
+        if isinstance(change, Verdict):
+            self.verdicts.append(change)
             return
         if isinstance(change, ChannelMigrated):
             self.migrations.append(change)
@@ -361,8 +373,11 @@ class AsyncFakeInbox:
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         return self._inbox.accept(message, turn_id)
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
-        self._inbox.accept_all(update)
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return self._inbox.accept_all(update)
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        return self._inbox.decide(verdict)
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)

@@ -79,6 +79,7 @@ class WorkerProcess:
         lease_seconds: float = 0.6,
         sweep_seconds: float = 0.05,
         timeout: float = 30.0,
+        approval_seconds: float = 60.0,
         rules: Mapping[str, str] = MappingProxyType({}),
         caller_share: float = 1.0,
         others: Mapping[str, Assistant] = MappingProxyType({}),
@@ -92,12 +93,14 @@ class WorkerProcess:
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
         backends = {DEFAULT_ASSISTANT: assistant, **others}
-        limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout)
+        limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout, approval_seconds=approval_seconds)
 
         def build(definition: AssistantDefinition, _: object) -> RunningAssistant:
             name, backend = definition.name, backends[definition.name]
             pace = {"max_retries": 2, "retry_delay": 0.001}
-            runner = AssistantRunner(async_store, backend, metrics, limits=limits, name=name, **pace)  # type: ignore[arg-type]  # pace
+            tools = getattr(backend, "run_calls", None)
+            more = {"limits": limits, "name": name, "run_calls": tools}
+            runner = AssistantRunner(async_store, backend, metrics, **more, **pace)  # type: ignore[arg-type]  # of many types
             return RunningAssistant(name, backend, runner, definition.fallback)
 
         self.assistants = assistants = Assistants(CurrentConfiguration(configured or configuration()), build)
