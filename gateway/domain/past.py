@@ -54,6 +54,15 @@ def open_rounds(turn: Turn) -> Sequence[Exchange]:
     return _exchanges_of_turn(turn)[:-1]
 
 
+def as_asked(turn: Turn) -> Turn:
+    """Returns a turn as a backend gets it: after a round of calls, their outputs instead of the message."""
+    if not turn.rounds:
+        return turn
+    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
+    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
+    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
+
+
 def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:
     return tuple(replace(call, output=None) for call in requested.calls)
 

@@ -87,6 +87,8 @@ class CallsHeld:
     """The rounds of calls before, with their outputs, where only the gateway keeps them."""
     usage: Usage = NO_TOKENS
     model: str = ""
+    leaves_run: bool = False
+    """Whether the run waits at the backend for the outputs. It is cancelled, as it does not wait as long as people."""
 
 
 PreviewEvent = TextDelta | ToolCall

@@ -37,7 +37,7 @@ from gateway.domain.models import (
     TurnState,
     Usage,
 )
-from gateway.domain.past import exchanges_of, open_rounds
+from gateway.domain.past import as_asked, exchanges_of, open_rounds
 from gateway.domain.run_events import (
     CallsHeld,
     PreviewEvent,
@@ -329,7 +329,7 @@ class AssistantRunner:
         return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
-        history, turn = self._history(attempt.turn), _as_asked(attempt.turn)
+        history, turn = self._history(attempt.turn), as_asked(attempt.turn)
         if posting:
             return self._assistant.run(turn, thread, history, attempt.attachments)
         return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
@@ -404,15 +404,6 @@ def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
     """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
     own = turn.options.past
     return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
-
-
-def _as_asked(turn: Turn) -> Turn:
-    """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
-    if not turn.rounds:
-        return turn
-    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
-    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
-    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
 
 
 def _brings_history(claim: Claim) -> bool:

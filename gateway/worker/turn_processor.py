@@ -81,6 +81,8 @@ class ConversationTask:
     """Reserves what the turn may cost until its outcome is stored."""
     delivery_context: WorkerDeliveryContext | None = None
     interrupted_turn: TurnId | None = None
+    leaves_run: bool = False
+    """Whether a run waits at the backend while the turn is parked, and is to be stopped."""
     is_finishing: bool = False
     """Whether the last write is in progress; it may have released the lease already."""
 
@@ -250,6 +252,8 @@ class TurnProcessor:
                         await _finish_preview(preview)
                         outcome = await self._held_calls.ask(work.lease_guard, outcome, context)
                     await self._park(work, outcome, charged_before)
+                    if work.leaves_run:
+                        self._create_background_task(attempt.stop(), attempt)
                     return None
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
@@ -325,6 +329,7 @@ class TurnProcessor:
             return await self._parked_for_outputs(work, attempt, needed.round)
         except ApprovalsNeeded as needed:
             spent = await self._outcome_of(work, attempt, failure=CANCELLED)
+            work.leaves_run = needed.held.leaves_run
             return await self._held_calls.hold(work.lease_guard, needed.held, spent, attempt.approval_seconds)
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
