@@ -11,9 +11,11 @@ from gateway.domain.approvals import Approval, Decision
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.leased_writes import HoldCalls, SetQuestion, StartCalls
 from storage import parking, sql
+from storage.clock import clock
+from storage.column_types import SafeText, storable
 from storage.database import Database
-from storage.schema import SafeText, approvals, storable
-from storage.sql import T, clock
+from storage.schema import approvals
+from storage.sql import T
 
 A = approvals.c
 

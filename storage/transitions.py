@@ -19,7 +19,7 @@ from gateway.ports.leased_writes import (
     SetOutputs,
     SetPostedMessages,
 )
-from storage.schema import storable, storable_file
+from storage.column_types import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
 MAX_ENTRIES: Final = 40
