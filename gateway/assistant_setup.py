@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
 from gateway import assistants
+from gateway.assistants.tool_calls import run_approved
 from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
@@ -40,7 +41,8 @@ class AssistantBuilder:
 
         Raises SettingsError.
         """
-        functions = [found.tool for found in tools_of(definition)]
+        asked = definition.tool_approvers
+        functions = [replace(each.tool, approvers=asked.get(each.tool.name, ())) for each in tools_of(definition)]
         check_servers(definition.name, servers, functions)
         sources = self.servers.acquire(servers)
         try:
@@ -67,6 +69,7 @@ class AssistantBuilder:
             estimator=_estimator(settings, backend, toolbox),
             limits=_limits(settings),
             name=definition.name,
+            run_calls=backend.run_calls(partial(run_approved, toolbox)),
         )
         return RunningAssistant(definition.name, backend, runner, definition.fallback)
 
@@ -86,7 +89,8 @@ def tools_of(definition: AssistantDefinition) -> Sequence[FoundTool]:
 
 
 def _limits(settings: Settings) -> TurnLimits:
-    return TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings), settings.assistant_timeout_seconds)
+    cost, seconds = TurnCostLimit.load(settings), settings.assistant_timeout_seconds
+    return TurnLimits(settings.max_reply_chars, cost, seconds, settings.approval_minutes * 60.0)
 
 
 def _estimator(settings: Settings, backend: Assistant, toolbox: ToolBox) -> RequestEstimator:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall, UsageCounted
@@ -25,6 +25,9 @@ from gateway.ports.spool import FileWriter
 from gateway.ports.tool_files import ToolFiles
 
 T = TypeVar("T")
+
+RunTools = Callable[[Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
+"""Runs calls of tools, all at once: yields each when it starts, and with its output when it is done."""
 
 PREFIX = "tool "
 """Of the references of these files."""
@@ -115,6 +118,18 @@ class AssistantWithToolFiles:
                 yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
             else:
                 yield event
+
+    def run_calls(self, run: RunTools) -> Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]:
+        """Returns what runs tools that people have approved, and keeps the files that these return."""
+
+        async def run_calls(turn: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+            async with aclosing(run(calls)) as events:
+                async for event in events:
+                    if event.files:
+                        await self._files.keep(turn, event.files)
+                    yield replace(event, files=())
+
+        return run_calls
 
     async def fetch_file(self, file: File, writer: FileWriter) -> None:
         if not file.reference.startswith(PREFIX):
