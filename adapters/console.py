@@ -20,12 +20,14 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown, text_input
+from adapters.base.approvals import readable, told
 from adapters.base.background_task import RunCoroutine
 from adapters.base.language import in_language
 from adapters.console_markdown import RenderedMarkdown, printable
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
-from gateway.domain.run_events import PreviewEvent, ToolCall
+from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH, LanguageSettings, say
@@ -38,6 +40,7 @@ from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 NAME = "console"
 PROMPT = "> "
 ENDINGS = frozenset({"exit", "quit"})
+YES = frozenset({"y", "yes"})
 EMPTY = sentence("There is nothing in this message. Write something, or press Enter alone to end.")
 SECONDS_BETWEEN_DELTAS = 0.03
 REFRESHES_PER_SECOND = 10
@@ -92,6 +95,12 @@ class ConsoleAdapter:
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the caller that waits, if any."""
         self.waiters.resolve(turn)
+
+    def notify_resolved(self, turn_id: TurnId) -> None:
+        self.waiters.notify(turn_id)
+
+    def drain(self, grace_seconds: float) -> None:
+        """Does nothing: whoever waits here ends the process."""
 
     async def check(self) -> Sequence[CheckResult]:
         return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
@@ -271,7 +280,9 @@ def talk(
     console = adapter.console
     kind = TerminalOutput if console.is_terminal and not console.is_dumb_terminal else PlainOutput
     screen, tell = kind(console, adapter.language), partial(say, language=adapter.language)
-    dialogue = Dialogue(run, inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
+    read_line = read_line or _reader(screen)
+    thread_id = thread or f"thr_{secrets.token_hex(12)}"
+    dialogue = Dialogue(run, inbox, adapter, screen, thread_id, printable(user), read_line)
     screen.line(tell(sentence("Talking to {backend}.", backend=backend)), "bold")
     try:
         past = dialogue.resume() if thread else ()
@@ -286,7 +297,7 @@ def talk(
     screen.line(tell(sentence('"exit", "quit" or an empty line ends.')) + "\n", "dim")
     for turn in past:
         dialogue.recall(turn)
-    for line in _lines(read_line or _reader(screen)):
+    for line in _lines(read_line):
         dialogue.say(line)
     return 0
 
@@ -301,6 +312,11 @@ class Dialogue:
     screen: Screen
     thread: str
     user: str
+    read_line: ReadLine = input
+
+    def __post_init__(self) -> None:
+        self._not_ours: set[str] = set()
+        """Questions that somebody else has to answer."""
 
     def resume(self) -> Sequence[Turn]:
         """Returns the earlier turns of the thread. Raises ThreadNotFound."""
@@ -328,14 +344,43 @@ class Dialogue:
             self.screen.line(printable(say(exc.message, self.screen.language)), "red")
 
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
-        """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
+        """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process.
+
+        The person is asked about calls of tools that they have to approve.
+        """
         printer = TurnPrinter(self.screen)
         try:
-            with self.screen.watching():
-                outcome = self.run(self._follow(turn, begin, printer))
+            outcome = self._watched(turn, begin, printer)
+            while outcome.awaits_approval:
+                self._ask(turn)
+                outcome = self._watched(turn, lambda: True, printer)
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
         printer.outcome(outcome)
+
+    def _watched(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
+        with self.screen.watching():
+            return self.run(self._follow(turn, begin, printer))
+
+    def _ask(self, turn: TurnId) -> None:
+        """Asks about each call that waits. Any other answer than yes is no, and so is the end of the input."""
+        language = self.screen.language
+        for asked in self.inbox.approvals_of(turn):
+            if not asked.is_open or asked.id in self._not_ours:
+                continue
+            tell = partial(say, language=language)
+            self.screen.line(tell(sentence("May the assistant call {tool} with this?", tool=asked.tool)), "bold yellow")
+            self.screen.line(readable(asked.arguments))
+            self.screen.line(tell(sentence('Type "y" to approve, anything else to deny.')), "dim")
+            try:
+                approves = self.read_line().strip().casefold() in YES
+            except EOFError:
+                approves = False
+            decider = Decider(NAME, user=self.user, name=self.user)
+            result = self.inbox.decide(Verdict(asked.id, asked.digest, approves, decider))
+            if refusal := told(result, language):
+                self._not_ours.add(asked.id)
+                self.screen.line(refusal, "red")
 
     async def _follow(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
         """Shows the previews of a turn; returns its outcome."""
@@ -343,11 +388,13 @@ class Dialogue:
         try:
             is_local = await asyncio.to_thread(begin)
             load_turn = partial(asyncio.to_thread, self.inbox.get_turn, turn)
-            updates = waiter.updates(load_turn, is_local=is_local, max_silence=math.inf, idle_interval=math.inf)
+            updates = waiter.updates(
+                load_turn, is_local=is_local, max_silence=math.inf, idle_interval=math.inf, with_approvals=True
+            )
             async for update in updates:
                 if isinstance(update, Turn):
                     return update
-                if update is not None:
+                if isinstance(update, TextDelta | ToolCall):
                     printer.show(update)
         finally:
             waiter.close()

@@ -12,6 +12,7 @@ from adapters.http.operations import operations
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits
 from gateway.configuration import ApiKey
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn, TurnId
@@ -83,6 +84,10 @@ class HttpAdapter:
         if turn.message.has_waiting_caller and not self.waiters.has_preview_waiter(turn.id):
             return  # the caller waits for the whole reply; any other may begin to watch later
         await self.waiters.publish_all(turn.id, events)
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:  # noqa: ARG002  # nothing is posted
+        """Tells callers that watch here; others learn it when they look."""
+        self.waiters.publish_preview(turn.id, approval)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait, and stores what is to be posted to a ``callback_url``. Others fetch the turn.

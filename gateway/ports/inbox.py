@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.approvals import Verdict, VerdictResult
+from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
 from gateway.domain.files import Content, File
 from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
@@ -70,6 +70,18 @@ class AsyncInbox(Protocol):
         """
         ...
 
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        """Returns the held calls of a turn, in the order of its calls."""
+        ...
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        """Returns a held call. Raises TurnNotFound (``approval_not_found``)."""
+        ...
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        """Returns the held calls that somebody may decide now, oldest first."""
+        ...
+
     async def decide(self, verdict: Verdict) -> VerdictResult:
         """Takes somebody's answer to a question about a held call, if they may give it.
 
@@ -123,6 +135,8 @@ class Inbox(Protocol):
     def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]: ...
 
     def decide(self, verdict: Verdict) -> VerdictResult: ...
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]: ...
 
     def get_turn(self, turn_id: TurnId) -> Turn: ...
 

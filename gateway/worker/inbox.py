@@ -16,7 +16,7 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
-from gateway.domain.approvals import Decision, Verdict, VerdictResult, may_decide
+from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult, may_decide
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import Content, File
 from gateway.domain.models import (
@@ -268,6 +268,18 @@ class StoreInbox:
         log.info("outputs of called functions came", turn=turn_id, outputs=len(outputs))
         return found
 
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return await self._store.read(lambda store: store.approvals_of(turn_id))
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        found = await self._store.read(lambda store: store.get_approval(approval_id))
+        if found is None:
+            raise TurnNotFound(f"There is no approval {approval_id!r}.", code="approval_not_found")
+        return found
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        return await self._store.read(lambda store: _open_to(store, decider))
+
     async def decide(self, verdict: Verdict) -> VerdictResult:
         asked = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
         if asked is None or not hmac.compare_digest(asked.digest.encode(), verdict.digest.encode()):
@@ -371,6 +383,11 @@ async def _nobody_is_told(_: Feedback) -> None:
     """Does nothing."""
 
 
+def _open_to(store: Store, decider: Decider) -> Sequence[Approval]:
+    asked = [(each, store.get_turn(each.turn_id)) for each in store.open_approvals()]
+    return [each for each, turn in asked if turn is not None and may_decide(each.approvers, turn.message, decider)]
+
+
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:
     return store.cancel_turn(turn_id)
 
@@ -395,6 +412,9 @@ class ThreadInbox:
 
     def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         return self._run(self._inbox.accept_all(update))
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return self._run(self._inbox.approvals_of(turn_id))
 
     def decide(self, verdict: Verdict) -> VerdictResult:
         return self._run(self._inbox.decide(verdict))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from gateway.domain.approvals import Verdict, VerdictResult
+from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import BytesContent, Content, File
@@ -92,6 +92,8 @@ class FakeInbox:
     accepted_updates: list[ParsedUpdate] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     migrations: list[ChannelMigrated] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
+    """The held calls of its turns."""
     verdicts: list[Verdict] = field(default_factory=list)
     verdict_result: VerdictResult = VerdictResult.DECIDED
     """What becomes of verdicts."""
@@ -144,6 +146,9 @@ class FakeInbox:
         for change in update.events:
             self._apply(change)
         return [self.verdict_result for change in update.events if isinstance(change, Verdict)]
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return [each for each in self.approvals if each.turn_id == turn_id]
 
     def decide(self, verdict: Verdict) -> VerdictResult:
         self.verdicts.append(verdict)
@@ -378,6 +383,15 @@ class AsyncFakeInbox:
 
     async def decide(self, verdict: Verdict) -> VerdictResult:
         return self._inbox.decide(verdict)
+
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return self._inbox.approvals_of(turn_id)
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        return next(each for each in self._inbox.approvals if each.id == approval_id)
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        return [each for each in self._inbox.approvals if each.is_open and decider.caller]
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway import logs
+from gateway.domain.approvals import Approval, Decision
 from gateway.domain.errors import DeliveryError, GatewayError
-from gateway.domain.models import Conversation, Failure, Turn, TurnState
+from gateway.domain.models import Conversation, Failure, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.web.api import problems
@@ -29,9 +30,11 @@ UNSAFE_CHARACTERS = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
 CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))
 FAILED = Failure("assistant_failed", sentence("The assistant could not answer this."))
 
-TurnUpdates = AsyncIterator[PreviewEvent | Turn | None]
-"""The preview events of a turn, then the resolved turn, with which it ends. Yields None while idle; may end without a
-resolved turn."""
+TurnUpdates = AsyncIterator[PreviewEvent | Approval | Turn | None]
+"""The preview events of a turn, what people are asked meanwhile, then the resolved turn, with which it ends. Yields the
+turn as well while it waits for their answer, and None while idle; may end without a resolved turn."""
+LoadApprovals = Callable[[TurnId], Awaitable[Sequence[Approval]]]
+"""Loads the held calls of a turn."""
 
 log = logs.get_logger(__name__)
 
@@ -56,10 +59,28 @@ class TurnReply(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
+class ApprovalView(BaseModel):
+    """A call of a tool that somebody has to approve. It has not been carried out while `decision` is null."""
+
+    approval_id: str
+    turn_id: str
+    tool: str
+    arguments: str = Field(description="JSON: exactly what the tool is called with.")
+    digest: str = Field(description="Names the tool and these arguments. Send it with the decision.")
+    decision: Decision | None
+    decided_by: str | None = Field(description="What whoever decided calls themselves.")
+    expires_at: datetime = Field(description="From then on nobody can approve it any more.")
+
+
+WAITS_FOR = "`approval`: it goes on when its `approvals` are decided; the turn itself is fetched by its `turn_id`."
+
+
 class TurnAccepted(BaseModel):
     turn_id: str
     thread_id: str
     state: TurnState
+    waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
+    approvals: list[ApprovalView] = Field(default_factory=list, description="What people are asked.")
 
 
 class TurnView(BaseModel):
@@ -78,6 +99,8 @@ class TurnView(BaseModel):
     answered_at: datetime | None
     delivered_at: datetime | None
     tokens: dict[Literal["in", "out"], int]
+    waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
+    approvals: list[ApprovalView] = Field(default_factory=list, description="What people were asked.")
 
 
 class ThreadMessage(BaseModel):
@@ -124,6 +147,7 @@ EVENTS: Mapping[str, type[BaseModel]] = {
     "turn": TurnBegun,
     "delta": TextPart,
     "tool": ToolBegun,
+    "approval": ApprovalView,
     "done": TurnReply,
     "error": TurnProblem,
 }
@@ -155,11 +179,44 @@ def failure_of(turn: Turn) -> Failure | None:
     return turn.failure or FAILED
 
 
-def accepted_body(turn: Turn) -> dict[str, Any]:
-    return TurnAccepted(turn_id=turn.id, thread_id=turn.message.key.channel, state=turn.state).model_dump()
+def accepted_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
+    return TurnAccepted(
+        turn_id=turn.id,
+        thread_id=turn.message.key.channel,
+        state=turn.state,
+        waits_for=_waits_for(turn),
+        approvals=approvals_of(approvals),
+    ).model_dump(mode="json")
 
 
-def turn_body(turn: Turn) -> dict[str, Any]:
+def waiting_response(turn: Turn, approvals: Sequence[Approval]) -> JsonResponse:
+    """Returns the response to a caller whose turn goes on when people have approved a call of a tool."""
+    return accepted_body(turn, approvals), 202, {"Location": f"/chat/turns/{turn.id}"}
+
+
+def approvals_of(approvals: Sequence[Approval]) -> list[ApprovalView]:
+    """Returns what people were asked; calls that only wait beside are left out."""
+    return [approval_view(each) for each in approvals if each.is_question]
+
+
+def approval_view(approval: Approval) -> ApprovalView:
+    return ApprovalView(
+        approval_id=approval.id,
+        turn_id=approval.turn_id,
+        tool=approval.tool,
+        arguments=approval.arguments,
+        digest=approval.digest,
+        decision=approval.decision,
+        decided_by=approval.decided_name or approval.decided_by or None,
+        expires_at=datetime.fromtimestamp(approval.expires_at, UTC),
+    )
+
+
+def _waits_for(turn: Turn) -> Literal["approval"] | None:
+    return "approval" if turn.awaits_approval else None
+
+
+def turn_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
     failure = failure_of(turn)
     error = problems.from_failure(failure)[0]["error"] if failure else None
     return TurnView(
@@ -176,6 +233,8 @@ def turn_body(turn: Turn) -> dict[str, Any]:
         answered_at=_utc(turn.answered_at),
         delivered_at=_utc(turn.delivered_at),
         tokens={"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
+        waits_for=_waits_for(turn),
+        approvals=approvals_of(approvals),
     ).model_dump(mode="json")
 
 
@@ -215,17 +274,32 @@ def _utc(seconds: float | None) -> datetime | None:
 # ---------------------------------------------------------------- a running turn
 
 
-async def wait_for_result(turn: Turn, updates: TurnUpdates) -> JsonResponse:
-    """Waits for the turn to be resolved and returns the response."""
+async def wait_for_result(turn: Turn, updates: TurnUpdates, load: LoadApprovals) -> JsonResponse:
+    """Waits for the turn to be resolved, or to be held until people have approved a call; returns the response."""
     result = timeout_response(turn)
     async for item in updates:  # to its end, since a generator that is left early costs a task
         if isinstance(item, Turn):
-            result = result_response(item)
+            waits = item.awaits_approval
+            result = waiting_response(item, await load(item.id)) if waits else result_response(item)
     return result
 
 
+async def with_questions(turn: Turn, updates: TurnUpdates, load: LoadApprovals) -> TurnUpdates:
+    """Yields the updates; in place of a turn that waits for people, what they are asked, each state of it once."""
+    told: set[tuple[str, Decision | None]] = set()
+    async for item in updates:
+        waits = isinstance(item, Turn) and item.awaits_approval
+        for asked in await load(turn.id) if waits else [item] if isinstance(item, Approval) else ():
+            if asked.is_question and (asked.id, asked.decision) not in told:
+                told.add((asked.id, asked.decision))
+                yield asked
+        if not isinstance(item, Approval):
+            yield None if waits else item
+
+
 async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float) -> AsyncIterator[str]:
-    """Yields server-sent events: ``turn``, then ``delta`` and ``tool``, and finally one ``done`` or ``error``.
+    """Yields server-sent events: ``turn``, then ``delta``, ``tool`` and ``approval``, and finally one ``done`` or
+    ``error``.
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
@@ -253,6 +327,8 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
             if item.done:
                 continue
             yield _event("tool", {"name": item.name})
+        elif isinstance(item, Approval):
+            yield _event("approval", approval_view(item).model_dump(mode="json"))
         elif time.monotonic() - last_sent_at < ping_seconds:
             continue
         else:
