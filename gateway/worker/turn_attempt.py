@@ -93,10 +93,12 @@ class TurnAttempt:
                 if event.done:
                     yield event
 
-    def show_again(self, text: str) -> None:
-        """Shows what the assistant said before the turn waited: its reply begins so."""
-        self._said_before = text
-        self._emit(TextDelta(text))
+    def go_on_after(self, said: str, *, is_shown: bool) -> None:
+        """Shows what the assistant said before the turn waited, as its reply begins so. ``is_shown``: whoever waits has
+        seen it.
+        """
+        self._said_before = f"{said}\n\n"
+        self._emit(TextDelta("\n\n" if is_shown else self._said_before))
 
     async def run(self) -> RunCompleted:
         """Returns the reply. Raises AssistantError, RunPostponed, LeaseLost."""

@@ -329,8 +329,8 @@ class TurnProcessor:
         if turn.has_open_round and work.delivery_context is not None:
             await self._held_calls.run(work.lease_guard, attempt, work.delivery_context)
         said = said_in_rounds(turn)
-        if said and not isinstance(self._adapters[work.platform], HasWaitingCallers):  # who waits has seen it
-            attempt.show_again(f"{said}\n\n")
+        if said:
+            attempt.go_on_after(said, is_shown=isinstance(self._adapters[work.platform], HasWaitingCallers))
         reply = await attempt.run()
         text, language = "\n\n".join(filter(None, (said, reply.text))), attempt.turn.message.language
         if not turn.options.is_program:
