@@ -20,22 +20,27 @@ from typing import Any
 from sqlalchemy import create_engine, update
 
 from gateway import app
+from gateway.domain.approvals import Approval, Decider, Verdict
 from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.inbox import AsyncInbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    HoldCalls,
     LeasedWrite,
     ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
+    SetOutputs,
     SetPostedMessages,
+    SetQuestion,
     SetRun,
     SetThread,
+    StartCalls,
     WriteResult,
 )
 from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request
@@ -56,6 +61,10 @@ WRITE_NAMES: dict[type, str] = {
     FinishTurn: "finish turn",
     ReleaseLease: "release lease",
     ParkTurn: "park turn",
+    HoldCalls: "hold calls",
+    SetQuestion: "save question",
+    StartCalls: "start calls",
+    SetOutputs: "set outputs",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -107,6 +116,8 @@ class CrashPlan:
     """Whether it exits only when all callbacks are delivered."""
     pushes: Sequence[tuple[str, str]] = ()
     """Texts to push behind the messages: channel and text."""
+    approves: bool = False
+    """Whether an operator approves each call that a parked turn waits for."""
 
 
 @dataclass
@@ -130,6 +141,7 @@ class CrashingStore(SqlStore):
         for method in ("add", "claim", "mark_delivered"):
             setattr(self.callbacks, method, partial(self._stepping, method, getattr(self.callbacks, method)))
         self.schedules.advance = partial(self._advance, self.schedules.advance)  # type: ignore[method-assign]
+        self.approvals.decide = partial(self._decide, self.approvals.decide)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -153,6 +165,13 @@ class CrashingStore(SqlStore):
         if method != "claim" or result[1]:
             self._on_step(f"after {method} callback")
         return result
+
+    def _decide(self, decide: Callable[..., Any], *decision: Any) -> Any:
+        """Records what somebody decided about a call."""
+        self._on_step("before decide")
+        decided = decide(*decision)
+        self._on_step("after decide")
+        return decided
 
     def _advance(self, advance: Callable[..., bool], *tick: Any) -> bool:
         """Records what became of a tick."""
@@ -212,6 +231,9 @@ class FilePlatform:
         async for _ in events:
             self._on_step("while it streams")
 
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:  # one line each
+        await context.save_posted([f"question {approval.id}"])
+
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         self._on_step("before deliver")
         line = {"channel": turn.message.key.channel, "text": turn.message.text, "reply": turn.reply}
@@ -249,6 +271,8 @@ def run_process(plan: CrashPlan) -> None:
     for channel, text in plan.pushes:
         push = Push(ConversationKey(platform.name, channel=channel), text)
         gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
+    if plan.approves:
+        threading.Thread(target=approve_all, args=(gateway.inbox, store), daemon=True).start()
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
@@ -256,6 +280,17 @@ def run_process(plan: CrashPlan) -> None:
     while plan.awaits_callbacks and store.callbacks.listed(1):
         time.sleep(0.02)
     gateway.close(grace=5.0)
+
+
+def approve_all(inbox: Inbox, store: SqlStore) -> None:
+    """Approves, as an operator, each call that a parked turn waits for."""
+    operator = Decider(is_operator=True)
+    while True:
+        for asked in store.open_approvals():
+            turn = store.get_turn(asked.turn_id)
+            if turn is not None and turn.is_parked:
+                inbox.decide(Verdict(asked.id, asked.digest, approves=True, decider=operator))
+        time.sleep(0.02)
 
 
 async def accept_together(inbox: AsyncInbox, messages: Sequence[Message], accepted: Path | None) -> None:
