@@ -87,7 +87,7 @@ class AssistantWithToolFiles:
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self._assistant.run(turn, thread_id, history, attachments)) as events:
-            async for event in self._with_files(turn, events, may_have_files=False):
+            async for event in self._with_files(turn, events, may_have_files=bool(turn.rounds)):
                 yield event
 
     async def resume(

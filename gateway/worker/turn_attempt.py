@@ -60,7 +60,8 @@ class TurnAttempt:
         self._load = load
         self._metrics = metrics
         self._said_before = ""
-        self._left = list(running.fallback)
+        has_run_tools = bool(self.turn.rounds) and not self.turn.options.waits_for_outputs
+        self._left = [] if has_run_tools else list(running.fallback)
         self._ending: list[asyncio.Task[AttemptUsage]] = []
         """Those that were asked before."""
         self._attempt = running.runner.attempt(lease_guard, emit, load)
@@ -92,6 +93,10 @@ class TurnAttempt:
                 self._emit(event)
                 if event.done:
                     yield event
+
+    def begin(self) -> None:
+        """Says that nothing was sent to the assistant since the turn waited: it need not look for what it got."""
+        self._attempt.run_started = False
 
     def go_on_after(self, said: str, *, is_shown: bool) -> None:
         """Shows what the assistant said before the turn waited, as its reply begins so. ``is_shown``: whoever waits has

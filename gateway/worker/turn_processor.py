@@ -328,6 +328,7 @@ class TurnProcessor:
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         if turn.has_open_round and work.delivery_context is not None:
             await self._held_calls.run(work.lease_guard, attempt, work.delivery_context)
+            attempt.begin()
         said = said_in_rounds(turn)
         if said:
             attempt.go_on_after(said, is_shown=isinstance(self._adapters[work.platform], HasWaitingCallers))

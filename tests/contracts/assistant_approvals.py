@@ -44,9 +44,16 @@ class ApprovalContract:
     KEEPS_HISTORY = True
     """Whether the server keeps what was said."""
 
+    is_resumed = False
+    """Whether another process may have given the outputs to the assistant before."""
+
     @pytest.fixture(autouse=True)
     def _nothing_ran(self) -> None:
         RAN.clear()
+
+    @pytest.fixture(autouse=True, params=[False, True], ids=["run", "resume"])
+    def _goes_on(self, request: pytest.FixtureRequest) -> None:
+        self.is_resumed = request.param
 
     @pytest.fixture
     def toolbox(self) -> ToolBox:
@@ -78,7 +85,9 @@ class ApprovalContract:
 
         thread = session.thread_id
         assert thread is not None
-        return session.assistant.resume(as_asked(turn), thread, run_id, history, session.attachments)
+        if self.is_resumed:
+            return session.assistant.resume(as_asked(turn), thread, run_id, history, session.attachments)
+        return session.assistant.run(as_asked(turn), thread, history, session.attachments)
 
     async def go_on(self, session: AssistantSession, turn: Turn, **outputs: str) -> RunCompleted:
         """Gives the turn to the assistant again, with the outputs of all calls of its last round, by their names."""

@@ -145,6 +145,8 @@ class ThreadsBackend:
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         state = self._new_state(turn, thread_id, attachments)
+        if turn.rounds:
+            await self._end_waiting_runs(thread_id)
         async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
             async for event in events:
                 yield event

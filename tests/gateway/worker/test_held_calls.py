@@ -73,7 +73,7 @@ def test_an_approved_call_runs_once_and_its_output_goes_to_the_assistant(start: 
     assert (answered.id, answered.reply, answered.usage) == (turn, "It is done.", Usage(6, 7))
     assert tools.ran == [("refund", '{"order": 1}')]
     assert tools.asked[-1].options.outputs == (CallOutput("c1", "refunded"),)
-    assert tools.calls[-1] == "resume"
+    assert tools.calls.count("run") == 3  # nothing that was sent has to be looked for
     assert [each.decision for each in process.platform.questions] == [None, Decision.APPROVED]
     assert process.platform.questions[-1].decided_name == "Ann"
 
