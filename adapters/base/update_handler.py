@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from adapters.base.json_fields import Fields
 from gateway import logs
@@ -18,7 +19,7 @@ MAX_ERROR_CHARS = 500
 
 AcceptAll = Callable[[ParsedUpdate], Awaitable[Sequence[VerdictResult]]]
 """Commits what an update says. Returns what became of each verdict in it."""
-Tell = Callable[[ParsedUpdate, VerdictResult], Awaitable[None]]
+Tell = Callable[[ParsedUpdate, VerdictResult], Coroutine[Any, Any, None]]
 """Tells whoever pressed a button what became of it, once that is committed. Raises nothing."""
 
 log = logs.get_logger(__name__)
@@ -77,6 +78,18 @@ class UpdateHandler:
             log.warning("update not parsed; stored in unparsed_updates", **named, code=error.code, error=str(error))
         else:
             log.error("update not processed; stored in unparsed_updates", **named, exc_info=error)
+
+
+def in_background(tell: Tell) -> Tell:
+    """Returns what does not wait until somebody is told: the platform waits for an answer meanwhile."""
+    tasks = set[asyncio.Task[None]]()
+
+    async def begin(update: ParsedUpdate, result: VerdictResult) -> None:
+        task = asyncio.ensure_future(tell(update, result))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return begin
 
 
 def blocking(inbox: Inbox) -> AcceptAll:

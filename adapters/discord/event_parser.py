@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from adapters.base import text_input
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
 from adapters.base.language import in_language
 from adapters.base.text_input import SOMEBODY
@@ -13,6 +14,7 @@ from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import File
@@ -165,6 +167,8 @@ class DiscordParser:
         if not self._settings.allows(place.guild, (place.id, place.parent)):
             return ParsedUpdate(response_body=commands.not_here(language))
         key = self._key(place, "", user)
+        if event.get("type") == COMPONENT and (verdict := self._verdict(event, user)):
+            return ParsedUpdate(events=(verdict,), response_body=DEFERRED_UPDATE)
         if event.get("type") == COMPONENT:
             target = DiscordTarget(place.id, "", user, place.guild)
             return self._pressed(
@@ -181,6 +185,13 @@ class DiscordParser:
             key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
         )
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
+
+    def _verdict(self, event: Fields, user: str) -> Verdict | None:
+        """Returns what a button below a question says."""
+        member = object_in(event, "member")
+        name = text_in(member, "nick") or name_of(object_in(member, "user") or object_in(event, "user"))
+        decider = Decider(self._settings.name, user, name=name)
+        return verdict_of(text_in(object_in(event, "data"), "custom_id"), decider)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
         if button is None:

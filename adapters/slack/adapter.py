@@ -32,7 +32,7 @@ from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspa
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
 from gateway.domain.files import Attachment
-from gateway.domain.models import ConversationKey, MessageKind, Turn
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
@@ -85,6 +85,11 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
         asks = self._settings.slack_feedback and asked
         below = (formatter.feedback_block(turn.id, language),) if asks else ()
         return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
+
+    def question(self, text: str, asked: TurnId, *, is_open: bool, language: str) -> list[OutgoingMessage]:
+        *others, last = formatter.pieces(text)
+        below = (formatter.approval_block(asked, language),) if is_open else ()
+        return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)]
 
     def plain(self, text: str) -> list[OutgoingMessage]:
         return plain_messages(text)

@@ -12,14 +12,16 @@ from urllib.parse import parse_qsl
 from slack_sdk.signature import SignatureVerifier
 
 from adapters.base import text_input as base_text_input
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
 from adapters.slack.attached_file import file_of
 from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id_of, is_direct, nobody
-from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
+from adapters.slack.formatter import APPROVAL_ACTION, FEEDBACK_ACTION, read_feedback
 from adapters.slack.settings import SlackSettings
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.files import File
 from gateway.domain.models import Address, ConversationKey, Join, Message, MessageKind
@@ -83,7 +85,7 @@ class EventParser:
             case "event_callback":
                 return self._event(TeamContext.of(payload, self._known), object_in(payload, "event"))
             case "block_actions":
-                return _feedback(payload)
+                return _clicks(payload, self._name)
             case "url_verification":
                 return ParsedUpdate(response_body=json.dumps({"challenge": text_in(payload, "challenge")}))
         return self._command(payload) if "command" in payload else ParsedUpdate()
@@ -345,13 +347,22 @@ def _files(message: Fields) -> tuple[File, ...]:
     return tuple(filter(None, (file_of(file) for holder in holders for file in objects_in(holder, "files"))))
 
 
-def _feedback(payload: Fields) -> ParsedUpdate:
-    """Clicks on the feedback buttons under replies.
+def _clicks(payload: Fields, platform: str) -> ParsedUpdate:
+    """Clicks on the buttons under replies and questions.
 
     docs.slack.dev/reference/interaction-payloads/block_actions-payload
     """
-    author = id_of(object_in(payload, "user"), "id")
-    actions = [action for action in objects_in(payload, "actions") if action.get("action_id") == FEEDBACK_ACTION]
-    read = [read_feedback(text_in(action, "value")) for action in actions if author]
-    verdicts = [Feedback(turn, author, value) for turn, value in filter(None, read)]
-    return ParsedUpdate(events=tuple(verdicts))
+    who = object_in(payload, "user")
+    author = id_of(who, "id")
+    if not author:
+        return ParsedUpdate()
+    decider = Decider(platform, author, name=text_in(who, "name") or text_in(who, "username"))
+    events = [_click(action, decider) for action in objects_in(payload, "actions")]
+    return ParsedUpdate(events=tuple(filter(None, events)))
+
+
+def _click(action: Fields, who: Decider) -> Feedback | Verdict | None:
+    name, value = text_in(action, "action_id"), text_in(action, "value")
+    if name == FEEDBACK_ACTION and (read := read_feedback(value)):
+        return Feedback(read[0], who.user, read[1])
+    return verdict_of(value, who) if name.startswith(APPROVAL_ACTION) else None

@@ -22,6 +22,7 @@ PATH = "/telegram/webhook"
 
 UPDATES = (
     "business_message",
+    "callback_query",
     "deleted_business_messages",
     "edited_business_message",
     "edited_message",

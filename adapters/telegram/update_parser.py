@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object, text_in
 from adapters.base.language import in_language
 from adapters.base.markdown import utf16_units
@@ -19,6 +20,7 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
+from gateway.domain.approvals import Decider
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind
@@ -107,7 +109,16 @@ class UpdateParser:
                 return self._deleted(_object(deleted))
             case {"stopped_message_generation": stopped}:
                 return self._stopped(_object(stopped))
+            case {"callback_query": pressed}:
+                return self._pressed(_object(pressed))
         return ParsedUpdate()
+
+    def _pressed(self, query: Fields) -> ParsedUpdate:
+        """A press of a button below a message: core.telegram.org/bots/api#callbackquery"""
+        who = object_in(query, "from")
+        name = " ".join(filter(None, (text_in(who, "first_name"), text_in(who, "last_name"))))
+        verdict = verdict_of(text_in(query, "data"), Decider(self._name, str(number_in(who, "id") or ""), name=name))
+        return ParsedUpdate(events=(verdict,) if verdict else ())
 
     # ------------------------------------------------------------ new messages
 
