@@ -20,6 +20,7 @@ from adapters.discord.api_client import DiscordClient
 from adapters.discord.commands import EPHEMERAL
 from adapters.discord.errors import Refusal
 from adapters.discord.event_parser import DiscordParser
+from adapters.discord.message_writer import SILENT
 from gateway import logs
 from gateway.domain.approvals import VerdictResult
 from gateway.domain.errors import DeliveryError, Unauthenticated
@@ -78,7 +79,7 @@ async def tell_presser(
     for pause in ACKNOWLEDGED_AFTER if text else ():
         await asyncio.sleep(pause)
         try:
-            await client.call("POST followup", path, body={"content": text, "flags": EPHEMERAL})
+            await client.call("POST followup", path, body={"content": text, "flags": EPHEMERAL, **SILENT})
         except DeliveryError as exc:
             log.info("somebody was not told that they may not decide", error=str(exc))
         else:
