@@ -191,6 +191,7 @@ export class Talk {
         reply.add(data.text);
       }
       else if (name === "tool") reply.use(data.name);
+      else if (name === "approval") reply.ask(data, (approves) => this.#gateway.decide(data, approves));
       else if (name === "done") return data;
       else if (name === "error") {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });

@@ -68,7 +68,7 @@ class ApprovalView(BaseModel):
     arguments: str = Field(description="JSON: exactly what the tool is called with.")
     digest: str = Field(description="Names the tool and these arguments. Send it with the decision.")
     decision: Decision | None
-    decided_by: str | None = Field(description="What whoever decided calls themselves.")
+    decided_by: str | None = Field(description="What whoever decided is called, if that is known.")
     expires_at: datetime = Field(description="From then on nobody can approve it any more.")
 
 
@@ -207,7 +207,7 @@ def approval_view(approval: Approval) -> ApprovalView:
         arguments=approval.arguments,
         digest=approval.digest,
         decision=approval.decision,
-        decided_by=approval.decided_name or approval.decided_by or None,
+        decided_by=approval.decided_name or None,
         expires_at=datetime.fromtimestamp(approval.expires_at, UTC),
     )
 
