@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import flask
 
-from gateway.admin import charts
+from gateway.admin import approvals, charts
 from gateway.admin.charts import DAY, TIME_RANGES, Plot, TimeRange, Totals, Window
 from gateway.admin.context import AdminContext
 from gateway.admin.ttl_cache import TtlCache
@@ -68,6 +68,7 @@ class OverviewPage:
             waiting=sum(depth.unfinished for depth in depths),
             parked=sum(sum(depth.parked.values()) for depth in depths),
             oldest=max((depth.oldest_age_seconds for depth in depths), default=0.0),
+            approvals=approvals.waiting(self._context, platform),
             plots=plots,
             drawn=[asdict(plot) for plot in plots],
         )

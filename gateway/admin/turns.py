@@ -8,7 +8,7 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import logs, operations
-from gateway.admin import search_params, timeline
+from gateway.admin import approvals, search_params, timeline
 from gateway.admin.context import AdminContext
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
@@ -32,6 +32,7 @@ class TurnPages:
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._context.store.feedback_on(turn.id),
+            approvals=approvals.approvals_of(self._context, turn),
         )
 
     def failed(self) -> str:

@@ -21,10 +21,12 @@ ROUND = CallRound((RequestedCall("c1", "refund", '{"order": 1}'), RequestedCall(
 OUTPUTS = {"c1": "refunded", "c2": "nothing"}
 
 
-def hold(store: Store, claim: Claim, *, seconds: float = DAY, asked: int = 1) -> tuple[Claim, list[Approval]]:
+def hold(
+    store: Store, claim: Claim, *, seconds: float = DAY, asked: int = 1, approvers: tuple[str, ...] = ("asker",)
+) -> tuple[Claim, list[Approval]]:
     """Holds two calls, the first ``asked`` of which people have to approve."""
     approvals = tuple(
-        Approval(new_approval_id(), claim.turn.id, 0, call.id, call.name, call.arguments, ("asker",) * (place < asked))
+        Approval(new_approval_id(), claim.turn.id, 0, call.id, call.name, call.arguments, approvers * (place < asked))
         for place, call in enumerate(ROUND.calls)
     )
     write = HoldCalls(claim.lease, claim.turn, (ROUND,), approvals, seconds, Usage(3, 4), "model", 5)

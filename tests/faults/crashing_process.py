@@ -270,7 +270,9 @@ def run_process(plan: CrashPlan) -> None:
             gateway.inbox.accept(message)
     for channel, text in plan.pushes:
         push = Push(ConversationKey(platform.name, channel=channel), text)
-        gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
+        gateway.inbox.accept(
+            PushMessages([platform], gateway.assistants.router).message(push, "push key", f"{channel}:{text}")
+        )
     if plan.approves:
         threading.Thread(target=approve_all, args=(gateway.inbox, store), daemon=True).start()
     with platform.changed:

@@ -46,7 +46,7 @@ def admin_routes(app: flask.Flask) -> list[tuple[Rule, str]]:
 
 
 def path_of(rule: Rule, turn_id: str) -> str:
-    filled = {"turn_id": turn_id, "schedule_id": "none", "callback_id": "none", "number": "1"}
+    filled = {"approval_id": "appr_1", "turn_id": turn_id, "schedule_id": "none", "callback_id": "none", "number": "1"}
     return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: filled[found[1]], rule.rule)
 
 

@@ -1,0 +1,66 @@
+"""What people are asked about calls of tools: shown with turns and on the overview, and decided by operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from gateway import logs
+from gateway.admin.context import AdminContext
+from gateway.domain.approvals import OPERATORS, Approval, Decider, Verdict, VerdictResult
+from gateway.domain.errors import TurnNotFound
+from gateway.domain.models import Turn
+
+MAX_LISTED = 20
+REFUSALS = {
+    VerdictResult.NOT_ALLOWED: ("Operators may not decide this: approvers of the tool does not name them.", 403),
+    VerdictResult.TOO_LATE: ("Somebody has decided this already, or it is too late to.", 409),
+    VerdictResult.UNKNOWN: ("There is no such question, or it is about other arguments.", 404),
+}
+
+log = logs.get_logger(__name__)
+
+
+class ApprovalPages:
+    def __init__(self, context: AdminContext) -> None:
+        self._context = context
+
+    def decide(self, approval_id: str) -> ResponseReturnValue:
+        form = flask.request.form
+        decider = Decider(is_operator=True, name=flask.g.get("operator", ""))
+        verdict = Verdict(approval_id, form.get("digest", ""), form.get("decision") == "approve", decider)
+        result = self._context.inbox.decide(verdict)
+        if result is not VerdictResult.DECIDED:
+            message, status = REFUSALS[result]
+            return flask.render_template("admin/problem.html", message=message), status
+        asked = self._context.store.get_approval(approval_id)
+        if asked is None:
+            raise TurnNotFound("There is no such approval.")
+        log.info("operator decided about a call", turn=asked.turn_id, tool=asked.tool)
+        return flask.redirect(flask.url_for(".turn", turn_id=asked.turn_id), 303)
+
+
+def approvals_of(context: AdminContext, turn: Turn) -> Sequence[Approval]:
+    """Returns what people were asked about a turn."""
+    found = context.store.approvals_of(turn.id) if turn.rounds else ()
+    return [each for each in found if each.is_question]
+
+
+def waiting(context: AdminContext, platform: str = "") -> Sequence[tuple[Approval, str]]:
+    """Returns what waits for somebody, each with the name of its platform; the oldest first."""
+    asked = [(each, context.store.get_turn(each.turn_id)) for each in context.store.open_approvals(MAX_LISTED)]
+    named = [(each, turn.message.key.platform) for each, turn in asked if turn is not None]
+    return [each for each in named if not platform or each[1] == platform]
+
+
+def is_for_operators(approval: Approval) -> bool:
+    """Returns whether an operator may decide it."""
+    return approval.is_open and OPERATORS in approval.approvers
+
+
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    pages = ApprovalPages(context)
+    blueprint.add_app_template_test(is_for_operators, "admin_for_operators")
+    blueprint.add_url_rule("/approvals/<approval_id>", "decide", pages.decide, methods=["POST"])
