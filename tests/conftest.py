@@ -10,17 +10,15 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import settings
 
 from gateway import logs
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
+from tests.examples import register_profiles
 from tests.shares import order_by_share
 
-# No deadline for examples: the machine may be busy. A third of the usual number: each run tries others.
-settings.register_profile("unhurried", deadline=None, max_examples=33)
-settings.load_profile("unhurried")
+register_profiles()
 
 # By default, structlog draws each exception with the values of all local variables, which takes a second.
 structlog.configure(
