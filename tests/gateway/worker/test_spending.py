@@ -164,7 +164,7 @@ def test_a_turn_that_ends_by_itself_is_paid(open_scene: Callable[..., Scene], ba
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_turn_that_takes_too_long_is_paid(open_scene: Callable[..., Scene], backend: str) -> None:
-    scene = open_scene(backend, timeout=1.0)
+    scene = open_scene(backend, timeout=0.5)
     scene.fake.script(*[Say("Pigeons are birds.", hold_after=1)] * MESSAGES)
     turns = [scene.say(number) for number in range(MESSAGES)]
     scene.wait_until_paid(turns)
