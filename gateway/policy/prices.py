@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Self
 
 import genai_prices
+from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
 from pydantic import field_validator
 
 from gateway import logs
@@ -84,7 +86,8 @@ class Prices:
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
-        """Reads the operator's prices. Raises SettingsError."""
+        """Reads the operator's prices, and the package's. Raises SettingsError."""
+        _load_packaged_prices()
         return cls(PriceSettings.load().operator_prices, settings.openai_model or "")
 
     def price_of(self, model: str) -> Price | None:
@@ -120,6 +123,19 @@ class Prices:
         if model not in self._logged_models and len(self._logged_models) < MAX_MODELS:
             self._logged_models.add(model)
             log.warning("no price known for a model, so its turns count as free; set PRICES", model=model)
+
+
+@cache
+def _load_packaged_prices() -> None:
+    """Keeps the prices of one provider in memory, of the package's 40,000 objects about all of them.
+
+    At start: otherwise the package would load them all at the first turn, for as long as the event loop stands still.
+    """
+    from genai_prices import data  # noqa: PLC0415  # forgotten again below
+
+    mine = [each for each in data.providers if each.id == PROVIDER]
+    set_custom_snapshot(DataSnapshot(mine, from_auto_update=False))
+    del genai_prices.data, sys.modules[data.__name__]
 
 
 @lru_cache(MAX_MODELS)
