@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretStr
 
 from gateway.domain import models
-from gateway.platform_settings import PlatformSettings
 from gateway.settings import Settings
+from gateway.settings.platforms import PlatformSettings
 
 DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
 

@@ -15,11 +15,11 @@ from gateway.config_file.problems import Problems
 from gateway.config_file.tables import AssistantTable
 from gateway.configuration import DEFAULT_ASSISTANT, AssistantDefinition
 from gateway.domain.errors import SettingsError
-from gateway.setting_sources import Unreadable, as_text
-from gateway.setting_values import BACKENDS
 from gateway.settings import Settings, given_variables, wrong_values
-from gateway.text_file import read_text
-from gateway.toml_file import Key, nearest
+from gateway.settings.sources import Unreadable, as_text
+from gateway.settings.text_file import read_text
+from gateway.settings.toml_file import Key, nearest
+from gateway.settings.values import BACKENDS
 
 MCP = "mcp:"
 INSTRUCTIONS = "instructions"

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.config_file.problems import Problems
 from gateway.config_file.tables import check_name
 from gateway.configuration import DEFAULT_ASSISTANT
-from gateway.toml_file import Key
+from gateway.settings.toml_file import Key
 
 ASSISTANTS = "assistants"
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.domain.errors import SettingsError
-from gateway.toml_file import Key, TomlFile, nearest
+from gateway.settings.toml_file import Key, TomlFile, nearest
 
 UNKNOWN_KEY = "extra_forbidden"
 """The type of pydantic's error for it."""

@@ -23,10 +23,10 @@ from gateway.configuration import (
 )
 from gateway.domain.bots import bot_name
 from gateway.domain.errors import SettingsError
-from gateway.platform_settings import TOKEN, PlatformSettings
-from gateway.setting_sources import TABLE, Unreadable, as_text
 from gateway.settings import EnvironmentSettings, wrong_values
-from gateway.toml_file import Key, TomlFile, nearest
+from gateway.settings.platforms import TOKEN, PlatformSettings
+from gateway.settings.sources import TABLE, Unreadable, as_text
+from gateway.settings.toml_file import Key, TomlFile, nearest
 
 MCP, ROUTES, BOTS, KEYS = "mcp", "routes", "bots", "keys"
 TABLES = (TABLE, ASSISTANTS, MCP, ROUTES, BOTS, KEYS)

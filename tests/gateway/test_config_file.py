@@ -14,7 +14,7 @@ from gateway.config_file.conflicts import conflicts
 from gateway.configuration import Configuration, Route
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings, config_file
-from tests.gateway.test_settings_file import folder, write
+from tests.gateway.settings.test_settings_file import folder, write
 
 __all__ = ["folder"]
 
