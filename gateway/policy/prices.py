@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import genai_prices
@@ -86,8 +86,7 @@ class Prices:
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
-        """Reads the operator's prices, and the package's. Raises SettingsError."""
-        _load_packaged_prices()
+        """Reads the operator's prices. Raises SettingsError."""
         return cls(PriceSettings.load().operator_prices, settings.openai_model or "")
 
     def price_of(self, model: str) -> Price | None:
@@ -125,17 +124,18 @@ class Prices:
             log.warning("no price known for a model, so its turns count as free; set PRICES", model=model)
 
 
-@cache
 def _load_packaged_prices() -> None:
-    """Keeps the prices of one provider in memory, of the package's 40,000 objects about all of them.
-
-    At start: otherwise the package would load them all at the first turn, for as long as the event loop stands still.
-    """
+    """Keeps the prices of one provider in memory, of the package's 40,000 objects about all of them."""
     from genai_prices import data  # noqa: PLC0415  # forgotten again below
 
     mine = [each for each in data.providers if each.id == PROVIDER]
     set_custom_snapshot(DataSnapshot(mine, from_auto_update=False))
     del genai_prices.data, sys.modules[data.__name__]
+
+
+# The package would load them at the first turn, while the event loop stands still. Here, and not when the gateway is
+# wired: what is freed is used again by the modules that are imported afterwards, 3 MB.
+_load_packaged_prices()
 
 
 @lru_cache(MAX_MODELS)
