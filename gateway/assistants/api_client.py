@@ -10,7 +10,7 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -204,13 +204,10 @@ class AssistantApiClient:
         the client's own timeout).
         """
         response = await self._open_stream(path, body, idle_seconds)
+        del body
         with translated_errors(answer_began=True):
-            async with AsyncExitStack() as cleanup:
-                await cleanup.enter_async_context(response)
-                chunks = _limited(response.content.iter_any())
-                cleanup.push_async_callback(chunks.aclose)
-                read = read_body(chunks)
-                cleanup.push_async_callback(read.aclose)
+            chunks = _limited(response.content.iter_any())
+            async with response, aclosing(chunks), aclosing(read_body(chunks)) as read:
                 yield read
                 await _drain(chunks)
 
