@@ -240,8 +240,9 @@ def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
 def _removed_api(settings: Settings) -> Iterator[str]:
     """Yields a line where an assistant is named that its server cannot run any more."""
     if settings.assistant_id and settings.has_no_assistants_api and settings.backend != "threads":
-        yield (
-            f"{describe(('assistant_id', 'asst_id'), 'OpenAI and Azure removed the Assistants API on 2026-08-26.')} The "
-            f"backend {settings.backend} answers, with ASSISTANT_INSTRUCTIONS and OPENAI_MODEL; copy what the assistant "
-            "had into them. Programs at /v1 still find it by this id."
+        what = (
+            f"OpenAI and Azure removed the Assistants API on 2026-08-26. The backend {settings.backend} answers, with "
+            "ASSISTANT_INSTRUCTIONS and OPENAI_MODEL; copy what the assistant had into them. Programs at /v1 still "
+            "find it by this id."
         )
+        yield describe(("assistant_id", "asst_id"), what)
