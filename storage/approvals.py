@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Double, and_, bindparam, insert, select, update
 
 from gateway.domain.approvals import Approval, Decision
 from gateway.domain.models import TurnId, TurnState
@@ -144,6 +144,14 @@ def erase_approvals_of(connection: Connection, which: ColumnElement[bool], param
     """Erases what was asked about the turns that a condition selects, and who decided."""
     of_them = A.turn_id.in_(select(T.id).where(which))
     connection.execute(update(approvals).where(of_them).values(ERASED), parameters)
+
+
+def erase_decider(connection: Connection, platform: str, author: str) -> None:
+    """Erases a person where they decided about calls, on any bot of a platform."""
+    by_them = and_(
+        A.decided_by.startswith(f"{platform}:", autoescape=True), A.decided_by.endswith(f":{author}", autoescape=True)
+    )
+    connection.execute(update(approvals).where(by_them).values(decided_by="", decided_name=""))
 
 
 def _approval(row: Sequence[Any]) -> Approval:

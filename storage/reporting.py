@@ -17,7 +17,7 @@ from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
-from storage.approvals import erase_approvals_of
+from storage.approvals import erase_approvals_of, erase_decider
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
@@ -112,7 +112,8 @@ class SqlReportingStore:
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
-        with self._database.single_write() as connection:
+        with self._database.transaction() as connection:
+            erase_decider(connection, platform, author)
             return connection.execute(statements.erase_feedback_by, {"on": platform, "person": author}).rowcount
 
     # ---------------------------------------------------------------- clearing up

@@ -156,7 +156,7 @@ class ReportingStore(Protocol):
         ...
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
-        """Deletes a person's feedback; returns how many entries."""
+        """Deletes a person's feedback, and their name where they decided about calls; returns how many entries."""
         ...
 
     # ------------------------------------------------------------ retention

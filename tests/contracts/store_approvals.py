@@ -178,6 +178,18 @@ class ApprovalsContract:
         assert (erased.arguments, erased.decided_by, erased.decided_name) == ("", "", "")
         assert (erased.tool, erased.decision) == ("refund", Decision.APPROVED)
 
+    @pytest.mark.parametrize(
+        ("by", "is_erased"),
+        [("slack:U1", True), ("slack:sales:U1", True), ("slack:U12", False), ("telegram:U1", False), ("key:U1", False)],
+    )
+    def test_forgetting_who_decided_erases_their_name(self, store: Store, by: str, *, is_erased: bool) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        store.decide(asked.id, Decision.DENIED, by, "Eve")
+        cast("ReportingStore", store).erase_feedback_by("slack", "U1")
+        seen = store.approvals_of(claim.turn.id)[0]
+        assert (seen.decided_by, seen.decided_name) == (("", "") if is_erased else (by, "Eve"))
+        assert (seen.decision, seen.arguments) == (Decision.DENIED, asked.arguments)
+
     def test_deleting_a_conversation_deletes_its_questions(self, store: Store) -> None:
         claim, (asked, _) = hold(store, enqueue_and_claim(store))
         store.delete_conversation(claim.conversation.id)
