@@ -146,12 +146,20 @@ def erase_approvals_of(connection: Connection, which: ColumnElement[bool], param
     connection.execute(update(approvals).where(of_them).values(ERASED), parameters)
 
 
+def decisions_by(connection: Connection, platform: str, author: str) -> Sequence[Approval]:
+    """Returns what a person decided, on any bot of a platform."""
+    found = connection.execute(_select.where(_decided_by(platform, author)).order_by(A.decided_at, A.id))
+    return [_approval(row) for row in found]
+
+
 def erase_decider(connection: Connection, platform: str, author: str) -> None:
     """Erases a person where they decided about calls, on any bot of a platform."""
-    by_them = and_(
-        A.decided_by.startswith(f"{platform}:", autoescape=True), A.decided_by.endswith(f":{author}", autoescape=True)
-    )
-    connection.execute(update(approvals).where(by_them).values(decided_by="", decided_name=""))
+    connection.execute(update(approvals).where(_decided_by(platform, author)).values(decided_by="", decided_name=""))
+
+
+def _decided_by(platform: str, author: str) -> ColumnElement[bool]:
+    begin, end = f"{platform}:", f":{storable(author)}"
+    return and_(A.decided_by.startswith(begin, autoescape=True), A.decided_by.endswith(end, autoescape=True))
 
 
 def _approval(row: Sequence[Any]) -> Approval:

@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 
+from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
-from storage.approvals import erase_approvals_of, erase_decider
+from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
@@ -83,6 +84,10 @@ class SqlReportingStore:
 
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
+
+    def decisions_by(self, platform: str, author: str) -> Sequence[Approval]:
+        with self._database.read() as connection:
+            return decisions_by(connection, platform, author)
 
     def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
         found = self._fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))

@@ -135,6 +135,7 @@ class SqlStore:
     turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
     quotes_of = implemented_by(lambda store: store.reporting.quotes_of)
     feedback_by = implemented_by(lambda store: store.reporting.feedback_by)
+    decisions_by = implemented_by(lambda store: store.reporting.decisions_by)
     unfinished_turns_by = implemented_by(lambda store: store.reporting.unfinished_turns_by)
     conversations_of = implemented_by(lambda store: store.reporting.conversations_of)
     erase_author = implemented_by(lambda store: store.reporting.erase_author)

@@ -42,10 +42,9 @@ class ApprovalPages:
         return flask.redirect(flask.url_for(".turn", turn_id=asked.turn_id), 303)
 
 
-def approvals_of(context: AdminContext, turn: Turn) -> Sequence[Approval]:
-    """Returns what people were asked about a turn."""
-    found = context.store.approvals_of(turn.id) if turn.rounds else ()
-    return [each for each in found if each.is_question]
+def held_calls_of(context: AdminContext, turn: Turn) -> Sequence[Approval]:
+    """Returns what people were asked about a turn, and the calls beside."""
+    return context.store.approvals_of(turn.id) if turn.rounds else ()
 
 
 def waiting(context: AdminContext, platform: str = "") -> Sequence[tuple[Approval, str]]:

@@ -22,17 +22,18 @@ class TurnPages:
 
     def show(self, turn_id: str) -> str:
         turn = self._context.inbox.get_turn(TurnId(turn_id))
+        held = approvals.held_calls_of(self._context, turn)
         return flask.render_template(
             "admin/turn.html",
             turn=turn,
-            moments=operations.timeline(turn),
+            moments=operations.timeline(turn, held),
             stages=timeline.stages(turn),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._context.store.feedback_on(turn.id),
-            approvals=approvals.approvals_of(self._context, turn),
+            approvals=[each for each in held if each.is_question],
         )
 
     def failed(self) -> str:

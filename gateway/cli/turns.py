@@ -15,6 +15,7 @@ import click
 from rich.cells import cell_len, set_cell_size
 
 from gateway import logs, operations
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
@@ -185,11 +186,19 @@ def _turn_command(open_store: OpenAdminStore) -> click.Command:
         with open_store() as store:
             turn = _get_turn(store, turn_id)
             feedback = store.feedback_on(turn.id)
+            held = store.approvals_of(turn.id) if turn.rounds else ()
         if as_json:
             ratings = [{"author": each.author, "value": each.value} for each in feedback]
-            click.echo(operations.as_json(operations.turn_view(turn) | {"verdicts": ratings}, indent=2))
+            asked = [operations.approval_view(each) for each in held if each.is_question]
+            shown = operations.turn_view(turn) | {"verdicts": ratings, "approvals": asked}
+            click.echo(operations.as_json(shown, indent=2))
             return
-        for line in (f"{turn.id}: {turn.state.value}", *_detail_lines(turn, feedback), "", *_timeline_lines(turn)):
+        for line in (
+            f"{turn.id}: {turn.state.value}",
+            *_detail_lines(turn, feedback),
+            "",
+            *_timeline_lines(turn, held),
+        ):
             click.echo(line)
 
     return turn_command
@@ -224,8 +233,8 @@ def _details(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[tuple[str, st
     yield "verdicts", ", ".join(f"{verdict.value} by {verdict.author}" for verdict in feedback)
 
 
-def _timeline_lines(turn: Turn) -> Iterator[str]:
-    for number, moment in enumerate(operations.timeline(turn)):
+def _timeline_lines(turn: Turn, approvals: Sequence[Approval]) -> Iterator[str]:
+    for number, moment in enumerate(operations.timeline(turn, approvals)):
         after = f"+{moment.after:.3f} s" if number else ""
         between = " " if moment.what.endswith((" by", " as")) else ": "
         told = between.join(part for part in (moment.what, _truncated(moment.detail, MAX_DETAIL_CELLS)) if part)

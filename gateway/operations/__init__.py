@@ -10,7 +10,7 @@ from gateway.operations.personal_export import export
 from gateway.operations.retrying import failed_turns, is_retriable, retry_all, retry_turn
 from gateway.operations.stores import AdminStore
 from gateway.operations.turn_timeline import TimelineEntry, timeline
-from gateway.operations.views import as_json, iso, parking_text, person_view, turn_view
+from gateway.operations.views import approval_view, as_json, iso, parking_text, person_view, turn_view
 
 __all__ = [
     "WRITTEN_DURING_DELETION",
@@ -18,6 +18,7 @@ __all__ = [
     "BackendThreads",
     "ErasureResult",
     "TimelineEntry",
+    "approval_view",
     "as_json",
     "erase_person",
     "export",

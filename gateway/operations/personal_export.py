@@ -9,7 +9,7 @@ from typing import Any
 from gateway.domain.models import Conversation, Turn
 from gateway.domain.platform_events import Feedback
 from gateway.operations.stores import AdminStore
-from gateway.operations.views import as_json, iso, person_view
+from gateway.operations.views import as_json, decision_view, iso, person_view
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.unparsed_updates import UnparsedUpdate
 
@@ -29,6 +29,7 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     ``started_at``, ``answered_at``, ``delivered_at``;
     ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;
     ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
+    ``decisions``: ``turn_id``, ``tool``, ``decision`` and ``decided_at``: calls of tools they decided on;
     ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
     the oldest first: what the gateway could not parse.
     """
@@ -41,8 +42,10 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
         separator = ",\n"
     quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in books.quotes_of(platform, user)]
     feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
+    decisions = [decision_view(each) for each in books.decisions_by(platform, user)]
     updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
     yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
+    yield f'"decisions": {as_json(decisions)},\n'
     yield f'"unparsed_updates": {as_json(updates)}}}\n'
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
@@ -126,6 +127,10 @@ class ReportingStore(Protocol):
 
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         """Returns a person's feedback on any replies, oldest first."""
+        ...
+
+    def decisions_by(self, platform: str, author: str) -> Sequence[Approval]:
+        """Returns the calls of tools that a person approved or denied, oldest first."""
         ...
 
     def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:

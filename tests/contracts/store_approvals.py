@@ -185,7 +185,10 @@ class ApprovalsContract:
     def test_forgetting_who_decided_erases_their_name(self, store: Store, by: str, *, is_erased: bool) -> None:
         claim, (asked, _) = hold(store, enqueue_and_claim(store))
         store.decide(asked.id, Decision.DENIED, by, "Eve")
-        cast("ReportingStore", store).erase_feedback_by("slack", "U1")
+        reporting = cast("ReportingStore", store)
+        assert [each.id for each in reporting.decisions_by("slack", "U1")] == [asked.id] * is_erased
+        reporting.erase_feedback_by("slack", "U1")
+        assert reporting.decisions_by("slack", "U1") == []
         seen = store.approvals_of(claim.turn.id)[0]
         assert (seen.decided_by, seen.decided_name) == (("", "") if is_erased else (by, "Eve"))
         assert (seen.decision, seen.arguments) == (Decision.DENIED, asked.arguments)
