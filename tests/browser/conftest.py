@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
+from tests.browser.browsers import NoBrowser, PageGuard, launch_browser, open_page
 from tests.browser.site import GatewaySite, open_site
 
 OpenPage = Callable[..., Page]

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from gateway.admin import overview
 from gateway.domain.models import Usage
-from tests.browser.chromium import PageGuard
+from tests.browser.browsers import PageGuard
 from tests.browser.conftest import OpenPage
 from tests.browser.site import serve
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, open_harness

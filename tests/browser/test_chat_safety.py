@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.chat_actions import last_complete_reply, send_message, text_of
-from tests.browser.chromium import PageGuard
+from tests.browser.browsers import PageGuard
 from tests.browser.conftest import StartGateway
 from tests.browser.replies import HOSTILE
 from tests.browser.site import EmbeddingSite, GatewaySite, serve

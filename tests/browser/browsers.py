@@ -1,9 +1,10 @@
-"""Starts Chromium for the browser tests, and records what no page may do."""
+"""Starts the browser of the tests, Chromium or Firefox, and records what no page may do."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,33 +22,48 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-NO_CHROMIUM = (
-    "Chromium not found: install it with the system's packages, or with `python -m playwright install chromium`"
-)
+WHICH, WHERE = "TEST_BROWSER", "TEST_BROWSER_PATH"
+"""Variables that name another browser, ``firefox``, and its program."""
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "firefox": ("firefox",),
+}
+NOT_FOUND = "{name} not found: install it with the system's packages, or with `python -m playwright install {name}`"
+FIREFOX_OF_THE_SYSTEM = "moz-firefox"
+"""Playwright drives its own Firefox by a protocol of its own, and any other, since 159, by WebDriver BiDi."""
 LOOPBACK = {"127.0.0.1", "localhost"}
 EXPECTED_ERRORS = ("Failed to load resource",)
 """Chromium's own console message for every response with an error status."""
 
 
 class NoBrowser(Exception):
-    """Chromium is not installed on this machine."""
+    """The browser is not installed on this machine."""
 
 
-def find_chromium(playwright: Playwright) -> str | None:
-    """Returns the path of Playwright's Chromium, or else the system's; None without either."""
-    own = Path(playwright.chromium.executable_path)
-    return str(own) if own.exists() else next(filter(None, map(shutil.which, EXECUTABLES)), None)
+def browser_name() -> str:
+    """Returns ``chromium`` or ``firefox``."""
+    return os.environ.get(WHICH) or "chromium"
+
+
+def launch_options(playwright: Playwright) -> Mapping[str, Any]:
+    """Returns how to launch the browser: Playwright's own, or else the system's. Raises NoBrowser."""
+    name = browser_name()
+    own = Path(getattr(playwright, name).executable_path)
+    if own.exists() and not os.environ.get(WHERE):
+        return {"executable_path": own}
+    found = os.environ.get(WHERE) or next(filter(None, map(shutil.which, PROGRAMS[name])), None)
+    if found is None:
+        raise NoBrowser(NOT_FOUND.format(name=name))
+    return {"executable_path": found} | ({"channel": FIREFOX_OF_THE_SYSTEM} if name == "firefox" else {})
 
 
 @contextmanager
 def launch_browser() -> Iterator[Browser]:
-    """Yields a headless Chromium. Raises NoBrowser."""
+    """Yields a headless browser. Raises NoBrowser."""
     with sync_playwright() as playwright:
-        path = find_chromium(playwright)
-        if path is None:
-            raise NoBrowser(NO_CHROMIUM)
-        browser = playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])  # emulating one is slow
+        options = launch_options(playwright)
+        arguments = ["--disable-gpu"] if browser_name() == "chromium" else []  # emulating one is slow
+        browser: Browser = getattr(playwright, browser_name()).launch(args=arguments, **options)
         yield browser
         browser.close()
 
