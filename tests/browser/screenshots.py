@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from gateway import logs
 from storage.migrations import upgrade
 from tests.browser import admin_screenshots
-from tests.browser.chat_actions import last_complete_reply, message_box, send_message
 from tests.browser.browsers import NoBrowser, PageGuard, launch_browser, open_page
+from tests.browser.chat_actions import last_complete_reply, message_box, send_message
 from tests.browser.replies import RICH, SCIENCE
 from tests.browser.site import EmbeddingSite, GatewaySite, open_site, serve
 from tests.fakes.openai_server import Fail, Say

@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.browsers import chromium_only
 from tests.browser.chat_actions import last_complete_reply, message_box, replies, send_message, text_of
 from tests.browser.site import GatewaySite
 
@@ -111,6 +112,7 @@ def test_a_message_is_edited_and_the_last_one_asked_again(page: Page, site: Gate
     assert len(site.fake.posts("/responses")) == 3
 
 
+@chromium_only("read the body of a request")
 def test_a_reply_is_rated(page: Page) -> None:
     converse(page, "Hello")
     good, bad = (page.get_by_role("button", name=f"{name} response") for name in ("Good", "Bad"))
