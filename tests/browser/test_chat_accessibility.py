@@ -21,6 +21,7 @@ RECORD_ANNOUNCEMENTS = """() => {
 }"""
 
 
+@chromium_only("activate a window")
 def test_the_keyboard_alone_is_enough(page: Page, site: GatewaySite) -> None:
     site.fake.script(RICH)
     expect(message_box(page)).to_be_focused()

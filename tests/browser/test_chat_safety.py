@@ -225,6 +225,7 @@ def test_a_site_that_is_not_allowed_gets_no_page(shop: ShopSite, visitor: Page, 
     guard.violations.clear()  # the browser logs the violation to the console
 
 
+@chromium_only("activate a window")
 def test_the_panel_opens_and_closes_by_the_keyboard(shop: ShopSite, visitor: Page) -> None:
     visitor.goto(shop.address)
     launch = visitor.get_by_role("button", name="Ask us")
