@@ -134,7 +134,8 @@ def test_the_operators_pages(sqlite_url: str, empty: Page, subtests: pytest.Subt
 def _paths(app: flask.Flask, scene: AdminHarness) -> list[str]:
     """Returns a path for every page that there is; of those with an id, that of a turn that failed."""
     (failed,) = scene.context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
-    ids = {"turn_id": failed.id, "number": failed.conversation_id}
-    pages = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.") and "GET" in rule.methods]
+    ids: dict[str, Any] = {"turn_id": failed.id, "number": failed.conversation_id}
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
+    shown = [rule for rule in rules if "GET" in (rule.methods or ())]
     with app.test_request_context():
-        return [flask.url_for(rule.endpoint, **{name: ids[name] for name in rule.arguments}) for rule in pages]
+        return [flask.url_for(rule.endpoint, **{name: ids[name] for name in rule.arguments}) for rule in shown]
