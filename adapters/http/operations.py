@@ -34,6 +34,7 @@ APPROVALS, APPROVAL = "/chat/approvals", "/chat/approvals/<approval_id>"
 ASKED = "Which calls of tools wait for you to approve them. Oldest first."
 DECIDE = """Approve or deny a call of a tool. It is bound to the arguments that `digest` names, and acts once; the turn
 goes on when nothing is left to decide."""
+ASSISTANTS = "List the assistants. Those that messages with this key may ask for."
 
 
 class Rating(BaseModel):
@@ -66,12 +67,14 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
+    listed = ResponseDoc("The assistants.", views.AssistantList)
     content = ResponseDoc("The file.", media_type="application/octet-stream")
     asked = ResponseDoc("What you may decide now.", WaitingApprovals)
     decided = ResponseDoc("It is decided.", views.ApprovalView)
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
+        Operation("list_assistants", "GET", "/chat/assistants", ASSISTANTS, {200: listed}, (401, 429)),
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from gateway.domain.errors import DeliveryError, GatewayError
 from gateway.domain.models import Conversation, Failure, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
+from gateway.ports.inbox import OfferedAssistant
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse, Problem, Problems
 
@@ -39,6 +40,7 @@ LoadApprovals = Callable[[TurnId], Awaitable[Sequence[Approval]]]
 log = logs.get_logger(__name__)
 
 
+ASKED = "The name of the assistant that is asked. If it is unavailable, another one may answer in its place."
 ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
 
 
@@ -78,6 +80,7 @@ WAITS_FOR = "`approval`: it goes on when its `approvals` are decided; the turn i
 class TurnAccepted(BaseModel):
     turn_id: str
     thread_id: str
+    assistant: str = Field(description=ASKED)
     state: TurnState
     waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
     approvals: list[ApprovalView] = Field(default_factory=list, description="What people are asked.")
@@ -118,14 +121,25 @@ class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
     assistant: str = Field(description="The name of the assistant whose thread that is.")
+    next_assistant: str = Field(description="The name of the one that the next message asks if it names none.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
+class AssistantView(BaseModel):
+    name: str = Field(description="Send it as `assistant` with a message.")
+    title: str = Field(description="What it calls itself, to show to people.")
+
+
+class AssistantList(BaseModel):
+    assistants: list[AssistantView] = Field(description="The first one answers in a new thread if none is named.")
+
+
 class TurnBegun(BaseModel):
     thread_id: str
     turn_id: str
+    assistant: str = Field(description=ASKED)
 
 
 class TextPart(BaseModel):
@@ -183,6 +197,7 @@ def accepted_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, A
     return TurnAccepted(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
+        assistant=turn.assistant,
         state=turn.state,
         waits_for=_waits_for(turn),
         approvals=approvals_of(approvals),
@@ -238,13 +253,23 @@ def turn_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
     ).model_dump(mode="json")
 
 
-def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, Any]:
+def _begun(turn: Turn) -> dict[str, str]:
+    return {"thread_id": turn.message.key.channel, "turn_id": turn.id, "assistant": turn.assistant}
+
+
+def assistants_body(offered: Iterable[OfferedAssistant]) -> dict[str, Any]:
+    shown = [AssistantView(name=each.name, title=each.title) for each in offered]
+    return AssistantList(assistants=shown).model_dump()
+
+
+def thread_body(conversation: Conversation, turns: Sequence[Turn], next_assistant: str) -> dict[str, Any]:
     """Returns a page of a transcript: the turns of one call of ``transcript`` with the limit TRANSCRIPT_TURNS."""
     return ThreadView(
         earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
         assistant=conversation.assistant,
+        next_assistant=next_assistant,
         assistant_thread_id=conversation.thread_id,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
@@ -303,7 +328,7 @@ async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float)
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
-    yield _event("turn", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+    yield _event("turn", _begun(turn))
     try:
         async for event in _events_until_result(turn, updates, ping_seconds):
             yield event
