@@ -33,6 +33,11 @@ class AuditedAction(StrEnum):
     """The process that answered; the detail is what has changed, or why it refused."""
     FEEDBACK_EXPORTED = "feedback.exported"
     AUDIT_TRAIL_EXPORTED = "audit_trail.exported"
+    SIGNED_IN = "signed_in"
+    """Nothing; the detail is the role, how and from which network."""
+    SIGNED_OUT = "signed_out"
+    SIGN_IN_REFUSED = "sign_in.refused"
+    """Nothing; the detail is why, how and from which network. Of a password, nobody knows who tried it."""
 
 
 @dataclass(frozen=True, slots=True)
