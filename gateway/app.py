@@ -284,6 +284,7 @@ def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bo
     """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
+        store.people.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 

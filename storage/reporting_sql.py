@@ -222,7 +222,8 @@ usage_by_assistant = (
 # ---------------------------------------------------------------- a person
 
 _author = bindparam("person", type_=SafeText)
-_by_author = and_(on_platform(T.platform), T.author == _author, T.erased_at.is_(None))
+# That the author is known allows the use of turns_author.
+_by_author = and_(on_platform(T.platform), T.author == _author, T.author != "", T.erased_at.is_(None))
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:

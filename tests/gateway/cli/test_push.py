@@ -30,7 +30,8 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 @pytest.fixture
 def run(store: SqlStore) -> RunCommand:
     context = push.PushContext(
-        PushMessages([FakePlatform()]), store, store.schedules, store.now(), 100, 100, max_backlog=3
+        *(PushMessages([FakePlatform()]), store, store.schedules, store.audit_trail, store.now(), 100, 100),
+        max_backlog=3,
     )
 
     def run_command(*args: str) -> Result:
