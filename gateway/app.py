@@ -34,7 +34,7 @@ from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.platforms import callback_outbox
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.block_list import BlockList
-from gateway.policy.prices import Prices
+from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
@@ -130,6 +130,12 @@ class Gateway:
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
+            books=self.store,
+            feedback=self.store.feedback,
+            budget_store=self.store.ledger,
+            budget_report=self.store.budget_report,
+            rules=Rules.load(),
+            currency=PriceSettings.load().price_currency,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,

@@ -56,7 +56,7 @@ class SqlReportingStore:
         self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
     ) -> Sequence[ConversationSummary]:
         found = self._fetch_all(statements.find_conversations(criteria, limit, before))
-        return [ConversationSummary(row_mapping.to_conversation(row), *row[-3:]) for row in found]
+        return [ConversationSummary(row_mapping.to_conversation(row), *row[-5:]) for row in found]
 
     def get_conversation(self, conversation_id: int) -> Conversation | None:
         found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
