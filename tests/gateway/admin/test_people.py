@@ -218,8 +218,8 @@ def test_feedback_is_listed_counted_and_filtered(scene: AdminHarness, books: Sql
     client = scene.signed_in_client(assistants=lambda: ("default", "support"))
     page = client.get("/admin/feedback")
     assert sorted(row.split(" 20")[0] for row in rows_of(page)) == [
-        "good where is my parcel On its way Ann A. fake default",
         "bad what is this A teapot Ann A. fake default",
+        "good where is my parcel On its way Ann A. fake default",
     ]
     assert "50 % good" in text_of(page).replace("\N{NARROW NO-BREAK SPACE}", " ")
     for query, count in {
