@@ -23,6 +23,7 @@ from gateway.push.messages import PushMessages
 from tests.contracts.reporting_helpers import answered_turn, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn
 from tests.fakes.platform import FakePlatform
+from tests.gateway.cli.test_push import ROUTER
 from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
 
 RunCommand = Callable[..., Result]
@@ -41,7 +42,7 @@ def books(sqlite_url: str) -> Iterator[SqlAdminStore]:
 def run(books: SqlAdminStore) -> RunCommand:
     assistant = UndeletableThreadAssistant()
     context = push.PushContext(
-        *(PushMessages([FakePlatform()]), books, books.schedules, books.audit_trail, books.now(), 100, 100),
+        *(PushMessages([FakePlatform()], ROUTER), books, books.schedules, books.audit_trail, books.now(), 100, 100),
         max_backlog=3,
     )
     commands = (
