@@ -20,6 +20,7 @@ from storage import reporting_sql as statements
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
+from storage.reporting_sql import register_casefold
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
 from storage.uploads import delete_uploads_of
@@ -144,8 +145,7 @@ class SqlReportingStore:
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
-            if self._database.kind == "sqlite":
-                _register_casefold(connection)
+            register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 
@@ -155,12 +155,6 @@ def _erase_quotes(connection: Connection, conversation_id: int, person: str) -> 
     for seq, context in connection.execute(statements.contexts_naming, parameters).all():
         kept = {"conversation": conversation_id, "place": seq, "kept": context.without(person)}
         connection.execute(statements.set_context, kept)
-
-
-def _register_casefold(connection: Connection) -> None:
-    """Registers Python's casefold, as SQLite folds the case of ASCII only."""
-    driver: Any = connection.connection.driver_connection
-    driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 def _usage_bucket(platform: str, start: float, counts: Sequence[Sequence[Any]]) -> UsageBucket:
