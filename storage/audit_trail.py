@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, bindparam, insert, literal, or_, select
 
 from gateway.ports.audit_trail import ActionFilter, AuditedAction, OperatorAction
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
 from storage.operator_tables import audit_trail
 from storage.reporting_sql import fold, position_of, register_casefold
-from storage.schema import SafeText
-from storage.sql import clock
 
 A = audit_trail.c
 

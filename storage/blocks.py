@@ -12,10 +12,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.ports.blocks import Block
 from gateway.ports.people import PersonId
 from storage import sql
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
 from storage.operator_tables import blocks
-from storage.schema import SafeText
-from storage.sql import clock
+from storage.upserts import UPSERTS
 
 B = blocks.c
 VERSION_NAME = "blocks:version"
@@ -51,7 +52,7 @@ class SqlBlocks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._set_value = sql.UPSERTS[database.kind].set_value
+        self._set_value = UPSERTS[database.kind].set_value
 
     def add(self, person: PersonId, actor: str, reason: str = "") -> bool:
         row = {"platform": person.platform, "user_id": person.user, "actor": actor, "reason": reason}

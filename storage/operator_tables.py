@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Double, Index, Integer, PrimaryKeyConstraint, Table, false, text
 
-from storage.schema import RowId, SafeText, metadata, spending, turns, verdicts
+from storage.column_types import RowId, SafeText
+from storage.schema import metadata, spending, turns, verdicts
 
 audit_trail = Table(
     "audit_trail",

@@ -26,11 +26,12 @@ from gateway.domain.bots import platform_of
 from gateway.domain.models import TurnState
 from gateway.ports.people import ChannelId, PeopleOrder, Person, PersonId, PersonUsage, Sighting
 from storage.audit_trail import contains
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
 from storage.operator_tables import channels, is_known, people
 from storage.reporting_sql import register_casefold
-from storage.schema import SafeText, turns
-from storage.sql import clock
+from storage.schema import turns
 
 P = people.c
 H = channels.c
