@@ -214,9 +214,13 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
 
 
 def _with_length(scope: Scope, length: int) -> Scope:
-    """Returns the scope of a request whose body is here, however it was sent."""
+    """Returns the scope of a request whose body is here, however it was sent.
+
+    Leaves out headers with ``_`` in their names: WSGI has them under the same names as those with ``-``, so
+    ``X_Forwarded_Email`` of a client would pass for the header that a proxy sets and takes from clients.
+    """
     replaced = {b"content-length", b"transfer-encoding"}
-    headers = [(name, value) for name, value in scope["headers"] if name not in replaced]
+    headers = [(name, value) for name, value in scope["headers"] if name not in replaced and b"_" not in name]
     return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
 
 
