@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from gateway.admin.settings import AdminSettings
 from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.operations.erasure import CoroutineRunner
+from gateway.ports.audit_trail import AuditTrail
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import Inbox
@@ -51,6 +53,9 @@ class AdminContext:
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
+    audit_trail: AuditTrail
+    run: CoroutineRunner
+    """Runs what talks to an OpenID provider. Called from request threads."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)

@@ -7,13 +7,12 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs, operations
-from gateway.admin import search_params, timeline
+from gateway import operations
+from gateway.admin import actor, search_params, timeline
 from gateway.admin.context import AdminContext
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
-
-log = logs.get_logger(__name__)
+from gateway.ports.audit_trail import AuditedAction
 
 
 class TurnPages:
@@ -74,7 +73,7 @@ class TurnPages:
 
     def _retry(self, turn_id: TurnId) -> TurnId:
         again = operations.retry_turn(self._context.store, turn_id)
-        log.info("operator retried a turn", turn=turn_id, again=again)
+        actor.record(self._context.audit_trail, AuditedAction.TURN_RETRIED, turn_id, again)
         return again
 
 
