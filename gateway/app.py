@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
+from gateway.observability.turn_log import TurnLogRing
 from gateway.platforms import callback_outbox
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.block_list import BlockList
@@ -38,6 +39,7 @@ from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.ports.turn_log import TurnLogLine
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
@@ -58,6 +60,7 @@ from gateway.worker.maintenance import Maintenance
 from gateway.worker.people_recorder import PeopleRecorder
 from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
+from gateway.worker.turn_log_publisher import KEPT_SECONDS, TurnLogPublisher
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage import migrations
@@ -95,7 +98,8 @@ class Gateway:
         max_chars = self.settings.max_message_chars
         languages = LanguageSettings.load().languages
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
-        pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
+        context = self._admin_context(assets)
+        pages = (assets.routes(), page.routes(), admin.blueprint(context))
         push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
@@ -104,6 +108,7 @@ class Gateway:
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
             (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
             apis=push,
+            routes=admin.native_routes(context),
             trusted_proxies=http.trusted_proxies,
             languages=languages,
         )
@@ -131,7 +136,9 @@ class Gateway:
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
             audit_trail=self.store.audit_trail,
+            turn_logs=self.store.turn_logs,
             run=self.worker.run_coroutine,
+            is_stopping=lambda: self.worker.is_draining,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,
@@ -278,15 +285,28 @@ def open_gateway(
         async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
     )
     worker.run_in_background(maintenance.run())
+    if AdminSettings.load().enabled:
+        worker.run_in_background(_turn_log_publisher(async_store, store, worker.owner).run())
     _start_callbacks(gateway, async_store, processor)
     return gateway
 
 
 def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
     """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
+    store.turn_logs.erase_older_than(KEPT_SECONDS)
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
+
+
+def _turn_log_publisher(async_store: AsyncStore, store: SqlStore, process: str) -> TurnLogPublisher:
+    async def watched() -> frozenset[TurnId]:
+        return await async_store.read(lambda _: store.turn_logs.watched())
+
+    async def add(lines: Collection[TurnLogLine]) -> None:
+        await async_store.read(lambda _: store.turn_logs.add(lines))
+
+    return TurnLogPublisher(TurnLogRing(), watched, add, process)
 
 
 def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:

@@ -16,6 +16,7 @@ from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
 from gateway.ports.store import Store
+from gateway.ports.turn_log import TurnLogs
 
 RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
 """Checks each platform, the backend and the database; returns the results by name.
@@ -54,12 +55,15 @@ class AdminContext:
     schedules: Schedules
     callbacks: Callbacks
     audit_trail: AuditTrail
+    turn_logs: TurnLogs
     run: CoroutineRunner
     """Runs what talks to an OpenID provider. Called from request threads."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
     """Returns the names of the assistants."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Returns whether the process is to end soon. No I/O."""
     configuration: Callable[[], Configuration] = lambda: Configuration({})
     """Returns what is in force."""
     backends: Callable[[], Sequence[RunningBackend]] = tuple

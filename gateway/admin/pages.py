@@ -25,6 +25,7 @@ from gateway.admin.access.oidc_setup import oidc_client
 from gateway.admin.access.oidc_values import not_allowed
 from gateway.admin.access.roles import AdminUser, Identity, Role, SignInMethod
 from gateway.admin.context import AdminContext, RunChecks
+from gateway.admin.request_user import RequestUsers
 from gateway.admin.session import AdminSession, SessionCookie
 from gateway.admin.sign_in import URL_PREFIX, SignInPages
 from gateway.admin.ttl_cache import TtlCache
@@ -133,22 +134,24 @@ class AuthGuard:
         self._context = context
         self._session = session
         self._sign_in = sign_in
-        self._proxy = context.settings.proxy
-        self._lists = context.settings.role_lists
+        self._users = RequestUsers(context.settings, session)
         self._strangers = CallLimit(STRANGERS_PER_MINUTE)
 
     def check_request(self) -> ResponseReturnValue | None:
         """Runs before every request. A response that it returns replaces the page. Raises Overloaded."""
         flask.request.max_content_length = MAX_FORM_BYTES
         page = (flask.request.endpoint or "").removeprefix(f"{BLUEPRINT_NAME}.")
-        cookie, identity = self._session.load(flask.request.cookies), self._proxied_identity()
-        if identity is not None:
-            role = self._lists.role_of(identity)
-            if role is None:
-                return self._not_allowed(identity)
-            cookie = self._proxied_session(cookie, AdminUser(identity.label, role, SignInMethod.PROXY))
-        if cookie is None or not cookie.signed_in:
-            return self._admitted_stranger(page, cookie)
+        headers = flask.request.headers
+        found = self._users.find(
+            flask.request.remote_addr or "", flask.request.cookies, lambda name: headers.get(name, "")
+        )
+        if found.refused is not None:
+            return self._not_allowed(found.refused)
+        if found.user is None:
+            return self._admitted_stranger(page, found.cookie)
+        cookie = found.cookie
+        if found.is_proxied or cookie is None:
+            cookie = self._proxied_session(cookie, found.user)
         actor.remember(cookie)
         if flask.request.method in SAFE_METHODS or page in OPEN_PAGES:
             return None
@@ -168,12 +171,6 @@ class AuthGuard:
         return None
 
     # ------------------------------------------------------------ a proxy that signs people in
-
-    def _proxied_identity(self) -> Identity | None:
-        if self._proxy is None:
-            return None
-        headers = flask.request.headers
-        return self._proxy.identity(flask.request.remote_addr or "", lambda name: headers.get(name, ""))
 
     def _proxied_session(self, cookie: SessionCookie | None, user: AdminUser) -> SessionCookie:
         """Returns the session of whom a proxy has signed in; its cookie is for forms only."""

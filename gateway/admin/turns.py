@@ -26,6 +26,7 @@ class TurnPages:
             turn=turn,
             moments=operations.timeline(turn),
             stages=timeline.stages(turn),
+            spans=timeline.spans(turn, self._context.turn_logs.lines(turn.id), self._context.reporting.now()),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),

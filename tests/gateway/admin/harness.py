@@ -172,6 +172,7 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             schedules=store.schedules,
             callbacks=store.callbacks,
             audit_trail=store.audit_trail,
+            turn_logs=store.turn_logs,
             run=asyncio.run,
             about=about,
         )
@@ -186,7 +187,7 @@ def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
     without = settings(None), unused, unused, unused, dict, (), "", assets().base_path
-    desk = AdminContext(*without, schedules=unused, callbacks=unused, audit_trail=unused, run=unused)
+    desk = AdminContext(*without, schedules=unused, callbacks=unused, audit_trail=unused, turn_logs=unused, run=unused)
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())
