@@ -35,7 +35,7 @@ from gateway.observability.turn_log import TurnLogRing
 from gateway.platforms import callback_outbox
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.block_list import BlockList
-from gateway.policy.prices import Prices
+from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
@@ -135,10 +135,15 @@ class Gateway:
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
-            audit_trail=self.store.audit_trail,
             turn_logs=self.store.turn_logs,
             run=self.worker.run_coroutine,
             is_stopping=lambda: self.worker.is_draining,
+            books=self.store,
+            feedback=self.store.feedback,
+            budget_store=self.store.ledger,
+            budget_report=self.store.budget_report,
+            rules=Rules.load(),
+            currency=PriceSettings.load().price_currency,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,
@@ -300,6 +305,7 @@ def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bo
     store.turn_logs.erase_older_than(KEPT_SECONDS)
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
+        store.people.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, bindparam, insert, literal, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, or_, select
 
 from gateway.ports.audit_trail import ActionFilter, AuditedAction, OperatorAction
 from storage.clock import clock
@@ -14,10 +14,12 @@ from storage.operator_tables import audit_trail
 from storage.reporting_sql import fold, position_of, register_casefold
 
 A = audit_trail.c
+KEEP_SECONDS = 2 * 365 * 86_400.0
 
 _record = insert(audit_trail).values(
     at=clock(), **{name: bindparam(name, type_=SafeText) for name in ("actor", "action", "target", "detail")}
 )
+purge_audit_trail = delete(audit_trail).where(A.at < clock() - KEEP_SECONDS)
 
 
 class SqlAuditTrail:

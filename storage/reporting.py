@@ -17,6 +17,7 @@ from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import parking, retention, row_mapping
 from storage import reporting_sql as statements
+from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
@@ -55,7 +56,7 @@ class SqlReportingStore:
         self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
     ) -> Sequence[ConversationSummary]:
         found = self._fetch_all(statements.find_conversations(criteria, limit, before))
-        return [ConversationSummary(row_mapping.to_conversation(row), *row[-3:]) for row in found]
+        return [ConversationSummary(row_mapping.to_conversation(row), *row[-5:]) for row in found]
 
     def get_conversation(self, conversation_id: int) -> Conversation | None:
         found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
@@ -130,7 +131,7 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
-        for statement in purge_callbacks:
+        for statement in (*purge_callbacks, purge_audit_trail):
             with self._database.single_write() as connection:
                 connection.execute(statement)
         with self._database.single_write() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +30,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
-from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
+from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedIds, TurnFilter
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
@@ -39,6 +40,8 @@ C = conversations.c
 T = turns.c
 V = verdicts.c
 
+FIRST_CHARS = 160
+"""Of the first message of a conversation in a list."""
 UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 
 
@@ -127,9 +130,14 @@ def find_conversations(
     at, whose = newest.c.received_at, newest.c.conversation_id
     # The sum keeps SQLite from scanning all conversations instead of the newest turns.
     theirs = whose == C.id if criteria.channel else whose + 0 == C.id
+    first = turns.alias("first")
     found = (
-        select(*CONVERSATION, C.tail, C.tail - C.head, at)
+        select(
+            *(*CONVERSATION, C.tail, C.tail - C.head, at),
+            *(func.coalesce(func.substr(first.c.text, 1, FIRST_CHARS), ""), func.coalesce(first.c.author, "")),
+        )
         .join_from(newest, conversations, and_(theirs, newest.c.seq == C.tail))
+        .outerjoin(first, and_(first.c.conversation_id == C.id, first.c.seq == 1))
         .where(*_conversation_filters(criteria, newest.c.platform))
         .order_by(at.desc(), C.id.desc())
         .limit(limit)
@@ -137,12 +145,26 @@ def find_conversations(
     said = _turn_filters(criteria)
     if said:
         found = found.where(exists().where(T.conversation_id == C.id, *said))
+    if criteria.named is not None:
+        found = found.where(_is_named(criteria.named))
+    if criteria.author:  # implied by the condition on turns; allows the use of turns_author
+        found = found.where(C.id.in_(_said_by([criteria.author])))
     if criteria.since is not None:  # implied by the condition before; allows the use of turns_received
         found = found.where(at >= criteria.since)
     if before is None:
         return found
     # The first condition is implied by the second, but concerns one table only, so that its index is used.
     return found.where(at <= before.last_at, tuple_(at, C.id) < (before.last_at, before.conversation.id))
+
+
+def _is_named(wanted: NamedIds) -> ColumnElement[bool]:
+    people, channels = list(wanted.people), list(wanted.channels)
+    return or_(C.channel.in_(channels), C.user_id.in_(people), C.id.in_(_said_by(people)))
+
+
+def _said_by(people: Sequence[str]) -> Select[tuple[int]]:
+    """Returns the conversations in which one of these people wrote."""
+    return select(T.conversation_id).where(T.author != "", T.author.in_(people))
 
 
 def _conversation_filters(criteria: TurnFilter, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -155,7 +177,7 @@ def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
     """Returns the filters on turns."""
     filters: list[ColumnElement[bool]] = []
     if criteria.author:
-        filters.append(T.author == criteria.author)
+        filters += [T.author == criteria.author, T.author != ""]  # that it is known allows the use of turns_author
     if criteria.assistant:
         filters.append(T.assistant == criteria.assistant)
     if criteria.state is not None:
@@ -222,7 +244,8 @@ usage_by_assistant = (
 # ---------------------------------------------------------------- a person
 
 _author = bindparam("person", type_=SafeText)
-_by_author = and_(on_platform(T.platform), T.author == _author, T.erased_at.is_(None))
+# That the author is known allows the use of turns_author.
+_by_author = and_(on_platform(T.platform), T.author == _author, T.author != "", T.erased_at.is_(None))
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:

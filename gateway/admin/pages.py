@@ -12,12 +12,16 @@ from flask.typing import ResponseReturnValue
 from gateway.admin import (
     actor,
     assistants,
+    audit,
+    budgets,
     callbacks,
     conversations,
+    feedback,
     filters,
     integrations,
     oidc_pages,
     overview,
+    people,
     schedules,
     turns,
 )
@@ -71,7 +75,7 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     """
     made = flask.Blueprint(BLUEPRINT_NAME, __name__, url_prefix=URL_PREFIX, template_folder="../pages")
     made.after_request(_add_security_headers)
-    filters.add_filters(made)
+    filters.add_filters(made, context.currency)
     if not context.settings.enabled:
         made.add_url_rule("", "off", lambda: (_disabled_page(context), 403), strict_slashes=False)
         return made
@@ -83,7 +87,19 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     made.register_error_handler(GatewayError, guard.error_page)
     _add_sign_in(made, context, session, sign_in)
     context = replace(context, checks=_cached(context.checks))
-    for module in (overview, conversations, turns, schedules, callbacks, assistants, integrations):
+    modules = (
+        overview,
+        conversations,
+        turns,
+        people,
+        budgets,
+        feedback,
+        schedules,
+        callbacks,
+        assistants,
+        integrations,
+    )
+    for module in (*modules, audit):
         module.add_routes(made, context)
     return made
 

@@ -31,6 +31,8 @@ class AuditedAction(StrEnum):
     """The callback's id."""
     CONFIGURATION_RELOADED = "configuration.reloaded"
     """The process that answered; the detail is what has changed, or why it refused."""
+    COMMAND_RUN = "command.run"
+    """The command's name."""
     FEEDBACK_EXPORTED = "feedback.exported"
     AUDIT_TRAIL_EXPORTED = "audit_trail.exported"
     SIGNED_IN = "signed_in"

@@ -1,4 +1,4 @@
-"""Both databases fulfil the contracts of People, Blocks and AuditTrail."""
+"""Both databases fulfil the contracts of what operators look at: people, blocks, audit trail, feedback, budgets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from sqlalchemy import Engine, update
 from gateway.domain.models import Turn
 from storage.schema import turns
 from tests.contracts.audit_trail import AuditTrailContract
+from tests.contracts.feedback import BudgetReportContract, FeedbackReportContract
 from tests.contracts.people import BlocksContract, PeopleContract
 from tests.contracts.reporting_helpers import SetTimes
 from tests.storage.one_database import OneDatabaseForStores
 
 
-class OperatorsContract(OneDatabaseForStores, PeopleContract, BlocksContract, AuditTrailContract):
+class OperatorsContract(
+    OneDatabaseForStores,
+    PeopleContract,
+    BlocksContract,
+    AuditTrailContract,
+    FeedbackReportContract,
+    BudgetReportContract,
+):
     @pytest.fixture
     def set_times(self, engine: Engine) -> SetTimes:
         def set_times(turn: Turn, at: float, took: float = 1.0) -> None:

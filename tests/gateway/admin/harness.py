@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 from gateway.admin import AdminContext, AdminSettings, blueprint
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Claim, ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.audit_trail import ActionFilter
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AcceptResult, Inbox
@@ -83,7 +84,7 @@ class AdminHarness:
 
     def audited(self) -> list[tuple[str, str, str]]:
         """Returns who did what to what, the oldest first."""
-        found = self.context.audit_trail.find(ActionFilter(), limit=1000)
+        found = self.context.books.audit_trail.find(ActionFilter(), limit=1000)
         return [(each.actor, each.action, each.target) for each in reversed(found)]
 
     # ------------------------------------------------------------ operators
@@ -171,9 +172,13 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
             schedules=store.schedules,
             callbacks=store.callbacks,
-            audit_trail=store.audit_trail,
             turn_logs=store.turn_logs,
             run=asyncio.run,
+            books=store,
+            feedback=store.feedback,
+            budget_store=store.ledger,
+            budget_report=store.budget_report,
+            rules=Rules.from_settings(AdmissionSettings()),
             about=about,
         )
     )
@@ -186,8 +191,10 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
 def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
-    without = settings(None), unused, unused, unused, dict, (), "", assets().base_path
-    desk = AdminContext(*without, schedules=unused, callbacks=unused, audit_trail=unused, turn_logs=unused, run=unused)
+    desk = AdminContext(
+        *(settings(None), unused, unused, unused, dict, (), "", assets().base_path),
+        *(unused, unused, unused, unused, unused, unused, unused, unused, unused),
+    )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())

@@ -247,14 +247,16 @@ def test_durations_are_written_in_their_largest_units(seconds: float | None, wri
     ],
 )
 def test_a_small_amount_of_money_is_never_written_as_zero(millionths: int, written: str) -> None:
-    assert filters.money(millionths) == written.replace("_", NARROW_SPACE)
+    assert filters.written_money(millionths, "CHF").removeprefix(f"CHF{NARROW_SPACE}") == written.replace(
+        "_", NARROW_SPACE
+    )
 
 
 def test_numbers_are_written_in_their_units() -> None:
     assert filters.count(1_234_567) == f"1{NARROW_SPACE}234{NARROW_SPACE}567"
     assert filters.share(1, 3) == f"33.3{NARROW_SPACE}%"
-    assert filters.share(0, 0) == filters.amount(None, "s") == filters.NO_VALUE
-    assert filters.amount(0.25, "per minute") == "0.25"
-    assert filters.amount(0.25, "cost") == "0.25"
-    assert filters.amount(90.0, "s") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
+    assert filters.share(0, 0) == filters.written_amount(None, "s", "USD") == filters.NO_VALUE
+    assert filters.written_amount(0.25, "per minute", "USD") == "0.25"
+    assert filters.written_amount(0.25, "cost", "EUR") == "€0.25"
+    assert filters.written_amount(90.0, "s", "USD") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
     assert filters.clock(0.0) == "1970-01-01 00:00:00"

@@ -116,7 +116,9 @@ def test_conversations_are_found_by_everything_that_is_known_of_them(scene: Admi
         "state=nonsense&text=+parcel+": ["C1"],
     }.items():
         page = client.get(f"/admin/conversations?{query}")
-        assert [channel for row in table_rows(page.text) for channel in re.findall(r">(C\d)<", row)] == found, query
+        assert [channel for row in table_rows(page.text) for channel in re.findall(r">fake (C\d)<", row)] == found, (
+            query
+        )
     assert 'value="&lt;b&gt;&#34;"' in client.get("/admin/conversations?text=<b>%22").text
 
 

@@ -389,9 +389,10 @@ def test_a_viewer_sees_every_page_without_buttons_and_changes_nothing(scene: Adm
     for rule, method in admin_routes(viewer.application):
         path = path_of(rule, failed.id)
         if method == "GET" and not rule.endpoint.endswith("sign_in") and "GET" in (rule.methods or ()):
-            page = viewer.get(path)
+            page = viewer.get(f"{path}?platform=fake&user=ann")
             assert page.status_code == 200, path
-            assert re.findall(r'<form method="post" action="([^"]*)"', page.text) == ["/admin/sign-out"], path
+            if page.mimetype == "text/html":
+                assert re.findall(r'<form method="post" action="([^"]*)"', page.text) == ["/admin/sign-out"], path
         elif method == "POST" and rule.endpoint not in {"admin.sign_in", "admin.sign_out"}:
             fields = {"token": token, "turn": failed.id, "confirmed": "yes", "once": "0" * 24}
             refused = viewer.post(path, data=fields)
@@ -400,7 +401,8 @@ def test_a_viewer_sees_every_page_without_buttons_and_changes_nothing(scene: Adm
             changing += 1
     assert changing >= 4
     assert scene.store.get_turn(failed.id) == before
-    assert scene.audited() == [("viewer", "signed_in", "")]
+    assert {who for who, _, _ in scene.audited()} == {"viewer"}
+    assert not any("retried" in action or "reset" in action for _, action, _ in scene.audited())
     assert submit_form(viewer, "/admin", "/admin/sign-out").headers["Location"] == "/admin/sign-in"
 
 

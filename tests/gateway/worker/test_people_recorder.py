@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +18,7 @@ from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, T
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl, Denial
-from gateway.ports.people import ChannelId, PersonId
+from gateway.ports.people import ChannelId, PersonId, Sighting
 from gateway.ports.platform import KnownNames, ParsedUpdate
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.inbox import StoreInbox
@@ -165,9 +165,14 @@ def test_who_writes_is_noted_with_name_and_place(processes: Callable[[], Process
 def test_a_person_who_writes_often_is_stored_once_a_minute_or_when_renamed(
     processes: Callable[[], Process], sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, noted = processes(), []
-    note = sqlite_store.people.note
-    monkeypatch.setattr(sqlite_store.people, "note", lambda people, channels: noted.append(note(people, channels)))
+    process, note = processes(), sqlite_store.people.note
+    noted: list[Collection[Sighting]] = []
+
+    def count(people: Collection[Sighting], channels: Mapping[ChannelId, str]) -> None:
+        noted.append(people)
+        note(people, channels)
+
+    monkeypatch.setattr(sqlite_store.people, "note", count)
     process.receive(message(author_name="Eve"))
     process.run(process.recorder.flush())
     process.receive(message("again"), message("and again", author_name="Eve"))
@@ -196,7 +201,7 @@ def test_the_list_is_read_again_each_second(processes: Callable[[], Process], sq
         running = asyncio.create_task(process.recorder.run())
         sqlite_store.blocks.add(EVE, "ann")
         async with asyncio.timeout(30):
-            while process.admission.block_list.find(message()) is None:
+            while process.admission.block_list.find(message()) is None:  # noqa: ASYNC110  # nothing tells of it
                 await asyncio.sleep(0.05)
         running.cancel()
 
