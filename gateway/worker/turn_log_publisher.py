@@ -91,7 +91,8 @@ class TurnLogPublisher:
                 yield self._line(turn, entry)
 
     def _line(self, turn: TurnId, entry: LogEntry) -> TurnLogLine:
-        fields = {name: _text(value) for name, value in entry.fields.items() if name not in LEFT_OUT}
+        told = {name: value for name, value in entry.fields.items() if name not in LEFT_OUT and value is not None}
+        fields = {name: _text(value) for name, value in told.items()}
         event = _text(entry.fields.get("event", ""))
         return TurnLogLine(turn, entry.at, self._process, entry.level, entry.logger, event, fields)
 

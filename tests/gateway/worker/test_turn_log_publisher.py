@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from gateway.ports.turn_log import TurnLogLine
 from gateway.worker import turn_log_publisher
 from gateway.worker.preview_notes import noted
 from gateway.worker.turn_log_publisher import MAX_LINES_PER_TURN, TurnLogPublisher
+from storage.store import SqlStore
 
 ONE, TWO = TurnId("turn_1"), TurnId("turn_2")
 SECRET = "sk-" + "a1B2" * 8
@@ -215,3 +217,20 @@ async def test_a_line_of_a_watched_turn_is_stored_at_once(monkeypatch: pytest.Mo
     with pytest.raises(asyncio.CancelledError):
         await running
     assert not logs.has_tap()
+
+
+async def test_another_process_reads_what_this_one_logs(sqlite_store: SqlStore, sqlite_url: str) -> None:
+    with closing(SqlStore(sqlite_url)) as other:
+        other.turn_logs.watch(ONE, 60.0)
+
+        async def watched() -> frozenset[TurnId]:
+            return sqlite_store.turn_logs.watched()
+
+        async def add(lines: Collection[TurnLogLine]) -> None:
+            sqlite_store.turn_logs.add(lines)
+
+        ring = TurnLogRing()
+        ring.add("gateway", "info", entry("turn started", attempt=1, code=None))
+        await TurnLogPublisher(ring, watched, add, "host:1:ab").publish()
+        (line,) = other.turn_logs.lines(ONE)
+        assert (line.event, line.process, line.fields) == ("turn started", "host:1:ab", {"attempt": "1"})
