@@ -27,7 +27,7 @@ def test_a_turn_is_logged_for_whoever_looks_and_nothing_that_was_said(
     with ExitStack() as stack:
         gateway = open_process(stack)
         client = AppClient(gateway.web(), gateway.worker._loop)
-        turn = client.post("/chat", json={"message": "xylophone"}).json["turn_id"]
+        turn = json.loads(client.post("/chat", json={"message": "xylophone"}).text)["turn_id"]
         address = f"/admin/turns/{turn}/log"
         assert client.get(address).status_code == 401
         form = client.get("/admin/sign-in")
