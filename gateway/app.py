@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,6 @@ from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
-from gateway.ports.turn_log import TurnLogLine
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
@@ -295,7 +294,7 @@ def open_gateway(
     )
     worker.run_in_background(maintenance.run())
     if AdminSettings.load().enabled:
-        worker.run_in_background(_turn_log_publisher(async_store, store, worker.owner).run())
+        worker.run_in_background(TurnLogPublisher(TurnLogRing(), async_store, store.turn_logs, worker.owner).run())
     _start_callbacks(gateway, async_store, processor)
     return gateway
 
@@ -307,16 +306,6 @@ def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bo
         store.api_objects.erase_older_than(days * DAY_SECONDS)
         store.people.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
-
-
-def _turn_log_publisher(async_store: AsyncStore, store: SqlStore, process: str) -> TurnLogPublisher:
-    async def watched() -> frozenset[TurnId]:
-        return await async_store.read(lambda _: store.turn_logs.watched())
-
-    async def add(lines: Collection[TurnLogLine]) -> None:
-        await async_store.read(lambda _: store.turn_logs.add(lines))
-
-    return TurnLogPublisher(TurnLogRing(), watched, add, process)
 
 
 def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:

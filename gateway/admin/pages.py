@@ -31,7 +31,7 @@ from gateway.admin.access.roles import AdminUser, Identity, Role, SignInMethod
 from gateway.admin.context import AdminContext, RunChecks
 from gateway.admin.request_user import RequestUsers
 from gateway.admin.session import AdminSession, SessionCookie
-from gateway.admin.sign_in import URL_PREFIX, SignInPages
+from gateway.admin.sign_in import URL_PREFIX, SignInPages, redirect_inside
 from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.errors import GatewayError
 from gateway.ports.check import CheckResult
@@ -119,8 +119,11 @@ def _add_sign_in(made: flask.Blueprint, context: AdminContext, session: AdminSes
         made.add_url_rule("/signed-out", "signed_out", lambda: _signed_out_page(sign_out_urls))
 
 
-def _signed_out_page(sign_out_urls: Sequence[Callable[[], str]]) -> str:
+def _signed_out_page(sign_out_urls: Sequence[Callable[[], str]]) -> ResponseReturnValue:
     """Says that the session here has ended, and where the one of the proxy or provider ends."""
+    cookie = actor.session()
+    if cookie is not None and cookie.user is not None and cookie.user.method is not SignInMethod.PROXY:
+        return redirect_inside(URL_PREFIX)  # it has not ended
     elsewhere = next(filter(None, (find() for find in sign_out_urls)), "")
     return flask.render_template("admin/signed_out.html", elsewhere=elsewhere)
 

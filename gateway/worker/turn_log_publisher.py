@@ -7,14 +7,15 @@ database once a second which turns are looked at.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from gateway import logs
+from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.retry import repeat
 from gateway.domain.models import TurnId
 from gateway.observability.turn_log import LogEntry, TurnLogRing
-from gateway.ports.turn_log import TurnLogLine
+from gateway.ports.turn_log import TurnLogLine, TurnLogs
 
 MAX_LINES_PER_TURN = 500
 """Lines of one turn that one process stores while somebody looks."""
@@ -34,17 +35,11 @@ LEFT_OUT = frozenset({"turn", "event", "level", "timestamp", "exc_info", "except
 class TurnLogPublisher:
     """Stores the lines of turns that somebody looks at. Used on the worker's loop."""
 
-    def __init__(
-        self,
-        ring: TurnLogRing,
-        watched: Callable[[], Awaitable[frozenset[TurnId]]],
-        store: Callable[[Collection[TurnLogLine]], Awaitable[object]],
-        process: str,
-    ) -> None:
-        """``watched``, ``store``: those of TurnLogs, for the loop. ``process``: the name that the lines bear."""
+    def __init__(self, ring: TurnLogRing, store: AsyncStore, turn_logs: TurnLogs, process: str) -> None:
+        """``process``: the name that the lines bear."""
         self._ring = ring
-        self._watched = watched
-        self._store = store
+        self._async_store = store
+        self._turn_logs = turn_logs
         self._process = process
         self._stored: dict[TurnId, tuple[int, int]] = {}
         """For turns that are or were watched the number of the newest line that was stored, and how many were."""
@@ -70,13 +65,13 @@ class TurnLogPublisher:
 
     async def publish(self) -> None:
         """Stores what is new of the turns that are watched. Raises StoreUnavailable."""
-        watched = self._ring.watched = await self._watched()
+        watched = self._ring.watched = await self._async_store.read(lambda _: self._turn_logs.watched())
         if not watched:
             return
         stored = {turn: self._stored.get(turn, (0, 0)) for turn in watched}
         lines = list(self._new_lines(stored))
         if lines:
-            await self._store(lines)
+            await self._async_store.read(lambda _: self._turn_logs.add(lines))
         self._stored.update(stored)
         while len(self._stored) > MAX_REMEMBERED:
             del self._stored[next(iter(self._stored))]

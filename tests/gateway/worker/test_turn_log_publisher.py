@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway import logs
+from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.domain.run_events import REASONING, PreviewEvent, TextDelta, ToolCall
 from gateway.observability.turn_log import TurnLogRing
-from gateway.ports.turn_log import TurnLogLine
+from gateway.ports.store import Store
+from gateway.ports.turn_log import TurnLogLine, TurnLogs
 from gateway.worker import turn_log_publisher
 from gateway.worker.preview_notes import noted
 from gateway.worker.turn_log_publisher import MAX_LINES_PER_TURN, TurnLogPublisher
@@ -26,18 +29,18 @@ SECRET = "sk-" + "a1B2" * 8
 
 
 class Stored:
-    """What a publisher stores, and what is watched."""
+    """TurnLogs in memory: what is watched, and what is stored."""
 
     def __init__(self) -> None:
-        self.watched: frozenset[TurnId] = frozenset()
+        self.turns: frozenset[TurnId] = frozenset()
         self.lines: list[TurnLogLine] = []
         self.is_away = False
-        self.changed = asyncio.Event()
+        self.changed = threading.Event()
 
-    async def read_watched(self) -> frozenset[TurnId]:
-        return self.watched
+    def watched(self) -> frozenset[TurnId]:
+        return self.turns
 
-    async def add(self, lines: Collection[TurnLogLine]) -> None:
+    def add(self, lines: Collection[TurnLogLine]) -> None:
         if self.is_away:
             raise StoreUnavailable
         self.lines += lines
@@ -53,8 +56,9 @@ def _no_tap() -> Iterator[None]:
     logs.tap_turns(None)
 
 
-def publisher(ring: TurnLogRing, stored: Stored) -> TurnLogPublisher:
-    return TurnLogPublisher(ring, stored.read_watched, stored.add, "host:1:ab")
+def publisher(ring: TurnLogRing, stored: object) -> TurnLogPublisher:
+    store = AsyncStore(cast("Store", None), ThreadPoolExecutor(1))
+    return TurnLogPublisher(ring, store, cast("TurnLogs", stored), "host:1:ab")
 
 
 def entry(event: str, turn: str = ONE, **fields: Any) -> dict[str, Any]:
@@ -153,15 +157,15 @@ async def test_only_watched_turns_are_stored_and_each_line_once() -> None:
     ring.add("gateway", "info", entry("of another turn", TWO))
     await publish()
     assert stored.lines == []
-    stored.watched = frozenset({ONE})
+    stored.turns = frozenset({ONE})
     await publish()
     await publish()
     ring.add("gateway", "info", entry("after"))
     await publish()
     assert stored.events() == [(ONE, "before anybody looked"), (ONE, "after")]
-    stored.watched = frozenset()
+    stored.turns = frozenset()
     await publish()
-    stored.watched = frozenset({ONE, TWO})  # somebody looks at the first one again
+    stored.turns = frozenset({ONE, TWO})  # somebody looks at the first one again
     await publish()
     assert stored.events()[2:] == [(TWO, "of another turn")]
 
@@ -169,7 +173,7 @@ async def test_only_watched_turns_are_stored_and_each_line_once() -> None:
 async def test_lines_that_could_not_be_stored_are_stored_later() -> None:
     ring, stored = TurnLogRing(), Stored()
     publish = publisher(ring, stored).publish
-    stored.watched, stored.is_away = frozenset({ONE}), True
+    stored.turns, stored.is_away = frozenset({ONE}), True
     ring.add("gateway", "info", entry("line"))
     with pytest.raises(StoreUnavailable):
         await publish()
@@ -180,7 +184,7 @@ async def test_lines_that_could_not_be_stored_are_stored_later() -> None:
 
 async def test_a_line_holds_no_secret_no_traceback_and_no_end_of_text() -> None:
     ring, stored = TurnLogRing(), Stored()
-    stored.watched = frozenset({ONE})
+    stored.turns = frozenset({ONE})
     ring.add(
         "gateway", "error", entry("failed", key=f"Bearer {SECRET}", error="x" * 9000, n=3, exc_info=ValueError("a"))
     )
@@ -194,7 +198,7 @@ async def test_a_line_holds_no_secret_no_traceback_and_no_end_of_text() -> None:
 
 async def test_a_turn_that_logs_without_end_is_cut_off() -> None:
     ring, stored = TurnLogRing(), Stored()
-    stored.watched = frozenset({ONE})
+    stored.turns = frozenset({ONE})
     publish = publisher(ring, stored).publish
     for _ in range(3):
         for _ in range(MAX_LINES_PER_TURN // 2):
@@ -206,12 +210,12 @@ async def test_a_turn_that_logs_without_end_is_cut_off() -> None:
 async def test_a_line_of_a_watched_turn_is_stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn_log_publisher, "POLL_SECONDS", 3600.0)
     ring, stored = TurnLogRing(), Stored()
-    stored.watched = frozenset({ONE})
+    stored.turns = frozenset({ONE})
     running = asyncio.create_task(publisher(ring, stored).run())
     while not ring.watched:  # noqa: ASYNC110  # there is no event for it
         await asyncio.sleep(0)
     await asyncio.to_thread(logs.note, "gateway", "from another thread", ONE)
-    await stored.changed.wait()
+    assert await asyncio.to_thread(stored.changed.wait, 30.0)
     assert stored.events() == [(ONE, "from another thread")]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -223,14 +227,8 @@ async def test_another_process_reads_what_this_one_logs(sqlite_store: SqlStore, 
     with closing(SqlStore(sqlite_url)) as other:
         other.turn_logs.watch(ONE, 60.0)
 
-        async def watched() -> frozenset[TurnId]:
-            return sqlite_store.turn_logs.watched()
-
-        async def add(lines: Collection[TurnLogLine]) -> None:
-            sqlite_store.turn_logs.add(lines)
-
         ring = TurnLogRing()
         ring.add("gateway", "info", entry("turn started", attempt=1, code=None))
-        await TurnLogPublisher(ring, watched, add, "host:1:ab").publish()
+        await publisher(ring, sqlite_store.turn_logs).publish()
         (line,) = other.turn_logs.lines(ONE)
         assert (line.event, line.process, line.fields) == ("turn started", "host:1:ab", {"attempt": "1"})
