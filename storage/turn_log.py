@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import JSON, Column, Double, Index, Table, bindparam, delete, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import TurnId
 from gateway.ports.turn_log import TurnLogLine
 from storage.clock import clock
 from storage.column_types import RowId, SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import metadata
 
 MAX_WATCHED: Final = 50
@@ -57,13 +57,13 @@ _older_lines = delete(turn_log_lines).where(L.stored_at < clock() - bindparam("a
 _older_watches = delete(turn_log_watches).where(W.until < clock() - bindparam("age", type_=Double))
 
 
-def _watch(insert_into: Callable[..., Any]) -> Any:
+def _watch(kind: str) -> Any:
     until = clock() + bindparam("seconds", type_=Double)
-    made = insert_into(turn_log_watches).values(turn_id=bindparam("turn", type_=SafeText), until=until)
+    made = insert_of(kind)(turn_log_watches).values(turn_id=bindparam("turn", type_=SafeText), until=until)
     return made.on_conflict_do_update(index_elements=[W.turn_id], set_={"until": until})
 
 
-WATCH: Final = {"sqlite": _watch(sqlite.insert), "postgresql": _watch(postgresql.insert)}
+WATCH: Final = PerDialect(_watch)
 
 
 class SqlTurnLogs:
