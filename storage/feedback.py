@@ -39,7 +39,9 @@ class SqlFeedbackReport:
         return [RatedTurn(turn, *row[-3:]) for turn, row in zip(rated, rows, strict=True)]
 
     def counts(self, criteria: FeedbackFilter) -> Mapping[str, int]:
-        counted = select(V.value, func.count()).join_from(verdicts, turns, T.id == V.turn_id)
+        counted = select(V.value, func.count()).select_from(verdicts)
+        if criteria.platform or criteria.assistant:
+            counted = counted.join(turns, T.id == V.turn_id)
         found = self._fetch_all(counted.where(*_filters(criteria)).group_by(V.value).order_by(V.value))
         return {value: number for value, number in found}  # noqa: C416  # mypy knows no types of rows
 

@@ -129,7 +129,8 @@ def find_conversations(
     newest = turns.alias("newest")
     at, whose = newest.c.received_at, newest.c.conversation_id
     # The sum keeps SQLite from scanning all conversations instead of the newest turns.
-    theirs = whose == C.id if criteria.channel else whose + 0 == C.id
+    is_narrow = criteria.channel or criteria.author or criteria.named is not None
+    theirs = whose == C.id if is_narrow else whose + 0 == C.id
     first = turns.alias("first")
     found = (
         select(

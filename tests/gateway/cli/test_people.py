@@ -14,10 +14,8 @@ from click.testing import CliRunner, Result
 from gateway.cli import callbacks, people, push
 from gateway.cli import turns as turn_commands
 from gateway.cli.main import OneLineErrorGroup
-from gateway.configuration import CurrentConfiguration
 from gateway.domain.models import TurnState
 from gateway.operations import BackendThreads
-from gateway.policy.routes import AssistantRouter
 from gateway.ports.audit_trail import ActionFilter
 from gateway.ports.callbacks import Callback
 from gateway.ports.people import PersonId
@@ -25,11 +23,10 @@ from gateway.push.messages import PushMessages
 from tests.contracts.reporting_helpers import answered_turn, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn
 from tests.fakes.platform import FakePlatform
-from tests.gateway.one_assistant import configuration
+from tests.gateway.cli.test_push import ROUTER
 from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
 
 RunCommand = Callable[..., Result]
-ROUTER = AssistantRouter(CurrentConfiguration(configuration()))
 ADA = PersonId(PLATFORM, "Ada")
 WHO = ("--platform", PLATFORM, "--user", "Ada")
 
