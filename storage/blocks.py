@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.ports.blocks import Block
 from gateway.ports.people import PersonId
@@ -15,6 +14,7 @@ from storage import sql
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import blocks
 from storage.upserts import UPSERTS
 
@@ -44,7 +44,7 @@ def _insert(insert: Any) -> Any:
     return statement.execution_options(preserve_rowcount=True)
 
 
-INSERTS = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+INSERTS = PerDialect(lambda kind: _insert(insert_of(kind)))
 
 
 class SqlBlocks:

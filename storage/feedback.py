@@ -29,8 +29,9 @@ class SqlFeedbackReport:
     def find(
         self, criteria: FeedbackFilter, *, limit: int, before: tuple[float, str, str] | None = None
     ) -> Sequence[RatedTurn]:
-        found = select(*TURN, *KEY, V.author, V.value, V.at).join_from(verdicts, turns, T.id == V.turn_id)
-        found = found.join(conversations, conversations.c.id == T.conversation_id).where(*_filters(criteria))
+        # The empty text and the sum keep SQLite from beginning with the conversations or the turns.
+        found = select(*TURN, *KEY, V.author, V.value, V.at).join_from(verdicts, turns, T.id == V.turn_id + "")
+        found = found.join(conversations, conversations.c.id == T.conversation_id + 0).where(*_filters(criteria))
         if before is not None:
             # The first condition is implied by the second, but allows the use of verdicts_given.
             found = found.where(V.at <= before[0], tuple_(*ORDER) < before)

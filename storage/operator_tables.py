@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Double, Index, Integer, PrimaryKeyConstraint, Table, false, text
 
 from storage.column_types import RowId, SafeText
+from storage.partial_indexes import partial_index
 from storage.schema import metadata, spending, turns, verdicts
 
 audit_trail = Table(
@@ -66,6 +67,6 @@ taken since."""
 
 is_known = turns.c.author != ""
 """Has to stand in a query by author, so that the index is used."""
-Index("turns_author", turns.c.author, turns.c.received_at, sqlite_where=is_known, postgresql_where=is_known)
+partial_index("turns_author", turns.c.author, turns.c.received_at, where=is_known)
 Index("verdicts_given", verdicts.c.at)
 Index("spending_period", spending.c.period, spending.c.scope)

@@ -20,7 +20,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.bots import platform_of
 from gateway.domain.models import TurnState
@@ -29,6 +28,7 @@ from storage.audit_trail import contains
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import channels, is_known, people
 from storage.reporting_sql import register_casefold
 from storage.schema import turns
@@ -101,7 +101,7 @@ class _Upserts:
         self.note_channel = named.on_conflict_do_update(index_elements=channels.primary_key, set_=changed)
 
 
-_UPSERTS = {"sqlite": _Upserts(sqlite.insert), "postgresql": _Upserts(postgresql.insert)}
+_UPSERTS = PerDialect(lambda kind: _Upserts(insert_of(kind)))
 
 
 class SqlPeople:

@@ -40,7 +40,8 @@ class PeopleContract:
             store.people.note([Sighting(each)], {})
         first = store.people.find("", "", limit=4)
         rest = store.people.find("", "", limit=4, before=first[-1])
-        assert [each.id for each in first[:3]] == names[:3:-1]
+        order = [(each.last_at, each.id.platform, each.id.user) for each in (*first, *rest)]
+        assert order == sorted(order, reverse=True)
         assert {each.id for each in (*first, *rest)} == set(names)
         assert len(first) + len(rest) == 7
         assert {each.id.user for each in store.people.find("", "owl", limit=9)} == {"u1", "u3", "u5"}
