@@ -21,7 +21,7 @@ from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests.browser.admin_history import AdminHistory
 from tests.browser.admin_people import operate
-from tests.browser.chromium import PageGuard, launch_browser, open_page
+from tests.browser.browsers import PageGuard, launch_browser, open_page
 from tests.browser.site import serve, serve_admin
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, disabled_client, open_harness
 
@@ -53,14 +53,14 @@ def take_all(browser: Browser, folder: Path) -> None:
         url = f"sqlite:///{data}/gateway.db"
         upgrade(url)
         with open_harness(url) as scene:
-            _fill(scene)
+            fill(scene)
             with serve_admin(scene.context) as site, serve(disabled_client().application) as shut:
                 for scheme in ("light", "dark"):
                     for size in SIZES:
                         _take_pages(browser, folder, scene, (site, shut), scheme, size)
 
 
-def _fill(harness: AdminHarness) -> None:
+def fill(harness: AdminHarness) -> None:
     about = "OpenAI's Responses, gpt-5.4-mini at api.openai.com"
     harness.context = replace(harness.context, platforms=PLATFORMS, backend="responses", about=about, rules=RULES)
     harness.check_results.update(CHECK_RESULTS)
