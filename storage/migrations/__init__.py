@@ -47,6 +47,7 @@ REVISIONS: Final = (
     "0020",
     "0021",
     "0022",
+    "0023",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
