@@ -13,17 +13,23 @@ from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
 from storage.approvals import SqlApprovals
+from storage.audit_trail import SqlAuditTrail
+from storage.blocks import SqlBlocks
+from storage.budget_report import SqlBudgetReport
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
+from storage.feedback import SqlFeedbackReport
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
+from storage.people import SqlPeople
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.tool_files import SqlToolFiles
+from storage.turn_log import SqlTurnLogs
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
 from storage.uploads import SqlUploads
@@ -73,6 +79,12 @@ class SqlStore:
         self.callbacks = SqlCallbacks(database)
         self.uploads = SqlUploads(database)
         self.approvals = SqlApprovals(database)
+        self.turn_logs = SqlTurnLogs(database)
+        self.audit_trail = SqlAuditTrail(database)
+        self.people = SqlPeople(database)
+        self.blocks = SqlBlocks(database)
+        self.feedback = SqlFeedbackReport(database)
+        self.budget_report = SqlBudgetReport(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
+from gateway.admin import actor
 from gateway.admin.context import AdminContext
 from gateway.domain.approvals import OPERATORS, Approval, Decider, Verdict, VerdictResult
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn
+from gateway.ports.audit_trail import AuditedAction
 
 MAX_LISTED = 20
 REFUSALS = {
@@ -20,8 +21,6 @@ REFUSALS = {
     VerdictResult.UNKNOWN: ("There is no such question, or it is about other arguments.", 404),
 }
 
-log = logs.get_logger(__name__)
-
 
 class ApprovalPages:
     def __init__(self, context: AdminContext) -> None:
@@ -29,7 +28,7 @@ class ApprovalPages:
 
     def decide(self, approval_id: str) -> ResponseReturnValue:
         form = flask.request.form
-        decider = Decider(is_operator=True, name=flask.g.get("operator", ""))
+        decider = Decider(is_operator=True, name=actor.actor())
         verdict = Verdict(approval_id, form.get("digest", ""), form.get("decision") == "approve", decider)
         result = self._context.inbox.decide(verdict)
         if result is not VerdictResult.DECIDED:
@@ -38,7 +37,10 @@ class ApprovalPages:
         asked = self._context.store.get_approval(approval_id)
         if asked is None:
             raise TurnNotFound("There is no such approval.")
-        log.info("operator decided about a call", turn=asked.turn_id, tool=asked.tool)
+        given = "approved" if verdict.approves else "denied"
+        actor.record(
+            self._context.books.audit_trail, AuditedAction.CALL_DECIDED, asked.turn_id, f"{given} {asked.tool}"
+        )
         return flask.redirect(flask.url_for(".turn", turn_id=asked.turn_id), 303)
 
 

@@ -108,7 +108,7 @@ class Decider:
     def __str__(self) -> str:
         """Names them for the audit log. An API key's digest and an address are no names."""
         if self.is_operator:
-            return f"operator {self.name}".rstrip()
+            return f"operator {self.name}" if self.name not in {"", "operator"} else "operator"
         if self.caller:
             return f"{KEY}:{self.key}" if self.key else f"a caller of {self.platform}"
         return f"{self.platform}:{self.user}"

@@ -1,5 +1,6 @@
 """What operators do, for the command line and the pages. Sync."""
 
+from gateway.operations.blocking import block_person, unblock_person
 from gateway.operations.erasure import (
     WRITTEN_DURING_DELETION,
     BackendThreads,
@@ -20,6 +21,7 @@ __all__ = [
     "TimelineEntry",
     "approval_view",
     "as_json",
+    "block_person",
     "erase_person",
     "export",
     "failed_turns",
@@ -31,4 +33,5 @@ __all__ = [
     "retry_turn",
     "timeline",
     "turn_view",
+    "unblock_person",
 ]

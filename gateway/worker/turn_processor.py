@@ -35,6 +35,7 @@ from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.held_calls import HeldCalls
+from gateway.worker.preview_notes import noted
 from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
@@ -84,7 +85,7 @@ class TurnProcessor:
         self._selector = AssistantSelector(assistants)
         self._commands = Commands(store, assistants.router)
         self._delivery = TurnDelivery(adapters, metrics, tracing)
-        self._context_fetcher = ContextFetcher(store)
+        self.context_fetcher = ContextFetcher(store)
         self._held_calls = HeldCalls(store, adapters)
         self._admission = admission
         self._adapters = adapters
@@ -104,6 +105,7 @@ class TurnProcessor:
         """
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
+        logs.bind_turn(turn.id)
         if not turn.state.is_resolved:
             outcome = await self._answer(task, context)
             if outcome is None:
@@ -170,7 +172,7 @@ class TurnProcessor:
             await self._park(work, running, work.claim.turn.cost)
             return None
         stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        shown = (stream.put, files.load, self._metrics)
+        shown = (noted(work.claim.turn.id, stream.put), files.load, self._metrics)
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
@@ -319,7 +321,7 @@ class TurnProcessor:
             return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
         try:
-            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+            await self.context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
             return RecordOutcome(lease, turn, failure=CANCELLED)
