@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.domain.approvals import Decision, Verdict, VerdictResult, may_decide
+from gateway.ports.audit_trail import ActionFilter, AuditedAction
 from gateway.ports.inbox import Inbox
 from gateway.ports.store import Store
 from tests.contracts.store_approvals import hold, park
@@ -65,7 +66,10 @@ def test_what_waits_is_shown_and_decided(scene: AdminHarness, who: str, *, may: 
     assert decided.status_code == (303 if may else 403)
     stored = scene.store.approvals_of(turn.id)[0]
     assert (stored.decision, stored.decided_by) == ((Decision.DENIED, "operator") if may else (None, ""))
+    trail = scene.context.books.audit_trail.find(ActionFilter(), limit=9)
+    audited = [(each.actor, each.target, each.detail) for each in trail if each.action == AuditedAction.CALL_DECIDED]
+    assert audited == [("operator", turn.id, "denied refund")] * may
     if may:
-        assert "denied by operator" in text_of(client.get(f"/admin/turns/{turn.id}"))
+        assert "denied by operator, " in text_of(client.get(f"/admin/turns/{turn.id}"))
         assert submit_form(client, "/admin", path, **fields).status_code == 409
         assert "Waiting for an approval" not in text_of(client.get("/admin"))
