@@ -173,7 +173,7 @@ class CrashingStore(SqlStore):
         self._on_step("after enqueue answered")
         return recorded
 
-    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:  # type: ignore[override]
+    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
         self._on_step("before provide outputs")
         turn = super().provide_outputs(turn_id, outputs)
         self._on_step("after provide outputs")

@@ -77,7 +77,7 @@ class ApiSenders:
             if time.monotonic() > end:
                 break
             try:
-                marked = headers | self._marks(key, attempt)
+                marked = {**headers, **self._marks(key, attempt)}
                 status, answer = self._request_once(method, path, body, marked)
             except (OSError, http.client.HTTPException) as exc:
                 said = repr(exc)
@@ -89,7 +89,7 @@ class ApiSenders:
             time.sleep(RETRY_SECONDS)
         raise AssertionError(f"no answer to {method} {path}: {said}")
 
-    def _marks(self, key: str, attempt: int) -> Mapping[str, str]:  # noqa: ARG002  # others count attempts
+    def _marks(self, key: str, attempt: int) -> Mapping[str, str]:
         """Returns headers by which the gateway knows attempts at one request."""
         return {"Idempotency-Key": key}
 

@@ -38,7 +38,14 @@ from tests.faults.matrix.proxy import ProxyGroup, TcpProxy, open_proxies
 from tests.faults.matrix.push_senders import PushSenders
 from tests.faults.matrix.response_senders import ResponseSenders
 from tests.faults.matrix.run_senders import FUNCTION, RunSenders
-from tests.faults.matrix.scoring import EMPTY_SCORE, CellScore, reply_to, said_in, score_assistant_threads, score_replies
+from tests.faults.matrix.scoring import (
+    EMPTY_SCORE,
+    CellScore,
+    reply_to,
+    said_in,
+    score_assistant_threads,
+    score_replies,
+)
 from tests.faults.matrix.senders import RESPONSE_TIMEOUT, DiscordSenders, Senders, SlackSenders, TelegramSenders
 from tests.faults.matrix.sync_point import SyncPoint, listen_for_reports
 
@@ -98,6 +105,11 @@ class CellScenario:
         return self.cell.database is DatabaseKind.POSTGRESQL
 
     @property
+    def _waits_for_budget(self) -> bool:
+        """Whether turns are parked for a budget, not for the outputs of their callers."""
+        return self.cell.step in PARKING_STEPS and self.cell.platform is not PlatformVariant.RUNS
+
+    @property
     def first(self) -> GatewayProcess:
         return self.processes[0]
 
@@ -147,7 +159,7 @@ class CellScenario:
         }
         if self.cell.step is FaultStep.AFTER_CLAIM:
             environment["MAX_RUNS"] = "1"  # so that not every turn is claimed when it is enqueued
-        if self.cell.step in PARKING_STEPS and self.cell.platform is not PlatformVariant.RUNS:  # the first turn might use up all of it
+        if self._waits_for_budget:  # the first turn might use up all of it
             environment |= {"BUDGET_PLATFORM_DAY": "100", "PRICES": "gpt-test=1/1"}
         if self.cell.step not in PREVIEW_STEPS:
             environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off", "DISCORD_STREAMING": "off"}
@@ -188,7 +200,7 @@ class CellScenario:
                 threading.Thread(target=self._watch_backend, daemon=True).start()
             case FaultStep.STREAMING:
                 self.openai.script(*[Say(hold_after=2)] * conversations)
-            case FaultStep.PARKED | FaultStep.WOKEN if self.cell.platform is not PlatformVariant.RUNS:
+            case FaultStep.PARKED | FaultStep.WOKEN if self._waits_for_budget:
                 self.openai.think = SLOW_CHUNK_DELAY
             case FaultStep.DELIVERING:
                 self.senders.hold_reply_call(self.sync)

@@ -158,21 +158,29 @@ class MatrixCell:
     def is_possible(self) -> bool:
         if self.step is FaultStep.ENQUEUE_NOT_COMMITTED and self.fault not in KILLS:
             return False  # it holds a transaction open, in which the other faults cannot begin
-        if self.platform not in OF_SOME.get(self.step, PlatformVariant):
-            return False
-        if self.platform in WITHOUT_NETWORK and (self.fault not in STORE_FAULTS or self.step in PARKING_STEPS):
-            return False
-        if self.platform is PlatformVariant.RUNS and self.step is FaultStep.WOKEN:
-            return False  # they wait for their callers, not for a budget
         if self.database is DatabaseKind.SQLITE and self.fault in NEEDS_SERVER:
             return False
-        if self.platform in CALLED_ONLY and (
-            self.fault in NEEDS_PLATFORM or self.step is FaultStep.POSTED_MESSAGES_STORED
-        ):
+        return self._has_step and self._suffers_fault
+
+    @property
+    def _has_step(self) -> bool:
+        """Whether such a message comes by this step."""
+        if self.platform is PlatformVariant.POLLING:
+            return self.step in POLLING_STEPS
+        if self.platform is PlatformVariant.RUNS and self.step is FaultStep.WOKEN:
+            return False  # they wait for their callers, not for a budget
+        if self.platform in WITHOUT_NETWORK and self.step in PARKING_STEPS:
             return False
-        if self.platform in CONNECTS_ITSELF and self.fault in NEEDS_INBOUND_LINK:
+        is_posted = self.platform not in CALLED_ONLY or self.step is not FaultStep.POSTED_MESSAGES_STORED
+        return is_posted and self.platform in OF_SOME.get(self.step, PlatformVariant)
+
+    @property
+    def _suffers_fault(self) -> bool:
+        if self.platform in WITHOUT_NETWORK and self.fault not in STORE_FAULTS:
             return False
-        return self.platform is not PlatformVariant.POLLING or self.step in POLLING_STEPS
+        if self.platform in CALLED_ONLY and self.fault in NEEDS_PLATFORM:
+            return False
+        return self.platform not in CONNECTS_ITSELF or self.fault not in NEEDS_INBOUND_LINK
 
 
 def cells(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:

@@ -41,7 +41,7 @@ def reply_to(text: str) -> str:
     return f"You said: {text}"
 
 
-def said_in(conversations: Iterable[Sequence[Mapping[str, Any]]]) -> Iterable[Sequence[str]]:
+def said_in(conversations: Iterable[Sequence[dict[str, Any]]]) -> Iterable[Sequence[str]]:
     """Returns the texts in each conversation of the assistant that it did not write: people's, and pushed ones.
 
     A conversation that a process opened with the past, and died before it stored its id, is asked nothing: it does not
