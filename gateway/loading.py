@@ -19,13 +19,13 @@ from gateway.domain.errors import SettingsError
 from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
 from gateway.platform_packages import FoundPlatform, find_platforms
-from gateway.platform_settings import PlatformSettings
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
 from gateway.push import PushSettings
-from gateway.setting_names import unknown_names, wrong_names_in_file
 from gateway.settings import EnvironmentSettings, Settings, config_file, describe, given_variables
-from gateway.toml_file import TomlFile
+from gateway.settings.names import unknown_names, wrong_names_in_file
+from gateway.settings.platforms import PlatformSettings
+from gateway.settings.toml_file import TomlFile
 from gateway.tools import find_tools
 from gateway.web import exposure
 from gateway.web.chat_page import ChatPageSettings

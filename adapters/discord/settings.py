@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
-from gateway.platform_settings import PlatformSettings
-from gateway.setting_values import Key
 from gateway.settings import SetupGuide, TokenPattern
+from gateway.settings.platforms import PlatformSettings
+from gateway.settings.values import Key
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")

@@ -8,8 +8,8 @@ from typing import ClassVar, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from gateway.setting_values import JoinSeconds, OwnKey
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import JoinSeconds, OwnKey
 
 NAME = "http"
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")

@@ -10,9 +10,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretSt
 
 from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
-from gateway.platform_settings import PlatformSettings
-from gateway.setting_values import JoinSeconds, Key, reject_prefixes
 from gateway.settings import SetupGuide, TokenPattern
+from gateway.settings.platforms import PlatformSettings
+from gateway.settings.values import JoinSeconds, Key, reject_prefixes
 
 SLACK = "https://slack.com"
 MIN_KEY_CHARS = 32

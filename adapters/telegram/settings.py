@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
-from gateway.platform_settings import PlatformSettings
-from gateway.setting_values import JoinSeconds, Key
 from gateway.settings import SetupGuide, TokenPattern
+from gateway.settings.platforms import PlatformSettings
+from gateway.settings.values import JoinSeconds, Key
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")

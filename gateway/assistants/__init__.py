@@ -10,8 +10,8 @@ from gateway.assistants.parameters import refused
 from gateway.domain.errors import SettingsError
 from gateway.domain.packages import Offer, offers_by_name, reason_of
 from gateway.ports.assistant import Assistant
-from gateway.setting_values import BACKEND_ENTRY_POINTS, BACKENDS
 from gateway.settings import Settings
+from gateway.settings.values import BACKEND_ENTRY_POINTS, BACKENDS
 from gateway.tools import ToolBox
 
 log = logs.get_logger(__name__)

@@ -10,8 +10,8 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 from gateway.callbacks.addresses import AddressRule, read_networks
 from gateway.callbacks.signing import read_key
 from gateway.domain.errors import MalformedRequest
-from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import OwnKey
 
 EVENTS = ("turn.answered", "turn.failed", "feedback.given")
 MOST_KEYS = 2

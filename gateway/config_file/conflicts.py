@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from gateway.config_file.assistants import SETTINGS
 from gateway.config_file.names import ASSISTANTS
 from gateway.configuration import DEFAULT_ASSISTANT
-from gateway.setting_sources import TABLE, as_text
 from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.toml_file import Key, TomlFile
+from gateway.settings.sources import TABLE, as_text
+from gateway.settings.toml_file import Key, TomlFile
 
 
 def conflicts(file: TomlFile, classes: Collection[type[EnvironmentSettings]]) -> Iterator[str]:

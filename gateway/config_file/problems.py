@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.domain.errors import SettingsError
-from gateway.toml_file import Key, TomlFile, nearest
+from gateway.settings.toml_file import Key, TomlFile, nearest
 
 UNKNOWN_KEY = "extra_forbidden"
 """The type of pydantic's error for it."""
@@ -23,7 +23,7 @@ class Table(BaseModel):
 AnyTable = TypeVar("AnyTable", bound=Table)
 
 
-class Problems:
+class ProblemList:
     """What is wrong with one file."""
 
     def __init__(self, file: TomlFile) -> None:

@@ -10,9 +10,9 @@ from gateway.config_file.names import ASSISTANTS
 from gateway.config_file.problems import Table
 from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES, Platforms
 from gateway.config_file.tables import NAME, AssistantTable, BotTable, KeyTable, McpTable, RouteTable
-from gateway.platform_settings import PlatformSettings
-from gateway.setting_sources import TABLE
 from gateway.settings import EnvironmentSettings, Settings
+from gateway.settings.platforms import PlatformSettings
+from gateway.settings.sources import TABLE
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from gateway.config_file.problems import Table
-from gateway.setting_values import OwnKey
+from gateway.settings.values import OwnKey
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 HTTP = ("http://", "https://")

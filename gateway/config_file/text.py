@@ -18,9 +18,9 @@ from gateway.config_file.names import ASSISTANTS
 from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES
 from gateway.configuration import AssistantDefinition, Bot, Configuration
 from gateway.logs import MASK
-from gateway.setting_sources import TABLE
 from gateway.settings import EnvironmentSettings, Settings, given_variables
-from gateway.toml_file import TomlFile
+from gateway.settings.sources import TABLE
+from gateway.settings.toml_file import TomlFile
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

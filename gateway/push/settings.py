@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator
 
-from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import OwnKey
 
 
 class PushSettings(EnvironmentSettings):

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from gateway.domain.errors import SettingsError, Unauthenticated
 from gateway.observability.metrics import Metrics
-from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import OwnKey
 from gateway.web.api import problems
 from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.openapi import Operation, ResponseDoc

@@ -19,8 +19,8 @@ from gateway.cli.config import command
 from gateway.config_file import text
 from gateway.config_file.schema import schema
 from gateway.settings import Settings
+from tests.gateway.settings.test_settings_file import folder, write
 from tests.gateway.test_config_file import EXAMPLE, VARIABLES
-from tests.gateway.test_settings_file import folder, write
 
 __all__ = ["folder"]
 

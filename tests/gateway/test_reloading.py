@@ -14,7 +14,7 @@ from gateway.coordination.retry import repeat
 from gateway.domain.errors import SettingsError
 from gateway.reloading import Answer, Reloader, ReloadRequests
 from storage.store import SqlStore
-from tests.gateway.test_settings_file import folder, write
+from tests.gateway.settings.test_settings_file import folder, write
 
 __all__ = ["folder"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import DirectoryPath
 
 from gateway.platform_packages import PlatformPackage
-from gateway.setting_values import OwnKey
 from gateway.settings import EnvironmentSettings, Settings, SetupGuide
+from gateway.settings.values import OwnKey
 
 if TYPE_CHECKING:
     from gateway.configuration import CurrentConfiguration

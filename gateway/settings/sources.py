@@ -10,9 +10,9 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
-from gateway import toml_file
 from gateway.domain.errors import SettingsError
-from gateway.toml_file import TomlFile
+from gateway.settings import toml_file
+from gateway.settings.toml_file import TomlFile
 
 FILE_SUFFIX = "_FILE"
 CONFIG_FILE = "gateway.toml"

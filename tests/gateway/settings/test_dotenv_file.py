@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import SettingsError
-from gateway.dotenv_file import check_file
 from gateway.settings import Settings
+from gateway.settings.dotenv_file import check_file
 
 FINE = "A=1\n# note\nexport B=\"two\nlines\"\nC='#' # note\nD=\nE\n\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from gateway.domain.errors import SettingsError
-from gateway.text_file import read_text
+from gateway.settings.text_file import read_text
 
 
 def check_file(path: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from gateway.setting_sources import FILE_SUFFIX, TABLE
-from gateway.settings import EnvironmentSettings
-from gateway.toml_file import TomlFile, nearest
+from gateway.settings.base import EnvironmentSettings
+from gateway.settings.sources import FILE_SUFFIX, TABLE
+from gateway.settings.toml_file import TomlFile, nearest
 
 SIMILARITY = 0.9
 """As ``difflib`` counts it: one letter of ten."""

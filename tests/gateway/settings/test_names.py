@@ -10,8 +10,8 @@ from adapters.console import ConsoleAdapter
 from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.platforms import enabled_platforms
-from gateway.setting_names import UnknownNames, unknown_names
 from gateway.settings import Settings, given_variables
+from gateway.settings.names import UnknownNames, unknown_names
 from storage.store import SqlStore
 from tests.fakes.discord_state import TOKEN as DISCORD_TOKEN
 

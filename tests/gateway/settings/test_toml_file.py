@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import toml_file
 from gateway.domain.errors import SettingsError
-from gateway.toml_file import Key, TomlFile
+from gateway.settings import toml_file
+from gateway.settings.toml_file import Key, TomlFile
 
 TEXT = '''\
 # A comment
@@ -96,9 +96,11 @@ def test_every_key_of_a_valid_file_is_found_at_a_line_that_names_it(tables: list
 
 def test_values_of_the_environment_are_filled_in_and_not_read_again(tmp_path: Path) -> None:
     text = '[a]\nb = ["Bearer ${TOKEN}", "$${TOKEN}", "$5 {x} ${TOKEN}${OTHER}"]\nc = 1\n"${k}" = true\n'
-    file = read(tmp_path, text, TOKEN="t-1", OTHER="${TOKEN}")
-    assert file.data == {"a": {"b": ["Bearer t-1", "${TOKEN}", "$5 {x} t-1${TOKEN}"], "c": 1, "${k}": True}}
-    assert "t-1" not in repr(file)
+    file = read(tmp_path, text, TOKEN="sample-token", OTHER="${TOKEN}")
+    assert file.data == {
+        "a": {"b": ["Bearer sample-token", "${TOKEN}", "$5 {x} sample-token${TOKEN}"], "c": 1, "${k}": True}
+    }
+    assert "sample-token" not in repr(file)
 
 
 @pytest.mark.parametrize(

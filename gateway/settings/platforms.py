@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import PrivateAttr
 
 from gateway.domain.bots import bot_name
-from gateway.settings import EnvironmentSettings
+from gateway.settings.base import EnvironmentSettings
 
 TOKEN = "token"  # noqa: S105  # a name
 

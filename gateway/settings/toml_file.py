@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.domain.errors import SettingsError
-from gateway.text_file import read_text
+from gateway.settings.text_file import read_text
 
 Key = tuple[str | int, ...]
 """Where a value is: the names of its tables and its own, and the places in arrays. ``()``: the whole file."""
