@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from adapters.openai_api.assistants.bodies import MessageRequest, TextPart
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
+from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
@@ -35,6 +36,7 @@ class Room:
     api: ApiContext
     objects: ApiObjects
     directory: AssistantDirectory
+    running: RunningTurns
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
 

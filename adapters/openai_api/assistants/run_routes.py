@@ -13,7 +13,7 @@ from typing import Any
 from adapters.openai_api.assistants.bodies import MetadataChange, RunRequest, ThreadAndRunRequest, ToolOutputsRequest
 from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.assistants.new_run import new_message
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
 from adapters.openai_api.assistants.run_stream import RunStream, event
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
@@ -24,8 +24,9 @@ from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import Conflict, Overloaded
-from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.views import EVENT_STREAM, TurnUpdates
 from gateway.web.api.waiting import Waiter
@@ -115,12 +116,24 @@ class RunRoutes:
         message = new_message(caller, thread, asked, known, self.room.directory, state)
         message = replace(message, message_id=post.name, has_waiting_caller=bool(asked.stream))
         try:
-            accepted = await self.room.api.inbox.accept(message, turn)
+            accepted = await self._record(message, turn)
         except Conflict as exc:
             if exc.code != "conversation_busy":
                 raise
             raise _active(thread, (await self.room.thread_state(caller, thread)).newest) from None
         return Begun(accepted.turn, is_local=accepted.claimed_here)
+
+    async def _record(self, message: Message, turn: TurnId) -> AcceptResult:
+        """Raises as ``AsyncInbox.accept``."""
+        self.room.running.add(turn, message.key)
+        is_here = False
+        try:
+            accepted = await self.room.api.inbox.accept(message, turn)
+            is_here = accepted.is_new and accepted.claimed_here
+            return accepted
+        finally:
+            if not is_here:
+                self.room.running.forget(turn)
 
     async def _begun(
         self, request: HttpRequest, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
@@ -161,19 +174,25 @@ class RunRoutes:
         return json_response(paged([run_view(turn) for turn in turns], page))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["run_id"]
+        caller, thread = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        name = request.path_values["run_id"]
         with ExitStack() as leaving:
             turn_id = turn_of_run(name)
             waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
-            turn = await self.room.turn(caller, request.path_values["thread_id"], name)
-            if waiter is not None and status_of(turn) in ("queued", "in_progress"):
-                turn = await self._held(turn, waiter)
+            ended = None
+            if turn_id and waiter and self.room.running.runs(turn_id, key_of(caller, thread)):
+                ended = await self._ended(turn_id, waiter)
+                waiter = None
+            turn = ended or await self.room.turn(caller, thread, name)
+            if turn_id and waiter and status_of(turn) in ("queued", "in_progress"):
+                turn = await self._ended(turn_id, waiter) or turn
             return json_response(run_view(turn), headers=self._poll_headers())
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         metadata = json.dumps(asked.metadata or {})
+        self.room.running.forget(turn.id)
         await self.room.do(self.room.objects.set_address, turn.id, "metadata", metadata)
         return json_response(run_view(await self.room.api.inbox.get_turn(turn.id)))
 
@@ -186,6 +205,7 @@ class RunRoutes:
             turn = await self.room.api.inbox.cancel_turn(turn.id)
         except Conflict:  # it has ended just now
             raise _not_cancellable(await self.room.api.inbox.get_turn(turn.id)) from None
+        self.room.running.forget(turn.id)
         self.room.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(run_view(turn))
 
@@ -234,9 +254,10 @@ class RunRoutes:
         leaving.callback(waiter.close)
         return waiter
 
-    async def _held(self, turn: Turn, waiter: Waiter) -> Turn:
-        """Returns the turn when it has ended, or as it is after a moment."""
-        load = partial(self.room.api.inbox.get_turn, turn.id)
+    async def _ended(self, turn_id: TurnId, waiter: Waiter) -> Turn | None:
+        """Waits a moment; returns the turn if it ended in that time."""
+        turn = None
+        load = partial(self.room.api.inbox.get_turn, turn_id)
         updates = waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
         async for item in updates:  # to its end, since a generator that is left early costs a task
             if isinstance(item, Turn):

@@ -127,13 +127,16 @@ class ThreadRoutes:
     async def list_messages(self, request: HttpRequest) -> HttpResponse:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         page, run = read_page(request), request.query_value("run_id")
+        if not run and page.newest_first and not page.after and not page.before:
+            return json_response(paged(await self._newest(caller, name, page), page))
         state = await self.room.thread_state(caller, name)
         if run:
             turn = await self.room.turn(caller, name, run)
             rows = await self._rows(name, turn.seq, turn.seq)
             notes = [row for row in rows if row.kind == NOTE]
             return json_response(paged([each for each in timeline([turn], notes) if each["run_id"] == run], page))
-        return json_response(paged(await self._messages(state, name, page), page))
+        turns = await self.room.api.inbox.transcript(state.conversation) if state.conversation else ()
+        return json_response(paged(timeline(turns, await self._rows(name, 0, None)), page))
 
     async def retrieve_message(self, request: HttpRequest) -> HttpResponse:
         caller = self.room.api.callers.reader(request)
@@ -191,24 +194,17 @@ class ThreadRoutes:
             return None
         return turn if turn.message.key == key_of(caller, thread) else None
 
-    async def _messages(self, state: ThreadState, name: str, page: Page) -> Sequence[Item]:
-        """Returns the messages of a thread, or at least those of the page and one more."""
-        conversation = state.conversation
-        if conversation is None:
-            return timeline((), await self._rows(name, 0, None))
-        transcript = self.room.api.inbox.transcript
-        if not page.newest_first or page.after or page.before:
-            return timeline(await transcript(conversation), await self._rows(name, 0, None))
-        turns, window = [state.newest] if state.newest else [], page.limit
-        found: Sequence[Item] = ()
-        while len(found) <= page.limit and (not found or turns[0].seq > 1):
-            turns = [*await transcript(conversation, limit=window)]
-            since = turns[0].seq if turns[0].seq > 1 else 0
-            found = timeline(turns, await self._rows(name, since, None))
-            window *= 4
-            if turns[0].seq <= 1:
-                break
-        return found
+    async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
+        """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
+        most_turns = page.limit // 2 + 2  # a turn has a message and a reply
+        while True:
+            found = await self.room.do(self.room.objects.newest_messages, caller.owner, name, most_turns)
+            if found.thread is None and not found.turns:
+                await self.room.thread_state(caller, name)  # unless it may be opened
+            items = timeline(found.turns, found.rows)
+            if len(items) > page.limit or not found.turns or found.turns[0].seq <= 1:
+                return items
+            most_turns *= 4
 
     async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
         objects = self.room.objects

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from openai import AssistantEventHandler, BadRequestError, OpenAI
 from openai.types.beta import FunctionToolParam
-from openai.types.beta.threads import Text, TextDelta
+from openai.types.beta.threads import Run, Text, TextDelta
 from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
 
+from tests.adapters.openai_api.program_site import until
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Fail, HostedTool, Say
 
@@ -171,8 +172,12 @@ def test_a_run_whose_outputs_do_not_come_expires(
     site.fake.script([CallTool("weather", {"city": "Bonn"})])
     thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
     run = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", tools=[WEATHER])
-    while run.status in ("queued", "in_progress", "requires_action"):
-        run = client.beta.threads.runs.retrieve(run.id, thread_id=thread.id)
+
+    def retrieved() -> Run:
+        return client.beta.threads.runs.retrieve(run.id, thread_id=thread.id)
+
+    until(lambda: retrieved().status not in ("queued", "in_progress", "requires_action"))
+    run = retrieved()
     assert run.status == "expired"
     assert run.usage is not None
     assert run.usage.total_tokens > 0
