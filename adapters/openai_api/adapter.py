@@ -10,6 +10,8 @@ from adapters.openai_api.assistants.room import Room
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.files.file_routes import FileRoutes
+from adapters.openai_api.files.kept_files import KeptFiles
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
@@ -44,7 +46,8 @@ class OpenAiAdapter:
         """``origins``: see ``Cors``."""
         self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
         self._kept = kept
-        self._files = InlineFileKeeper(kept.uploads)
+        self._kept_files = KeptFiles(kept.objects, kept.uploads)
+        self._files = InlineFileKeeper(kept.uploads, self._kept_files)
         self._callers = callers
         self._origins = origins
         self._directory = directory
@@ -84,5 +87,10 @@ class OpenAiAdapter:
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        room = Room(context, self._kept.objects, self._directory, self._running, self._opens_unknown_threads)
-        return (*assistants.routes(room), *program_routes.routes(context, self._kept, self._files, self._directory))
+        room = Room(
+            *(context, self._kept.objects, self._directory, self._kept_files, self._running),
+            opens_unknown_threads=self._opens_unknown_threads,
+        )
+        files = FileRoutes(self._callers, self._kept_files)
+        programs = program_routes.routes(context, self._kept, self._files, self._directory)
+        return (*assistants.routes(room), *programs, *files.routes())

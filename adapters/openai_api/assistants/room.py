@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from adapters.openai_api.assistants.bodies import MessageRequest, TextPart
+from adapters.openai_api.assistants.bodies import ImageUrlPart, MessageRequest, Part, TextPart
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.content_parts import InlineFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.files.kept_files import KeptFiles, as_file
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import TurnNotFound
+from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Turn
 from gateway.ports.api_objects import ApiObject, ApiObjects, ThreadState
 
@@ -36,6 +39,7 @@ class Room:
     api: ApiContext
     objects: ApiObjects
     directory: AssistantDirectory
+    files: KeptFiles
     running: RunningTurns
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
@@ -78,8 +82,23 @@ class Room:
             post.check_same(found[0].request or "")
         return found
 
-    def check_texts(self, messages: Sequence[MessageRequest], where: str) -> None:
-        """Raises InvalidRequest for messages that are too many or too long, or have parts that cannot be read here."""
+    async def read_messages(
+        self, caller: Caller, messages: Sequence[MessageRequest], where: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """Returns messages as they are stored, with what is known of their files.
+
+        Raises InvalidRequest for messages that are too many or too long, or have parts that cannot be read here.
+        """
+        self._check_texts(messages, where)
+        return [await self._body(caller, each, f"{where}[{number}]") for number, each in enumerate(messages)]
+
+    async def _body(self, caller: Caller, message: MessageRequest, where: str) -> Mapping[str, Any]:
+        named = [file_of(part, f"{where}.content[{number}]") for number, part in enumerate(message.listed)]
+        named += [InlineFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in message.given]
+        files = [asdict(as_file(await self.files.named(caller, file))) for file in named if file]
+        return message_body(message) | ({"files": files} if files else {})
+
+    def _check_texts(self, messages: Sequence[MessageRequest], where: str) -> None:
         if len(messages) > MAX_MESSAGES:
             raise InvalidRequest(f"A request may bring at most {MAX_MESSAGES} messages.", param=where)
         longest = self.api.limits.max_message_chars
@@ -87,20 +106,27 @@ class Room:
             if len(message.text) > longest:
                 limit = f"A message may have at most {longest} characters here (MAX_MESSAGE_CHARS)."
                 raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
-            if message.attachments or not isinstance(message.content, str):
-                _refuse_files(message, f"{where}[{number}]")
+            _refuse_tools(message, f"{where}[{number}].attachments")
             if not message.text.strip() and isinstance(message.content, str):
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
 
 
-def _refuse_files(message: MessageRequest, where: str) -> None:
-    """Raises InvalidRequest for what needs files, which cannot be uploaded here."""
-    explanation = "is not supported here: this gateway takes no uploads at this API."
-    if message.attachments:
-        raise InvalidRequest(f"`attachments` {explanation}", param=f"{where}.attachments", code="unsupported_parameter")
-    for part in message.content if isinstance(message.content, list) else ():
-        if not isinstance(part, TextPart):
-            raise InvalidRequest(f"`{part.type}` {explanation}", param=f"{where}.content", code="unsupported_parameter")
+def file_of(part: Part, where: str) -> InlineFile | None:
+    """Returns the picture that a part names. Raises InvalidRequest for one by its address."""
+    if isinstance(part, ImageUrlPart):
+        explanation = "is not fetched from an address: upload it (POST /v1/files, purpose vision) as an image_file"
+        raise refusal(f"{where}.image_url", explanation, "unsupported_parameter")
+    if isinstance(part, TextPart):
+        return None
+    return InlineFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
+
+
+def _refuse_tools(message: MessageRequest, where: str) -> None:
+    """Raises InvalidRequest for attachments of tools, whose files are at the assistant's server."""
+    for each in message.given:
+        if each.tools:
+            explanation = "are for tools, which read files of the assistant's server: name them in tool_resources"
+            raise refusal(where, explanation, "unsupported_parameter")
 
 
 def key_of(caller: Caller, thread_id: str) -> ConversationKey:
@@ -108,19 +134,17 @@ def key_of(caller: Caller, thread_id: str) -> ConversationKey:
 
 
 def message_objects(
-    messages: Sequence[MessageRequest], caller: Caller, thread_id: str, post: Post
+    bodies: Sequence[Mapping[str, Any]], caller: Caller, thread_id: str, post: Post
 ) -> Sequence[ApiObject]:
     """Returns new messages as they are stored."""
-    return [
-        ApiObject(new_id("msg"), MESSAGE, caller.owner, message_body(each), thread_id, post.name) for each in messages
-    ]
+    return [ApiObject(new_id("msg"), MESSAGE, caller.owner, body, thread_id, post.name) for body in bodies]
 
 
-def message_body(message: MessageRequest) -> Mapping[str, Any]:
+def message_body(message: MessageRequest) -> dict[str, Any]:
     return {
         "role": message.role,
         "content": message.parts,
-        "attachments": [each.model_dump(exclude_none=True) for each in message.attachments or ()],
+        "attachments": [each.model_dump(exclude_none=True) for each in message.given],
         "metadata": message.metadata or {},
     }
 
@@ -129,3 +153,9 @@ def text_of(body: Mapping[str, Any]) -> str:
     """Returns the text of a stored message."""
     texts = (part["text"]["value"] for part in body["content"] if part["type"] == "text")
     return "\n".join(texts)
+
+
+def files_of(bodies: Iterable[Mapping[str, Any]]) -> tuple[File, ...]:
+    """Returns the files of stored messages, each once."""
+    found = {each["reference"]: File(**each) for body in bodies for each in body.get("files", ())}
+    return tuple(found.values())

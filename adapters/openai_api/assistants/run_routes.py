@@ -10,9 +10,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from adapters.openai_api.assistants.bodies import MetadataChange, RunRequest, ThreadAndRunRequest, ToolOutputsRequest
+from adapters.openai_api.assistants.bodies import (
+    MetadataChange,
+    RunRequest,
+    ThreadAndRunRequest,
+    ThreadRequest,
+    ToolOutputsRequest,
+)
 from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
-from adapters.openai_api.assistants.new_run import new_message
+from adapters.openai_api.assistants.new_run import NewRun, new_message
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
 from adapters.openai_api.assistants.run_stream import RunStream, event
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
@@ -79,42 +85,44 @@ class RunRoutes:
         caller, thread = self.room.api.callers.identify(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(RunRequest, body), read_post(caller, request, body)
-        self.room.check_texts(asked.additional_messages or (), "additional_messages")
+        added = await self.room.read_messages(caller, asked.additional_messages or (), "additional_messages")
         await self.room.api.callers.count_message(caller)
-        begin = partial(self._begin, caller, thread, asked, post)
+        begin = partial(self._begin, caller, thread, NewRun(asked, added), post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
     async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
         caller = self.room.api.callers.identify(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadAndRunRequest, body), read_post(caller, request, body)
-        self.room.check_texts((asked.thread and asked.thread.messages) or (), "thread.messages")
+        messages = (asked.thread and asked.thread.messages) or ()
+        new = NewRun(asked.as_run(), await self.room.read_messages(caller, messages, "thread.messages"))
         await self.room.api.callers.count_message(caller)
-        begin = partial(self._begin_with_thread, caller, asked, post)
+        begin = partial(self._begin_with_thread, caller, asked.thread, new, post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
-    async def _begin_with_thread(self, caller: Caller, asked: ThreadAndRunRequest, post: Post, turn: TurnId) -> Begun:
-        fields = asked.thread
+    async def _begin_with_thread(
+        self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
+    ) -> Begun:
         thread = new_thread(caller, fields, new_id("thread")) if fields else None
         name = thread.id if thread else new_id("thread")
         if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
             await self.room.do(self.room.objects.add, [thread])
-        begun = await self._accept(caller, name, asked.as_run(), post, ThreadState(thread, None), turn)
+        begun = await self._accept(caller, name, new, post, ThreadState(thread, None), turn)
         return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
 
-    async def _begin(self, caller: Caller, thread: str, asked: RunRequest, post: Post, turn: TurnId) -> Begun:
+    async def _begin(self, caller: Caller, thread: str, new: NewRun, post: Post, turn: TurnId) -> Begun:
         state = await self.room.thread_state(caller, thread)
         if state.newest is not None and not state.newest.state.is_resolved:
             raise _active(thread, state.newest)
-        return await self._accept(caller, thread, asked, post, state, turn)
+        return await self._accept(caller, thread, new, post, state, turn)
 
     async def _accept(
-        self, caller: Caller, thread: str, asked: RunRequest, post: Post, state: ThreadState, turn: TurnId
+        self, caller: Caller, thread: str, new: NewRun, post: Post, state: ThreadState, turn: TurnId
     ) -> Begun:
         """Records the turn. Raises NoSuchObject, InvalidRequest, Overloaded, Blocked."""
-        known = await self.room.directory.find(caller, asked.assistant_id)
-        message = new_message(caller, thread, asked, known, self.room.directory, state)
-        message = replace(message, message_id=post.name, has_waiting_caller=bool(asked.stream))
+        known = await self.room.directory.find(caller, new.asked.assistant_id)
+        message = new_message(caller, thread, new, known, self.room.directory, state)
+        message = replace(message, message_id=post.name, has_waiting_caller=bool(new.asked.stream))
         try:
             accepted = await self._record(message, turn)
         except Conflict as exc:

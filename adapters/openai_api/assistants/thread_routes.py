@@ -61,12 +61,12 @@ class ThreadRoutes:
         caller = self.room.api.callers.reader(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
-        self.room.check_texts(asked.messages or (), "messages")
+        bodies = await self.room.read_messages(caller, asked.messages or (), "messages")
         async with self.room.api.attempts.turn_of(post):
             made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
-                messages = message_objects(asked.messages or (), caller, thread.id, post)
+                messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
                     await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
                 made = [*await self.room.do(self.room.objects.add, [thread])]
@@ -102,14 +102,16 @@ class ThreadRoutes:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
-        self.room.check_texts([asked], "messages")
+        bodies = await self.room.read_messages(caller, [asked], "messages")
         async with self.room.api.attempts.turn_of(post):
-            made = await self.room.made_before(post) or await self._add(caller, name, asked, post)
+            made = await self.room.made_before(post) or await self._add(caller, name, bodies, post)
         return json_response(stored_message(made[0]))
 
-    async def _add(self, caller: Caller, name: str, asked: MessageRequest, post: Any) -> Sequence[ApiObject]:
+    async def _add(
+        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Any
+    ) -> Sequence[ApiObject]:
         """Raises NoSuchObject; InvalidRequest while a run is active."""
-        messages = message_objects([asked], caller, name, post)
+        messages = message_objects(bodies, caller, name, post)
         thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
         try:
             added = await self.room.do(self.room.objects.add_messages, thread, messages)
