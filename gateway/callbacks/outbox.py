@@ -101,6 +101,7 @@ def turn_data(turn: Turn) -> dict[str, Any]:
         "channel": key.channel,
         "topic": key.topic,
         "user": turn.message.author,
+        "assistant": turn.assistant,
         "message": turn.message.text,
         "response": turn.reply,
         "error": failure and {"code": failure.code, "message": failure.user_message},

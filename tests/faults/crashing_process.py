@@ -254,7 +254,9 @@ def run_process(plan: CrashPlan) -> None:
             gateway.inbox.accept(message)
     for channel, text in plan.pushes:
         push = Push(ConversationKey(platform.name, channel=channel), text)
-        gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
+        gateway.inbox.accept(
+            PushMessages([platform], gateway.assistants.router).message(push, "push key", f"{channel}:{text}")
+        )
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
