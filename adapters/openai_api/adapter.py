@@ -11,7 +11,9 @@ from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
 from adapters.openai_api.files.file_routes import FileRoutes
-from adapters.openai_api.files.kept_files import KeptFiles
+from adapters.openai_api.files.server_files import ServerFiles
+from adapters.openai_api.files.uploaded_files import UploadedFiles
+from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
@@ -46,8 +48,8 @@ class OpenAiAdapter:
         """``origins``: see ``Cors``."""
         self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
         self._kept = kept
-        self._kept_files = KeptFiles(kept.objects, kept.uploads)
-        self._files = InlineFileKeeper(kept.uploads, self._kept_files)
+        self._uploaded_files = UploadedFiles(kept.objects, kept.uploads)
+        self._files = InlineFileKeeper(kept.uploads, self._uploaded_files)
         self._callers = callers
         self._origins = origins
         self._directory = directory
@@ -87,10 +89,12 @@ class OpenAiAdapter:
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
+        server_files = ServerFiles(context.inbox, self._uploaded_files, self._directory)
         room = Room(
-            *(context, self._kept.objects, self._directory, self._kept_files, self._running),
+            *(context, self._kept.objects, self._directory, self._uploaded_files, server_files, self._running),
             opens_unknown_threads=self._opens_unknown_threads,
         )
-        files = FileRoutes(self._callers, self._kept_files)
         programs = program_routes.routes(context, self._kept, self._files, self._directory)
-        return (*assistants.routes(room), *programs, *files.routes())
+        files = FileRoutes(self._callers, self._uploaded_files, server_files)
+        stores = VectorStoreRoutes(context, server_files)
+        return (*assistants.routes(room), *programs, *files.routes(), *stores.routes())

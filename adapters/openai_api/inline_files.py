@@ -10,7 +10,7 @@ from functools import partial
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import InlineFile, numbered
-from adapters.openai_api.files.kept_files import PREFIX, KeptFiles, as_file
+from adapters.openai_api.files.uploaded_files import PREFIX, UploadedFiles, as_file
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import Message, Turn
@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 20_000_000
 class InlineFileKeeper:
     """Used on the worker's loop; the database is called from other threads."""
 
-    def __init__(self, uploads: Uploads, kept: KeptFiles) -> None:
+    def __init__(self, uploads: Uploads, kept: UploadedFiles) -> None:
         self._uploads = uploads
         self._kept = kept
 

@@ -36,6 +36,6 @@ class ServerObjects(Protocol):
 
 @runtime_checkable
 class HasServerObjects(Protocol):
-    """A backend whose server has files and vector stores."""
+    """A backend whose server may have files and vector stores."""
 
-    server_objects: ServerObjects
+    server_objects: ServerObjects | None

@@ -17,7 +17,17 @@ from tests.fakes.openai_script import ActiveStep, CallTool, PromptMessage, Reply
 T = TypeVar("T")
 Converted = TypeVar("Converted")
 
-FEATURES = ("threads", "conversations", "responses", "background", "chat", "files", "containers", "audio")
+FEATURES = (
+    "threads",
+    "conversations",
+    "responses",
+    "background",
+    "chat",
+    "files",
+    "vector_stores",
+    "containers",
+    "audio",
+)
 NO_MODEL = "no-such-model"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
 from adapters.openai_api.assistants.bodies import ImageUrlPart, MessageRequest, Part, TextPart
@@ -15,7 +15,8 @@ from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import InlineFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
-from adapters.openai_api.files.kept_files import KeptFiles, as_file
+from adapters.openai_api.files.server_files import ServerFiles
+from adapters.openai_api.files.uploaded_files import UploadedFiles, as_file
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import TurnNotFound
@@ -39,7 +40,8 @@ class Room:
     api: ApiContext
     objects: ApiObjects
     directory: AssistantDirectory
-    files: KeptFiles
+    files: UploadedFiles
+    server_files: ServerFiles
     running: RunningTurns
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
@@ -73,6 +75,27 @@ class Room:
                 return turn
         raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
 
+    async def checked(self, caller: Caller, thread: ApiObject, bodies: Sequence[Mapping[str, Any]]) -> ApiObject:
+        """Returns a new thread with the files that its messages attach for tools. Raises InvalidRequest."""
+        given = thread.body["tool_resources"]
+        await self.server_files.check_resources(caller, given)
+        resources = await self.server_files.with_attachments(caller, bodies, given)
+        return replace(thread, body={**thread.body, "tool_resources": resources})
+
+    async def attach(self, caller: Caller, thread_id: str, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Adds the files that messages attach for tools to the resources of their thread.
+
+        Raises NoSuchObject, InvalidRequest.
+        """
+        if not any(each.get("tools") for body in bodies for each in body["attachments"]):
+            return
+        thread = (await self.thread_state(caller, thread_id)).thread
+        body = thread.body if thread else {"metadata": {}, "tool_resources": None}
+        resources = await self.server_files.with_attachments(caller, bodies, body["tool_resources"])
+        if thread is None:
+            await self.do(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
+        await self.do(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
+
     async def made_before(self, post: Post) -> Sequence[ApiObject]:
         """Returns what an earlier attempt at a request made. Raises Conflict if that had another body."""
         if not post.may_be_repeated:
@@ -94,7 +117,8 @@ class Room:
 
     async def _body(self, caller: Caller, message: MessageRequest, where: str) -> Mapping[str, Any]:
         named = [file_of(part, f"{where}.content[{number}]") for number, part in enumerate(message.listed)]
-        named += [InlineFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in message.given]
+        documents = (each for each in message.given if not each.tools)
+        named += [InlineFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in documents]
         files = [asdict(as_file(await self.files.named(caller, file))) for file in named if file]
         return message_body(message) | ({"files": files} if files else {})
 
@@ -106,7 +130,6 @@ class Room:
             if len(message.text) > longest:
                 limit = f"A message may have at most {longest} characters here (MAX_MESSAGE_CHARS)."
                 raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
-            _refuse_tools(message, f"{where}[{number}].attachments")
             if not message.text.strip() and isinstance(message.content, str):
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
 
@@ -119,14 +142,6 @@ def file_of(part: Part, where: str) -> InlineFile | None:
     if isinstance(part, TextPart):
         return None
     return InlineFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
-
-
-def _refuse_tools(message: MessageRequest, where: str) -> None:
-    """Raises InvalidRequest for attachments of tools, whose files are at the assistant's server."""
-    for each in message.given:
-        if each.tools:
-            explanation = "are for tools, which read files of the assistant's server: name them in tool_resources"
-            raise refusal(where, explanation, "unsupported_parameter")
 
 
 def key_of(caller: Caller, thread_id: str) -> ConversationKey:

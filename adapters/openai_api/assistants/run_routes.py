@@ -97,13 +97,18 @@ class RunRoutes:
         messages = (asked.thread and asked.thread.messages) or ()
         new = NewRun(asked.as_run(), await self.room.read_messages(caller, messages, "thread.messages"))
         await self.room.api.callers.count_message(caller)
-        begin = partial(self._begin_with_thread, caller, asked.thread, new, post)
+        fields = asked.thread
+        if asked.tool_resources is not None and (fields is None or fields.tool_resources is None):
+            given = (fields or ThreadRequest()).model_dump(exclude_unset=True)
+            fields = ThreadRequest.model_validate({**given, "tool_resources": asked.tool_resources.model_dump()})
+        begin = partial(self._begin_with_thread, caller, fields, new, post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
     async def _begin_with_thread(
         self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
     ) -> Begun:
         thread = new_thread(caller, fields, new_id("thread")) if fields else None
+        thread = await self.room.checked(caller, thread, new.additional) if thread else None
         name = thread.id if thread else new_id("thread")
         if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
             await self.room.do(self.room.objects.add, [thread])
@@ -114,6 +119,9 @@ class RunRoutes:
         state = await self.room.thread_state(caller, thread)
         if state.newest is not None and not state.newest.state.is_resolved:
             raise _active(thread, state.newest)
+        if any(body["attachments"] for body in new.additional):
+            await self.room.attach(caller, thread, new.additional)
+            state = await self.room.thread_state(caller, thread)
         return await self._accept(caller, thread, new, post, state, turn)
 
     async def _accept(

@@ -66,6 +66,7 @@ class ThreadRoutes:
             made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
+                thread = await self.room.checked(caller, thread, bodies)
                 messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
                     await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
@@ -80,6 +81,7 @@ class ThreadRoutes:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
         thread = (await self.room.thread_state(caller, name)).thread
+        await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
         changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
         if thread is None:
             await self.room.do(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
@@ -104,7 +106,10 @@ class ThreadRoutes:
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
         bodies = await self.room.read_messages(caller, [asked], "messages")
         async with self.room.api.attempts.turn_of(post):
-            made = await self.room.made_before(post) or await self._add(caller, name, bodies, post)
+            made = await self.room.made_before(post)
+            if not made:
+                await self.room.attach(caller, name, bodies)
+                made = await self._add(caller, name, bodies, post)
         return json_response(stored_message(made[0]))
 
     async def _add(

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest
-from adapters.openai_api.files.kept_files import (
+from adapters.openai_api.files.server_files import PURPOSE, ServerFiles, StoredContent
+from adapters.openai_api.files.uploaded_files import (
     FILE,
     MAX_FILES,
     MAX_TOTAL_BYTES,
     PREFIX,
-    KeptFiles,
+    SERVER,
+    UploadedFiles,
     file_view,
 )
 from adapters.openai_api.inline_files import MAX_FILE_BYTES
@@ -31,7 +33,7 @@ from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_respon
 PATH = "/v1/files"
 KEPT = ("vision", "user_data")
 """Purposes of files that become parts of messages."""
-PURPOSES = ("assistants", "assistants_output", "batch", "batch_output", "fine-tune", "evals", *KEPT)
+PURPOSES = ("assistants_output", "batch", "batch_output", "fine-tune", "evals", *KEPT)
 MAX_FIELD_BYTES = 1024
 MAX_LISTED = 10_000
 """developers.openai.com/api/reference/resources/files/methods/list"""
@@ -53,7 +55,8 @@ class FileRoutes:
     """The handlers. They run on the worker's loop."""
 
     callers: Callers
-    files: KeptFiles
+    files: UploadedFiles
+    server_files: ServerFiles
 
     def routes(self) -> Sequence[Route]:
         one = f"{PATH}/<file_id>"
@@ -72,13 +75,22 @@ class FileRoutes:
         await self._check_room(caller)
         name = f"{PREFIX}{secrets.token_hex(12)}"
         try:
-            made = ApiObject(name, FILE, caller.owner, await self._store(request, name))
-            (stored,) = await self.files.do(self.files.objects.add, [made])
+            stored = await self._kept(caller, name, await self._store(request, name))
         except BaseException:
             with suppress(StoreUnavailable):  # it is deleted in a week
                 await asyncio.shield(self.files.do(self.files.uploads.delete, name))
             raise
         return json_response(file_view(stored))
+
+    async def _kept(self, caller: Caller, name: str, fields: dict[str, str | int]) -> ApiObject:
+        """Notes whose a file is. One for tools is brought to the assistant's server, and not kept here."""
+        if fields["purpose"] != PURPOSE:
+            made = ApiObject(name, FILE, caller.owner, fields)
+            return (await self.files.do(self.files.objects.add, [made]))[0]
+        content = StoredContent(self.files, name, int(fields["bytes"]))
+        brought = await self.server_files.upload(caller, fields, content)
+        await self.files.do(self.files.uploads.delete, name)
+        return brought
 
     async def _check_room(self, caller: Caller) -> None:
         """Raises InvalidRequest when the caller has uploaded as much as one may."""
@@ -124,23 +136,19 @@ class FileRoutes:
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
         file = await self._find(request)
-        await self.files.delete(file)
+        await (self.server_files if SERVER in file.body else self.files).delete(file)
         return json_response({"id": file.id, "object": "file", "deleted": True})
 
     async def content(self, request: HttpRequest) -> HttpResponse:
         file = await self._find(request)
+        if SERVER in file.body:
+            raise InvalidRequest(f"Not allowed to download files of purpose: {file.body['purpose']}")
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Length": str(file.body["bytes"]),
             "Content-Disposition": "attachment",
         }
-        return HttpResponse(headers=headers, stream=self._pieces(file.id))
-
-    async def _pieces(self, name: str) -> AsyncIterator[bytes]:
-        seq = 0
-        while (piece := await self.files.do(self.files.uploads.read, name, seq)) is not None:
-            yield piece
-            seq += 1
+        return HttpResponse(headers=headers, stream=StoredContent(self.files, file.id, 0).pieces())
 
     async def _find(self, request: HttpRequest) -> ApiObject:
         return await self.files.find(self.callers.reader(request), request.path_values["file_id"])
@@ -173,8 +181,10 @@ def _check(purpose: str, arrived: Arrived) -> None:
     if missing:
         message = f"Missing required parameter: `{missing}`."
         raise InvalidRequest(message, param=missing, code="missing_required_parameter")
-    if purpose in KEPT:
+    if purpose in (*KEPT, PURPOSE):
         return
     if purpose in PURPOSES:
-        raise refusal("purpose", f"{purpose!r} is not supported here; {' and '.join(KEPT)} are", "unsupported_purpose")
-    raise refusal("purpose", f"must be one of {', '.join(KEPT)}")
+        raise refusal(
+            "purpose", f"{purpose!r} is not supported here; {PURPOSE}, {' and '.join(KEPT)} are", "unsupported_purpose"
+        )
+    raise refusal("purpose", f"must be one of {', '.join((PURPOSE, *KEPT))}")

@@ -108,7 +108,7 @@ def test_documents_are_attached_and_those_of_tools_are_refused(client: OpenAI, s
     )
     client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id="default")
     assert "The code is 42." in str(site.fake.requests[-1].body["messages"][-1])
-    with pytest.raises(BadRequestError, match="tools"):
+    with pytest.raises(BadRequestError, match="no file of yours with the purpose 'assistants'"):
         client.beta.threads.messages.create(
             thread.id,
             role="user",

@@ -17,6 +17,8 @@ from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.uploads import Uploads
 
 FILE = "file"
+SERVER = "server"
+"""The field of an object's body with the name of the assistant at whose server it is; without it, it is kept here."""
 PREFIX = "file-"
 """Ids of these files, which are also the names under which their content is kept."""
 KEEP_SECONDS = 7 * 86_400
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFiles:
+class UploadedFiles:
     """Used on the worker's loop; the database is called from other threads."""
 
     objects: ApiObjects
@@ -64,6 +66,9 @@ class KeptFiles:
         except NoSuchObject as exc:
             raise refusal(file.where, f"names a file that there is not: {exc}") from None
         body = found.body
+        if SERVER in body:
+            explanation = f"names a file with the purpose {body['purpose']}: upload it with vision or user_data"
+            raise refusal(file.where, explanation)
         return InlineFile(body["filename"], body["media_type"], b"", file.file_id, file.where, body["bytes"])
 
 
@@ -73,17 +78,17 @@ def as_file(file: InlineFile) -> File:
 
 
 def has_expired(file: ApiObject) -> bool:
-    return file.created_at + KEEP_SECONDS < time.time()
+    return SERVER not in file.body and file.created_at + KEEP_SECONDS < time.time()
 
 
 def file_view(file: ApiObject) -> dict[str, Any]:
     created = int(file.created_at)
-    return {
+    expiry = {} if SERVER in file.body else {"expires_at": created + KEEP_SECONDS}
+    return expiry | {
         "id": file.id,
         "object": "file",
         "bytes": file.body["bytes"],
         "created_at": created,
-        "expires_at": created + KEEP_SECONDS,
         "filename": file.body["filename"],
         "purpose": file.body["purpose"],
         "status": "processed",
