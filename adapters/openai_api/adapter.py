@@ -12,11 +12,11 @@ from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
 from adapters.openai_api.files.file_routes import FileRoutes
 from adapters.openai_api.files.server_files import ServerFiles
-from adapters.openai_api.files.uploaded_files import UploadedFiles
 from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import UploadedFiles
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn, TurnId

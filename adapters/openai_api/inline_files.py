@@ -10,7 +10,7 @@ from functools import partial
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import InlineFile, numbered
-from adapters.openai_api.files.uploaded_files import PREFIX, UploadedFiles, as_file
+from adapters.openai_api.uploaded_files import PREFIX, UploadedFiles, as_file
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import Message, Turn

@@ -16,9 +16,9 @@ from adapters.openai_api.content_parts import InlineFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
-from adapters.openai_api.files.uploaded_files import UploadedFiles, as_file
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import UploadedFiles, as_file
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Turn

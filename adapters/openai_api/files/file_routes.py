@@ -12,7 +12,10 @@ from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.files.server_files import PURPOSE, ServerFiles, StoredContent
-from adapters.openai_api.files.uploaded_files import (
+from adapters.openai_api.inline_files import MAX_FILE_BYTES
+from adapters.openai_api.paging import Page, paged, read_page
+from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import (
     FILE,
     MAX_FILES,
     MAX_TOTAL_BYTES,
@@ -21,9 +24,6 @@ from adapters.openai_api.files.uploaded_files import (
     UploadedFiles,
     file_view,
 )
-from adapters.openai_api.inline_files import MAX_FILE_BYTES
-from adapters.openai_api.paging import Page, paged, read_page
-from adapters.openai_api.settings import NAME
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.uploads import PIECE_BYTES

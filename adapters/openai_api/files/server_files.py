@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest
-from adapters.openai_api.files.uploaded_files import FILE, SERVER, UploadedFiles
+from adapters.openai_api.uploaded_files import FILE, SERVER, UploadedFiles
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.server_objects import ServerObjects

@@ -12,11 +12,11 @@ from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import STORE, ServerFiles
-from adapters.openai_api.files.uploaded_files import SERVER
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import SMALL_BYTES
 from adapters.openai_api.turn_ids import THREAD_NAME
+from adapters.openai_api.uploaded_files import SERVER
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.json_body import read_object
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
