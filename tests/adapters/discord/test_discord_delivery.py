@@ -65,6 +65,14 @@ async def test_a_pushed_text_is_looked_for_in_its_channel_before_it_is_posted(ma
     assert scene.texts() == ["Here."]
 
 
+async def test_a_command_is_answered_although_another_process_began(make_scene: MakeScene) -> None:
+    scene = make_scene("command")
+    turn = scene.answered("Here.")
+    await scene.restart()
+    await scene.deliver(turn)
+    assert scene.texts() == ["Here."]
+
+
 async def test_where_no_thread_can_be_opened_the_reply_is_posted_in_the_channel(make_scene: MakeScene) -> None:
     scene = make_scene("thread")
     scene.place = scene.channel

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import BadRequestError, InternalServerError, NotFoundError, OpenAI
 
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
-from tests.fakes.openai_server import Say
+from tests.fakes.openai_server import HttpFault, Say
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -94,6 +94,13 @@ def test_what_the_server_refuses_is_said_in_its_words(user: OpenAI) -> None:
     store = user.vector_stores.create()
     with pytest.raises(BadRequestError, match="Missing required parameter: 'query'"):
         user.vector_stores.search(store.id, query=None)  # type: ignore[arg-type]  # it is wrong
+
+
+def test_a_server_that_is_away_is_said_so_in_openais_form(responses: ApiSite, user: OpenAI) -> None:
+    responses.fake.faults.add(HttpFault(path="/vector_stores", status=503))
+    with pytest.raises(InternalServerError) as away:
+        user.vector_stores.create(name="Notes")
+    assert (away.value.status_code, away.value.type) == (502, "server_error")
 
 
 def test_files_that_a_message_attaches_are_there_for_the_tools_of_its_thread(responses: ApiSite, user: OpenAI) -> None:
