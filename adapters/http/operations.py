@@ -29,6 +29,7 @@ HEADERS = (
 RATE = "Rate a reply. A newer rating of the same author replaces the older one."
 BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
 TURN, THREAD, FILE = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>", "/chat/files/<file_id>"
+ASSISTANTS = "List the assistants. Those that messages with this key may ask for."
 
 
 class Rating(BaseModel):
@@ -50,10 +51,12 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
+    listed = ResponseDoc("The assistants.", views.AssistantList)
     content = ResponseDoc("The file.", media_type="application/octet-stream")
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
+        Operation("list_assistants", "GET", "/chat/assistants", ASSISTANTS, {200: listed}, (401, 429)),
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),

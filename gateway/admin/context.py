@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from gateway.admin.settings import AdminSettings
 from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.operations import AdminStore
+from gateway.policy.rules import Rules
+from gateway.ports.budgets import BudgetReport, BudgetStore
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
+from gateway.ports.feedback import FeedbackReport
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
@@ -51,6 +55,13 @@ class AdminContext:
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
+    books: AdminStore
+    feedback: FeedbackReport
+    budget_store: BudgetStore
+    budget_report: BudgetReport
+    rules: Rules
+    currency: str = "USD"
+    """Of all costs, as ISO 4217 names it."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
