@@ -71,7 +71,7 @@ class AdminSettings(EnvironmentSettings):
     """The addresses or networks from which that proxy connects, comma-separated: ``127.0.0.1, 10.0.3.0/24``. The header
     is believed from nowhere else."""
     admin_proxy_groups_header: str | None = None
-    """The header with the person's groups, comma-separated, such as ``X-Forwarded-Groups``."""
+    """The header with the person's groups, a comma between two of them, such as ``X-Forwarded-Groups``."""
     admin_proxy_sign_out_url: str | None = None
     """Where the proxy signs people out, such as ``/oauth2/sign_out``."""
 

@@ -36,6 +36,7 @@ from gateway.assistants.responses.local_threads import create_local_thread, is_l
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import (
     MAX_ROUNDS,
@@ -88,6 +89,7 @@ class ResponsesBackend:
         self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
+        self.server_objects = ApiServerObjects(api)
         self._config = config
         self._toolbox = toolbox
         self._history_chars = history_chars
