@@ -33,6 +33,7 @@ from gateway.worker.assistants import Assistants
 from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.handover import HandoverKeeper
 from gateway.worker.run_attempt import OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
@@ -135,6 +136,7 @@ class TurnProcessor:
         self._commands = Commands(store, assistants.router)
         self._delivery = TurnDelivery(adapters, metrics, tracing)
         self._context_fetcher = ContextFetcher(store)
+        self.handovers = HandoverKeeper(store, self._context_fetcher, metrics)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
@@ -154,7 +156,8 @@ class TurnProcessor:
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
         if not turn.state.is_resolved:
-            outcome = await self._answer(task, context)
+            outcome = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
+            outcome = outcome or await self._answer(task, context)
             if outcome is None:
                 return False
             turn = outcome
