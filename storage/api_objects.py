@@ -14,9 +14,11 @@ from gateway.domain.errors import Conflict
 from gateway.domain.models import ConversationKey, Turn, TurnId
 from gateway.ports.api_objects import ApiObject, ThreadState
 from storage import row_mapping, sql
+from storage.clock import clock, read_clock
+from storage.column_types import SafeText, storable
 from storage.database import Database
-from storage.schema import SafeText, api_objects, conversations, storable, turns
-from storage.sql import C, T, clock
+from storage.schema import api_objects, conversations, turns
+from storage.sql import C, T
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 NO_LIMIT = 2**31 - 1
@@ -221,7 +223,7 @@ def _taken(newest: Turn | None) -> int | None:
 
 
 def _insert(connection: Connection, objects: Sequence[ApiObject]) -> None:
-    now: float = connection.execute(sql.now).scalar_one()
+    now: float = connection.execute(read_clock).scalar_one()
     rows = [
         {
             "id": each.id,

@@ -33,9 +33,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense, wake_key
 from storage import parking
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import SafeText, holds, limits, spending, turns
-from storage.sql import clock
+from storage.schema import holds, limits, spending, turns
 
 S = spending.c
 H = holds.c

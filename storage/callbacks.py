@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Double, bindparam, delete, fun
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.ports.callbacks import Callback
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import SafeText, callbacks, turns
-from storage.sql import clock
+from storage.schema import callbacks, turns
 
 K = callbacks.c
 DELIVERED_KEEP_SECONDS = 86_400.0

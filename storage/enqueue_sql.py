@@ -7,10 +7,13 @@ from functools import cache
 from sqlalchemy import ARRAY, Column, Select, and_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from storage import row_mapping, sql
+from storage import row_mapping
+from storage.clock import clock, read_clock
+from storage.column_types import SafeText
 from storage.driver_sql import DriverStatement
-from storage.schema import SafeText, conversations, joined_messages, turns
-from storage.sql import IS_KEY, KEY, clock
+from storage.schema import conversations, joined_messages, turns
+from storage.sql import IS_KEY, KEY
+from storage.upserts import UPSERTS
 
 C = conversations.c
 J = joined_messages.c
@@ -80,14 +83,14 @@ class EnqueueStatements:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.now = DriverStatement(sql.now, kind)
+        self.now = DriverStatement(read_clock, kind)
         self.message_exists = DriverStatement(message_exists, kind)
         self.messages_existing = DriverStatement(messages_existing, kind)
         self.conversation = DriverStatement(open_conversation, kind)
         self.lock_conversations = DriverStatement(lock_open_conversations, kind)
         self.insert_conversation = DriverStatement(_insert_conversation(kind).returning(C.id), kind)
         self.append_turns = DriverStatement(append_turns, kind)
-        self.insert_turn = DriverStatement(sql.UPSERTS[kind].insert_turn, kind, row_mapping.NEW_TURN_COLUMNS)
+        self.insert_turn = DriverStatement(UPSERTS[kind].insert_turn, kind, row_mapping.NEW_TURN_COLUMNS)
 
 
 statements_of = cache(EnqueueStatements)

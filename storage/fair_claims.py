@@ -29,7 +29,8 @@ from sqlalchemy import (
 
 from gateway.domain.shares import Share
 from gateway.ports.store import Places
-from storage.sql import C, clock
+from storage.clock import clock
+from storage.sql import C
 
 MAX_STEPS = 500
 """How many of those who wait one claim looks at. The next claim goes on from there."""

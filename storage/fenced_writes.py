@@ -38,9 +38,10 @@ from gateway.ports.leased_writes import (
     WriteResult,
 )
 from storage import pubsub, row_mapping, sql, transitions
+from storage.clock import clock, read_clock
 from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.schema import conversations, turns
-from storage.sql import C, T, clock
+from storage.sql import C, T
 
 HotWrite = SetThread | SetRun | SetContext | RecordOutcome | SetPostedMessages | FinishTurn
 
@@ -114,7 +115,7 @@ class FencedStatements:
             return DriverStatement(statement, kind)
 
         self.lock_conversations = None if kind == "sqlite" else prepared(lock_conversations)
-        self.read_clock = prepared(sql.now)
+        self.read_clock = prepared(read_clock)
         self.set_thread = prepared(set_thread)
         self.set_run = prepared(set_run)
         self.set_context = prepared(set_context)

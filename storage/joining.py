@@ -16,7 +16,7 @@ from gateway.domain.audit import AuditEvent
 from gateway.domain.models import Join, Message, MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest
 from storage import row_mapping, sql, transitions
-from storage.schema import storable, storable_file
+from storage.column_types import storable, storable_file
 
 LONGEST_SECONDS = 30.0
 """A turn takes no more messages so long after its first one, however quickly they follow each other."""

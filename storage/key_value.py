@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storage import sql
 from storage.database import Database
+from storage.upserts import UPSERTS
 
 
 class SqlKeyValueStore:
@@ -11,7 +12,7 @@ class SqlKeyValueStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upserts = sql.UPSERTS[database.kind]
+        self._upserts = UPSERTS[database.kind]
 
     # ---------------------------------------------------------------- values
 

@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.fair_claims import FairPicker
 from storage.fenced_writes import FencedStatements, FencedWriteBatch
 from storage.leased_writes import LeasedWriteBatch
+from storage.upserts import UPSERTS
 
 MAX_PICKS = 3
 """How often a claim picks again because other processes claimed what it picked."""
@@ -25,7 +26,7 @@ class SqlLeases:
 
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self._database = database
-        self._upserts = sql.UPSERTS[database.kind]
+        self._upserts = UPSERTS[database.kind]
         self._fenced = FencedStatements(database.kind)
         self._lease_seconds = lease_seconds
         self._picker = FairPicker()

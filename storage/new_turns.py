@@ -14,7 +14,7 @@ from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadI
 from gateway.domain.sentences import Sentence, counted
 from gateway.ports.cluster import ClusterEvent, EventKind
 from storage import parking, pubsub, sql, transitions
-from storage.schema import storable, storable_file
+from storage.column_types import storable, storable_file
 
 
 class AlreadyRecorded(GatewayError):

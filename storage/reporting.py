@@ -22,8 +22,8 @@ from storage.database import Database
 from storage.message_context import context_mark
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
-from storage.sql import UPSERTS
 from storage.uploads import delete_uploads_of
+from storage.upserts import UPSERTS
 
 EXPIRED_KEEP_SECONDS = 3600.0
 TOOL_FILE_KEEP_SECONDS = 7 * 86_400.0

@@ -29,19 +29,10 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
-from storage.schema import (
-    SafeText,
-    conversations,
-    facts,
-    leases,
-    limits,
-    spending,
-    tool_files,
-    turns,
-    uploads,
-    verdicts,
-)
-from storage.sql import CONVERSATION, KEY, TURN, clock, on_platform
+from storage.clock import clock
+from storage.column_types import SafeText
+from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
+from storage.sql import CONVERSATION, KEY, TURN, on_platform
 
 C = conversations.c
 T = turns.c

@@ -10,9 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import ConversationKey, TurnId
 from gateway.ports.schedules import Push, Schedule
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import SafeText, schedules
-from storage.sql import clock
+from storage.schema import schedules
 
 S = schedules.c
 

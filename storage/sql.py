@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Double,
-    Table,
     Text,
-    Update,
     and_,
     bindparam,
     case,
@@ -23,47 +19,18 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.bots import SEPARATOR
 from gateway.domain.models import MessageKind, TurnState
-from storage.schema import (
-    SafeText,
-    conversations,
-    facts,
-    former_threads,
-    joined_messages,
-    leases,
-    limits,
-    turns,
-    verdicts,
-)
+from storage.clock import clock, seconds_from_now
+from storage.column_types import SafeText
+from storage.schema import conversations, facts, former_threads, joined_messages, leases, turns, verdicts
 
 C = conversations.c
 T = turns.c
 V = verdicts.c
 J = joined_messages.c
-
-
-class clock(FunctionElement[float]):  # noqa: N801  # named like an SQL function
-    """The database's time, in seconds since the epoch."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(clock, "sqlite")
-def _sqlite_clock(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(clock, "postgresql")
-def _postgresql_clock(*_: Any, **__: Any) -> str:
-    # Not now(): it does not advance within a transaction, such as while it waits for a lock.
-    return "date_part('epoch', clock_timestamp())"
 
 
 def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
@@ -78,7 +45,6 @@ CONVERSATION = (
     *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
 )
 LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share, C.workspace_share)
-now = select(clock())
 SLOT = (C.id, C.thread_id, C.backend, C.assistant, C.chosen, C.head, C.tail, C.epoch, clock().label("at"))
 TURN = (
     *(T.id, T.conversation_id, T.seq, T.message_id, T.text, T.author, T.address, T.kind, T.files),
@@ -92,11 +58,6 @@ TURN = (
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)
 IS_KEY = and_(*(column == bindparam(f"key_{column.name}") for column in KEY))
-
-
-def _seconds_from_now(seconds: str) -> ColumnElement[float]:
-    """Returns the time so many seconds from now; NULL when the parameter is NULL."""
-    return clock() + bindparam(seconds, type_=Double)
 
 
 # ---------------------------------------------------------------- enqueueing
@@ -113,102 +74,7 @@ APPEND_VALUES: dict[str, ColumnElement[Any]] = {
 
 MAX_WAIT_SECONDS = 61.0
 """The longest lease or delay in seconds: a minute, plus a second as the clock is read later."""
-_interval = bindparam("every", type_=Double)
-_taken = _interval * bindparam("count", type_=Double)
-_burst_start = clock() - bindparam("ahead", type_=Double)
-"""The start of a token bucket that was not used lately: far enough back that a burst is valid at once."""
-_feedback_row = (
-    # The lock keeps the turn from being deleted meanwhile.
-    select(T.id, bindparam("critic", type_=SafeText), bindparam("opinion", type_=SafeText), clock())
-    .where(T.id == bindparam("turn"))
-    .with_for_update(read=True, key_share=True)
-)
 
-
-def _shifted(
-    at: ColumnElement[float], seen_at: ColumnElement[float | None], latest: Callable[..., ColumnElement[float]]
-) -> ColumnElement[float]:
-    """Returns a stored time, as far ahead of now as when it was written, if the clock was set back since."""
-    return at - latest(func.coalesce(seen_at, 0.0) - clock(), 0.0)
-
-
-def _shift_times(table: Table, at: Column[float], shifted: ColumnElement[float]) -> Update:
-    seen_at, name = table.c.seen_at, table.c.name
-    late = select(name).where(seen_at > clock()).order_by(name).with_for_update(skip_locked=True).cte("late")
-    return update(table).where(name.in_(select(late.c.name))).values({at: shifted, seen_at: clock()})
-
-
-def _upsert(insert: Any) -> Any:
-    """Returns an upsert that replaces the row with the same key."""
-    values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
-    return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
-
-
-class Upserts:
-    """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
-
-    def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
-        """``latest`` is the dialect's SQL function for the maximum of several values."""
-        place, until = (
-            _shifted(limits.c.at, limits.c.seen_at, latest),
-            _shifted(leases.c.until, leases.c.seen_at, latest),
-        )
-        self.append_turn = (
-            insert(conversations)
-            .values(head=0, tail=1, next_at=clock(), epoch=0, created_at=clock())
-            .on_conflict_do_update(index_elements=KEY, set_=APPEND_VALUES)
-            .returning(*SLOT)
-        )
-        self.insert_turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
-        self.insert_imported = (
-            insert(conversations)
-            .values(epoch=0, created_at=clock())
-            .on_conflict_do_nothing()
-            .returning(*CONVERSATION, C.created_at)
-        )
-        self.insert_value = insert(facts).on_conflict_do_nothing().inline()
-        self.set_value = _upsert(insert(facts)).inline()
-        self.set_feedback = _upsert(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _feedback_row))
-        self.set_feedback = self.set_feedback.execution_options(preserve_rowcount=True)
-        self.take_token = (
-            insert(limits)
-            .values(name=bindparam("bucket"), at=_burst_start + _taken, seen_at=clock())
-            .on_conflict_do_update(
-                index_elements=limits.primary_key,
-                set_={"at": latest(place, _burst_start) + _taken, "seen_at": clock()},
-                where=place <= _seconds_from_now("patience"),
-            )
-            .returning((limits.c.at - _taken - clock()).label("wait"))
-        )
-        self.block_bucket = (
-            insert(limits)
-            .values(name=bindparam("bucket"), at=_seconds_from_now("wait"), seen_at=clock())
-            .on_conflict_do_update(
-                index_elements=limits.primary_key,
-                set_={"at": latest(place, _seconds_from_now("wait")), "seen_at": clock()},
-            )
-            .inline()
-        )
-        self.take_lock = (
-            insert(leases)
-            .values(
-                name=bindparam("lease"), owner=bindparam("holder"), until=_seconds_from_now("wait"), seen_at=clock()
-            )
-            .on_conflict_do_update(
-                index_elements=leases.primary_key,
-                set_={"owner": bindparam("holder"), "until": _seconds_from_now("wait"), "seen_at": clock()},
-                where=or_(leases.c.owner == bindparam("holder"), until <= clock()),
-            )
-            .returning(leases.c.name)
-        )
-        self.shift_times = (_shift_times(limits, limits.c.at, place), _shift_times(leases, leases.c.until, until))
-        """After the clock was set back: makes stored times as far ahead of now as they were when written."""
-
-
-UPSERTS = {
-    "sqlite": Upserts(sqlite.insert, func.max),
-    "postgresql": Upserts(postgresql.insert, func.greatest),
-}
 
 _append_turn = update(conversations).values(APPEND_VALUES).returning(*SLOT)
 append_turn_if_exists = _append_turn.where(IS_KEY)
@@ -230,7 +96,7 @@ _picked = (
 claim_picked = (
     update(conversations)
     .where(C.id.in_(select(_picked.c.id)))
-    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=_seconds_from_now("wait"), **NOT_PARKED)
+    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=seconds_from_now("wait"), **NOT_PARKED)
     .returning(*LOCKED_CONVERSATION)
 )
 
@@ -250,7 +116,7 @@ def _renew(*which: ColumnElement[bool]) -> ReturningUpdate[int]:
     return (
         update(conversations)
         .where(C.id.in_(select(mine.c.id)))
-        .values(next_at=_seconds_from_now("wait"))
+        .values(next_at=seconds_from_now("wait"))
         .returning(C.id)
     )
 
@@ -285,7 +151,7 @@ set_lease = (
     .values(
         head=bindparam("finished"),
         owner=bindparam("holder"),
-        next_at=_seconds_from_now("wait"),
+        next_at=seconds_from_now("wait"),
         share=bindparam("of", type_=SafeText),
     )
 )
@@ -303,7 +169,7 @@ _out_of_reach = (
 repair_next_at = (
     update(conversations)
     .where(C.id.in_(select(_out_of_reach.c.id)))
-    .values(next_at=case((C.owner.is_(None), clock()), else_=_seconds_from_now("wait")))
+    .values(next_at=case((C.owner.is_(None), clock()), else_=seconds_from_now("wait")))
     .returning(C.id)
 )
 """A live lease holder renews its lease before it expires."""

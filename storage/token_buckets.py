@@ -7,14 +7,14 @@ from functools import cache
 from typing import Any
 
 from gateway.ports.token_buckets import Rate, TokenRequest
-from storage import sql
 from storage.database import Database
 from storage.driver_sql import DriverStatement
+from storage.upserts import UPSERTS
 
 
 @cache
 def _take_token_statement(kind: str) -> DriverStatement:
-    return DriverStatement(sql.UPSERTS[kind].take_token, kind)
+    return DriverStatement(UPSERTS[kind].take_token, kind)
 
 
 class SqlTokenBuckets:
@@ -22,7 +22,7 @@ class SqlTokenBuckets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upserts = sql.UPSERTS[database.kind]
+        self._upserts = UPSERTS[database.kind]
         self._take_token = _take_token_statement(database.kind)
 
     def take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:

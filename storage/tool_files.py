@@ -10,9 +10,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.files import File
 from gateway.domain.models import TurnId
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import SafeText, tool_files, turns
-from storage.sql import clock
+from storage.schema import tool_files, turns
 
 F = tool_files.c
 

@@ -10,7 +10,7 @@ from gateway.domain.context import ChatContext
 from gateway.domain.exchange import CallRound
 from gateway.domain.models import Parking, RunId, Turn, TurnState
 from gateway.ports.leased_writes import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
-from storage.schema import storable, storable_file
+from storage.column_types import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
 MAX_ENTRIES: Final = 40

@@ -27,12 +27,14 @@ from gateway.domain.models import (
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
 from storage import joining, parking, pubsub, row_mapping, sql, transitions
+from storage.column_types import storable, storable_file
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
-from storage.schema import storable, storable_file, turns
+from storage.schema import turns
 from storage.uploads import delete_uploads_of
+from storage.upserts import UPSERTS
 
 
 class SqlTurnQueue:
@@ -40,7 +42,7 @@ class SqlTurnQueue:
 
     def __init__(self, database: Database, queries: SqlTurnQueries) -> None:
         self._database = database
-        self._upserts = sql.UPSERTS[database.kind]
+        self._upserts = UPSERTS[database.kind]
         self._queries = queries
 
     # ---------------------------------------------------------------- new turns

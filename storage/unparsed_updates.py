@@ -12,9 +12,10 @@ from sqlalchemy import Connection, bindparam, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdateCount
+from storage.clock import clock
 from storage.database import Database
 from storage.schema import facts, unparsed_updates
-from storage.sql import clock, on_platform
+from storage.sql import on_platform
 
 U = unparsed_updates.c
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, tuple_
 
+from storage.clock import clock
 from storage.database import Database
 from storage.schema import joined_messages, turns, uploads
-from storage.sql import clock
 
 U = uploads.c
 T = turns.c

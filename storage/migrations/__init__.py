@@ -22,6 +22,7 @@ from gateway import logs
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import sql
 from storage.database import Database
+from storage.upserts import UPSERTS
 
 REVISIONS: Final = (
     "0001",
@@ -178,7 +179,7 @@ def _run_revision(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", "storage:migrations")
     config.set_main_option("path_separator", "newline")
     command.upgrade(config, revision)
-    keep = sql.UPSERTS[connection.dialect.name].set_value
+    keep = UPSERTS[connection.dialect.name].set_value
     connection.execute(keep, {"name": f"{COMPATIBLE_PREFIX}{revision}", "value": OLDEST_COMPATIBLE})
 
 

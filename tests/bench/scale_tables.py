@@ -14,7 +14,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import Claim, ConversationKey, Message, TurnId
 from gateway.domain.shares import Share
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome
-from storage.sql import clock
+from storage.clock import clock
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 from tests.bench.scale_core import PLATFORM

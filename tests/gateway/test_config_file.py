@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.settings.test_settings_file import folder, write
 
 from adapters.http import HttpSettings
 from adapters.telegram.settings import TelegramSettings
@@ -15,6 +14,7 @@ from gateway.config_file.conflicts import conflicts
 from gateway.configuration import Configuration, Route
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings, config_file
+from tests.gateway.settings.test_settings_file import folder, write
 
 __all__ = ["folder"]
 

@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.settings.test_settings_file import folder, write
 
 from gateway import loading, logs
 from gateway.cli.config import command
 from gateway.config_file import text
 from gateway.config_file.schema import schema
 from gateway.settings import Settings
+from tests.gateway.settings.test_settings_file import folder, write
 from tests.gateway.test_config_file import EXAMPLE, VARIABLES
 
 __all__ = ["folder"]

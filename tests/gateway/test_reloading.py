@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.gateway.settings.test_settings_file import folder, write
 
 from gateway import loading, logs, reloading
 from gateway.configuration import Configuration
@@ -15,6 +14,7 @@ from gateway.coordination.retry import repeat
 from gateway.domain.errors import SettingsError
 from gateway.reloading import Answer, Reloader, ReloadRequests
 from storage.store import SqlStore
+from tests.gateway.settings.test_settings_file import folder, write
 
 __all__ = ["folder"]
 

@@ -1,0 +1,191 @@
+"""Decides in memory what messages that arrive together become. No SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.domain.errors import Conflict, GatewayError, Overloaded, ThreadNotFound
+from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, MessageKind, ThreadId, Turn
+from gateway.domain.shares import Share
+from gateway.ports.enqueue import EnqueueRequest
+from storage import joining
+from storage.column_types import storable
+from storage.joining import JoinedMessage, NewestTurn
+from storage.new_turns import backlog_full
+
+MessageName = tuple[str, str]
+"""Platform and message id, as they are stored."""
+
+
+@dataclass(slots=True)
+class OpenConversation:
+    """A conversation that this transaction has locked, or will insert, with its values as they will be saved."""
+
+    key: ConversationKey
+    id: int = 0
+    """0: not inserted yet."""
+    thread: ThreadId | None = None
+    backend: str = ""
+    assistant: str = DEFAULT_ASSISTANT
+    chosen: str = ""
+    head: int = 0
+    tail: int = 0
+    owner: str | None = None
+    epoch: int = 0
+    next_at: float | None = None
+    caller: str = ""
+    workspace: str = ""
+
+    @property
+    def share(self) -> Share:
+        return Share(self.caller, self.workspace)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.next_at is None
+
+    def is_next(self, turn: Turn) -> bool:
+        """Returns whether no unfinished turn is before this one."""
+        return turn.seq == self.head + 1
+
+    def append(self, request: EnqueueRequest, at: float, lease_seconds: float) -> NewTurn:
+        """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
+        message, limit = request.message, request.max_backlog
+        if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
+            raise Overloaded(backlog_full(limit))
+        was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
+        self.tail += 1
+        self.chosen = message.assistant or self.chosen
+        if was_idle:
+            self.caller, self.workspace = message.share.caller, message.share.workspace
+            self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
+            self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
+        assistant = request.route.decide(message.assistant, self.chosen)
+        return NewTurn(request, self, self.tail, owner if was_idle else None, was_idle and not owner, assistant)
+
+    def columns(self) -> dict[str, Any]:
+        """Returns the parameters of enqueue_sql.append_turns, and of the INSERT of a new one."""
+        holder = {"until": self.next_at, "holder": self.owner, "claims": self.epoch}
+        taken = {"of": self.caller, "within": self.workspace}
+        return {"id_": self.id, "last": self.tail, "wanted": self.chosen, **taken, **holder}
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """A turn to insert."""
+
+    request: EnqueueRequest
+    conversation: OpenConversation
+    seq: int
+    owner: str | None
+    """Who claims it."""
+    is_due: bool
+    """Whether the conversation may be claimed with it, at once or after its debounce time."""
+    assistant: str
+    """Who is asked."""
+
+
+@dataclass(slots=True)
+class Group:
+    """What is known of the messages of one transaction."""
+
+    requests: Sequence[EnqueueRequest]
+    known: Collection[MessageName]
+    """Those that were recorded before."""
+    conversations: dict[ConversationKey, OpenConversation]
+    at: float
+    stops_elsewhere: Collection[MessageName] = ()
+    """Those STOPs that have something to cancel in other conversations."""
+    new: dict[MessageName, NewTurn] = field(default_factory=dict)
+    refused: dict[int, GatewayError] = field(default_factory=dict)
+    """By index of the request."""
+    newest: Mapping[int, NewestTurn] = field(default_factory=dict)
+    """The newest turns of conversations, where a message may join it or is for idle conversations only."""
+    joined: dict[MessageName, JoinedMessage] = field(default_factory=dict)
+    """The messages that become a part of those."""
+
+    def decide(self, lease_seconds: float) -> None:
+        """Decides which messages become turns, and what they change in their conversations."""
+        for index, request in enumerate(self.requests):
+            name = name_of(request.message)
+            if name in self.known or name in self.new or name in self.joined:
+                continue
+            try:
+                conversation = self._conversation(request.message)
+                self._check_idle(request.message, conversation)
+                if self._join(request, name, conversation):
+                    continue
+                meant = self._as_meant(request, name, conversation)
+                self.new[name] = conversation.append(meant, self.at, lease_seconds)
+            except (Conflict, Overloaded, ThreadNotFound) as exc:
+                self.refused[index] = exc
+
+    def _check_idle(self, message: Message, conversation: OpenConversation) -> None:
+        """Raises Conflict if the message is only for an idle conversation and there is an unresolved turn."""
+        if not message.only_if_idle or conversation.is_idle:
+            return
+        newest = self.newest.get(conversation.id)
+        if newest is None or newest.turn.seq != conversation.tail or not newest.turn.state.is_resolved:
+            raise Conflict("The conversation has an unresolved turn.", code="conversation_busy")
+
+    def _join(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> bool:
+        """Makes the message a part of its conversation's newest turn, if it is one; that waits for what may follow.
+
+        Raises ThreadNotFound for a message that is nothing else and does not join.
+        """
+        newest = self.newest.get(conversation.id)
+        joined = joining.joined(newest, request, self.at)
+        if joined is None and request.message.must_join:
+            raise ThreadNotFound
+        if joined is None:
+            return False
+        self.joined[name] = joined
+        if conversation.owner is None and conversation.is_next(joined.turn) and not joined.turn.is_parked:
+            conversation.next_at = self.at + request.message.debounce_seconds
+        return True
+
+    def _as_meant(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> EnqueueRequest:
+        """Returns the request; as a PROMPT if it is a STOP only where there is something to stop."""
+        message = request.message
+        if not message.only_if_running or not conversation.is_idle or name in self.stops_elsewhere:
+            return request
+        return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
+
+    def with_newest(self) -> Mapping[int, int]:
+        """Returns the conversations whose newest turn matters to a message, and where that is."""
+        messages = [request.message for request in self.requests]
+        wanted = {stored_key(each.key) for each in messages if each.join is not None or each.only_if_idle}
+        found = (self.conversations[key] for key in wanted & self.conversations.keys())
+        return {each.id: each.tail for each in found if not each.is_idle}
+
+    def changed(self) -> Collection[OpenConversation]:
+        """Returns the conversations to save."""
+        waiting = (self.conversations[stored_key(part.request.message.key)] for part in self.joined.values())
+        found = (*(new.conversation for new in self.new.values()), *waiting)
+        return {id(each): each for each in found}.values()
+
+    def _conversation(self, message: Message) -> OpenConversation:
+        key = stored_key(message.key)
+        found = self.conversations.get(key)
+        if found is None:
+            if not message.may_start_conversation:
+                raise ThreadNotFound
+            found = self.conversations[key] = OpenConversation(key)
+        return found
+
+
+def name_of(message: Message) -> MessageName:
+    return storable(message.key.platform), storable(message.message_id)
+
+
+def stored_key(key: ConversationKey) -> ConversationKey:
+    """Returns a key as it is stored."""
+    parts = key_order(key)
+    kept = tuple(map(storable, parts))
+    return key if kept == parts else ConversationKey(*kept)
+
+
+def key_order(key: ConversationKey) -> tuple[str, ...]:
+    return key.platform, key.workspace, key.channel, key.topic, key.user
