@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Double, and_, bindparam, func, insert, litera
 from gateway.domain.models import Turn
 from gateway.ports.handovers import HandoverRecord, OpenHandover
 from storage import row_mapping, sql
+from storage.clock import clock
+from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import SafeText, conversations, handovers
-from storage.sql import C, clock
+from storage.schema import conversations, handovers
+from storage.sql import C
 
 H = handovers.c
 

@@ -16,6 +16,7 @@ from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
+from storage.handovers import SqlHandovers
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.queries import SqlTurnQueries
@@ -70,6 +71,7 @@ class SqlStore:
         self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
         self.callbacks = SqlCallbacks(database)
+        self.handovers = SqlHandovers(database)
         self.uploads = SqlUploads(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)

@@ -45,6 +45,7 @@ REVISIONS: Final = (
     "0018",
     "0019",
     "0020",
+    "0021",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
