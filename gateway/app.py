@@ -26,6 +26,9 @@ from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
+from gateway.handover import HandoverSettings
+from gateway.handover.desk import HandoverDesk
+from gateway.handover.tool import hand_over_tool
 from gateway.languages import LanguageSettings
 from gateway.loading import load, load_configuration
 from gateway.observability import tracing
@@ -128,6 +131,8 @@ class Gateway:
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
+            handovers=self.store.handovers,
+            max_answer_chars=self.settings.max_reply_chars,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,
@@ -221,8 +226,16 @@ def open_gateway(
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = _metrics(by_name, store, current.get())
-    tool_servers = ToolServers()
-    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
+    tool_servers, handover = ToolServers(), HandoverSettings.load()
+    desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
+    builder = AssistantBuilder(
+        async_store,
+        metrics,
+        tool_servers,
+        KeptFiles(store.tool_files, executor),
+        hand_over_tool(desk.hand_over_current),
+        handover.handover_tool,
+    )
     all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
@@ -255,6 +268,8 @@ def open_gateway(
         *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
+    inbox.hands_over = handover.allows_command(has_staff=AdminSettings.load().enabled)
+    desk.accept = inbox.accept
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
         *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
@@ -270,7 +285,8 @@ def open_gateway(
         async_store, store.schedules, PushMessages(adapters), inbox.accept, skips_missed=missed == "skip"
     )
     maintenance = Maintenance(
-        async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
+        *(async_store, backpressure, retention, abandoned_turns, scheduler.run_due, desk.end_overdue),
+        owner=worker.owner,
     )
     worker.run_in_background(maintenance.run())
     _start_callbacks(gateway, async_store, processor)
@@ -303,6 +319,7 @@ def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnP
     if settings.callback_events_url:
         events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
         processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+        processor.handovers.on_changed = events.on_handover
     sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
     gateway.worker.run_in_background(sender.run())
 

@@ -227,7 +227,7 @@ class FencedWriteBatch:
         return fenced.turn
 
     def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, caller, workspace, taken, since, *thread),) = found[1]
+        ((tail, caller, workspace, taken, since, thread, backend, assistant, chosen),) = found[1]
         if tail == write.turn.seq:
             return None
         if not write.claim_next:
@@ -238,7 +238,9 @@ class FencedWriteBatch:
         begun = transitions.claimed(turn, write.lease.owner, self._now)
         place = {"conversation": turn.conversation_id, "place": turn.seq}
         self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
-        conversation = Conversation(turn.conversation_id, key, *thread, row_mapping.to_handover(taken, since))
+        handover = row_mapping.to_handover(taken, since)
+        whose = (thread, backend, assistant, chosen)
+        conversation = Conversation(turn.conversation_id, key, *whose, handover)
         return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, Share(caller, workspace))
 
 

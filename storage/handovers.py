@@ -36,9 +36,7 @@ _new_record = select(
 insert_record = insert(handovers).from_select(_columns, _new_record)
 """Unless the conversation is handed over already."""
 give_back = (
-    update(conversations)
-    .where(C.id == bindparam("conversation"))
-    .values(handover_seq=null(), handed_over_at=null())
+    update(conversations).where(C.id == bindparam("conversation")).values(handover_seq=null(), handed_over_at=null())
 )
 end_record = (
     update(handovers)
@@ -48,20 +46,16 @@ end_record = (
 erase_reasons_of = update(handovers).where(_of_conversation).values(reason="")
 """A model, or a member of the staff, may have written there what a person said."""
 erase_sender = (
-    update(handovers)
-    .where(_of_conversation, H.asked_by == bindparam("person", type_=SafeText))
-    .values(asked_by="")
+    update(handovers).where(_of_conversation, H.asked_by == bindparam("person", type_=SafeText)).values(asked_by="")
 )
 erase_ender = (
-    update(handovers)
-    .where(_of_conversation, H.ended_by == bindparam("person", type_=SafeText))
-    .values(ended_by="")
+    update(handovers).where(_of_conversation, H.ended_by == bindparam("person", type_=SafeText)).values(ended_by="")
 )
 erase_reasons_before = (
     update(handovers).where(H.since < bindparam("until", type_=Double), H.reason != "").values(reason="")
 )
 _open = (
-    select(*sql.CONVERSATION, *RECORD)
+    select(*sql.CONVERSATION, *RECORD, (clock() - H.since).label("age"))
     .join_from(handovers, conversations, H.conversation_id == C.id)
     .where(and_(_is_open, H.since <= clock() - bindparam("age", type_=Double)))
     .order_by(H.since, H.conversation_id)
@@ -101,7 +95,9 @@ class SqlHandovers:
     def listed_open(self, limit: int, *, older_than: float = 0.0) -> Sequence[OpenHandover]:
         rows = self._fetch_all(_open, most=limit, age=older_than)
         end_of_key = len(sql.CONVERSATION)
-        return [OpenHandover(HandoverRecord(*row[end_of_key:]), row_mapping.to_conversation(row)) for row in rows]
+        return [
+            OpenHandover(HandoverRecord(*row[end_of_key:-1]), row_mapping.to_conversation(row), row[-1]) for row in rows
+        ]
 
     def count_open(self) -> int:
         return int(self._fetch_all(_count_open)[0][0])

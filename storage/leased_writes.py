@@ -110,14 +110,12 @@ class LeasedWriteBatch:
         match write:
             case SetThread():
                 self._set_thread(locked, write)
-            case RecordOutcome():
-                return self._record_outcome(locked, write)
+            case RecordOutcome() | HoldTurn():
+                return self._resolve_turn(locked, write)
             case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
-            case HoldTurn():
-                return self._hold_turn(locked, write)
             case GiveBack():
                 return self._give_back(locked, write)
             case ReleaseLease():
@@ -156,24 +154,15 @@ class LeasedWriteBatch:
             case AppendAuditEntry():
                 return self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
 
-    def _record_outcome(self, locked: LockedConversation, write: RecordOutcome) -> Turn | LeaseLost:
+    def _resolve_turn(self, locked: LockedConversation, write: RecordOutcome | HoldTurn) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
             return self._other_turn(write.turn.id)
-        return self._settle(locked, write.lease, transitions.with_outcome(turn, write, self._now))
-
-    def _settle(self, locked: LockedConversation, lease: Lease, resolved: Turn) -> Turn:
-        """Sets the outcome of the current turn, and tells the process that waits for it."""
-        was_resolved = self._turns[locked.current_position].state.is_resolved
-        if not was_resolved and self._awaited_by[locked.current_position] not in (None, lease.owner):
-            self._events.append(ClusterEvent(EventKind.RESOLVED, resolved.id))
-        return self._set_turn(resolved)
-
-    def _hold_turn(self, locked: LockedConversation, write: HoldTurn) -> Turn | LeaseLost:
-        turn = self._current_turn(locked, write.turn.id)
-        if turn is None:
-            return self._other_turn(write.turn.id)
-        return self._settle(locked, write.lease, transitions.held(turn, self._now))
+        if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
+            self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
+        if isinstance(write, HoldTurn):
+            return self._set_turn(transitions.held(turn, self._now))
+        return self._set_turn(transitions.with_outcome(turn, write, self._now))
 
     def _give_back(self, locked: LockedConversation, write: GiveBack) -> Turn | LeaseLost:
         turn, handover = self._current_turn(locked, write.turn.id), locked.conversation.handover

@@ -16,7 +16,10 @@ KEY_INDEX = len(sql.TURN)
 
 def to_conversation(row: Sequence[Any]) -> Conversation:
     """Reads a row that begins with sql.CONVERSATION."""
-    return Conversation(row[0], ConversationKey(*row[1:6]), *row[6:10], to_handover(row[10], row[11]))
+    thread, backend, assistant, chosen, *handover = row[6:12]
+    return Conversation(
+        row[0], ConversationKey(*row[1:6]), thread, backend, assistant, chosen, handover=to_handover(*handover)
+    )
 
 
 def to_handover(seq: int | None, since: float | None) -> Handover | None:

@@ -196,9 +196,7 @@ handovers = Table(
     Column("ended_at", Double),
     Column("ended_by", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="handovers_one_each"),
-    ForeignKeyConstraint(
-        ["conversation_id"], ["conversations.id"], name="handovers_conversation", ondelete="CASCADE"
-    ),
+    ForeignKeyConstraint(["conversation_id"], ["conversations.id"], name="handovers_conversation", ondelete="CASCADE"),
 )
 """Which conversations a person has taken over, and until when. ``seq``: of the turn with which that began."""
 

@@ -104,8 +104,14 @@ def held(turn: Turn, at: float) -> Turn:
 def asking(turn: Turn, question: Message) -> Turn:
     """With the question, in place of the command that gave the conversation back."""
     files = tuple(map(storable_file, question.files))
-    known = {"author": turn.message.author or question.author, "context": question.context or turn.message.context}
-    message = replace(turn.message, kind=MessageKind.PROMPT, text=storable(question.text), files=files, **known)
+    message = replace(
+        turn.message,
+        kind=MessageKind.PROMPT,
+        text=storable(question.text),
+        files=files,
+        author=turn.message.author or question.author,
+        context=question.context or turn.message.context,
+    )
     return replace(turn, message=message, handover=HandoverPart.RESUMED)
 
 

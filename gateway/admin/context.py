@@ -10,6 +10,7 @@ from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
+from gateway.ports.handovers import Handovers
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
@@ -51,6 +52,9 @@ class AdminContext:
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
+    handovers: Handovers
+    max_answer_chars: int = 40_000
+    """The longest answer that a person may give."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)

@@ -32,6 +32,8 @@ class OpenHandover:
 
     record: HandoverRecord
     conversation: Conversation
+    age_seconds: float = 0.0
+    """For how long already."""
 
 
 class Handovers(Protocol):

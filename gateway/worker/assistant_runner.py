@@ -167,7 +167,8 @@ class AssistantRunner:
 
     async def _answered_by(self, answer: Turn) -> Sequence[Exchange]:
         """Returns the messages that were left to the person who answers with this turn."""
-        return exchanges_of_held(unanswered(await self._store.read_with_retry(lambda store: turns_before(store, answer))))
+        before = await self._store.read_with_retry(lambda store: turns_before(store, answer))
+        return exchanges_of_held(unanswered(before))
 
     # ------------------------------------------------------------ usage
 

@@ -23,6 +23,7 @@ from gateway.domain.models import (
     ConversationKey,
     Failure,
     Message,
+    MessageKind,
     ThreadId,
     Turn,
     TurnId,
@@ -88,6 +89,8 @@ class StoreInbox:
         self._early_items = EarlyItems()
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
+        self.hands_over = False
+        """Whether people may ask for a person."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -102,7 +105,7 @@ class StoreInbox:
             self._metrics.refused(platform, Blocked.code)
             log.info("message blocked by the operator's rules", platform=platform, reason=reason)
             raise Blocked
-        message, route = self._router.place(message)
+        message, route = self._router.place(self._as_meant(message))
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
@@ -124,6 +127,12 @@ class StoreInbox:
             log.info("message was recorded before", turn=turn.id, seq=turn.seq)
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
+
+    def _as_meant(self, message: Message) -> Message:
+        """Returns a message; as a PROMPT if it asks for a person where nobody is to."""
+        if message.kind is MessageKind.HAND_OVER and not (self.hands_over or message.is_pushed):
+            return replace(message, kind=MessageKind.PROMPT)
+        return message
 
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
         message, turn_id, route = arrival

@@ -107,7 +107,7 @@ class HandoverContract:
         first, second = store.enqueue_all(
             [
                 EnqueueRequest(message("attic"), new_turn(), "one"),
-                EnqueueRequest(message("attic", **HANDED_OVER), new_turn()),  # type: ignore[arg-type]
+                EnqueueRequest(message("attic", **HANDED_OVER), new_turn()),
             ]
         )
         assert isinstance(first, EnqueueResult)
@@ -212,7 +212,7 @@ class HandoverContract:
 
     @pytest.mark.parametrize(("taken", "kind"), [(True, MessageKind.RESUME), (False, MessageKind.PROMPT)])
     def test_a_word_that_gives_back_is_a_prompt_where_there_is_nothing_to_give_back(
-        self, store: HandoverStore, taken: bool, kind: MessageKind
+        self, store: HandoverStore, *, taken: bool, kind: MessageKind
     ) -> None:
         if taken:
             take_over(store)
@@ -229,7 +229,7 @@ class HandoverContract:
 
     def test_a_full_conversation_can_be_taken_over(self, store: HandoverStore) -> None:
         enqueue_one(store, message(), new_turn(), max_backlog=1)
-        taken = message(**HANDED_OVER)  # type: ignore[arg-type]
+        taken = message(**HANDED_OVER)
         assert enqueue_one(store, taken, new_turn(), max_backlog=1).is_new
 
     def test_a_message_that_comes_again_takes_over_once(self, store: HandoverStore) -> None:

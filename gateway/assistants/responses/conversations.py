@@ -45,7 +45,7 @@ class ServerConversations:
         return thread
 
     async def add(self, thread_id: ThreadId, exchanges: Sequence[Exchange], said: str) -> None:
-        """Adds exchanges at once, unless the conversation ends with ``said``, the assistant's text as the server has it.
+        """Adds exchanges at once, unless the conversation ends with ``said``, the assistant's text as it has it.
 
         Raises AssistantRefused when there are more of them than one request may add.
         """

@@ -164,6 +164,7 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
             schedules=store.schedules,
             callbacks=store.callbacks,
+            handovers=store.handovers,
             about=about,
         )
     )
@@ -176,7 +177,9 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
 def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
-    desk = AdminContext(settings(None), unused, unused, unused, dict, (), "", assets().base_path, unused, unused)
+    desk = AdminContext(
+        settings(None), unused, unused, unused, dict, (), "", assets().base_path, unused, unused, unused
+    )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())
