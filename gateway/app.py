@@ -34,7 +34,7 @@ from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
-from gateway.platforms import callback_outbox
+from gateway.platforms import callback_outbox, people_hand_over
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
@@ -268,7 +268,7 @@ def open_gateway(
         *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
-    inbox.hands_over = handover.allows_command(has_staff=AdminSettings.load().enabled)
+    inbox.hands_over = people_hand_over(load)
     desk.accept = inbox.accept
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(

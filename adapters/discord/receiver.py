@@ -31,7 +31,7 @@ T = TypeVar("T")
 class DiscordReceiver:
     """Has one thread, with the connection to the gateway."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what one bot consists of
         self,
         settings: DiscordSettings,
         parser: DiscordParser,
@@ -42,7 +42,9 @@ class DiscordReceiver:
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
+        """``hands_over``: whether people may ask for a person."""
         self._languages = languages
         self._settings = settings
         self._parser = parser
@@ -50,6 +52,7 @@ class DiscordReceiver:
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._several_assistants = several_assistants
+        self._hands_over = hands_over
         self._backoff = backoff
         self._identify = partial(identify, settings.name)
         self._background: BackgroundTask | None = None
@@ -77,7 +80,8 @@ class DiscordReceiver:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
             several, application = self._several_assistants(), me.application
-            register = partial(commands.register, client, application, self._languages, several_assistants=several)
+            which = {"several_assistants": several, "hands_over": self._hands_over}
+            register = partial(commands.register, client, application, self._languages, **which)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

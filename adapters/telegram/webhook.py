@@ -55,10 +55,12 @@ class TelegramReceiver:
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
         """Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address."""
         self._backoff = backoff
         self._languages = languages
+        self._hands_over = hands_over
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -156,7 +158,7 @@ class TelegramReceiver:
 
     async def _set_menu(self, calls: TelegramClient) -> None:
         await self._retry(
-            partial(set_menu, calls, self._settings, self._memory, self._languages),
+            partial(set_menu, calls, self._settings, self._memory, self._languages, hands_over=self._hands_over),
             "menu of commands not set yet; retrying",
         )
 
