@@ -39,7 +39,7 @@ class AssistantDefinition:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class RouteRule:
     """Leads messages to an assistant. Empty fields match anything; the most specific route wins."""
 
     platform: str
@@ -114,7 +114,7 @@ class Configuration:
 
     assistants: Mapping[str, AssistantDefinition]
     """By name. ``DEFAULT_ASSISTANT`` is always there."""
-    routes: Sequence[Route] = ()
+    routes: Sequence[RouteRule] = ()
     bots: Sequence[Bot] = ()
     mcp_servers: Mapping[str, McpServerDefinition] = field(default_factory=lambda: MappingProxyType({}))
     keys: Sequence[ApiKey] = ()

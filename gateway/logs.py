@@ -39,6 +39,9 @@ ERROR_LOGGERS = ("psycopg", "uvicorn")
 COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 UNQUOTED_VALUE = re.compile(r"[^\s\"=]+")
 
+KEEPS_LOGGERS = True
+"""Whether a logger is made once, which is faster, and then ignores another configuration."""
+
 bound_fields = structlog.contextvars.bound_contextvars
 """``with bound_fields(turn=...):`` adds fields to every entry inside, across awaits and into a tool's thread."""
 
@@ -68,7 +71,7 @@ def configure(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_StderrLogger,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=KEEPS_LOGGERS,
     )
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, _StandardLoggingHandler)] + [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from gateway import logs
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
@@ -30,10 +32,28 @@ structlog.configure(
 )
 
 
+# A logger that a test has used must obey the configuration of the next.
+logs.KEEPS_LOGGERS = False
+
+
 def pytest_collection_finish() -> None:
     """Lets the garbage collector skip what lives as long as the run: all modules, and all tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """Restores the global state that ``logs.configure`` changes."""
+    root = logging.getLogger()
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
+    before = structlog.get_config()
+    yield
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
+    for logger, level in levels.items():
+        logger.setLevel(level)
+    structlog.configure(**before)
+    logs._masker.configure([])
 
 
 @pytest.fixture(scope="session")

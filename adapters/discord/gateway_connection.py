@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -21,6 +19,7 @@ import aiohttp
 
 from adapters.base.errors import Rejected, Unreachable
 from adapters.base.json_fields import Fields, object_in, object_or_empty, text_in
+from adapters.base.leased_receiver import LeasedReceiver, Retry
 from adapters.base.update_handler import UpdateHandler, parse_safely
 from adapters.discord import gateway_session
 from adapters.discord.api_client import DiscordClient, pages_after
@@ -64,8 +63,8 @@ NOT_CONNECTED = "not connected to Discord; retrying"
 log = logs.get_logger(__name__)
 
 
-class GatewayConnection:
-    """On an event loop of its own: it blocks for the database."""
+class GatewayConnection(LeasedReceiver):
+    """Is opened anew when it ends."""
 
     def __init__(
         self,
@@ -73,54 +72,31 @@ class GatewayConnection:
         memory: KeyValueStore,
         parser: DiscordParser,
         handler: UpdateHandler,
-        retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
+        retry: Retry,
         *,
         application: str,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
+        name = f"{NAME}:{application}:gateway"
+        super().__init__(memory, name, retry, NOT_CONNECTED, lease_seconds=lease_seconds)
         self._client = client
-        self._memory = memory
         self._parser = parser
         self._handler = handler
-        self._retry = retry
         self._channels = Channels(client)
-        self._name = f"{NAME}:{application}:gateway"
-        self._owner = secrets.token_hex(8)
-        self._lease_seconds = lease_seconds
         self._session = gateway_session.GatewaySession()
         self._saved_at = 0.0
         self._acknowledged = True
         self._catches_up = False
 
-    async def run(self) -> None:
-        """Receives until it is cancelled. Discord keeps the session for a while, for whoever resumes it."""
+    async def receive(self) -> None:
+        """Receives over one connection. Discord keeps the session for a while, for whoever resumes it."""
+        self._session = gateway_session.load(self._memory, self._lease)
         try:
-            while True:
-                pause = await self._retry(self._step, NOT_CONNECTED)
-                await asyncio.sleep(pause)
-        finally:
-            with suppress(StoreUnavailable):
-                self._memory.try_lock(self._name, self._owner, 0)
-
-    async def _step(self) -> float:
-        """Receives over one connection, if this process holds the lease. Returns the seconds until the next.
-
-        Raises DeliveryError, StoreUnavailable, Overloaded.
-        """
-        if not self._holds_lease():
-            return self._lease_seconds / 5
-        self._session = gateway_session.load(self._memory, self._name)
-        try:
-            await self._receive()
+            await self._connect()
         finally:
             self._save()
-        return 0.0
 
-    def _holds_lease(self) -> bool:
-        """Takes or renews the lease. Raises StoreUnavailable."""
-        return self._memory.try_lock(self._name, self._owner, self._lease_seconds)
-
-    async def _receive(self) -> None:
+    async def _connect(self) -> None:
         url = self._session.url or text_in(await self._client.call("GET gateway", "/gateway/bot"), "url")
         with self._client.translated("GET gateway"):
             socket = await self._client.http.open_websocket(f"{url.rstrip('/')}/?v=10&encoding=json")
@@ -170,7 +146,7 @@ class GatewayConnection:
                 self._acknowledged, due = False, time.monotonic() + interval
                 await _send(socket, HEARTBEAT, self._session.sequence or None)
             try:
-                if not self._holds_lease():
+                if not self.holds_lease():
                     break
             except StoreUnavailable:
                 break
@@ -249,7 +225,7 @@ class GatewayConnection:
 
     def _save(self) -> None:
         with suppress(StoreUnavailable):  # Discord sends again what it does not know of
-            gateway_session.save(self._memory, self._name, self._session)
+            gateway_session.save(self._memory, self._lease, self._session)
             self._saved_at = time.monotonic()
 
 

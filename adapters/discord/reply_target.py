@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.base.address import from_address, to_address
-from gateway.domain.models import Address
+from adapters.base.address import ReplyTarget
 
 NAME = "discord"
 EPOCH_MS = 1_420_070_400_000
@@ -16,7 +15,7 @@ docs.discord.com/developers/interactions/receiving-and-responding#followup-messa
 
 
 @dataclass(frozen=True, slots=True)
-class DiscordTarget:
+class DiscordTarget(ReplyTarget):
     """A channel, a thread or a direct message. Whatever does not apply is empty."""
 
     channel: str
@@ -31,14 +30,6 @@ class DiscordTarget:
     """The id of the interaction that is answered, such as a slash command."""
     token: str = ""
     """Its token."""
-
-    @classmethod
-    def of(cls, address: Address) -> DiscordTarget:
-        return from_address(cls, address)
-
-    @property
-    def address(self) -> Address:
-        return to_address(self)
 
 
 def snowflake_at(at: float) -> str:

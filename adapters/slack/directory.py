@@ -33,12 +33,12 @@ class Lookup:
 
     method: str
     argument: str
-    read: Callable[[Fields], Entry]
+    read: Callable[[Fields], DirectoryEntry]
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """What Slack tells of a person, an app or a channel; empty: nothing."""
 
     name: str = ""
@@ -46,17 +46,19 @@ class Entry:
     """The language of a person's client, such as ``pt-BR``."""
 
 
-def _person(answer: Fields) -> Entry:
+def _person(answer: Fields) -> DirectoryEntry:
     user = object_in(answer, "user")
     profile = object_in(user, "profile")
     names = (text_in(profile, "display_name"), text_in(profile, "real_name"), text_in(user, "real_name"))
     name = next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
-    return Entry(name, text_in(user, "locale"))
+    return DirectoryEntry(name, text_in(user, "locale"))
 
 
 PERSON = Lookup("users.info", "user", _person, {"include_locale": "true"})
-APP = Lookup("bots.info", "bot", lambda answer: Entry(text_in(object_in(answer, "bot"), "name")))
-CHANNEL = Lookup("conversations.info", "channel", lambda answer: Entry(text_in(object_in(answer, "channel"), "name")))
+APP = Lookup("bots.info", "bot", lambda answer: DirectoryEntry(text_in(object_in(answer, "bot"), "name")))
+CHANNEL = Lookup(
+    "conversations.info", "channel", lambda answer: DirectoryEntry(text_in(object_in(answer, "channel"), "name"))
+)
 
 
 def lookup_for(mark: str) -> Lookup:
@@ -69,7 +71,7 @@ class Directory:
 
     def __init__(self, client: SlackClient) -> None:
         self._client = client
-        self._entries: ExpiringCache[Entry] = ExpiringCache(MOST_KNOWN)
+        self._entries: ExpiringCache[DirectoryEntry] = ExpiringCache(MOST_KNOWN)
 
     async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
@@ -83,7 +85,7 @@ class Directory:
             return ""
         return (await self._entry(f"@{user}", workspace, outbox)).locale
 
-    async def _entry(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> Entry:
+    async def _entry(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> DirectoryEntry:
         key = (workspace.team, mark)
         known = self._entries.get(key)
         if known is None:
@@ -91,12 +93,12 @@ class Directory:
             self._entries.set(key, known, seconds)
         return known
 
-    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[Entry, float]:
+    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[DirectoryEntry, float]:
         lookup = lookup_for(mark)
         args = {lookup.argument: mark[1:], **lookup.options}
         try:
             answer = await self._client.call(lookup.method, args, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT)
         except DeliveryError as exc:
             log.info("name not told", mark=mark, error=str(exc))
-            return Entry(), UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after
+            return DirectoryEntry(), UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after
         return lookup.read(answer), KNOWN_SECONDS

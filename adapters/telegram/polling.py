@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from adapters.base.errors import Rejected, Unreachable
+from adapters.base.leased_receiver import LeasedReceiver, Retry
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.registration import UPDATES, command, delete_webhook, host_of, own_webhook
@@ -17,7 +16,7 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import TelegramUpdateHandler
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
-from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.domain.errors import SettingsError
 from gateway.ports.store import KeyValueStore
 
 LEASE_SECONDS = 11.0
@@ -57,8 +56,8 @@ class PollingClient(TelegramClient):
         return batch
 
 
-class UpdatePoller:
-    """Fetches updates while no other process does. On an event loop of its own: it blocks for the database."""
+class UpdatePoller(LeasedReceiver):
+    """Fetches updates. Telegram repeats those that are not acknowledged when it is cancelled."""
 
     def __init__(
         self,
@@ -67,57 +66,34 @@ class UpdatePoller:
         memory: KeyValueStore,
         parser: UpdateParser,
         handler: TelegramUpdateHandler,
-        retry: Callable[[Callable[[], Awaitable[float]], str], Awaitable[float]],
+        retry: Retry,
         *,
         lease_seconds: float = LEASE_SECONDS,
         poll_seconds: int = POLL_SECONDS,
     ) -> None:
+        super().__init__(memory, f"{NAME}:{calls.bot_id}:poll", retry, NOT_FETCHED, lease_seconds=lease_seconds)
         self._settings = settings
         self._calls = calls
-        self._memory = memory
         self._parser = parser
         self._handler = handler
-        self._retry = retry
-        self._lease_seconds = lease_seconds
         self._poll_seconds = poll_seconds
-        self._lease = f"{NAME}:{calls.bot_id}:poll"
-        self._owner = secrets.token_hex(8)
-        self._ours = False
         self._offset: int | None = None
         """Of the next update to fetch: all before it are committed. None: the oldest that Telegram has."""
 
-    async def run(self) -> None:
-        """Fetches until it is cancelled. Telegram repeats the updates that are not acknowledged by then."""
-        try:
-            while True:
-                pause = await self._retry(self._step, NOT_FETCHED)
-                await asyncio.sleep(pause)
-        finally:
-            with suppress(StoreUnavailable):
-                self._memory.try_lock(self._lease, self._owner, 0)
+    def holds_lease(self) -> bool:
+        ours = super().holds_lease()
+        if not ours:
+            self._offset = None
+        return ours
 
-    async def _step(self) -> float:
-        """Fetches one batch, if this process holds the lease. Returns the seconds until the next.
-
-        Raises DeliveryError, StoreUnavailable, Overloaded.
-        """
-        if not self._holds_lease():
-            return self._lease_seconds / 5
+    async def receive(self) -> None:
+        """Fetches one batch; the lease is renewed before, as a fetch acknowledges."""
         try:
             await self._fetch()
         except Rejected as exc:
             if exc.reason is Reason.CONFLICT:
                 await self._end_conflict()
             raise
-        return 0.0
-
-    def _holds_lease(self) -> bool:
-        """Renews the lease. Called before each fetch, which acknowledges. Raises StoreUnavailable."""
-        ours = self._memory.try_lock(self._lease, self._owner, self._lease_seconds)
-        if ours is not self._ours:
-            self._ours, self._offset = ours, None
-            log.info("updates are fetched by this process" if ours else "updates are fetched by another process")
-        return ours
 
     async def _fetch(self) -> None:
         """Fetches a batch and commits the updates one by one. The next fetch begins at one that fails: order is kept.

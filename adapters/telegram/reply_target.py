@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.base.address import from_address, to_address
-from gateway.domain.models import Address
+from adapters.base.address import ReplyTarget
 
 NAME = "telegram"
 
 
 @dataclass(frozen=True, slots=True)
-class TelegramTarget:
+class TelegramTarget(ReplyTarget):
     """A chat, or a topic of it. Whatever does not apply is empty."""
 
     chat: str
@@ -25,16 +24,6 @@ class TelegramTarget:
     """The business connection through which the message was sent, and on whose behalf the bot writes."""
     type: str = ""
     """Telegram's type of the chat: private, group, supergroup, channel."""
-
-    @classmethod
-    def of(cls, address: Address) -> TelegramTarget:
-        """Reads what ``address`` wrote, also in another release."""
-        return from_address(cls, address)
-
-    @property
-    def address(self) -> Address:
-        """The fields by their names. Empty ones are left out."""
-        return to_address(self)
 
     @property
     def direct(self) -> bool:

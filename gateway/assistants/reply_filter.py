@@ -22,7 +22,7 @@ from gateway.assistants.reply_marks import (
     UNFINISHED_FIRST,
     Block,
     Kind,
-    Place,
+    MarkPlace,
 )
 from gateway.assistants.text_calls import TextCall, parse_calls
 
@@ -230,7 +230,7 @@ class ReplyFilter:
         if self._in_code or (block is not None and self._is_inside(block) and not self._may_be_closed):
             return False
         is_first = not self._has_spoken
-        if name == "lead" or (block is not None and block.place is Place.FIRST):
+        if name == "lead" or (block is not None and block.place is MarkPlace.FIRST):
             return is_first and (block is None or block.kind is not Kind.BARE_CALL or self._bare_calls)
         if name == "wrapper":
             return self._is_wrapped or (is_first and bool(self._thoughts))
@@ -238,7 +238,7 @@ class ReplyFilter:
 
     def _is_inside(self, block: Block) -> bool:
         """Returns whether a block that is meant to begin a line would begin inside of one."""
-        return block.place is Place.NEW_LINE and bool(self._line.head)
+        return block.place is MarkPlace.NEW_LINE and bool(self._line.head)
 
     @property
     def _has_spoken(self) -> bool:

@@ -26,7 +26,7 @@ class Kind(Enum):
     """The model goes on as somebody else. Inside of a line only the mark is left out, as the text may be about it."""
 
 
-class Place(Enum):
+class MarkPlace(Enum):
     """Where a block may begin."""
 
     ANYWHERE = "anywhere"
@@ -45,7 +45,7 @@ class Block:
     closing: str
     """A pattern; the end of the text closes too."""
     kind: Kind
-    place: Place = Place.ANYWHERE
+    place: MarkPlace = MarkPlace.ANYWHERE
     needs_closing: bool = False
     """Whether it is ordinary text if it is never closed."""
 
@@ -87,8 +87,8 @@ OTHERS_TURN = (
 )
 
 BLOCKS = (
-    Block(THOUGHT_START, THOUGHT_END, Kind.THOUGHT, Place.NEW_LINE),
-    Block(rf"(?i:<{ONLY_FIRST_THINK}{ATTRIBUTES}>)", rf"(?i:</{ONLY_FIRST_THINK}>)", Kind.THOUGHT, Place.FIRST),
+    Block(THOUGHT_START, THOUGHT_END, Kind.THOUGHT, MarkPlace.NEW_LINE),
+    Block(rf"(?i:<{ONLY_FIRST_THINK}{ATTRIBUTES}>)", rf"(?i:</{ONLY_FIRST_THINK}>)", Kind.THOUGHT, MarkPlace.FIRST),
     Block(r"<details type=\"reasoning\"[^<>]{0,100}>", r"</details>", Kind.THOUGHT),  # Open WebUI
     Block(HARMONY_CALL, HARMONY_END, Kind.CALL),
     Block(rf"<\|channel\|>\s*(?:analysis|commentary){HARMONY_TAIL}", HARMONY_END, Kind.THOUGHT),
@@ -96,10 +96,10 @@ BLOCKS = (
         r"analysis\s?(?=[A-Z\"'(])",
         r"assistant\s?final\s?|(?=assistant\s?commentary\s+to=)",
         Kind.THOUGHT,
-        Place.FIRST,
+        MarkPlace.FIRST,
         needs_closing=True,
     ),
-    Block(STRIPPED_CALL, r"(?=assistant\s?(?:final|commentary|analysis))", Kind.CALL, Place.FIRST),
+    Block(STRIPPED_CALL, r"(?=assistant\s?(?:final|commentary|analysis))", Kind.CALL, MarkPlace.FIRST),
     Block(rf"<{CALL_TAG}s>", rf"</{CALL_TAG}s>", Kind.CALL),
     Block(rf"<{CALL_TAG}{ATTRIBUTES}>|<tool_use>", rf"</{CALL_TAG}s?>|</tool_use>", Kind.CALL),
     Block(r"<\|tool_call(?:_start)?(?:\|>|>)", r"<\|/?tool_call(?:_end)?\|>|<tool_call\|>", Kind.CALL),
@@ -114,7 +114,7 @@ BLOCKS = (
         r"<｜tool▁calls▁end｜>|<\|tool_calls_section_end\|>",
         Kind.CALL,
     ),
-    Block(BARE_CALL, NEVER, Kind.BARE_CALL, Place.FIRST),
+    Block(BARE_CALL, NEVER, Kind.BARE_CALL, MarkPlace.FIRST),
     Block(r"<(?:\|?tool_response)>", r"</tool_response>|<tool_response\|>", Kind.FOREIGN),
     Block(r"<grok:render\b", r"</grok:render>", Kind.FOREIGN),  # a mark of a source
     Block(OTHERS_TURN, NEVER, Kind.OTHERS_TURN),

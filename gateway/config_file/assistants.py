@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gateway.assistants import instructions_of
 from gateway.assistants.parameters import FIELDS, HOSTED_TOOLS, PARAMETERS
 from gateway.config_file.names import ASSISTANTS
-from gateway.config_file.problems import Problems
+from gateway.config_file.problems import ProblemList
 from gateway.config_file.tables import AssistantTable
 from gateway.configuration import DEFAULT_ASSISTANT, AssistantDefinition
 from gateway.domain.errors import SettingsError
@@ -85,7 +85,7 @@ class Tools(NamedTuple):
 class AssistantReader:
     """Reads the assistants of one file."""
 
-    def __init__(self, problems: Problems, function_tools: ToolNames, servers: Collection[str]) -> None:
+    def __init__(self, problems: ProblemList, function_tools: ToolNames, servers: Collection[str]) -> None:
         """``servers``: the names of the MCP servers."""
         self._problems = problems
         self._function_tools = function_tools

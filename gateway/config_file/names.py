@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from gateway.config_file.problems import Problems
+from gateway.config_file.problems import ProblemList
 from gateway.config_file.tables import check_name
 from gateway.configuration import DEFAULT_ASSISTANT
 from gateway.settings.toml_file import Key
@@ -16,7 +16,7 @@ ASSISTANTS = "assistants"
 class AssistantNames:
     """Finds the assistant that a name or an alias stands for, in capitals or small letters."""
 
-    def __init__(self, problems: Problems, tables: Mapping[str, Any]) -> None:
+    def __init__(self, problems: ProblemList, tables: Mapping[str, Any]) -> None:
         """Tells what is wrong with the names of these assistants."""
         self._problems = problems
         self._names: dict[str, str] = {}

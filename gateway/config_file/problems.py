@@ -23,7 +23,7 @@ class Table(BaseModel):
 AnyTable = TypeVar("AnyTable", bound=Table)
 
 
-class Problems:
+class ProblemList:
     """What is wrong with one file."""
 
     def __init__(self, file: TomlFile) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.config_file.assistants import AssistantReader, ToolNames
 from gateway.config_file.names import ASSISTANTS, AssistantNames
-from gateway.config_file.problems import Problems
+from gateway.config_file.problems import ProblemList
 from gateway.config_file.tables import BotTable, KeyTable, McpTable, RouteTable, check_name
 from gateway.configuration import (
     DEFAULT_ASSISTANT,
@@ -19,7 +19,7 @@ from gateway.configuration import (
     Bot,
     Configuration,
     McpServerDefinition,
-    Route,
+    RouteRule,
 )
 from gateway.domain.bots import bot_name
 from gateway.domain.errors import SettingsError
@@ -42,7 +42,7 @@ def read_configuration(
     The table ``[settings]`` is read by the classes of settings, whose names are ``setting_names``. ``function_tools``
     is only called if an assistant names one.
     """
-    reader = _Reader(Problems(file), platforms, function_tools)
+    reader = _Reader(ProblemList(file), platforms, function_tools)
     reader.reject_unknown(setting_names)
     configuration = reader.read()
     reader.problems.raise_all()
@@ -50,7 +50,7 @@ def read_configuration(
 
 
 class _Reader:
-    def __init__(self, problems: Problems, platforms: Platforms, function_tools: ToolNames) -> None:
+    def __init__(self, problems: ProblemList, platforms: Platforms, function_tools: ToolNames) -> None:
         self.problems = problems
         self._data = problems.file.data
         self._platforms = platforms
@@ -126,7 +126,7 @@ class _Reader:
             elif platform not in self._platforms:
                 self.problems.unknown((*key, place), "platform", platform, self._platforms)
 
-    def _routes(self) -> Iterator[Route]:
+    def _routes(self) -> Iterator[RouteRule]:
         seen: dict[object, Key] = {}
         known = (*self._platforms, *self._bot_names())
         for key, value in self._array(ROUTES):
@@ -138,7 +138,7 @@ class _Reader:
             choices = self._names.resolve_all((*key, "choices"), table.choices)
             place = (table.workspace or "", table.channel or "", table.topic or "")
             self._reject_twice(key, (table.platform, *place), seen, "the same place has a route")
-            yield Route(table.platform, assistant, *place, tuple(each for each in choices if each != assistant))
+            yield RouteRule(table.platform, assistant, *place, tuple(each for each in choices if each != assistant))
 
     def _keys(self) -> Iterator[ApiKey]:
         names: dict[object, Key] = {}

@@ -20,7 +20,7 @@ END_OF_CONTEXT = "\x04"
 
 
 @dataclass(slots=True)
-class Entry:
+class PoEntry:
     """A sentence of the catalogue and its translation."""
 
     context: str = ""
@@ -37,14 +37,14 @@ class Entry:
         return context + self.text + (f"\0{self.plural}" if self.plural else "")
 
 
-def read(path: Path) -> Sequence[Entry]:
+def read(path: Path) -> Sequence[PoEntry]:
     """Returns the entries, first the header, whose text is empty. What is marked as uncertain is left out."""
     blocks = path.read_text(encoding="utf-8").split("\n\n")
     found = ([line for line in block.split("\n") if line and not line.startswith("#~")] for block in blocks)
     return [_entry(lines) for lines in found if lines and not any(_is_fuzzy(line) for line in lines)]
 
 
-def compiled(entries: Iterable[Entry]) -> bytes:
+def compiled(entries: Iterable[PoEntry]) -> bytes:
     """Returns the entries that are translated in gettext's binary format MO."""
     pairs = sorted(
         (entry.key.encode(), "\0".join(entry.translations).encode()) for entry in entries if all(entry.translations)
@@ -65,8 +65,8 @@ def _is_fuzzy(line: str) -> bool:
     return line.startswith("#,") and "fuzzy" in line
 
 
-def _entry(lines: Iterable[str]) -> Entry:
-    entry, written = Entry(), dict[str, str]()
+def _entry(lines: Iterable[str]) -> PoEntry:
+    entry, written = PoEntry(), dict[str, str]()
     name = ""
     for line in lines:
         if line.startswith("#:"):

@@ -68,7 +68,10 @@ class Metrics:
         self._assistants = tuple(assistants)
         # With a folder, metrics are collected from the files of all processes, not from this process's objects.
         registered = None if folder else self.registry
-        self._define_counters(partial(Counter, labelnames=BY_PLATFORM, registry=registered))
+        counter = partial(Counter, labelnames=BY_PLATFORM, registry=registered)
+        self._define_counters_of_messages(counter)
+        self._define_counters_of_attempts(counter)
+        self._define_counters_of_outcomes(counter, partial(counter, labelnames=BY_ASSISTANT))
         self._define_timings(partial(Histogram, registry=registered))
         self._in_progress = Gauge(
             "gateway_conversations_in_hand",
@@ -85,7 +88,7 @@ class Metrics:
 
     # ------------------------------------------------------------ definitions
 
-    def _define_counters(self, counter: Callable[..., Counter]) -> None:
+    def _define_counters_of_messages(self, counter: Callable[..., Counter]) -> None:
         self._accepted = counter("gateway_turns_accepted_total", "Messages that were committed as a turn.")
         self._deduplicated = counter(
             "gateway_messages_deduplicated_total",
@@ -94,6 +97,8 @@ class Metrics:
         self._refused = counter(
             "gateway_messages_refused_total", "Messages that were not accepted, by error code.", labelnames=BY_CODE
         )
+
+    def _define_counters_of_attempts(self, counter: Callable[..., Counter]) -> None:
         self._started = counter(
             "gateway_turns_started_total",
             "Attempts at turns; exceeds the number of turns when a process died or released one.",
@@ -111,7 +116,10 @@ class Metrics:
         self._leases_lost = counter(
             "gateway_leases_lost_total", "Conversations that another process took over from one that was still running."
         )
-        by_assistant = partial(counter, labelnames=BY_ASSISTANT)
+
+    def _define_counters_of_outcomes(
+        self, counter: Callable[..., Counter], by_assistant: Callable[..., Counter]
+    ) -> None:
         self._answered = by_assistant("gateway_turns_answered_total", "Turns whose reply was stored.")
         self._failed = counter(
             "gateway_turns_failed_total",

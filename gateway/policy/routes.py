@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from gateway.configuration import Configuration, CurrentConfiguration, Route
+from gateway.configuration import Configuration, CurrentConfiguration, RouteRule
 from gateway.domain.bots import is_named, platform_of
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Message, MessageKind
@@ -15,7 +15,7 @@ UNKNOWN_ASSISTANT = "There is no assistant {asked!r} for you here. You may ask: 
 ASKED_CHARS = 40
 
 
-def find_route(routes: Iterable[Route], key: ConversationKey) -> Route | None:
+def find_route(routes: Iterable[RouteRule], key: ConversationKey) -> RouteRule | None:
     """Returns the route of a conversation: the most specific one that matches, of equal ones the first; None: none.
 
     A route that names the topic is more specific than any that does not, then the channel counts, then the
@@ -25,17 +25,17 @@ def find_route(routes: Iterable[Route], key: ConversationKey) -> Route | None:
     return max(matching, key=_specificity, default=None)  # the first of several maxima
 
 
-def _matches(route: Route, key: ConversationKey) -> bool:
+def _matches(route: RouteRule, key: ConversationKey) -> bool:
     wanted = ((route.workspace, key.workspace), (route.channel, key.channel), (route.topic, key.topic))
     here = route.platform in (key.platform, platform_of(key.platform))
     return here and all(part in ("", has) for part, has in wanted)
 
 
-def _specificity(route: Route) -> tuple[bool, bool, bool, bool]:
+def _specificity(route: RouteRule) -> tuple[bool, bool, bool, bool]:
     return bool(route.topic), bool(route.channel), bool(route.workspace), is_named(route.platform)
 
 
-def described(route: Route | None) -> str:
+def described(route: RouteRule | None) -> str:
     """Returns a route in words, for the operator."""
     if route is None:
         return "no route leads elsewhere"
@@ -87,7 +87,7 @@ class AssistantRouter:
         asked = asked_name(command.text)
         return asked, _chosen(configuration, asked, self._names(configuration, command.key, ()))
 
-    def route_of(self, key: ConversationKey) -> Route | None:
+    def route_of(self, key: ConversationKey) -> RouteRule | None:
         return find_route(self._current.get().routes, key)
 
     def _names(self, configuration: Configuration, key: ConversationKey, allowed: Sequence[str]) -> Sequence[str]:

@@ -58,4 +58,4 @@ class AbandonedTurns:
         with self._assistants.using(turn.assistant) as running:
             if conversation is None or running is None:
                 return None
-            return await running.runner.usage_of_abandoned(turn, conversation)
+            return await running.runner.usage.of_abandoned(turn, conversation)

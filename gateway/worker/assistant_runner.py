@@ -29,15 +29,13 @@ from gateway.domain.files import Attachment
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     Claim,
-    Conversation,
     Failure,
     RunId,
     ThreadId,
     Turn,
     TurnState,
-    Usage,
 )
-from gateway.domain.past import exchanges_of, exchanges_of_held, open_rounds, unanswered
+from gateway.domain.past import exchanges_of_held, open_rounds, unanswered
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
@@ -45,12 +43,12 @@ from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
-from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.ports.leased_writes import AppendAuditEntry, SetRun
-from gateway.worker.past_turns import turns_before
+from gateway.worker.past_turns import past_of, turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
 from gateway.worker.run_attempt import OutputsNeeded, RunAttempt, RunPostponed
+from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
@@ -63,8 +61,6 @@ ASSISTANT = "assistant"
 """Why a turn is parked: the assistant's server takes no more requests just now."""
 PARK_FROM_SECONDS = 1.0
 """A shorter wait for the assistant's server is spent in memory."""
-LOOK_UP_SECONDS = 20.0
-"""How long the end of a cancelled run is waited for, to learn what it used."""
 REMEMBER_SECONDS = 20.0
 """How long it may take to add a pushed text to a thread."""
 
@@ -98,6 +94,8 @@ class AssistantRunner:
         self._max_retries = max_retries
         self._retry_delay = retry_delay
         self._estimator = estimator or RequestEstimator(assistant.model)
+        self.usage = RunUsage(store, assistant, self._estimator, name)
+        """What attempts used."""
         self._limits = limits or TurnLimits()
         self._name = name
 
@@ -169,57 +167,6 @@ class AssistantRunner:
         """Returns the messages that were left to the person who answers with this turn."""
         before = await self._store.read_with_retry(lambda store: turns_before(store, answer))
         return exchanges_of_held(unanswered(before))
-
-    # ------------------------------------------------------------ usage
-
-    async def usage_of(self, attempt: RunAttempt) -> AttemptUsage:
-        """Returns what an attempt used so far, whether it has ended by itself or was stopped.
-
-        Runs that the server has not counted yet are looked up there; what it does not know is estimated. Raises nothing
-        but CancelledError.
-        """
-        return await self._usage(attempt.turn, attempt.thread_id, attempt.meter, attempt.attachment_tokens)
-
-    async def usage_of_abandoned(self, turn: Turn, conversation: Conversation) -> AttemptUsage | None:
-        """Returns what a turn used whose process died, as ``usage_of``; None if another backend ran it."""
-        thread = conversation.thread_id
-        if not conversation.has_thread_of(self._name, self._assistant.name):
-            if thread is not None and conversation.assistant == self._name:
-                return None
-            thread = None
-        runs = [turn.run_id] if self._assistant.resumes_runs else [None] * max(turn.attempts, 1)
-        return await self._usage(turn, thread, UsageMeter(runs), None)
-
-    async def _usage(
-        self, turn: Turn, thread_id: ThreadId | None, meter: UsageMeter, attachment_tokens: int | None
-    ) -> AttemptUsage:
-        if not self._assistant.is_metered or not meter.is_used():
-            return AttemptUsage(self._counted(meter))
-        for run in meter.open_runs():
-            found = await self._look_up(turn, thread_id, run.run_id)
-            if found is not None and run.run_id is not None:
-                meter.set_looked_up(run.run_id, found)
-        unknown = meter.open_runs()
-        if not unknown:
-            return AttemptUsage(self._counted(meter))
-        before = await self._store.read_with_retry(lambda store: turns_before(store, turn)) if turn.seq > 1 else ()
-        request = self._estimator.request_tokens(turn.message, _past_of(turn, before), attachment_tokens)
-        estimate = sum((run.estimate(request) for run in unknown), Usage())
-        return AttemptUsage((*self._counted(meter), ModelUsage(self._assistant.model, estimate)), is_estimate=True)
-
-    def _counted(self, meter: UsageMeter) -> tuple[ModelUsage, ...]:
-        """Returns what was counted; where a server names no model, the configured one is meant."""
-        return tuple(ModelUsage(each.model or self._assistant.model, each.usage) for each in meter.counted())
-
-    async def _look_up(self, turn: Turn, thread_id: ThreadId | None, run_id: RunId | None) -> UsageCounted | None:
-        if run_id is None or thread_id is None:
-            return None
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS):
-                return await self._assistant.run_usage(thread_id, run_id)
-        except (AssistantError, TimeoutError) as exc:
-            log.warning("usage of a run could not be looked up", turn=turn.id, run=run_id, error=str(exc))
-            return None
 
     # ------------------------------------------------------------ running
 
@@ -343,7 +290,7 @@ class AssistantRunner:
         async def load() -> Sequence[Exchange]:
             skips = turn.options.past is not None or turn.seq == 1
             before = () if skips else await self._store.read(lambda store: turns_before(store, turn))
-            return (*_past_of(turn, before), *open_rounds(turn))
+            return (*past_of(turn, before), *open_rounds(turn))
 
         return load
 
@@ -379,12 +326,6 @@ class AssistantRunner:
 
 def _was_postponed(turn: Turn) -> bool:
     return turn.parking is not None and turn.parking.reason == ASSISTANT
-
-
-def _past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
-    own = turn.options.past
-    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
 
 
 def _as_asked(turn: Turn) -> Turn:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.domain.exchange import Exchange
 from gateway.domain.models import Turn
+from gateway.domain.past import exchanges_of
 from gateway.ports.store import Store
 
 HISTORY_TURNS = 200
@@ -13,3 +15,9 @@ HISTORY_TURNS = 200
 def turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     """Returns the newest turns before this one, oldest first. Does I/O; raises StoreUnavailable."""
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
+
+
+def past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
+    own = turn.options.past
+    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)

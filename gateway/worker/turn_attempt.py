@@ -125,7 +125,7 @@ class TurnAttempt:
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await before.runner.stop(attempt)
-            return await before.runner.usage_of(attempt)
+            return await before.runner.usage.of_attempt(attempt)
         finally:
             self._assistants.release(before)
 
@@ -135,7 +135,7 @@ class TurnAttempt:
 
     async def usage(self) -> AttemptUsage:
         """Returns what all assistants used so far for the turn. Raises nothing but CancelledError."""
-        used = (*[await each for each in self._ending], await self._running.runner.usage_of(self._attempt))
+        used = (*[await each for each in self._ending], await self._running.runner.usage.of_attempt(self._attempt))
         return AttemptUsage(
             tuple(one for each in used for one in each.by_model), any(each.is_estimate for each in used)
         )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,14 +17,13 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, LeaseLost, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import Claim, Failure, Lease, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import Claim, Failure, Lease, MessageKind, Turn, TurnState
 from gateway.domain.sentences import sentence
-from gateway.domain.shares import NOBODY, Share
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
-from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
+from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Wait
 from gateway.ports.leased_writes import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
@@ -32,6 +31,7 @@ from gateway.worker.assistant_selector import AssistantSelector
 from gateway.worker.assistants import Assistants
 from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
+from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.handover import HandoverKeeper
 from gateway.worker.run_attempt import OutputsNeeded, RunPostponed
@@ -62,58 +62,6 @@ DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
 
 log = logs.get_logger(__name__)
-
-
-@dataclass
-class ConversationTask:
-    """A conversation that this process works on."""
-
-    lease_guard: LeaseGuard
-    over_capacity: bool
-    """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
-    share: Share = NOBODY
-    """Whose share of the places it takes."""
-    task: asyncio.Task[None] | None = None
-    attempt: TurnAttempt | None = None
-    outcome_task: asyncio.Task[RecordOutcome | ParkTurn] | None = None
-    budget_grant: Grant | None = None
-    """Reserves what the turn may cost until its outcome is stored."""
-    delivery_context: WorkerDeliveryContext | None = None
-    interrupted_turn: TurnId | None = None
-    is_finishing: bool = False
-    """Whether the last write is in progress; it may have released the lease already."""
-
-    @property
-    def claim(self) -> Claim:
-        return self.lease_guard.claim
-
-    @property
-    def platform(self) -> str:
-        return self.claim.turn.message.key.platform
-
-    def interrupt(self, turn: TurnId) -> None:
-        """Interrupts the turn, if it is the current one."""
-        if self.claim.turn.id == turn:
-            self.interrupted_turn = turn
-            if self.outcome_task is not None:
-                self.outcome_task.cancel()
-
-    def adopt_lease(self, claim: Claim, since: float) -> bool:
-        """Continues with a newer lease on the same turn; returns False when that is not possible.
-
-        Needed when the machine slept for longer than a lease lasts, or the database's clock was set forward.
-        """
-        if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
-            return False
-        self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
-        self.lease_guard.mark_renewed(since)
-        return True
-
-    def abandon(self) -> None:
-        """Stops work on the conversation, as its lease is lost. A last write in progress is completed."""
-        self.lease_guard.is_lost = True
-        if self.task is not None and not self.is_finishing:
-            self.task.cancel()
 
 
 class TurnProcessor:

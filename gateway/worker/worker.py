@@ -23,7 +23,8 @@ from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
-from gateway.worker.turn_processor import ConversationTask, TurnProcessor, cancel_all
+from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.turn_processor import TurnProcessor, cancel_all
 
 T = TypeVar("T")
 

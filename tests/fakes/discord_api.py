@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.fakes.discord_state import (
-    APPLICATION,
-    BOT,
     GUILD,
     MAX_CONTENT,
     PUBLIC_THREAD,
-    TOKEN,
     DiscordError,
     DiscordErrorFault,
     DiscordState,
@@ -40,7 +37,7 @@ class DiscordApi(CallHandler):
         self._state = state
 
     async def perform(self, call: RecordedCall) -> PlatformResponse:
-        if call.token != TOKEN and call.method != "editOriginal":
+        if call.token != self._state.bot.token and call.method != "editOriginal":
             return _refusal(401, 0, "401: Unauthorized")
         try:
             with self._state.notify():
@@ -92,7 +89,7 @@ def _create_message(state: DiscordState, path: Mapping[str, str], body: Json) ->
 
 def _edit_message(state: DiscordState, path: Mapping[str, str], body: Json) -> Json:
     message = state.message(path["channel"], path["message"])
-    if message["author"]["id"] != BOT:
+    if message["author"]["id"] != state.bot.id:
         raise DiscordError(403, 50005, "Cannot edit a message authored by another user")
     if "content" in body:
         _check_content(body, allows_empty=bool(message["attachments"]))
@@ -172,7 +169,7 @@ def _edit_original(state: DiscordState, path: Mapping[str, str], body: Json) -> 
 
 def _application(state: DiscordState, _path: Mapping[str, str], _body: Json) -> Json:
     return {
-        "id": APPLICATION,
+        "id": state.bot.application,
         "name": "Gateway",
         "icon": None,
         "description": "",
@@ -204,10 +201,10 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "triggerTyping": ("POST", rf"{CHANNEL_PATH}/typing", _type),
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),
-    "editOriginal": ("PATCH", rf"/webhooks/{APPLICATION}/(?P<token>[^/]+)/messages/@original", _edit_original),
+    "editOriginal": ("PATCH", r"/webhooks/\d+/(?P<token>[^/]+)/messages/@original", _edit_original),
     "getApplication": ("GET", r"(?:/oauth2)?/applications/@me", _application),
     "getMe": ("GET", "/users/@me", lambda state, *_: state.bot_user),
-    "putCommands": ("PUT", rf"/applications/{APPLICATION}/commands", _put_commands),
+    "putCommands": ("PUT", r"/applications/\d+/commands", _put_commands),
     "getGuilds": (
         "GET",
         r"/users/@me/guilds\?limit=\d+",

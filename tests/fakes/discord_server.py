@@ -13,13 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.fakes.discord_api import DiscordApi, find_route
 from tests.fakes.discord_state import (
-    APPLICATION,
-    BOT,
     CHANNEL,
     GUILD,
-    TOKEN,
     USER,
     USER_FIELDS,
+    BotAccount,
     DiscordError,
     DiscordState,
     Interaction,
@@ -30,6 +28,7 @@ from tests.fakes.platform_server import FakePlatformServer
 
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 PUBLIC_KEY = SIGNING_KEY.public_key().public_bytes_raw().hex()
+THE_BOT = BotAccount()
 
 
 class FakeDiscord(FakePlatformServer):
@@ -38,8 +37,8 @@ class FakeDiscord(FakePlatformServer):
     ``heartbeat``: seconds between two heartbeats that Discord asks for.
     """
 
-    def __init__(self, *, port: int = 0, heartbeat: float = 30.0) -> None:
-        self.state = DiscordState()
+    def __init__(self, *, port: int = 0, heartbeat: float = 30.0, bot: BotAccount = THE_BOT) -> None:
+        self.state = DiscordState(bot)
         self._heartbeat = heartbeat
         self._sockets: dict[web.WebSocketResponse, Session | None] = {}
         self._api = DiscordApi(self.state)
@@ -53,7 +52,7 @@ class FakeDiscord(FakePlatformServer):
 
     def says(self, text: str, channel: str = CHANNEL, user: str = USER, *, mentions: bool = False, **more: Any) -> Json:
         """Lets somebody write; returns the message."""
-        content = f"<@{BOT}> {text}" if mentions else text
+        content = f"<@{self.state.bot.id}> {text}" if mentions else text
         mentioned = [self.state.bot_user] if mentions else []
         author = {"id": user, "username": f"user{user}", "global_name": f"Person {user}", **USER_FIELDS}
         with self.state.notify():
@@ -107,7 +106,9 @@ class FakeDiscord(FakePlatformServer):
     def bot_messages(self, channel: str = CHANNEL) -> list[Json]:
         with self.state.lock:
             found = self.state.messages.get(channel, {}).values()
-            return sorted((each for each in found if each["author"]["id"] == BOT), key=lambda each: int(each["id"]))
+            return sorted(
+                (each for each in found if each["author"]["id"] == self.state.bot.id), key=lambda each: int(each["id"])
+            )
 
     def calls(self, method: str) -> list[RecordedCall]:
         return [call for call in self.state.calls.copy() if call.method == method]
@@ -191,7 +192,7 @@ class FakeDiscord(FakePlatformServer):
 
     async def _introduced(self, socket: web.WebSocketResponse, payload: Json) -> asyncio.Future[None] | None:
         data = payload["d"]
-        if data["token"] != TOKEN:
+        if data["token"] != self.state.bot.token:
             await socket.close(code=4004)
             return None
         known = self.state.sessions.get(data.get("session_id", ""))
@@ -209,7 +210,7 @@ class FakeDiscord(FakePlatformServer):
                     "resume_gateway_url": self.state.gateway_url,
                     "user": self.state.bot_user,
                     "guilds": [{"id": GUILD, "unavailable": True}],
-                    "application": {"id": APPLICATION, "flags": self.state.application_flags},
+                    "application": {"id": self.state.bot.application, "flags": self.state.application_flags},
                 }
                 session.events.append({"op": 0, "t": "READY", "s": 1, "d": ready})
                 channels = [each for each in self.state.channels.values() if each.get("guild_id")]

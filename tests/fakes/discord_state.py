@@ -56,6 +56,15 @@ class Interaction:
     """The message that answers it."""
 
 
+@dataclass(frozen=True, slots=True)
+class BotAccount:
+    """A bot, as its owner set it up."""
+
+    token: str = TOKEN
+    application: str = APPLICATION
+    id: str = BOT
+
+
 @dataclass
 class Session:
     events: list[Json] = field(default_factory=list)
@@ -66,11 +75,12 @@ class Session:
 class DiscordState(ChangeSignal):
     """Change it under ``notify``."""
 
-    def __init__(self) -> None:
+    def __init__(self, bot: BotAccount) -> None:
         super().__init__()
         self.faults = PlatformFaults()
         self.calls: list[RecordedCall] = []
-        self.bot_user: Json = {"id": BOT, "username": "gateway", "bot": True, **USER_FIELDS}
+        self.bot = bot
+        self.bot_user: Json = {"id": bot.id, "username": "gateway", "bot": True, **USER_FIELDS}
         self.channels: dict[str, Json] = {
             CHANNEL: {"id": CHANNEL, "type": GUILD_TEXT, "guild_id": GUILD, "name": "general", "position": 0},
             DIRECT: {"id": DIRECT, "type": DM},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration, Route
+from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration, RouteRule
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
@@ -23,7 +23,7 @@ def one_assistant(backend: Assistant, runner: AssistantRunner) -> Assistants:
 
 def configuration(
     *names: str,
-    routes: Sequence[Route] = (),
+    routes: Sequence[RouteRule] = (),
     fallback: Mapping[str, Collection[str]] = MappingProxyType({}),
     aliases: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Configuration:

@@ -27,6 +27,8 @@ from gateway.ports.platform import SyntheticMessage
 from storage import migrations
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
+from tests.fakes.discord_server import FakeDiscord
+from tests.fakes.discord_state import BotAccount
 from tests.fakes.slack_events import event_envelope, message_event, signed_headers
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_server import FakeTelegram
@@ -182,6 +184,40 @@ def test_two_slack_apps_in_one_workspace_each_answer_the_same_message(
         assert (first.assistant, second.assistant) == ("default", "support")
         assert {each.token for each in unnamed.calls("chat.postMessage")} == {"xoxb-fake"}
         assert {each.token for each in desk.calls("chat.postMessage")} == {"xoxb-of-the-desk"}
+
+
+def test_two_discord_bots_receive_and_answer_in_one_channel(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = BotAccount("MTIzNDU2Nzg5MDEyMzQ1Njc4OTE.Gabcde.secret-of-the-desk-secret-of-the-desk-abc", "9101", "9102")
+    with FakeDiscord() as unnamed, FakeDiscord(bot=account) as desk:
+        monkeypatch.setenv("DISCORD_BOT_TOKEN", unnamed.state.bot.token)
+        monkeypatch.setenv("DISCORD_API_URL", unnamed.api_url)
+        gateway = site.open(
+            f"""
+            [[bots]]
+            platform = "discord"
+            name = "desk"
+            token = "{account.token}"
+            api_url = "{desk.api_url}"
+            assistant = "support"
+            """
+        )
+        gateway.listen()
+        said = []
+        for each in (unnamed, desk):
+            each.wait_until(partial(is_connected, each), SOON)
+            said.append(each.says("hello", mentions=True)["id"])
+        first, second = delivered(gateway, "discord", said[0]), delivered(gateway, "discord:desk", said[1])
+        assert replace(second.message.key, platform="discord", topic=said[0]) == first.message.key
+        assert (first.assistant, second.assistant) == ("default", "support")
+        for each, thread in zip((unnamed, desk), said, strict=True):
+            assert len(each.bot_messages(thread)) == 1
+            assert {call.token for call in each.calls("createMessage")} == {each.state.bot.token}
+        for application in (unnamed.state.bot.application, account.application):
+            assert not gateway.store.try_lock(f"discord:{application}:gateway", "another process", 1.0)
+
+
+def is_connected(discord: FakeDiscord) -> bool:
+    return discord.connected == 1
 
 
 OF_AN_EARLIER_VERSION = (

@@ -11,7 +11,7 @@ from adapters.http import HttpSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import loading
 from gateway.config_file.conflicts import conflicts
-from gateway.configuration import Configuration, Route
+from gateway.configuration import Configuration, RouteRule
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings, config_file
 from tests.gateway.settings.test_settings_file import folder, write
@@ -90,8 +90,8 @@ def test_the_whole_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (support.function_tools, support.mcp_servers) == (("current_time",), ("orders",))
     assert (support.fallback, support.aliases) == (("default",), ("help",))
     assert found.routes == (
-        Route("slack", "support", channel="C0SUPPORT", choices=("default",)),
-        Route("telegram", "support", channel="-100123"),
+        RouteRule("slack", "support", channel="C0SUPPORT", choices=("default",)),
+        RouteRule("telegram", "support", channel="-100123"),
     )
     assert found.mcp_servers["orders"].headers["Authorization"].get_secret_value() == "Bearer t-orders"
     assert found.mcp_servers["orders"].allow == ("find_order", "order_status")
@@ -269,7 +269,7 @@ def test_a_bot_takes_no_secret_over_from_the_one_without_a_name(folder: Path, mo
     assert settings.path("/telegram/webhook") == f"/telegram/{settings.bot}/webhook"
     route = f"[[routes]]\nplatform = '{settings.name}'\nassistant = 'default'\n"
     routed = read(folder, f"{route}{BOT}token = '123456:abcdef'", monkeypatch)
-    assert routed.routes == (Route(settings.name, "default"),)
+    assert routed.routes == (RouteRule(settings.name, "default"),)
     with pytest.raises(SettingsError, match=r"line 4: bots.token: is that of the bot without a name\."):
         read(folder, f"{BOT}token = '99:abcdef'", monkeypatch)
 

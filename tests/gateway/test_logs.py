@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,20 +17,6 @@ from gateway import loading, logs
 
 Format = Literal["text", "json"]
 ReadStderr = Callable[[], str]
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    """Restores the global state that ``configure`` changes."""
-    root = logging.getLogger()
-    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
-    before = structlog.get_config()
-    yield
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
-    for logger, level in levels.items():
-        logger.setLevel(level)
-    structlog.configure(**before)
-    logs._masker.configure([])
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_a_failed_turn_is_retried_once(store: SqlAdminStore) -> None:
 
 
 def test_all_retriable_turns_are_retried_oldest_first(store: SqlAdminStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "PAGE", 2)
+    monkeypatch.setattr("gateway.operations.retrying.PAGE", 2)
     turns = [failed_turn(store, f"{number}") for number in range(5)]
     answered_turn(store)
     failed_turn(store, platform="owl")
@@ -282,7 +282,7 @@ def exported(store: SqlAdminStore, user: str = "Ada") -> Any:
 def test_an_export_contains_everything_of_a_person_and_nothing_of_others(
     store: SqlAdminStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "PAGE", 1)
+    monkeypatch.setattr("gateway.operations.personal_export.PAGE", 1)
     first, second = answered_turn(store, "shared", "Ωμέγα 🕊", "Grüße"), failed_turn(store, "alone")
     bobs = answered_turn(store, "shared", "secret", "answer", author="Bob")
     for turn in (first, bobs):

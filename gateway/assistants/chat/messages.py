@@ -37,7 +37,7 @@ PARAMETERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class CompletionRequest:
+class PreparedCompletion:
     """A request, and what of it the server might refuse."""
 
     body: Json
@@ -79,7 +79,7 @@ class RequestBuilder:
 
     def build(
         self, history: Sequence[Exchange], turn: Turn, parts: Sequence[MessagePart], tool_messages: Sequence[Json]
-    ) -> CompletionRequest:
+    ) -> PreparedCompletion:
         options = turn.options
         *past, asked = with_turn(history, turn)
         messages = [self._named(message, each.speaker) for each in past for message in self._messages(each)]
@@ -102,7 +102,7 @@ class RequestBuilder:
         features = self._features(body, parts)
         if options.functions:  # a refusal may be about what is wrong with the caller's
             features -= {Feature.TOOLS}
-        return CompletionRequest(body, features, self._optional_fields(body), from_caller)
+        return PreparedCompletion(body, features, self._optional_fields(body), from_caller)
 
     def _tools(self, options: TurnOptions) -> list[Json]:
         """Raises AssistantRefused when the caller has functions and the server takes none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway import logs
 from gateway.assistants.attachments import MessagePart, without_files
 from gateway.assistants.chat.completion import CompletionAccumulator
-from gateway.assistants.chat.messages import CompletionRequest, RequestBuilder, is_tool_files
+from gateway.assistants.chat.messages import PreparedCompletion, RequestBuilder, is_tool_files
 from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
 from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
@@ -43,7 +43,7 @@ class ChatRunState:
     def message_text(self) -> str:
         return self.turn.message.text_with_attachments
 
-    def build_request(self, builder: RequestBuilder) -> CompletionRequest:
+    def build_request(self, builder: RequestBuilder) -> PreparedCompletion:
         return builder.build(self.past.exchanges, self.turn, self.message_parts, self.tool_messages)
 
     def count_usage(self) -> UsageCounted | None:

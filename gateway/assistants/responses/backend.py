@@ -30,7 +30,8 @@ from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.earlier_attempts import EarlierAttempts
-from gateway.assistants.responses.items import ResponseEventReader, image_content, output_items
+from gateway.assistants.responses.events import ResponseEventReader
+from gateway.assistants.responses.items import image_content, output_items
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState

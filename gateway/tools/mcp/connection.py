@@ -26,7 +26,7 @@ from gateway.tools.mcp.listing import Listing, read_listing
 from gateway.tools.mcp.names import prefix_of
 from gateway.tools.mcp.report import report
 from gateway.tools.mcp.results import McpToolFailed, read_result
-from gateway.tools.mcp.transports import HttpServer, StdioServer
+from gateway.tools.mcp.transports import HttpTransport, StdioTransport
 from gateway.tools.tool import Tool, ToolResult
 
 CONNECT_SECONDS = 20.0
@@ -118,14 +118,14 @@ class McpConnection:
 
     async def _connect_once(self) -> str:
         """Holds one connection until it breaks. Returns why it did."""
-        transport = HttpServer(self._server) if self._server.url else StdioServer(self._server)
+        transport = HttpTransport(self._server) if self._server.url else StdioTransport(self._server)
         try:
             await self._hold(transport)
         except Exception as exc:  # noqa: BLE001  # whatever a server or the SDK does costs its tools only
             return self._lost or transport.reason or _reason(exc)
         return self._lost
 
-    async def _hold(self, transport: HttpServer | StdioServer) -> None:
+    async def _hold(self, transport: HttpTransport | StdioTransport) -> None:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(CONNECT_SECONDS):
                 client = await stack.enter_async_context(self._client_of(transport))
@@ -145,7 +145,7 @@ class McpConnection:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         self.listing = await read_listing(client, self._server, self._call)
 
-    def _client_of(self, transport: HttpServer | StdioServer) -> Client:
+    def _client_of(self, transport: HttpTransport | StdioTransport) -> Client:
         return Client(
             transport.streams(),
             message_handler=self._on_message,
@@ -170,7 +170,7 @@ class McpConnection:
         self._connected.clear()
         self._changed.set()
 
-    async def _watch_end(self, transport: HttpServer | StdioServer) -> None:
+    async def _watch_end(self, transport: HttpTransport | StdioTransport) -> None:
         await transport.ended.wait()
         self._give_up(transport.reason)
 

@@ -69,7 +69,7 @@ class _Limited(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-class HttpServer:
+class HttpTransport:
     """A streamable HTTP server."""
 
     def __init__(self, server: McpServerDefinition) -> None:
@@ -109,7 +109,7 @@ class HttpServer:
 # ---------------------------------------------------------------- stdio
 
 
-class StdioServer:
+class StdioTransport:
     """A server that runs as a process of this one, and whose messages are lines."""
 
     def __init__(self, server: McpServerDefinition) -> None:

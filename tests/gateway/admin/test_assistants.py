@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin import RunningBackend
 from gateway.admin.filters import NO_VALUE
-from gateway.configuration import AssistantDefinition, Bot, Configuration, McpServerDefinition, Route
+from gateway.configuration import AssistantDefinition, Bot, Configuration, McpServerDefinition, RouteRule
 from gateway.domain.models import ConversationKey, Message, TurnId
 from gateway.ports.check import CheckResult
 from gateway.settings import Settings
@@ -26,7 +26,10 @@ CONFIGURATION = Configuration(
             "support", SETTINGS, mcp_servers=("orders",), fallback=("default",), aliases=("help",)
         ),
     },
-    routes=(Route("slack", "support", workspace="T1", channel="C1", choices=("default",)), Route("slack", "support")),
+    routes=(
+        RouteRule("slack", "support", workspace="T1", channel="C1", choices=("default",)),
+        RouteRule("slack", "support"),
+    ),
     bots=(Bot("telegram", "sales", TelegramSettings(telegram_bot_token=SecretStr("1:veiled")), "support"),),
     mcp_servers={
         "orders": McpServerDefinition(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.http import HttpAdapter
 from gateway.cli.explain import ExplainContext, Explanation, command, explain, format_money
-from gateway.configuration import Configuration, CurrentConfiguration, Route
+from gateway.configuration import Configuration, CurrentConfiguration, RouteRule
 from gateway.domain.errors import InputError, MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId
 from gateway.policy.routes import AssistantRouter
@@ -295,7 +295,7 @@ def assistant_line(explanation: Explanation) -> str:
 
 
 def test_it_says_which_assistant_answers_and_by_which_route(see: OpenContext, sqlite_store: SqlStore) -> None:
-    route = Route("pigeon", "support", channel="loft", choices=("code",))
+    route = RouteRule("pigeon", "support", channel="loft", choices=("code",))
     context = see(configured=configuration("support", "code", routes=[route]))
     there = replace(SYNTHETIC, channel="loft")
     assert assistant_line(explain(context, "pigeon", there)) == (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.configuration import CurrentConfiguration, Route
+from gateway.configuration import CurrentConfiguration, RouteRule
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, MessageKind
 from gateway.policy.routes import AssistantRouter, described, find_route
@@ -17,13 +17,13 @@ from gateway.ports.enqueue import AssistantRoute
 from tests.gateway.one_assistant import configuration
 
 ROUTES = (
-    Route("slack", "platform"),
-    Route("slack", "workspace", workspace="T1"),
-    Route("slack", "channel", channel="C1"),
-    Route("slack", "there", workspace="T2", channel="C1"),
-    Route("slack", "topic", topic="7"),
-    Route("slack", "twin", channel="C1"),
-    Route("telegram", "elsewhere", workspace="T1", channel="C1", topic="7"),
+    RouteRule("slack", "platform"),
+    RouteRule("slack", "workspace", workspace="T1"),
+    RouteRule("slack", "channel", channel="C1"),
+    RouteRule("slack", "there", workspace="T2", channel="C1"),
+    RouteRule("slack", "topic", topic="7"),
+    RouteRule("slack", "twin", channel="C1"),
+    RouteRule("telegram", "elsewhere", workspace="T1", channel="C1", topic="7"),
 )
 
 
@@ -46,7 +46,7 @@ def test_the_most_specific_route_wins(workspace: str, channel: str, topic: str, 
 
 
 def test_a_route_for_a_platform_is_one_for_its_bots_and_one_for_a_bot_is_for_it_alone() -> None:
-    routes = (Route("slack", "all"), Route("slack:desk", "desk"), Route("slack", "channel", channel="C1"))
+    routes = (RouteRule("slack", "all"), RouteRule("slack:desk", "desk"), RouteRule("slack", "channel", channel="C1"))
     keys = [ConversationKey(name, channel="C0") for name in ("slack", "slack:desk", "slack:other")]
     found = [find_route(routes, key) for key in keys]
     assert [route and route.assistant for route in found] == ["all", "desk", "all"]
@@ -62,11 +62,11 @@ PARTS = st.sampled_from(["", "1", "2"])
 KEYS = st.builds(ConversationKey, st.sampled_from(["slack", "telegram"]), *[st.sampled_from(["1", "2", "3"])] * 3)
 
 
-LISTS = st.lists(st.builds(Route, st.sampled_from(["slack", "telegram"]), st.uuids().map(str), *[PARTS] * 3))
+LISTS = st.lists(st.builds(RouteRule, st.sampled_from(["slack", "telegram"]), st.uuids().map(str), *[PARTS] * 3))
 
 
 @given(routes=LISTS, key=KEYS)
-def test_of_equally_specific_routes_the_first_in_the_file_wins(routes: list[Route], key: ConversationKey) -> None:
+def test_of_equally_specific_routes_the_first_in_the_file_wins(routes: list[RouteRule], key: ConversationKey) -> None:
     found = find_route(routes, key)
     named = ("topic", "channel", "workspace")
     matching = [
@@ -83,7 +83,7 @@ def test_of_equally_specific_routes_the_first_in_the_file_wins(routes: list[Rout
 # ---------------------------------------------------------------- what a message becomes
 
 
-def router(*names: str, free: tuple[str, ...] = (), routes: tuple[Route, ...] = (), **more: Any) -> AssistantRouter:
+def router(*names: str, free: tuple[str, ...] = (), routes: tuple[RouteRule, ...] = (), **more: Any) -> AssistantRouter:
     return AssistantRouter(CurrentConfiguration(configuration(*names, routes=routes, **more)), free)
 
 
@@ -96,7 +96,7 @@ def test_without_routes_there_is_the_default_assistant() -> None:
 
 
 def test_a_route_says_who_answers_and_who_may_be_chosen() -> None:
-    route = Route("slack", "support", channel="C1", choices=("code", "support"))
+    route = RouteRule("slack", "support", channel="C1", choices=("code", "support"))
     placed = router("support", "code", routes=(route,)).place(asking())
     assert placed == (asking(), AssistantRoute("support", frozenset({"support", "code"})))
 
@@ -114,7 +114,7 @@ def test_a_sender_may_ask_for_any_assistant_on_a_platform_where_programs_name_th
     ("options", "asked", "names"),
     [
         ({"free": ("http",)}, "supprt", "default, support, code"),
-        ({"routes": (Route("http", "support"),), "free": ("http",)}, "code", "support"),
+        ({"routes": (RouteRule("http", "support"),), "free": ("http",)}, "code", "support"),
         ({}, "code", "default"),
     ],
 )
@@ -129,13 +129,13 @@ def test_an_assistant_that_may_not_be_asked_is_refused_with_those_that_may(
 
 def test_a_sender_that_is_bound_may_ask_only_those() -> None:
     bound = asking(platform="http", allowed_assistants=("code", "support"))
-    routes = router("support", "code", free=("http",), routes=(Route("http", "support"),))
+    routes = router("support", "code", free=("http",), routes=(RouteRule("http", "support"),))
     assert routes.place(bound)[1] == AssistantRoute("code", frozenset({"code", "support"}))
     with pytest.raises(MalformedRequest, match="You may ask: code, support"):
         routes.place(replace(bound, assistant=DEFAULT_ASSISTANT))
 
 
-CHOICE = Route("slack", "support", choices=("code",))
+CHOICE = RouteRule("slack", "support", choices=("code",))
 
 
 @pytest.mark.parametrize(
@@ -166,5 +166,5 @@ def test_with_one_assistant_there_is_no_such_command(text: str) -> None:
 
 def test_a_route_in_words() -> None:
     assert described(None) == "no route leads elsewhere"
-    route = Route("slack", "support", workspace="T1", channel="C1")
+    route = RouteRule("slack", "support", workspace="T1", channel="C1")
     assert described(route) == "by the route for slack, workspace T1, channel C1"

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from gateway import logs
 from gateway.configuration import McpServerDefinition
@@ -30,7 +29,6 @@ async def servers() -> AsyncIterator[ToolServers]:
     yield opened
     running.cancel()
     await asyncio.wait([running])
-    structlog.reset_defaults()
 
 
 async def test_one_connection_serves_all_and_is_closed_after_the_last(servers: ToolServers) -> None:

@@ -390,7 +390,7 @@ async def test_a_reply_without_an_end_is_stopped_at_its_limit_and_counted(harnes
     reply = await harness.conversations.run_turn(attempt)
     assert reply.text.startswith("x" * 1000 + "\n\n_The answer was longer than 1,000 characters")
     assert [run for _, run in harness.assistant.cancelled] == ["run_1"]
-    assert (await harness.conversations.usage_of(attempt)).by_model[0].usage == Usage(7, 900)
+    assert (await harness.conversations.usage.of_attempt(attempt)).by_model[0].usage == Usage(7, 900)
     assert len("".join(event.text for event in harness.shown if isinstance(event, TextDelta))) <= MAX_REPLY_CHARS
 
 

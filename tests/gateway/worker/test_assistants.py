@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from gateway.configuration import Configuration, Route
+from gateway.configuration import Configuration, RouteRule
 from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
@@ -28,7 +28,7 @@ from tests.fakes.assistant import AssistantStep, FakeAssistant
 from tests.gateway.one_assistant import configuration
 from tests.gateway.worker_process import WorkerProcess
 
-ROUTE = Route("fake", "support", channel="help", choices=(DEFAULT_ASSISTANT,))
+ROUTE = RouteRule("fake", "support", channel="help", choices=(DEFAULT_ASSISTANT,))
 CONFIGURED = configuration("support", routes=[ROUTE], fallback={"support": [DEFAULT_ASSISTANT]})
 CHOSEN = "From now on, default answers here. It knows what was said before."
 ONLY_ONE = "default answers here. No other assistant can be chosen here."

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from pydantic import SecretStr
 
 from gateway import logs
@@ -45,11 +44,9 @@ async def connected(server: McpServerDefinition) -> AsyncIterator[McpConnection]
 
 
 @pytest.fixture(autouse=True)
-def few_logs() -> Iterator[None]:
+def few_logs() -> None:
     """Formatting tracebacks of what is meant to fail takes seconds."""
     logs.configure("WARNING", "text", [])
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

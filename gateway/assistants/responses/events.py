@@ -1,0 +1,199 @@
+"""Reads the events of a response of the Responses API."""
+
+from __future__ import annotations
+
+from gateway.assistants.error_map import error_from_object, error_in
+from gateway.assistants.json_fields import as_object, as_objects, as_text
+from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
+from gateway.assistants.responses.items import is_final, is_said, read_message
+from gateway.assistants.sse import DONE_MARKER, Json
+from gateway.domain.errors import AssistantError, AssistantUnavailable
+from gateway.domain.models import RunId
+from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
+
+TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
+CODE_INTERPRETER_ITEM = "code_interpreter_call"
+NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
+"""Items that are not calls of hosted tools."""
+
+
+class ResponseEventReader:
+    """Reads the events of one response."""
+
+    def __init__(
+        self,
+        accumulator: ReplyAccumulator,
+        reported_calls: set[tuple[str, bool]],
+        filters: ReplyFilters,
+        *,
+        show_reasoning: bool = False,
+    ) -> None:
+        """``reported_calls``: the calls already reported, and whether as done; shared by the responses of one turn.
+
+        ``show_reasoning``: whether reasoning is reported with its text, instead of only that there is some.
+        """
+        self.id = ""
+        self.response: Json = {}
+        """Set when the response is finished."""
+        self.in_background = False
+        """Whether the response runs in the background."""
+        self._accumulator = accumulator
+        self._filters = filters
+        self._reported_calls = reported_calls
+        self._show_reasoning = show_reasoning
+        self._texts: dict[int, ReplyFilter] = {}
+        """The text streamed so far, by the place of its item."""
+        self._items: dict[int, Json] = {}
+        """The finished items, by their place."""
+
+    @property
+    def is_final(self) -> bool:
+        return bool(self.response)
+
+    def read_event(self, name: str, data: Json) -> list[RunEvent]:
+        """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
+        kind = as_text(data.get("type")) or name
+        if kind in TEXT_DELTA_EVENTS:
+            return self._show(data, as_text(data.get("delta")))
+        if kind in TEXT_END_EVENTS:
+            return self._show(data, "", at_end=True)
+        if kind == "response.output_item.added":
+            return self._item_added(as_object(data.get("item")))
+        if kind == "response.output_item.done":
+            self._items[_output_index(data)] = as_object(data.get("item"))
+            return self._item_done(as_object(data.get("item")))
+        if kind == "response.code_interpreter_call_code.done":
+            return self._report_call(
+                ToolCall(as_text(data.get("item_id")), "code_interpreter", as_text(data.get("code")))
+            )
+        if kind == "error":
+            raise self._stream_error(data)
+        return self._end_of_stream() if kind == DONE_MARKER else self._read_status(kind, data)
+
+    def _read_status(self, kind: str, data: Json) -> list[RunEvent]:
+        """Reads an event about the whole response, or a response or error that came without an event's name."""
+        is_response = "id" in data and "status" in data
+        if not kind and not is_response and (error := error_in(data)):
+            raise error
+        return self.read_response(data if is_response else as_object(data.get("response")))
+
+    def read_response(self, response: Json) -> list[RunEvent]:
+        """Reads a response object, finished or not. Returns the run events for what is new in it."""
+        if not response:
+            return []
+        self.in_background = response.get("background") is True
+        events: list[RunEvent] = []
+        if self.id != as_text(response.get("id")):
+            self.id = as_text(response.get("id"))
+            events.append(RunStarted(RunId(self.id)))
+        if is_final(response):
+            self.response = response = self._with_streamed_output(response)
+            for place, item in enumerate(as_objects(response.get("output"))):
+                events += self._item_done(item) + self._reasoning_in_text(place, item)
+        return events
+
+    def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
+        place = _output_index(data)
+        reply = self._texts.setdefault(place, self._filters.create())
+        said = reply.finish() if at_end else reply.feed(text)
+        shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
+        return [TextDelta(shown)] if shown else []
+
+    def _with_streamed_output(self, response: Json) -> Json:
+        """Returns a finished response with what was streamed, if its own output is empty, as some servers leave it."""
+        if as_objects(response.get("output")) or not (self._items or self._texts):
+            return response
+        spoken = {place: _spoken_item(reply) for place, reply in self._texts.items() if reply.text}
+        return {**response, "output": [item for _, item in sorted((spoken | self._items).items())]}
+
+    def _end_of_stream(self) -> list[RunEvent]:
+        """Takes what was streamed for the response if the server ends the stream without it."""
+        if self.is_final or not any(reply.text for reply in self._texts.values()):
+            return []
+        return self.read_response({"id": self.id, "status": "completed", "output": []})
+
+    def _stream_error(self, data: Json) -> AssistantError:
+        error = error_from_object(data.get("error") or data)
+        return (
+            AssistantUnavailable(str(error)) if self.id else error
+        )  # so that the caller looks up the state of the response
+
+    def _item_added(self, item: Json) -> list[RunEvent]:
+        if (
+            item.get("type") in NON_TOOL_ITEMS or item.get("type") == CODE_INTERPRETER_ITEM
+        ):  # reported when its code is complete
+            return []
+        return self._report_call(ToolCall(as_text(item.get("id")), _tool_name(item)))
+
+    def _item_done(self, item: Json) -> list[RunEvent]:
+        if item.get("type") in NON_TOOL_ITEMS:
+            return []
+        call_id, name, given = as_text(item.get("id")), _tool_name(item), _tool_input(item)
+        is_shown = self._show_reasoning or item.get("type") != "reasoning"
+        output = _tool_output(item) if is_shown else ""
+        return [
+            *self._report_call(ToolCall(call_id, name, given)),
+            *self._report_call(ToolCall(call_id, name, given, output, done=True)),
+        ]
+
+    def _reasoning_in_text(self, place: int, item: Json) -> list[RunEvent]:
+        """Returns the events for reasoning that a server left in the text of a message, and learns how it began."""
+        if not is_said(item):
+            return []
+        reply = read_message(item, self._filters)
+        self._filters.learn(reply)
+        if not (self._show_reasoning and reply.reasoning):
+            return []
+        call_id = f"reasoning {self.id} {place}"
+        return [
+            *self._report_call(ToolCall(call_id, REASONING)),
+            *self._report_call(ToolCall(call_id, REASONING, output=reply.reasoning, done=True)),
+        ]
+
+    def _report_call(self, call: ToolCall) -> list[RunEvent]:
+        if (call.call_id, call.done) in self._reported_calls:
+            return []
+        self._reported_calls.add((call.call_id, call.done))
+        return [call]
+
+
+def _output_index(data: Json) -> int:
+    index = data.get("output_index")
+    return index if isinstance(index, int) else 0
+
+
+def _spoken_item(reply: ReplyFilter) -> Json:
+    reply.finish()
+    content = [{"type": "output_text", "text": reply.text, "annotations": []}]
+    return {"type": "message", "role": "assistant", "status": "completed", "content": content}
+
+
+def _tool_name(item: Json) -> str:
+    return as_text(item.get("name")) or as_text(item.get("type")).removesuffix("_call")
+
+
+def _tool_input(item: Json) -> str:
+    action = as_object(item.get("action"))
+    queries = item.get("queries") or action.get("queries") or [action.get("query") or action.get("url")]
+    return (
+        as_text(item.get("code"))
+        or as_text(item.get("arguments"))
+        or "\n".join(as_text(one) for one in (queries if isinstance(queries, list) else []))
+    )
+
+
+def _tool_output(item: Json) -> str:
+    found = [
+        as_text(one.get("logs")) or _output_url(one) or as_text(one.get("text")) or as_text(one.get("filename"))
+        for name in ("outputs", "results", "summary", "content")
+        for one in as_objects(item.get(name))
+    ]
+    return as_text(item.get("output")) or "\n".join(found)
+
+
+def _output_url(output: Json) -> str:
+    """Returns the URL of an output; a placeholder for a data URL, which would contain the output itself."""
+    url = as_text(output.get("url"))
+    return "[image]" if url.startswith("data:") else url

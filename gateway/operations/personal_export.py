@@ -1,0 +1,69 @@
+"""Writes all that is stored about one person as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from gateway.domain.models import Conversation, Turn
+from gateway.domain.platform_events import Feedback
+from gateway.operations.stores import AdminStore
+from gateway.operations.views import as_json, iso, person_view
+from gateway.ports.reporting import ReportingStore
+from gateway.ports.unparsed_updates import UnparsedUpdate
+
+PAGE = 500
+
+
+def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
+    """Yields everything stored about a person as parts of one JSON object. Times are ISO 8601, UTC; null: not yet.
+
+    ``platform``, ``user``, ``exported_at``;
+    ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
+    ``thread_id``, ``backend`` and ``assistant`` (its thread, null and empty: none, and whose it is);
+    ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
+    (ask, reset, stop, choose), ``assistant`` (the name of who was asked), ``state``, ``message``, ``files`` and
+    ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the backend),
+    ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens`` (``in``, ``out``), ``received_at``,
+    ``started_at``, ``answered_at``, ``delivered_at``;
+    ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;
+    ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
+    ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
+    the oldest first: what the gateway could not parse.
+    """
+    conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
+    head = {"platform": platform, "user": user, "exported_at": iso(books.now()), "conversations": conversations}
+    yield as_json(head).removesuffix("}") + ',\n"turns": ['
+    separator = "\n"
+    for turn in _turns_by_author(books, platform, user):
+        yield separator + as_json(person_view(turn))
+        separator = ",\n"
+    quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in books.quotes_of(platform, user)]
+    feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
+    updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
+    yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
+    yield f'"unparsed_updates": {as_json(updates)}}}\n'
+
+
+def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:
+    after = None
+    while page := catalogue.turns_by_author(platform, user, after=after, limit=PAGE):
+        yield from page
+        after = page[-1]
+
+
+def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any]:  # noqa: FBT001  # one of a pair
+    key = asdict(conversation.key)
+    where = {name: key[name] for name in ("workspace", "channel", "topic")}
+    thread = {name: getattr(conversation, name) for name in ("thread_id", "backend", "assistant")}
+    return {"id": conversation.id, **where, "alone": alone, **thread}
+
+
+def _feedback_view(verdict: Feedback) -> dict[str, Any]:
+    return {"turn_id": verdict.turn_id, "value": verdict.value}
+
+
+def _unparsed_view(update: UnparsedUpdate) -> dict[str, Any]:
+    where = {"workspace": update.workspace, "channel": update.channel}
+    return {**where, "received_at": iso(update.received_at), "body": update.body}

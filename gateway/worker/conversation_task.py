@@ -1,0 +1,66 @@
+"""A conversation that a process works on: its lease, its current turn, and what runs for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.models import Claim, TurnId
+from gateway.domain.shares import NOBODY, Share
+from gateway.policy.admission import Grant
+from gateway.ports.leased_writes import ParkTurn, RecordOutcome
+from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.turn_attempt import TurnAttempt
+
+
+@dataclass
+class ConversationTask:
+    """A conversation that this process works on."""
+
+    lease_guard: LeaseGuard
+    over_capacity: bool
+    """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
+    share: Share = NOBODY
+    """Whose share of the places it takes."""
+    task: asyncio.Task[None] | None = None
+    attempt: TurnAttempt | None = None
+    outcome_task: asyncio.Task[RecordOutcome | ParkTurn] | None = None
+    budget_grant: Grant | None = None
+    """Reserves what the turn may cost until its outcome is stored."""
+    delivery_context: WorkerDeliveryContext | None = None
+    interrupted_turn: TurnId | None = None
+    is_finishing: bool = False
+    """Whether the last write is in progress; it may have released the lease already."""
+
+    @property
+    def claim(self) -> Claim:
+        return self.lease_guard.claim
+
+    @property
+    def platform(self) -> str:
+        return self.claim.turn.message.key.platform
+
+    def interrupt(self, turn: TurnId) -> None:
+        """Interrupts the turn, if it is the current one."""
+        if self.claim.turn.id == turn:
+            self.interrupted_turn = turn
+            if self.outcome_task is not None:
+                self.outcome_task.cancel()
+
+    def adopt_lease(self, claim: Claim, since: float) -> bool:
+        """Continues with a newer lease on the same turn; returns False when that is not possible.
+
+        Needed when the machine slept for longer than a lease lasts, or the database's clock was set forward.
+        """
+        if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
+            return False
+        self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
+        self.lease_guard.mark_renewed(since)
+        return True
+
+    def abandon(self) -> None:
+        """Stops work on the conversation, as its lease is lost. A last write in progress is completed."""
+        self.lease_guard.is_lost = True
+        if self.task is not None and not self.is_finishing:
+            self.task.cancel()
