@@ -10,7 +10,7 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import logs
-from gateway.admin import search_params
+from gateway.admin import handovers, search_params
 from gateway.admin.context import AdminContext
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Conversation, Message, MessageKind, Turn, TurnId, TurnState
@@ -55,6 +55,9 @@ class ConversationPages:
             turns=turns,
             paged=before is not None,
             older=turns[0].seq if turns and turns[0].seq > 1 else None,
+            handovers=self._context.handovers.of_conversation(conversation.id),
+            once=handovers.new_form_id(),
+            most=self._context.max_answer_chars,
         )
 
     def reset(self, number: int) -> ResponseReturnValue:

@@ -10,7 +10,17 @@ from typing import Any
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import assistants, callbacks, conversations, filters, integrations, overview, schedules, turns
+from gateway.admin import (
+    assistants,
+    callbacks,
+    conversations,
+    filters,
+    handovers,
+    integrations,
+    overview,
+    schedules,
+    turns,
+)
 from gateway.admin.context import AdminContext, RunChecks
 from gateway.admin.session import AdminSession, SessionCookie
 from gateway.admin.ttl_cache import TtlCache
@@ -66,7 +76,7 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
     context = replace(context, checks=_cached(context.checks))
-    for module in (overview, conversations, turns, schedules, callbacks, assistants, integrations):
+    for module in (overview, conversations, handovers, turns, schedules, callbacks, assistants, integrations):
         module.add_routes(made, context)
     return made
 

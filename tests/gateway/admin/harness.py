@@ -144,7 +144,11 @@ class _StoreInbox:
         self._store = store
 
     def accept(self, message: Message) -> AcceptResult:
-        recorded = enqueue_one(self._store, message, TurnId(f"turn_{secrets.token_hex(12)}"), received_by="web")
+        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
+        if message.given_reply:
+            recorded = self._store.enqueue_answered(message, turn_id)
+        else:
+            recorded = enqueue_one(self._store, message, turn_id, received_by="web")
         return AcceptResult(recorded.turn, recorded.is_new, claimed_here=False)
 
     def get_turn(self, turn_id: TurnId) -> Turn:
