@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from typing import Any
 from sqlalchemy import create_engine, update
 
 from gateway import app
+from gateway.domain.handover import Handover
 from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
+from gateway.handover import messages as handover
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    GiveBack,
+    HoldTurn,
     LeasedWrite,
     ParkTurn,
     RecordOutcome,
@@ -56,6 +60,8 @@ WRITE_NAMES: dict[type, str] = {
     FinishTurn: "finish turn",
     ReleaseLease: "release lease",
     ParkTurn: "park turn",
+    HoldTurn: "hold turn",
+    GiveBack: "give back",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -107,6 +113,9 @@ class CrashPlan:
     """Whether it exits only when all callbacks are delivered."""
     pushes: Sequence[tuple[str, str]] = ()
     """Texts to push behind the messages: channel and text."""
+    handover: Sequence[tuple[str, str]] = ()
+    """What happens while a person has taken the conversation of the first message over, in order: ``take``, ``say``,
+    ``answer`` or ``resume``, and a text."""
 
 
 @dataclass
@@ -249,6 +258,8 @@ def run_process(plan: CrashPlan) -> None:
     for channel, text in plan.pushes:
         push = Push(ConversationKey(platform.name, channel=channel), text)
         gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
+    for number, (what, text) in enumerate(plan.handover):
+        gateway.inbox.accept(handover_message(store, platform, what, text, f"{number}"))
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
@@ -256,6 +267,21 @@ def run_process(plan: CrashPlan) -> None:
     while plan.awaits_callbacks and store.callbacks.listed(1):
         time.sleep(0.02)
     gateway.close(grace=5.0)
+
+
+def handover_message(store: SqlStore, platform: FilePlatform, what: str, text: str, name: str) -> Message:
+    """Returns the message of a step of a handover, the same one if it is sent again."""
+    if what == "say":
+        return platform.message("a", text)
+    found = store.find_conversation(ConversationKey(platform.name, channel="a"))
+    assert found is not None
+    turns, eve = store.transcript(found.id), handover.staff("Eve")
+    if what == "take":
+        return handover.take_over(replace(found, handover=None), turns, eve, text, name)
+    found = replace(found, handover=Handover(0, 0.0))
+    if what == "answer":
+        return handover.answer(found, turns, eve, text, name, 1000)
+    return handover.give_back(found, turns, eve, name)
 
 
 async def accept_together(inbox: AsyncInbox, messages: Sequence[Message], accepted: Path | None) -> None:
