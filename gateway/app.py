@@ -115,7 +115,7 @@ class Gateway:
         if not keys:
             return ()
         limits = self.settings.max_message_chars, self.settings.max_reply_chars
-        messages = PushMessages(self.adapters)
+        messages = PushMessages(self.adapters, self.assistants.router)
         handlers = push_routes.PushRoutes(ApiKeys(keys), messages, self.store.schedules, self.async_inbox, *limits)
         return (push_routes.api(handlers),)
 
@@ -282,7 +282,11 @@ def open_gateway(
     abandoned_turns = AbandonedTurns(async_store, all_assistants, gatekeeper, metrics)
     missed = PushSettings.load().push_missed
     scheduler = Scheduler(
-        async_store, store.schedules, PushMessages(adapters), inbox.accept, skips_missed=missed == "skip"
+        async_store,
+        store.schedules,
+        PushMessages(adapters, all_assistants.router),
+        inbox.accept,
+        skips_missed=missed == "skip",
     )
     maintenance = Maintenance(
         *(async_store, backpressure, retention, abandoned_turns, scheduler.run_due, desk.end_overdue),

@@ -236,4 +236,15 @@ def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     http, password = load(HttpSettings), load(AdminSettings).admin_password
     given = password.get_secret_value() if password else ""
     exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
-    return (*unknown, *exposed)
+    return (*unknown, *_removed_api(settings), *exposed)
+
+
+def _removed_api(settings: Settings) -> Iterator[str]:
+    """Yields a line where an assistant is named that its server cannot run any more."""
+    if settings.assistant_id and settings.has_no_assistants_api and settings.backend != "threads":
+        what = (
+            f"OpenAI and Azure removed the Assistants API on 2026-08-26. The backend {settings.backend} answers, with "
+            "ASSISTANT_INSTRUCTIONS and OPENAI_MODEL; copy what the assistant had into them. Programs at /v1 still find "
+            "it by this id."
+        )
+        yield describe(("assistant_id", "asst_id"), what)

@@ -80,6 +80,7 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
         bound_keys=lambda: current.get().keys,
         languages=load(LanguageSettings).languages,
     )
+    adapter.hands_over = people_hand_over(load)
     adapter.callbacks = callback_outbox(load(CallbackSettings), store)
     return adapter
 

@@ -139,7 +139,8 @@ def changed_columns(
         columns["rounds"] = turn.rounds
     if with_question:
         said = turn.message
-        columns |= {"text": said.text, "files": said.files, "author": said.author, "kind": said.kind}
+        columns |= {"text": said.text, "files": said.files, "author": said.author, "address": said.address}
+        columns["kind"] = said.kind
     return columns
 
 

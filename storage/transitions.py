@@ -110,6 +110,7 @@ def asking(turn: Turn, question: Message) -> Turn:
         text=storable(question.text),
         files=files,
         author=turn.message.author or question.author,
+        address=turn.message.address or question.address,
         context=question.context or turn.message.context,
     )
     return replace(turn, message=message, handover=HandoverPart.RESUMED)

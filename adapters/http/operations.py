@@ -14,7 +14,7 @@ from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
 events while it is written."""
 STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; at the end one
-`done` (as without streaming) or `error` (as any error)."""
+`done` (as without streaming), `error` (as any error), or `handed_over` where a person answers."""
 WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
 stream that broke is continued; its text replaces what came before."""
 HEADERS = (
@@ -28,6 +28,9 @@ HEADERS = (
 )
 RATE = "Rate a reply. A newer rating of the same author replaces the older one."
 BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
+HAND_OVER = """Have a person answer in a thread instead of the assistant. What waits there is left to them."""
+GIVE_BACK = """Have the assistant answer again. It answers what the person has not: follow the turn."""
+HANDOVER = "/chat/threads/<thread_id>/handover"
 TURN, THREAD, FILE = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>", "/chat/files/<file_id>"
 
 
@@ -41,7 +44,7 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
         200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
-        202: ResponseDoc("The turn, begun.", views.TurnAccepted),
+        202: ResponseDoc("The turn, begun, or left to a person.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     rated = (400, 401, 404, 408, 413, 415, 429, 503)
@@ -51,6 +54,7 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
     content = ResponseDoc("The file.", media_type="application/octet-stream")
+    begun = ResponseDoc("The turn that does it.", views.TurnAccepted)
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
@@ -59,5 +63,7 @@ A thread that only the backend knows is adopted by the name it has there."""
         Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),
         Operation("show_file", "GET", FILE, "Download a file of a reply.", {200: content}, kept),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
+        Operation("hand_over", "POST", HANDOVER, HAND_OVER, {202: begun}, (401, 404, 409, 429, 503)),
+        Operation("give_back", "DELETE", HANDOVER, GIVE_BACK, {202: begun}, (401, 404, 429, 503)),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -28,6 +28,7 @@ EVENT_OF_STATE: Mapping[TurnState, str] = {
     TurnState.FAILED: "turn.failed",
     TurnState.CANCELLED: "turn.cancelled",
 }
+HELD = "turn.handed_over"
 FEEDBACK = "feedback.given"
 HANDED_OVER, RESUMED = "conversation.handed_over", "conversation.resumed"
 BACKOFF = Backoff(0.1, 5.0)
@@ -47,7 +48,8 @@ class CallbackOutbox:
         self._rule.check_url(url)
 
     async def add_answer(self, turn: Turn, url: str, data: Mapping[str, Any]) -> None:
-        await self.add(turn, f"thread {turn.conversation_id}", url, EVENT_OF_STATE[turn.state], data)
+        event = HELD if turn.is_held else EVENT_OF_STATE[turn.state]
+        await self.add(turn, f"thread {turn.conversation_id}", url, event, data)
 
     async def add(
         self, turn: Turn, lane: str, url: str, event: str, data: Mapping[str, Any], known_by: str = ""
@@ -113,6 +115,7 @@ def turn_data(turn: Turn) -> dict[str, Any]:
         "channel": key.channel,
         "topic": key.topic,
         "user": turn.message.author,
+        "assistant": turn.assistant,
         "message": turn.message.text,
         "response": turn.reply,
         "error": failure and {"code": failure.code, "message": failure.user_message},

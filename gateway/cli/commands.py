@@ -125,8 +125,10 @@ def _open_push_context() -> Iterator[push.PushContext]:
     """Opens what the commands need that push messages. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
+        current = CurrentConfiguration(load_configuration(settings))
+        adapters = enabled_platforms(settings, store, current)
         yield push.PushContext(
-            messages=PushMessages(enabled_platforms(settings, store)),
+            messages=PushMessages(adapters, AssistantRouter(current, free_platforms(adapters))),
             store=store,
             schedules=store.schedules,
             now=store.now(),

@@ -86,9 +86,11 @@ def _send_now(context: PushContext, order: PushOrder, name: str) -> str:
 
 
 def _record(context: PushContext, message: Message, turn_id: TurnId) -> Turn:
+    message, route = context.messages.router.place(message)
     if message.given_reply:
-        return context.store.enqueue_answered(message, turn_id, context.max_backlog).turn
-    (result,) = context.store.enqueue_all([EnqueueRequest(message, turn_id, max_backlog=context.max_backlog)])
+        return context.store.enqueue_answered(message, turn_id, context.max_backlog, route).turn
+    request = EnqueueRequest(message, turn_id, max_backlog=context.max_backlog, route=route)
+    (result,) = context.store.enqueue_all([request])
     if isinstance(result, Exception):
         raise result
     return result.turn

@@ -321,6 +321,12 @@ class Turn:
         return self.message.is_pushed and not self.message.text
 
     @property
+    def said(self) -> str:
+        """Returns the text that a person wrote with it: none for what only the staff is to see, or was said before."""
+        is_of_staff = self.message.is_pushed and self.message.kind is not MessageKind.PROMPT
+        return "" if is_of_staff or self.handover is HandoverPart.RESUMED else self.message.text
+
+    @property
     def is_held(self) -> bool:
         """Whether its message was left to a person, so that it has no reply."""
         return self.handover is HandoverPart.HELD

@@ -81,6 +81,10 @@ class AssistantRouter:
         found = self._current.get().find(name) if name else None
         return "" if found is None else found.name
 
+    def every_name(self) -> Sequence[str]:
+        """Returns the names of all assistants."""
+        return tuple(self._current.get().assistants)
+
     def asked_by(self, command: Message) -> tuple[str, str]:
         """Returns the name that a CHOOSE gives, and the name of the assistant that it may choose by that, or ""."""
         configuration = self._current.get()

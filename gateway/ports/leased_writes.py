@@ -188,7 +188,7 @@ class GiveBack:
     lease: Lease
     turn: Turn
     question: Message | None = None
-    """Its text, files, author and context are used."""
+    """Its text and files are used, and its author, address and context where the turn has none."""
 
 
 LeasedWrite = (

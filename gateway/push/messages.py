@@ -8,11 +8,11 @@ from hashlib import sha256
 
 from gateway.domain.errors import Conflict, MalformedRequest
 from gateway.domain.models import PUSHED, Message, Turn
+from gateway.policy.routes import AssistantRouter
 from gateway.ports.platform import Adapter, Addressable
 from gateway.ports.schedules import Push, Schedule
 from gateway.push.request import LATE_SECONDS, PushOrder
 
-DEFAULT_ASSISTANT = "default"
 MAX_SCHEDULES = 1000
 """Of one owner, that will be due again."""
 
@@ -20,8 +20,9 @@ MAX_SCHEDULES = 1000
 class PushMessages:
     """Addresses what is pushed. No I/O."""
 
-    def __init__(self, adapters: Sequence[Adapter]) -> None:
+    def __init__(self, adapters: Sequence[Adapter], router: AssistantRouter) -> None:
         self._adapters = {adapter.name: adapter for adapter in adapters if isinstance(adapter, Addressable)}
+        self.router = router
 
     @property
     def platforms(self) -> Collection[str]:
@@ -41,12 +42,28 @@ class PushMessages:
                 f"Nothing can be pushed to the platform {place.platform!r}. Those set up here that take it: {known}.",
                 code="invalid_field",
             )
-        if push.assistant not in ("", DEFAULT_ASSISTANT):
-            raise MalformedRequest(f"There is no assistant {push.assistant!r}.", code="invalid_field")
-        found = adapter.destination(place)
+        found, assistant = adapter.destination(place), self._assistant(push.assistant)
         return Message(
-            *(found.key, f"push:{name}", push.prompt), address=found.address, caller=owner, given_reply=push.text
+            *(found.key, f"push:{name}", push.prompt),
+            address=found.address,
+            caller=owner,
+            given_reply=push.text,
+            assistant=assistant,
+            allowed_assistants=(assistant,) if assistant else (),
         )
+
+    def _assistant(self, asked: str) -> str:
+        """Returns the name of who is asked, "" if the place decides. Whoever may push may ask any assistant.
+
+        Raises MalformedRequest.
+        """
+        named = self.router.named(asked)
+        if asked and not named:
+            known = ", ".join(self.router.every_name())
+            raise MalformedRequest(
+                f"There is no assistant {asked!r}. Those set up here: {known}.", code="invalid_field"
+            )
+        return named
 
     def schedule(self, order: PushOrder, owner: str, name: str, now: float) -> Schedule:
         """Returns the schedule of an order that has a time. Raises MalformedRequest, as ``message`` does."""
@@ -73,6 +90,7 @@ def check_same_turn(message: Message, recorded: Turn) -> None:
     said = recorded.reply if recorded.is_pushed_text else recorded.message.text
     wanted = message.given_reply or message.text
     same = (recorded.message.address, said) == (message.address, wanted) and recorded.message.key == message.key
+    same = same and message.assistant in ("", recorded.assistant)
     if recorded.erased_at is None and not same:
         raise _conflict()
 

@@ -14,6 +14,7 @@ from gateway.settings.base import EnvironmentSettings
 from gateway.settings.values import ONLINE, Backend, Key, check_base_url, check_time_zone
 
 OPENAI_HOST = "api.openai.com"
+AZURE_DOMAIN = ".azure.com"
 TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
 """developers.openai.com/api/docs/guides/speech-to-text"""
 
@@ -76,7 +77,9 @@ class Settings(EnvironmentSettings):
     """The model that transcribes voice notes. Unset: ``gpt-4o-mini-transcribe`` at OpenAI, none at other servers, which
     may not have one."""
     assistant_id: str | None = Field(None, validation_alias=AliasChoices("assistant_id", "asst_id"))
-    """The assistant that ``threads`` runs. Unset: one is created for ``OPENAI_MODEL`` once, and its id is stored."""
+    """The assistant that ``threads`` runs, at a server that still has the Assistants API. Unset: one is created for
+    ``OPENAI_MODEL`` once, and its id is stored. At OpenAI and Azure, which removed that API: the id by which programs
+    at ``/v1`` still find the gateway's assistant."""
     azure_openai_api_key: Key | None = None
     """The key for Azure OpenAI. Azure needs all three ``AZURE_OPENAI_`` variables, and ``OPENAI_MODEL`` for the
     deployment."""
@@ -166,11 +169,11 @@ class Settings(EnvironmentSettings):
         """The chosen backend, else the one that follows from the other settings."""
         if self.assistant_backend is not None:
             return self.assistant_backend
-        if self.assistant_id:
+        if self.assistant_id and not self.has_no_assistants_api:
             return "threads"
         if self.azure_openai_endpoint or self.azure_openai_api_key:
             return "chat"
-        if self.openai_base_url and urlsplit(self.openai_base_url).hostname != OPENAI_HOST:
+        if self._is_elsewhere:
             return "chat"
         return "responses" if self.openai_api_key else "offline"
 
@@ -179,10 +182,20 @@ class Settings(EnvironmentSettings):
         """The model that transcribes recordings; empty when there is none."""
         if self.openai_transcription_model is not None:
             return self.openai_transcription_model
-        elsewhere = self.azure_openai_endpoint or (
-            self.openai_base_url and urlsplit(self.openai_base_url).hostname != OPENAI_HOST
-        )
-        return "" if elsewhere else TRANSCRIPTION_MODEL
+        return "" if self.azure_openai_endpoint or self._is_elsewhere else TRANSCRIPTION_MODEL
+
+    @property
+    def has_no_assistants_api(self) -> bool:
+        """Whether the server is OpenAI's or Azure's own: both removed the Assistants API on 2026-08-26
+        (developers.openai.com/api/docs/deprecations).
+        """
+        if self.azure_openai_endpoint:
+            return (urlsplit(self.azure_openai_endpoint).hostname or "").endswith(AZURE_DOMAIN)
+        return not self._is_elsewhere
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return bool(self.openai_base_url) and urlsplit(self.openai_base_url).hostname != OPENAI_HOST
 
     def missing(self) -> tuple[str, ...]:
         """Returns the variables that the backend needs and that are not set."""

@@ -257,7 +257,9 @@ def run_process(plan: CrashPlan) -> None:
             gateway.inbox.accept(message)
     for channel, text in plan.pushes:
         push = Push(ConversationKey(platform.name, channel=channel), text)
-        gateway.inbox.accept(PushMessages([platform]).message(push, "push key", f"{channel}:{text}"))
+        gateway.inbox.accept(
+            PushMessages([platform], gateway.assistants.router).message(push, "push key", f"{channel}:{text}")
+        )
     for number, (what, text) in enumerate(plan.handover):
         gateway.inbox.accept(handover_message(store, platform, what, text, f"{number}"))
     with platform.changed:

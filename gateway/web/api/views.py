@@ -56,10 +56,17 @@ class TurnReply(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
+HANDED_OVER = (
+    "Whether a person answers it instead of the assistant. Their answers are new messages of the thread, see "
+    "`GET /chat/threads/<thread_id>`."
+)
+
+
 class TurnAccepted(BaseModel):
     turn_id: str
     thread_id: str
     state: TurnState
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class TurnView(BaseModel):
@@ -78,6 +85,7 @@ class TurnView(BaseModel):
     answered_at: datetime | None
     delivered_at: datetime | None
     tokens: dict[Literal["in", "out"], int]
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class ThreadMessage(BaseModel):
@@ -89,6 +97,7 @@ class ThreadMessage(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="Of a reply.")
     attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
+    by_person: bool = Field(default=False, description="Whether a person answered, in place of the assistant.")
 
 
 class ThreadView(BaseModel):
@@ -97,10 +106,18 @@ class ThreadView(BaseModel):
     assistant: str = Field(description="The name of the assistant whose thread that is.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
+    handed_over: bool = Field(description="Whether a person answers in the thread now.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
 class TurnBegun(BaseModel):
+    thread_id: str
+    turn_id: str
+
+
+class TurnHandedOver(BaseModel):
+    """The last event of a stream when a person answers in the thread: there is no reply yet."""
+
     thread_id: str
     turn_id: str
 
@@ -125,6 +142,7 @@ EVENTS: Mapping[str, type[BaseModel]] = {
     "delta": TextPart,
     "tool": ToolBegun,
     "done": TurnReply,
+    "handed_over": TurnHandedOver,
     "error": TurnProblem,
 }
 """What the data of each server-sent event is, by the event's name."""
@@ -135,6 +153,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
+    if turn.is_held:
+        return accepted_body(turn), 202, {}
     thread, files = turn.message.key.channel, files_of(turn)
     reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
@@ -156,26 +176,29 @@ def failure_of(turn: Turn) -> Failure | None:
 
 
 def accepted_body(turn: Turn) -> dict[str, Any]:
-    return TurnAccepted(turn_id=turn.id, thread_id=turn.message.key.channel, state=turn.state).model_dump()
+    thread, handed_over = turn.message.key.channel, turn.is_held
+    return TurnAccepted(turn_id=turn.id, thread_id=thread, state=turn.state, handed_over=handed_over).model_dump()
 
 
 def turn_body(turn: Turn) -> dict[str, Any]:
     failure = failure_of(turn)
+    has_reply = turn.state.is_resolved and failure is None and not turn.is_held
     error = problems.from_failure(failure)[0]["error"] if failure else None
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
         assistant=turn.assistant,
         state=turn.state,
-        message=turn.message.text,
-        response=turn.reply if turn.state.is_resolved and failure is None else None,
-        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
+        message=turn.said,
+        response=turn.reply if has_reply else None,
+        files=files_of(turn) if has_reply else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
         answered_at=_utc(turn.answered_at),
         delivered_at=_utc(turn.delivered_at),
         tokens={"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
+        handed_over=turn.is_held,
     ).model_dump(mode="json")
 
 
@@ -187,6 +210,7 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, 
         backend=conversation.backend,
         assistant=conversation.assistant,
         assistant_thread_id=conversation.thread_id,
+        handed_over=conversation.handover is not None,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
 
@@ -200,12 +224,14 @@ def files_of(turn: Turn) -> list[FileView]:
 
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
-    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    text, attached = turn.said, [file.name for file in turn.message.files] if turn.said == turn.message.text else []
     if text or attached:
         yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
     if turn.reply or turn.reply_files:
         stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
-        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
+        by_person = turn.is_pushed_text and turn.message.is_from_staff
+        about = {"at": _utc(turn.answered_at), "stopped": stopped, "by_person": by_person}
+        yield said(role="assistant", text=turn.reply, files=files, **about)
 
 
 def _utc(seconds: float | None) -> datetime | None:
@@ -263,6 +289,9 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
 
 
 def _final_events(turn: Turn, sent_text: str) -> Iterator[str]:
+    if turn.is_held:
+        yield _event("handed_over", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+        return
     body, status, headers = result_response(turn)
     if "error" in body:
         yield _error_event((body, status, headers))

@@ -49,7 +49,7 @@ def answered(turn: Turn) -> Turn:
 
 async def test_outcomes_are_stored_once_each(store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox) -> None:
     events = EventOutbox(outbox, journal, URL, EVENTS)
-    turn = enqueue(store).turn
+    turn = replace(enqueue(store).turn, assistant="support")
     for _ in range(2):
         await events.on_resolved(answered(turn))
     await events.on_resolved(replace(turn, state=TurnState.FAILED, failure=Failure("refused", "Sorry.", "secret")))
@@ -58,7 +58,8 @@ async def test_outcomes_are_stored_once_each(store: SqlStore, journal: AsyncStor
     await events.on_resolved(replace(answered(turn), message=replace(turn.message, caller="push x", text="")))
     first, second = stored(store)
     assert (first["type"], second["type"]) == ("turn.answered", "turn.failed")
-    assert first["data"]["response"] == "Hi"  # type: ignore[index]  # JSON
+    said: dict[str, object] = first["data"]  # type: ignore[assignment]  # JSON
+    assert (said["response"], said["assistant"]) == ("Hi", "support")
     assert second["data"]["error"] == {"code": "refused", "message": "Sorry."}  # type: ignore[index]  # JSON
 
 

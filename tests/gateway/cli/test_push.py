@@ -11,12 +11,17 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import push
 from gateway.cli.main import OneLineErrorGroup
+from gateway.configuration import CurrentConfiguration, RouteRule
 from gateway.domain.models import TurnId, TurnState
+from gateway.policy.routes import AssistantRouter
 from gateway.push.messages import PushMessages
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform
+from tests.gateway.one_assistant import configuration
 
 RunCommand = Callable[..., Result]
+ROUTES = (RouteRule("fake", "support", channel="c"),)
+ROUTER = AssistantRouter(CurrentConfiguration(configuration("support", "clerk", routes=ROUTES)))
 WHERE = ("--platform", "fake", "--channel", "c")
 
 
@@ -30,7 +35,7 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 @pytest.fixture
 def run(store: SqlStore) -> RunCommand:
     context = push.PushContext(
-        PushMessages([FakePlatform()]), store, store.schedules, store.now(), 100, 100, max_backlog=3
+        PushMessages([FakePlatform()], ROUTER), store, store.schedules, store.now(), 100, 100, max_backlog=3
     )
 
     def run_command(*args: str) -> Result:
@@ -55,6 +60,16 @@ def test_a_prompt_is_recorded_to_be_asked(run: RunCommand, store: SqlStore) -> N
     assert (turn.state, turn.message.text) == (TurnState.QUEUED, "Sum up")
 
 
+@pytest.mark.parametrize("prompt", [(), ("--prompt",)])
+def test_the_channel_decides_which_assistant_is_asked_unless_one_is_named(
+    run: RunCommand, store: SqlStore, prompt: tuple[str, ...]
+) -> None:
+    by_route = run("send", *WHERE, *prompt, "One").stdout.strip()
+    named = run("send", *WHERE, *prompt, "--assistant", "clerk", "Two").stdout.strip()
+    asked = [store.get_turn(TurnId(turn)) for turn in (by_route, named)]
+    assert [turn and turn.assistant for turn in asked] == ["support", "clerk"]
+
+
 def test_a_full_conversation_is_named(run: RunCommand) -> None:
     results = [run("send", *WHERE, "Ready.") for _ in range(4)]
     assert [result.exit_code for result in results] == [0, 0, 0, 1]
@@ -67,7 +82,7 @@ def test_a_full_conversation_is_named(run: RunCommand) -> None:
         (("--every", "sometimes", "Hello"), "five fields"),
         (("--at", "2001-01-01T00:00:00Z", "Hello"), "has passed"),
         (("",), "must not be empty"),
-        (("--assistant", "clerk", "Hello"), "no assistant"),
+        (("--assistant", "nobody", "Hello"), "no assistant 'nobody'. Those set up here: default, support, clerk."),
     ],
 )
 def test_what_cannot_be_sent_is_refused_in_one_line(run: RunCommand, args: tuple[str, ...], names: str) -> None:

@@ -28,7 +28,10 @@ def process(start: Start) -> WorkerProcess:
 def client(process: WorkerProcess) -> AppClient:
     """A client of a process into which two keys may push."""
     handlers = PushRoutes(
-        *(ApiKeys((KEY, OTHER_KEY)), PushMessages([process.platform]), process.store.schedules, process.async_inbox),
+        ApiKeys((KEY, OTHER_KEY)),
+        PushMessages([process.platform], process.assistants.router),
+        process.store.schedules,
+        process.async_inbox,
         max_prompt_chars=100,
         max_text_chars=200,
     )

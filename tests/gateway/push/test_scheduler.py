@@ -29,7 +29,7 @@ def scheduler(process: WorkerProcess, *, skips: bool = False, accept: object = N
     return Scheduler(
         AsyncStore(process.store, process.executor),
         process.store.schedules,
-        PushMessages([process.platform]),
+        PushMessages([process.platform], process.assistants.router),
         accept or process.async_inbox.accept,  # type: ignore[arg-type]  # of the same form
         skips_missed=skips,
     )

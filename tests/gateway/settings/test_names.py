@@ -86,6 +86,18 @@ def test_unused_names_are_one_warning(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert line == "set, but no settings of the gateway: CHAT_COLOUR, SLACK_COLOUR"
 
 
+def test_an_assistant_that_openai_cannot_run_any_more_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"OPENAI_API_KEY": "sk-1", "ASST_ID": "asst_1", "HOST": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    (line,) = loading.start_warnings(Settings.load())
+    assert line.startswith("ASST_ID: OpenAI and Azure removed the Assistants API on 2026-08-26. The backend responses")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
+    assert loading.start_warnings(Settings.load()) == ()
+
+
 def test_every_platform_may_be_named_in_rules(sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1")
     monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-1")

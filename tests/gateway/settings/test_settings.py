@@ -33,9 +33,13 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({**KEY, "openai_base_url": "https://api.openai.com/v1"}, "responses"),
         ({"openai_base_url": "http://localhost:11434/v1"}, "chat"),
         (AZURE, "chat"),
-        ({**KEY, "assistant_id": "asst_1"}, "threads"),
-        ({**AZURE, "assistant_id": "asst_1"}, "threads"),
-        ({**KEY, "assistant_id": "asst_1", "assistant_backend": "responses"}, "responses"),
+        ({"openai_base_url": "http://localhost:11434/v1", "assistant_id": "asst_1"}, "threads"),
+        ({**AZURE, "azure_openai_endpoint": "http://localhost:8000", "assistant_id": "asst_1"}, "threads"),
+        # OpenAI and Azure have no Assistants API any more.
+        ({**KEY, "assistant_id": "asst_1"}, "responses"),
+        ({**KEY, "openai_base_url": "https://api.openai.com/v1", "assistant_id": "asst_1"}, "responses"),
+        ({**AZURE, "assistant_id": "asst_1"}, "chat"),
+        ({**KEY, "assistant_id": "asst_1", "assistant_backend": "threads"}, "threads"),
     ],
 )
 def test_the_backend_follows_from_what_is_set(given: dict[str, Any], backend: str) -> None:
@@ -50,7 +54,7 @@ def test_the_backend_follows_from_what_is_set(given: dict[str, Any], backend: st
         ({"assistant_backend": "responses"}, ("OPENAI_API_KEY",)),
         ({"openai_base_url": "http://localhost:1/v1"}, ("OPENAI_MODEL",)),
         ({"azure_openai_api_key": "k"}, ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_VERSION", "OPENAI_MODEL")),
-        ({**AZURE, "assistant_id": "asst_1"}, ()),
+        ({**AZURE, "assistant_id": "asst_1"}, ("OPENAI_MODEL",)),
         ({**KEY, "assistant_backend": "threads"}, ("ASST_ID (or OPENAI_MODEL)",)),
     ],
 )
