@@ -175,6 +175,7 @@ def test_a_turn_can_be_looked_up(chat: Chat) -> None:
         "files": [],
         "error": None,
         "tokens": {"in": 3, "out": 4},
+        "handed_over": False,
     }
 
 

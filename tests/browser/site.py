@@ -16,6 +16,8 @@ from werkzeug.wrappers import Response
 
 from adapters.http import HttpAdapter, HttpSettings
 from gateway.app import Gateway, open_gateway
+from gateway.loading import load
+from gateway.platforms import people_hand_over
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
@@ -92,6 +94,7 @@ def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
         chat = HttpAdapter(
             HttpSettings.load(), store, store.uploads, max_message_chars=most, max_waiting=200, ping_seconds=0.2
         )
+        chat.hands_over = people_hand_over(load)
         gateway = open_gateway(settings, (chat,), store)
         try:
             with _serving(gateway) as url:

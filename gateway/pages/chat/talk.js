@@ -7,6 +7,7 @@ import { sentence } from "./sentences.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 3000;
+const PERSON_PAUSE = 3000;
 const INTERRUPTED = sentence("The connection was lost. Your message has arrived; the reply goes on as soon as possible.");
 const NOT_AS_IT_IS = [400, 413, 415];
 
@@ -32,6 +33,8 @@ export class Talk {
   /** Tells the other tabs of this browser in which conversation something was said. */
   #tabs = new BroadcastChannel("chat");
   #isStale = false;
+  /** Ends when something else is shown than a conversation in which a person answers. */
+  #waiting = null;
 
   constructor(gateway, view) {
     this.#gateway = gateway;
@@ -139,20 +142,26 @@ export class Talk {
     this.#view.busy(true);
     reply.expect();
     try {
-      const { response, files } = await how.call(this, asked, reply, work.signal);
-      reply.finish(response, files);
+      const { response, files, handedOver } = await how.call(this, asked, reply, work.signal);
+      if (handedOver) this.#leftToPerson(asked, reply);
+      else reply.finish(response, files);
       this.#view.speak(reply.spoken);
     } catch (problem) {
       if (!work.signal.aborted) this.#failed(asked, reply, known(problem));
     } finally {
       if (this.#work === work) {
-        this.#leave();
+        this.#done();
         if (this.#isStale) this.#heardOf(this.thread);
       }
     }
   }
 
   #leave() {
+    this.#waiting?.abort();
+    this.#done();
+  }
+
+  #done() {
     this.#work?.abort();
     [this.#work, this.#asked] = [null, null];
     this.#view.busy(false);
@@ -192,6 +201,7 @@ export class Talk {
       }
       else if (name === "tool") reply.use(data.name);
       else if (name === "done") return data;
+      else if (name === "handed_over") return { handedOver: true };
       else if (name === "error") {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
       }
@@ -216,6 +226,7 @@ export class Talk {
       const turn = await this.#look(asked.turn, signal);
       if (turn?.error) throw new Problem(turn.error.code, turn.error.message, { status: 502 });
       if (typeof turn?.response === "string") return turn;
+      if (turn?.handed_over) return { handedOver: true };
       if (turn) {
         try {
           return await this.#listen(this.#gateway.watch(asked.turn, signal), asked, reply);
@@ -251,6 +262,26 @@ export class Talk {
     }
   }
 
+  /** Says that a person answers, and looks for what they say. */
+  #leftToPerson(asked, reply) {
+    reply.end(sentence("A person will answer this here."));
+    this.#awaitPerson(this.thread, asked.turn);
+  }
+
+  /** Shows the conversation anew when something was said in it after a turn, until the assistant answers again. */
+  async #awaitPerson(id, newest) {
+    this.#waiting?.abort();
+    const { signal } = (this.#waiting = new AbortController());
+    for (;;) {
+      await rest(PERSON_PAUSE, signal).catch(() => null);
+      const thread = signal.aborted ? null : await this.#gateway.thread(id).catch(() => null);
+      if (signal.aborted) return;
+      if (!thread || this.busy) continue;
+      if (thread.messages.at(-1)?.turn_id !== newest) return void this.#load(id);
+      if (!thread.handed_over) return;
+    }
+  }
+
   #failed(asked, reply, problem) {
     if (problem.code === "cancelled") {
       reply.end(sentence("Stopped."));
@@ -277,7 +308,9 @@ export class Talk {
   async #load(id) {
     this.#view.loading(true);
     try {
-      this.#show((await this.#gateway.thread(id)).messages);
+      const thread = await this.#gateway.thread(id);
+      this.#show(thread.messages);
+      if (thread.handed_over && !this.busy) this.#awaitPerson(id, thread.messages.at(-1)?.turn_id);
     } catch (problem) {
       if (problem.status !== 404) {
         this.#view.unreadable(problem, () => this.#load(id));
@@ -295,7 +328,7 @@ export class Talk {
     lines.forEach((line, index) => {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
-      else if (next?.role !== "user") this.#view.said(line.text, line.attached);
+      else if (next?.role !== "user" || line.handed_over) this.#view.said(line.text, line.attached);
       else if (next.text !== line.text) this.#view.said(line.text, line.attached, sentence("No reply."));
       // else: it failed and was retried
     });

@@ -97,6 +97,7 @@ class ThreadMessage(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="Of a reply.")
     attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
+    handed_over: bool = Field(default=False, description="Whether it is a message that was left to a person.")
     by_person: bool = Field(default=False, description="Whether a person answered, in place of the assistant.")
 
 
@@ -226,12 +227,12 @@ def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
     text, attached = turn.said, [file.name for file in turn.message.files] if turn.said == turn.message.text else []
     if text or attached:
-        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
+        at, handed_over = _utc(turn.received_at), turn.is_held
+        yield said(role="user", text=text, at=at, attached=attached, handed_over=handed_over)
     if turn.reply or turn.reply_files:
         stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
-        by_person = turn.is_pushed_text and turn.message.is_from_staff
-        about = {"at": _utc(turn.answered_at), "stopped": stopped, "by_person": by_person}
-        yield said(role="assistant", text=turn.reply, files=files, **about)
+        at, by_person = _utc(turn.answered_at), turn.is_pushed_text and turn.message.is_from_staff
+        yield said(role="assistant", text=turn.reply, at=at, stopped=stopped, files=files, by_person=by_person)
 
 
 def _utc(seconds: float | None) -> datetime | None:
