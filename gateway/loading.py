@@ -244,7 +244,7 @@ def _removed_api(settings: Settings) -> Iterator[str]:
     if settings.assistant_id and settings.has_no_assistants_api and settings.backend != "threads":
         what = (
             f"OpenAI and Azure removed the Assistants API on 2026-08-26. The backend {settings.backend} answers, with "
-            "ASSISTANT_INSTRUCTIONS and OPENAI_MODEL; copy what the assistant had into them. Programs at /v1 still find "
-            "it by this id."
+            "ASSISTANT_INSTRUCTIONS and OPENAI_MODEL; copy what the assistant had into them. Programs at /v1 still "
+            "find it by this id."
         )
         yield describe(("assistant_id", "asst_id"), what)
