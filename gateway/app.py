@@ -23,23 +23,31 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.handover import HandoverSettings
 from gateway.handover.desk import HandoverDesk
+from gateway.handover.staff_channel import StaffChannel, StaffPlace
 from gateway.handover.tool import hand_over_tool
 from gateway.languages import LanguageSettings
 from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
-from gateway.platforms import callback_outbox, people_hand_over
+from gateway.platforms import callback_outbox, people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.ports.platform import (
+    Adapter,
+    BackgroundReceiver,
+    Closeable,
+    HasWaitingCallers,
+    NamesAssistants,
+)
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
@@ -68,6 +76,8 @@ LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
+STAFF_SECONDS = 2.0
+"""Seconds between two looks at what to bring to the channel of the staff."""
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
@@ -227,6 +237,7 @@ def open_gateway(
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = _metrics(by_name, store, current.get())
     tool_servers, handover = ToolServers(), HandoverSettings.load()
+    place = staff_place(handover, adapters)
     desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
     builder = AssistantBuilder(
         async_store,
@@ -294,7 +305,19 @@ def open_gateway(
     )
     worker.run_in_background(maintenance.run())
     _start_callbacks(gateway, async_store, processor)
+    _start_staff_channel(gateway, async_store, place)
     return gateway
+
+
+def _start_staff_channel(gateway: Gateway, async_store: AsyncStore, place: StaffPlace | None) -> None:
+    """Starts to show conversations that are handed over in the channel of the staff, if there is one."""
+    if place is None:
+        return
+    inbox, owner, most = gateway.async_inbox, gateway.worker.owner, gateway.settings.max_reply_chars
+    staff = StaffChannel(async_store, gateway.store.handovers, place, inbox.accept, owner=owner, most=most)
+    inbox.as_answer = staff.as_answer
+    pause = partial(asyncio.sleep, STAFF_SECONDS)
+    gateway.worker.run_in_background(repeat(staff.relay, "handovers not shown to the staff", pause))
 
 
 def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:

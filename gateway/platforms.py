@@ -19,11 +19,13 @@ from gateway.admin import AdminSettings
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
 from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
+from gateway.domain.errors import InputError, SettingsError
 from gateway.domain.extras import imports_of_extra
 from gateway.handover import HandoverSettings
+from gateway.handover.staff_channel import StaffPlace
 from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
-from gateway.ports.platform import Adapter
+from gateway.ports.platform import Adapter, OpensTopics
 from gateway.settings import Settings
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
@@ -88,6 +90,25 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
 def people_hand_over(load: Load) -> bool:
     """Returns whether people may ask for a person to answer them."""
     return load(HandoverSettings).allows_command(has_staff=load(AdminSettings).enabled)
+
+
+def staff_place(settings: HandoverSettings, adapters: Sequence[Adapter]) -> StaffPlace | None:
+    """Returns the channel of the staff, if there is one. Raises SettingsError where it cannot be used."""
+    place = settings.place
+    if place is None:
+        return None
+    found = next((each for each in adapters if each.name == place.platform), None)
+    if not isinstance(found, OpensTopics) or not found.opens_topics:
+        able = ", ".join(each.name for each in adapters if isinstance(each, OpensTopics) and each.opens_topics)
+        raise SettingsError(
+            f"HANDOVER_CHANNEL: no threads of the staff can be opened on {place.platform}. Platforms set up here where "
+            f"they can: {able or 'none'}."
+        )
+    try:
+        found.destination(place)
+    except InputError as exc:
+        raise SettingsError(f"HANDOVER_CHANNEL: {exc}") from None
+    return StaffPlace(place, found)
 
 
 def callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:

@@ -109,7 +109,7 @@ def _check_platforms(
     settings: Settings, load: Load, configuration: Configuration, *, count_unparsed: bool
 ) -> Iterator[CheckResult]:
     with _open_store(settings) as store:
-        found = []
+        found, adapters = [], list[Adapter]()
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
         for build in platforms.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
@@ -120,12 +120,14 @@ def _check_platforms(
                 continue
             if adapter is not None:
                 found.append(adapter.name)
+                adapters.append(adapter)
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
         if count_unparsed:
             yield from _check_ownerless(store, load)
             yield from _check_handovers(store)
+        yield from _check_staff_channel(load, adapters)
         yield from start_facts(load, found, store.location)
 
 
@@ -146,6 +148,19 @@ def _check_handovers(store: SqlStore) -> Iterator[CheckResult]:
     if count := store.handovers.count_open():
         detail = f"a person answers in {count} of the conversations: python -m gateway handover lists them"
         yield CheckResult("handed over", ok=True, detail=detail)
+
+
+def _check_staff_channel(load: Load, adapters: Sequence[Adapter]) -> Iterator[CheckResult]:
+    """Says whether the staff can answer in a channel, if one is set."""
+    settings = load(HandoverSettings)
+    if settings.place is None:
+        return
+    try:
+        platforms.staff_place(settings, adapters)
+    except SettingsError as exc:
+        yield CheckResult("staff channel", ok=False, detail=str(exc))
+    else:
+        yield CheckResult("staff channel", ok=True, detail=settings.handover_channel or "")
 
 
 def _check_handover_tool(configuration: Configuration, load: Load) -> Iterator[CheckResult]:

@@ -91,6 +91,8 @@ class StoreInbox:
         """Called when a rating is stored, before the platform is told so."""
         self.hands_over = False
         """Whether people may ask for a person."""
+        self.as_answer: Callable[[Message], Awaitable[Message | None]] = _is_no_answer
+        """Returns what a message is that was written for another conversation, by a person who answers there."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -99,6 +101,7 @@ class StoreInbox:
     # ------------------------------------------------------------ messages
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        message = await self.as_answer(message) or message
         platform = message.key.platform
         reason = self._admission.denial_reason(message)
         if reason is not None:
@@ -353,6 +356,10 @@ class StoreInbox:
 
 async def _nobody_is_told(_: Feedback) -> None:
     """Does nothing."""
+
+
+async def _is_no_answer(_: Message) -> None:
+    """Returns None: where there is no channel of the staff, nothing is."""
 
 
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:

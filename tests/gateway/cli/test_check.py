@@ -35,12 +35,14 @@ def test_handovers_are_counted_and_those_who_may_hand_over_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/gateway.db"
-    for name, value in (("DATABASE_URL", url), ("ASSISTANT_BACKEND", "offline"), ("HANDOVER_TOOL", "true")):
+    handover = {"HANDOVER_TOOL": "true", "HANDOVER_CHANNEL": "slack:T0123/C0123"}
+    for name, value in ({"DATABASE_URL": url, "ASSISTANT_BACKEND": "offline"} | handover).items():
         monkeypatch.setenv(name, value)
     upgrade(url)
     store = SqlStore(url)
     enqueue_one(store, message(kind=MessageKind.HAND_OVER), new_turn())
     store.close()
     found = {line.name: line.detail for line in check()}
+    assert found["staff channel"].startswith("HANDOVER_CHANNEL: no threads of the staff can be opened on slack.")
     assert found["tool hand_over"] == "for all assistants"
     assert found["handed over"].startswith("a person answers in 1 of the conversations")
