@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
-from gateway.domain.errors import GatewayError, StoreUnavailable
+from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
 from gateway.handover import messages
 from gateway.handover.desk import Accept
@@ -109,7 +109,7 @@ class StaffChannel:
     async def as_answer(self, message: Message) -> Message | None:
         """Returns what a message in a topic of the channel is to the conversation that the topic shows.
 
-        None for any other message. Raises Conflict, MalformedRequest, StoreUnavailable.
+        None for any other message. Raises StoreUnavailable.
         """
         if message.is_pushed or not self._place.has(message.key):
             return None
@@ -120,11 +120,15 @@ class StaffChannel:
         return await self._closed(message)
 
     async def _answer(self, found: OpenHandover, message: Message) -> Message:
+        """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
-        if message.kind is MessageKind.RESUME:
-            return messages.give_back(found.conversation, turns, caller, name)
-        return messages.answer(found.conversation, turns, caller, message.own_text, name, self._most)
+        try:
+            if message.kind is MessageKind.RESUME:
+                return messages.give_back(found.conversation, turns, caller, name)
+            return messages.answer(found.conversation, turns, caller, message.own_text, name, self._most)
+        except InputError as exc:
+            return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
     async def _closed(self, message: Message) -> Message | None:
         """Returns what to say in a topic whose conversation has gone back; None if it never showed one."""

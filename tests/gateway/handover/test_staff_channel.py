@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import Conflict, SettingsError
+from gateway.domain.errors import SettingsError
 from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.handover import HandoverSettings
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
 from tests.fakes.platform import FakePlatform
-from tests.gateway.handover.test_handover import answer, give_back, take_over
+from tests.gateway.handover.test_handover import answer, take_over
 from tests.gateway.worker.test_parking import wait_until
 from tests.gateway.worker_process import Start, WorkerProcess
 
@@ -108,15 +108,18 @@ def test_what_is_written_elsewhere_is_for_the_assistant(process: WorkerProcess) 
         assert process.worker.run_coroutine(staff.as_answer(message)) is None
 
 
-def test_what_cannot_be_said_is_refused(process: WorkerProcess) -> None:
+def test_what_cannot_be_sent_is_said_in_the_topic(process: WorkerProcess) -> None:
     staff = open_channel(process)
-    taken = take_over(process)
-    give_back(process)
-    wait_until(lambda: process.store.handovers.count_open() == 0)
-    with pytest.raises(Conflict):
-        give_back(process)
-    assert process.stored(taken).delivered_at is not None
+    take_over(process)
+    process.platform.wait_for(2)
     relay(process, staff)
+    (root,) = in_channel(process, 1)
+    topic = process.platform.topic_below(process.stored(root.id))
+    refused = write(process, topic, "x" * 1001)
+    assert (refused.reply, refused.message.key.topic) == (
+        "Not sent. An answer must have at most 1000 characters.",
+        topic,
+    )
 
 
 class NoTopics(FakePlatform):
