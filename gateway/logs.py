@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
 
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger
+from gateway.lean_imports import importing_without
+
+with importing_without("rich"):  # structlog would load it, 4 MB, for tracebacks in colour that nothing here prints
+    import structlog
+    from structlog.typing import EventDict, FilteringBoundLogger
 
 MASK = "***"
 MIN_SECRET_CHARS = 6

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.errors import Conflict
 from gateway.domain.models import ConversationKey, Turn, TurnId
@@ -17,6 +16,7 @@ from storage import row_mapping, sql
 from storage.clock import clock, read_clock
 from storage.column_types import SafeText, storable
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import api_objects, conversations, turns
 from storage.sql import C, T
 
@@ -80,10 +80,7 @@ _assign_conversations = (
 _erase_old = delete(api_objects).where(
     O.kind == MESSAGE, O.created_at < clock() - bindparam("seconds", type_=O.created_at.type)
 )
-INSERTS = {
-    "sqlite": sqlite.insert(api_objects).on_conflict_do_nothing().inline(),
-    "postgresql": postgresql.insert(api_objects).on_conflict_do_nothing().inline(),
-}
+INSERTS: Final = PerDialect(lambda kind: insert_of(kind)(api_objects).on_conflict_do_nothing().inline())
 
 
 class SqlApiObjects:

@@ -28,7 +28,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense, wake_key
@@ -36,6 +35,7 @@ from storage import parking
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import holds, limits, spending, turns
 
 S = spending.c
@@ -142,7 +142,8 @@ _reservation_row = (
 class BudgetUpserts:
     """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
-    def __init__(self, insert: Any) -> None:
+    def __init__(self, kind: str) -> None:
+        insert = insert_of(kind)
         opened = insert(spending).values(scope=bindparam("whose"), period=bindparam("during"), cost=0)
         self.insert_budget = opened.values(dearest=_initial_max_turn_cost).on_conflict_do_nothing().inline()
         kept = insert(holds).from_select(["turn_id", "scope", "period", "amount"], _reservation_row)
@@ -150,7 +151,7 @@ class BudgetUpserts:
         self.set_reservation = kept.on_conflict_do_update(index_elements=holds.primary_key, set_=changed)
 
 
-BUDGET_UPSERTS = {"sqlite": BudgetUpserts(sqlite.insert), "postgresql": BudgetUpserts(postgresql.insert)}
+BUDGET_UPSERTS = PerDialect(BudgetUpserts)
 
 # ---------------------------------------------------------------- the store
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Double, bindparam, delete, func, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.ports.callbacks import Callback
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import callbacks, turns
 
 K = callbacks.c
@@ -86,13 +86,13 @@ _row = (
 )
 
 
-def _insert(insert: Callable[..., Any]) -> Any:
+def _insert(kind: str) -> Any:
     columns = ["id", "lane", "url", "event", "turn_id", "body", "created_at", "retried_since", "next_at"]
-    statement = insert(callbacks).from_select(columns, _row).on_conflict_do_nothing()
+    statement = insert_of(kind)(callbacks).from_select(columns, _row).on_conflict_do_nothing()
     return statement.execution_options(preserve_rowcount=True)
 
 
-INSERTS: Final = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+INSERTS: Final = PerDialect(_insert)
 
 
 class SqlCallbacks:

@@ -13,17 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import SelectBase
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-DIALECTS: Mapping[str, Dialect] = {
-    "sqlite": sqlite.dialect(),
-    # Parameters by position, as for SQLite.
-    "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
-}
+from storage.dialects import driver_dialect
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -37,7 +31,7 @@ class DriverStatement:
 
     def __init__(self, statement: SelectBase | UpdateBase, kind: str, columns: Sequence[str] | None = None) -> None:
         """``columns``: of an INSERT, if it has no values yet."""
-        dialect = DIALECTS[kind]
+        dialect = driver_dialect(kind)
         compiled = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
         names: Sequence[str] = compiled.positiontup or ()

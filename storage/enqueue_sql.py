@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from sqlalchemy import ARRAY, Column, Select, and_, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import row_mapping
 from storage.clock import clock, read_clock
 from storage.column_types import SafeText
+from storage.dialects import insert_of
 from storage.driver_sql import DriverStatement
 from storage.schema import conversations, joined_messages, turns
 from storage.sql import IS_KEY, KEY
@@ -66,11 +67,11 @@ append_turns = (
 """Saves a locked conversation to which turns are added."""
 
 
-def _insert_conversation(kind: str) -> postgresql.Insert | sqlite.Insert:
+def _insert_conversation(kind: str) -> Any:
     """Returns no row when another transaction was first."""
-    insert = postgresql.insert(conversations) if kind == "postgresql" else sqlite.insert(conversations)
     return (
-        insert.values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
+        insert_of(kind)(conversations)
+        .values({column.name: bindparam(column.name, type_=column.type) for column in KEY})
         .values(head=0, tail=bindparam("last"), owner=bindparam("holder"), epoch=bindparam("claims"))
         .values(next_at=bindparam("until"), created_at=clock(), chosen=bindparam("wanted", type_=SafeText))
         .values(share=bindparam("of", type_=SafeText), workspace_share=bindparam("within", type_=SafeText))

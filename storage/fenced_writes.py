@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeGuard
 
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
@@ -125,6 +126,10 @@ class FencedStatements:
         self.leave_turn = prepared(leave_turn)
         self.load_next_turn = prepared(load_next_turn)
         self.claim_turn = prepared(claim_turn)
+
+
+fenced_statements_of = cache(FencedStatements)
+"""The statements of a kind of database, compiled once in a process."""
 
 
 # ---------------------------------------------------------------- one transaction

@@ -11,7 +11,7 @@ from gateway.ports.store import ANY_PLACES, LeaseRenewal, Places
 from storage import parking, sql
 from storage.database import Database
 from storage.fair_claims import FairPicker
-from storage.fenced_writes import FencedStatements, FencedWriteBatch
+from storage.fenced_writes import FencedWriteBatch, fenced_statements_of
 from storage.leased_writes import LeasedWriteBatch
 from storage.upserts import UPSERTS
 
@@ -27,7 +27,7 @@ class SqlLeases:
     def __init__(self, database: Database, lease_seconds: float) -> None:
         self._database = database
         self._upserts = UPSERTS[database.kind]
-        self._fenced = FencedStatements(database.kind)
+        self._fenced = fenced_statements_of(database.kind)
         self._lease_seconds = lease_seconds
         self._picker = FairPicker()
 

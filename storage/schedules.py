@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.models import ConversationKey, TurnId
 from gateway.ports.schedules import Push, Schedule
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import schedules
 
 S = schedules.c
@@ -50,11 +50,11 @@ _cancel = (
 erase_ended = delete(schedules).where(S.ended_at < clock() - bindparam("seconds", type_=S.ended_at.type))
 
 
-def _insert(insert: Callable[..., Any]) -> Any:
-    return insert(schedules).values(created_at=clock()).on_conflict_do_nothing().inline()
+def _insert(kind: str) -> Any:
+    return insert_of(kind)(schedules).values(created_at=clock()).on_conflict_do_nothing().inline()
 
 
-INSERTS: Final = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+INSERTS: Final = PerDialect(_insert)
 
 
 class SqlSchedules:

@@ -35,6 +35,7 @@ from storage.column_types import (
     TurnStateText,
 )
 from storage.message_context import ContextJson
+from storage.partial_indexes import partial_index
 from storage.sentence_parts import SentencePartsJson
 from storage.turn_options import CallsJson, OptionsJson, RoundsJson
 
@@ -83,7 +84,7 @@ for _name, _column in (
     ("conversations_thread", conversations.c.thread_id),
     ("conversations_due", conversations.c.next_at),
 ):
-    Index(_name, _column, sqlite_where=_column.is_not(None), postgresql_where=_column.is_not(None))
+    partial_index(_name, _column, where=_column.is_not(None))
 
 _waits = and_(
     conversations.c.owner.is_(None), conversations.c.next_at.is_not(None), conversations.c.parked_since.is_(None)
@@ -94,17 +95,16 @@ _is_timed = and_(
 )
 _share, _next_at, _id = conversations.c.share, conversations.c.next_at, conversations.c.id
 _workspace = conversations.c.workspace_share
-Index("conversations_waiting_in_turn", _workspace, _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
-Index("conversations_waiting", _share, _next_at, _id, sqlite_where=_waits, postgresql_where=_waits)
+partial_index("conversations_waiting_in_turn", _workspace, _share, _next_at, _id, where=_waits)
+partial_index("conversations_waiting", _share, _next_at, _id, where=_waits)
 """Serves processes of 0.4.0, which know no shares of workspaces."""
-Index("conversations_timed", _next_at, _id, sqlite_where=_is_timed, postgresql_where=_is_timed)
+partial_index("conversations_timed", _next_at, _id, where=_is_timed)
 """Has those conversations with unfinished turns that are leased or parked; the others wait."""
-Index(
+partial_index(
     "conversations_parked",
     conversations.c.parked_key,
     conversations.c.parked_since,
-    sqlite_where=conversations.c.parked_since.is_not(None),
-    postgresql_where=conversations.c.parked_since.is_not(None),
+    where=conversations.c.parked_since.is_not(None),
 )
 
 former_threads = Table(
@@ -177,12 +177,7 @@ turns = Table(
 what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know."""
 
 Index("turns_received", turns.c.received_at)
-Index(
-    "turns_failed",
-    turns.c.received_at,
-    sqlite_where=turns.c.error_code.is_not(None),
-    postgresql_where=turns.c.error_code.is_not(None),
-)
+partial_index("turns_failed", turns.c.received_at, where=turns.c.error_code.is_not(None))
 """Not on the state: PostgreSQL would then write to every index of the table on each change of state."""
 
 handovers = Table(
@@ -200,8 +195,7 @@ handovers = Table(
 )
 """Which conversations a person has taken over, and until when. ``seq``: of the turn with which that began."""
 
-_is_open = handovers.c.ended_at.is_(None)
-Index("handovers_open", handovers.c.since, sqlite_where=_is_open, postgresql_where=_is_open)
+partial_index("handovers_open", handovers.c.since, where=handovers.c.ended_at.is_(None))
 
 verdicts = Table(
     "verdicts",
@@ -249,12 +243,7 @@ conversation of the parent had when it was added."""
 Index("api_objects_place", api_objects.c.parent, api_objects.c.position)
 Index("api_objects_owner", api_objects.c.owner, api_objects.c.kind, api_objects.c.created_at)
 Index("api_objects_created", api_objects.c.created_at)
-Index(
-    "api_objects_request",
-    api_objects.c.request,
-    sqlite_where=api_objects.c.request.is_not(None),
-    postgresql_where=api_objects.c.request.is_not(None),
-)
+partial_index("api_objects_request", api_objects.c.request, where=api_objects.c.request.is_not(None))
 
 facts = Table(
     "facts",
@@ -318,7 +307,7 @@ schedules = Table(
 """Messages that are pushed at a time, or again and again. ``next_at`` is NULL when that is over."""
 
 _is_scheduled = schedules.c.next_at.is_not(None)
-Index("schedules_due", schedules.c.next_at, sqlite_where=_is_scheduled, postgresql_where=_is_scheduled)
+partial_index("schedules_due", schedules.c.next_at, where=_is_scheduled)
 Index("schedules_of", schedules.c.owner, schedules.c.created_at)
 
 uploads = Table(
@@ -360,15 +349,9 @@ callbacks = Table(
 delivered or given up. The oldest of a ``lane`` that is not is tried, by its ``number``."""
 
 _is_waiting, _is_dead = callbacks.c.next_at.is_not(None), callbacks.c.dead_at.is_not(None)
-Index(
-    "callbacks_waiting",
-    callbacks.c.lane,
-    callbacks.c.number,
-    sqlite_where=_is_waiting,
-    postgresql_where=_is_waiting,
-)
-Index("callbacks_due", callbacks.c.next_at, sqlite_where=_is_waiting, postgresql_where=_is_waiting)
-Index("callbacks_dead", callbacks.c.dead_at, sqlite_where=_is_dead, postgresql_where=_is_dead)
+partial_index("callbacks_waiting", callbacks.c.lane, callbacks.c.number, where=_is_waiting)
+partial_index("callbacks_due", callbacks.c.next_at, where=_is_waiting)
+partial_index("callbacks_dead", callbacks.c.dead_at, where=_is_dead)
 Index("callbacks_of", callbacks.c.turn_id)
 
 limits = Table(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import LargeBinary, bindparam, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.domain.files import File
 from gateway.domain.models import TurnId
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import tool_files, turns
 
 F = tool_files.c
@@ -21,19 +21,19 @@ _of_turn = select(F.name, F.reference, F.media_type, F.size).where(F.turn_id == 
 _content = select(F.content).where(F.reference == bindparam("wanted"))
 
 
-def _insert(insert: Callable[..., Any]) -> Any:
+def _insert(kind: str) -> Any:
     values = (bindparam(name, type_=SafeText) for name in ("reference", "turn", "name", "media_type"))
     size, content = bindparam("size", type_=F.size.type), bindparam("content", type_=LargeBinary)
     is_kept = select(literal(1)).where(turns.c.id == bindparam("turn"), turns.c.erased_at.is_(None)).exists()
     columns = ["reference", "turn_id", "name", "media_type", "size", "content", "kept_at"]
     return (
-        insert(tool_files)
+        insert_of(kind)(tool_files)
         .from_select(columns, select(*values, size, content, clock()).where(is_kept))
         .on_conflict_do_nothing()
     )
 
 
-INSERTS: Final = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+INSERTS: Final = PerDialect(_insert)
 
 
 class SqlToolFiles:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdateCount
 from storage.clock import clock
 from storage.database import Database
+from storage.dialects import PerDialect, insert_of
 from storage.schema import facts, unparsed_updates
 from storage.sql import on_platform
 
@@ -44,11 +44,11 @@ _count_old = select(func.count()).where(facts.c.name.like(bindparam("names")))
 _take_old = delete(facts).where(facts.c.name.like(OLD_NAMES)).returning(facts.c.name, facts.c.value)
 
 
-def _insert(insert: Callable[..., Any]) -> Any:
-    return insert(unparsed_updates).values(received_at=clock()).on_conflict_do_nothing().inline()
+def _insert(kind: str) -> Any:
+    return insert_of(kind)(unparsed_updates).values(received_at=clock()).on_conflict_do_nothing().inline()
 
 
-INSERTS: Final = {"sqlite": _insert(sqlite.insert), "postgresql": _insert(postgresql.insert)}
+INSERTS: Final = PerDialect(_insert)
 
 
 class SqlUnparsedUpdates:

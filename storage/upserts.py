@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Double, Table, Update, bindparam, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.clock import clock, seconds_from_now
 from storage.column_types import SafeText
+from storage.dialects import PerDialect, insert_of
 from storage.schema import conversations, facts, leases, limits, turns, verdicts
 from storage.sql import APPEND_VALUES, CONVERSATION, KEY, SLOT, C, T
 
@@ -47,8 +47,10 @@ def _upsert(insert: Any) -> Any:
 class Upserts:
     """The statements of one dialect."""
 
-    def __init__(self, insert: Callable[..., Any], latest: Callable[..., ColumnElement[float]]) -> None:
-        """``latest`` is the dialect's SQL function for the maximum of several values."""
+    def __init__(self, kind: str) -> None:
+        insert = insert_of(kind)
+        latest: Callable[..., ColumnElement[float]] = func.greatest if kind == "postgresql" else func.max
+        """The dialect's SQL function for the maximum of several values."""
         at = _shifted(limits.c.at, limits.c.seen_at, latest)
         until = _shifted(leases.c.until, leases.c.seen_at, latest)
         self.append_turn = _append_turn(insert)
@@ -130,7 +132,4 @@ def _take_lock(insert: Callable[..., Any], until: ColumnElement[float]) -> Any:
     )
 
 
-UPSERTS = {
-    "sqlite": Upserts(sqlite.insert, func.max),
-    "postgresql": Upserts(postgresql.insert, func.greatest),
-}
+UPSERTS = PerDialect(Upserts)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import settings
 
 from gateway import logs
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
+from tests.examples import register_profiles
+from tests.shares import order_by_share
 
-# No deadline for examples: the machine may be busy. A third of the usual number: each run tries others.
-settings.register_profile("unhurried", deadline=None, max_examples=33)
-settings.load_profile("unhurried")
+register_profiles()
 
 # By default, structlog draws each exception with the values of all local variables, which takes a second.
 structlog.configure(
@@ -36,10 +35,22 @@ structlog.configure(
 logs.KEEPS_LOGGERS = False
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = order_by_share(items, workers)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Lets the garbage collector skip what lives as long as the run: all modules, and all tests."""
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +76,18 @@ def postgres_sockets(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_sockets: str) -> str:
-    """The name of a PostgreSQL database with our tables, to be copied; nothing connects to it."""
+def own_postgres_url(postgres_sockets: str) -> str:
+    """URL of the PostgreSQL database of this worker, with our tables: making one takes longer than most tests."""
     url = postgres.new_database(postgres_sockets)
     upgrade(url)
-    return postgres.name_of(url)
+    return url
 
 
 @pytest.fixture(scope="module")
-def postgres_url(postgres_sockets: str, postgres_template: str) -> str:
-    """URL of a PostgreSQL database for this module, with our tables; rows stay from test to test."""
-    return postgres.new_database(postgres_sockets, postgres_template)
+def postgres_url(own_postgres_url: str) -> str:
+    """URL of a PostgreSQL database with our tables, which this module finds empty; rows stay from test to test."""
+    postgres.delete_all_rows(own_postgres_url)
+    return own_postgres_url
 
 
 @pytest.fixture(scope="session")

@@ -10,16 +10,16 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 import httpx2
-import openai
 
 from gateway import logs
+from gateway.assistants import sdk
 from gateway.assistants.error_map import ModelLoading, NotFound, translated_errors
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.json_fields import as_objects, as_text
@@ -73,7 +73,7 @@ Events = AsyncGenerator[Event, None]
 log = logs.get_logger(__name__)
 
 
-def connect(settings: Settings) -> openai.AsyncOpenAI:
+def connect(settings: Settings) -> sdk.AsyncOpenAI:
     """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
     silence = settings.assistant_timeout_seconds
     timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=REQUEST_SECONDS, pool=REQUEST_SECONDS)
@@ -84,14 +84,14 @@ def connect(settings: Settings) -> openai.AsyncOpenAI:
     # A repeated POST would repeat the message, so retries are left to the code that knows whether that is safe.
     options: dict[str, Any] = {"http_client": SdkHttpClient(http), "timeout": timeout, "max_retries": 0}
     if settings.azure_openai_endpoint and settings.azure_openai_api_key:
-        return openai.AsyncAzureOpenAI(
+        return sdk.AsyncAzureOpenAI(
             azure_endpoint=settings.azure_openai_endpoint,
             api_key=settings.azure_openai_api_key.get_secret_value(),
             api_version=settings.azure_openai_api_version,
             **options,
         )
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else NO_KEY
-    return openai.AsyncOpenAI(api_key=key, base_url=settings.openai_base_url, **options)
+    return sdk.AsyncOpenAI(api_key=key, base_url=settings.openai_base_url, **options)
 
 
 def _check_urls(settings: Settings) -> None:
@@ -148,7 +148,7 @@ class AssistantApiClient:
     A POST in the course of a turn also raises LeaseLost, when another process has the turn by now.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, client: sdk.AsyncOpenAI, headers: Mapping[str, str] | None = None) -> None:
         self._client = client
         self._transport = Transport(client, headers or {})
 
@@ -158,7 +158,7 @@ class AssistantApiClient:
 
     @property
     def is_azure(self) -> bool:
-        return isinstance(self._client, openai.AsyncAzureOpenAI)
+        return isinstance(self._client, sdk.AsyncAzureOpenAI)
 
     @property
     def host(self) -> str:
@@ -204,13 +204,10 @@ class AssistantApiClient:
         the client's own timeout).
         """
         response = await self._open_stream(path, body, idle_seconds)
+        del body
         with translated_errors(answer_began=True):
-            async with AsyncExitStack() as cleanup:
-                await cleanup.enter_async_context(response)
-                chunks = _limited(response.content.iter_any())
-                cleanup.push_async_callback(chunks.aclose)
-                read = read_body(chunks)
-                cleanup.push_async_callback(read.aclose)
+            chunks = _limited(response.content.iter_any())
+            async with response, aclosing(chunks), aclosing(read_body(chunks)) as read:
                 yield read
                 await _drain(chunks)
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import aiohttp
 import httpx2
-import openai
-from openai.lib.azure import MutuallyExclusiveAuthError
 
 from gateway import logs
+from gateway.assistants import sdk
 from gateway.assistants import server_sentences as sentences
 from gateway.assistants.json_fields import as_object, as_text
 from gateway.assistants.retry_after import retry_after
@@ -267,27 +266,27 @@ BY_CODE: dict[str, ErrorFactory] = {
 }
 
 BY_EXCEPTION: dict[type[BaseException], ErrorFactory] = {
-    openai.BadRequestError: _bad_request,
-    openai.AuthenticationError: _key_rejected,
-    openai.OAuthError: _key_rejected,
-    openai.PermissionDeniedError: _forbidden,
-    openai.NotFoundError: _not_found,
-    openai.ConflictError: _busy,
-    openai.UnprocessableEntityError: _bad_request,
-    openai.RateLimitError: _rate_limited,
-    openai.InternalServerError: _by_status,
-    openai.APIStatusError: _by_status,
-    openai.APITimeoutError: _unavailable,
-    openai.APIConnectionError: _unavailable,
-    openai.APIResponseValidationError: _unavailable,
-    openai.APIError: _unavailable,
-    openai.LengthFinishReasonError: _too_long,
-    openai.ContentFilterFinishReasonError: _filtered,
-    openai.WebSocketConnectionClosedError: _unavailable,
-    openai.WebSocketQueueFullError: _unavailable,
-    openai.InvalidWebhookSignatureError: _bad_request,
-    MutuallyExclusiveAuthError: _misconfigured,
-    openai.OpenAIError: _misconfigured,  # raised by the SDK before it sends a request
+    sdk.BadRequestError: _bad_request,
+    sdk.AuthenticationError: _key_rejected,
+    sdk.OAuthError: _key_rejected,
+    sdk.PermissionDeniedError: _forbidden,
+    sdk.NotFoundError: _not_found,
+    sdk.ConflictError: _busy,
+    sdk.UnprocessableEntityError: _bad_request,
+    sdk.RateLimitError: _rate_limited,
+    sdk.InternalServerError: _by_status,
+    sdk.APIStatusError: _by_status,
+    sdk.APITimeoutError: _unavailable,
+    sdk.APIConnectionError: _unavailable,
+    sdk.APIResponseValidationError: _unavailable,
+    sdk.APIError: _unavailable,
+    sdk.LengthFinishReasonError: _too_long,
+    sdk.ContentFilterFinishReasonError: _filtered,
+    sdk.WebSocketConnectionClosedError: _unavailable,
+    sdk.WebSocketQueueFullError: _unavailable,
+    sdk.InvalidWebhookSignatureError: _bad_request,
+    sdk.MutuallyExclusiveAuthError: _misconfigured,
+    sdk.OpenAIError: _misconfigured,  # raised by the SDK before it sends a request
     httpx2.InvalidURL: _misconfigured,
     aiohttp.InvalidURL: _misconfigured,
     aiohttp.NonHttpUrlClientError: _misconfigured,
@@ -354,7 +353,7 @@ def _match_message(error: VendorError) -> ErrorFactory | None:
 
 
 def _vendor_error(exc: Exception) -> VendorError:
-    if not isinstance(exc, openai.APIError):
+    if not isinstance(exc, sdk.APIError):
         return VendorError(f"{type(exc).__name__}: {exc}")
     response = getattr(exc, "response", None)
     status = response.status_code if response is not None else 0
@@ -393,6 +392,6 @@ def _reported(error: Any) -> VendorError:
     )
 
 
-def _with_cause(exc: openai.APIError) -> str:
+def _with_cause(exc: sdk.APIError) -> str:
     cause = exc.__cause__
     return f"{exc.message} ({type(cause).__name__}: {cause})" if cause else exc.message

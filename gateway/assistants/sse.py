@@ -8,7 +8,6 @@ as ``data:`` lines, events without an empty line between them, and JSON without 
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -85,38 +84,48 @@ async def read_body(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]
 
     Raises ValueError for invalid input, and WebPageReceived.
     """
+    start = await _read_start(chunks)
+    form = _first_bytes(start)[:1]
+    if form == b"<":
+        raise WebPageReceived("a web page was received")
+    read = (_read_json if form in {b"{", b"["} else read_events)(chunks, start)
+    del start
+    async with aclosing(read):
+        async for event in read:
+            yield event
+            del event  # it may be large, and the next one may take long: free the memory meanwhile
+
+
+async def _read_start(chunks: AsyncIterator[bytes]) -> bytes:
+    """Reads until there is more than white space."""
     start = b""
     async for chunk in chunks:
         start += chunk
         if _first_bytes(start):
             break
-    form = _first_bytes(start)[:1]
-    if form == b"<":
-        raise WebPageReceived("a web page was received")
-    read = (_read_json if form in {b"{", b"["} else read_events)(_joined(start, chunks))
-    del start
-    async with aclosing(read):
-        async for event in read:
-            yield event
+    return start
 
 
-async def read_events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
+async def read_events(chunks: AsyncIterator[bytes], start: bytes = b"") -> AsyncGenerator[Event, None]:
     """Yields the events of a stream until it ends or sends ``[DONE]``, which is yielded as END.
 
-    Data that is no JSON, such as ``ping``, keeps the connection alive. Raises ValueError for invalid input.
+    ``start``: what was read of it before. Data that is no JSON, such as ``ping``, keeps the connection alive. Raises
+    ValueError for invalid input.
     """
-    reader = EventStreamParser()
-    async for chunk in chunks:
-        read = deque(reader.feed(chunk))
-        del chunk  # the next event may take long: free the memory meanwhile
+    reader, chunk = EventStreamParser(), start or None
+    del start
+    while chunk is not None or (chunk := await anext(chunks, None)) is not None:
+        read = reader.feed(chunk)[::-1]
+        chunk = None  # as above
         while read:
-            name, data = read.popleft()
+            name, data = read.pop()
             if data.strip() == DONE_MARKER:
                 yield END
                 return
-            for event in _decoded(name, data):
-                yield event
+            decoded = _decoded(name, data)[::-1]
             del data
+            while decoded:
+                yield decoded.pop()
     for name, data in reader.close():
         for event in [END] if data.strip() == DONE_MARKER else _decoded(name, data):
             yield event
@@ -130,9 +139,9 @@ def _decoded(name: str, data: str) -> list[Event]:
     return [(name, value) for value in _objects(json_value("\n".join(lines)))] if lines else []
 
 
-async def _read_json(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Event, None]:
+async def _read_json(chunks: AsyncIterator[bytes], start: bytes) -> AsyncGenerator[Event, None]:
     """Yields the objects of a JSON body: one, a list of them, or one a line."""
-    body = bytearray()
+    body = bytearray(start)
     async for chunk in chunks:
         body += chunk
         if len(body) > MAX_LINE_BYTES:
@@ -151,13 +160,6 @@ def _objects(value: Any) -> list[Json]:
     if not values or not all(isinstance(one, dict) for one in values):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     return values
-
-
-async def _joined(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield start
-    del start
-    async for chunk in chunks:
-        yield chunk
 
 
 def _first_bytes(data: bytes | bytearray) -> bytes:

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import aiohttp
 import httpx2
-import openai
 from yarl import URL
 
+from gateway.assistants import sdk
 from gateway.assistants.request_body import encode_json
 from gateway.assistants.sse import Json
 from gateway.http_client import HttpClient, read_limited
@@ -83,7 +83,7 @@ class RequestTemplate:
 class Transport:
     """One per server. Is closed with the SDK's client."""
 
-    def __init__(self, client: openai.AsyncOpenAI, headers: Mapping[str, str]) -> None:
+    def __init__(self, client: sdk.AsyncOpenAI, headers: Mapping[str, str]) -> None:
         """``client``: made with an SdkHttpClient. ``headers``: sent with every request."""
         below = client._client  # noqa: SLF001  # the SDK has no public access to it
         assert isinstance(below, SdkHttpClient)  # noqa: S101  # as ``connect`` made it
@@ -106,7 +106,7 @@ class Transport:
         """Makes one attempt. Returns a response of success, to be used as an async context manager.
 
         ``body``: JSON or a form; ``model``: that a form names. ``headers``: in lower case, instead of the usual ones.
-        ``idle_seconds``: without a byte (None: the client's own limit). Raises openai.APIStatusError for any other
+        ``idle_seconds``: without a byte (None: the client's own limit). Raises sdk.APIStatusError for any other
         response, ValueError for a body that cannot be JSON, and what HttpClient.send raises.
         """
         of_model = body.get("model") if isinstance(body, dict) else model
@@ -135,7 +135,7 @@ class Transport:
             self._templates[kind] = RequestTemplate.from_request(made.request, path)
         return self._templates[kind]
 
-    async def _status_error(self, response: aiohttp.ClientResponse, method: str) -> openai.APIStatusError:
+    async def _status_error(self, response: aiohttp.ClientResponse, method: str) -> sdk.APIStatusError:
         """Returns the exception that the SDK has for a response."""
         async with response:
             content = await read_limited(response, MAX_ERROR_BYTES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -14,8 +13,9 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
     """The preview events of a turn. Text that was not read yet is merged, so that a slow reader delays nothing."""
 
     def __init__(self) -> None:
-        self._pending: deque[PreviewEvent] = deque()
-        self._changed = asyncio.Event()
+        self._pending: list[PreviewEvent] = []  # few at a time: a deque takes 700 bytes for one
+        self._changed: asyncio.Future[None] | None = None
+        """What the reader waits for."""
         self._closed = False
         self.has_viewer = True
 
@@ -26,19 +26,23 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
             self._pending[-1] = TextDelta(last.text + event.text)
         else:
             self._pending.append(event)
-        self._changed.set()
+        self._wake_reader()
 
     def close(self) -> None:
         self._closed = True
-        self._changed.set()
+        self._wake_reader()
 
     async def __anext__(self) -> PreviewEvent:
         while not self._pending:
             if self._closed:
                 raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        return self._pending.popleft()
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
+        return self._pending.pop(0)
+
+    def _wake_reader(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
 
 class TextBuffer:

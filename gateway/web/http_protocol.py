@@ -66,6 +66,9 @@ class HeadTooLargeError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    # With these beside uvicorn's own a connection would have more attributes than Python keeps in a compact form.
+    __slots__ = ("_head_bytes", "_head_complete", "_in_request", "_refused", "_table", "address")
+
     def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.address = ""

@@ -25,7 +25,6 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.exchange import CallRound, Exchange
-from gateway.domain.files import Attachment
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     Claim,
@@ -47,7 +46,7 @@ from gateway.ports.leased_writes import AppendAuditEntry, SetRun
 from gateway.worker.past_turns import past_of, turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
-from gateway.worker.run_attempt import OutputsNeeded, RunAttempt, RunPostponed
+from gateway.worker.run_attempt import MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
@@ -119,11 +118,10 @@ class AssistantRunner:
             preview=PreviewDeduplicator(emit),
             thread_id=claim.conversation.thread_id if is_ours and not _brings_history(claim) else None,
             run_id=claim.turn.run_id if is_ours else None,
-            attachments=attachments,
+            attachments=MeteredAttachments(attachments, self._estimator.attachment_tokens),
             run_started=goes_on,
             meter=UsageMeter(self._lost_runs(claim) if goes_on else ()),
         )
-        attempt.attachments = self._metered(attempt, attachments)
         if _was_postponed(claim.turn):
             attempt.failures = _retries(claim.turn)
         return attempt
@@ -134,14 +132,6 @@ class AssistantRunner:
         if self._assistant.resumes_runs or turn.run_id is None:
             return ()
         return [RunId(f"{turn.run_id} {number}") for number in range(max(turn.attempts - 1, 1))]
-
-    def _metered(self, attempt: RunAttempt, load: AttachmentLoader) -> AttachmentLoader:
-        async def loaded() -> Sequence[Attachment]:
-            attachments = await load()
-            attempt.attachment_tokens = self._estimator.attachment_tokens(attachments)
-            return attachments
-
-        return loaded
 
     async def remember(self, lease_guard: LeaseGuard) -> None:
         """Adds the text that the lease's turn has brought to the conversation's thread, so that the assistant knows it.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.exchange import CallRound
+from gateway.domain.files import Attachment
 from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.ports.assistant import AttachmentLoader
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
@@ -30,6 +32,21 @@ class OutputsNeeded(Exception):
         self.round = requested
 
 
+class MeteredAttachments:
+    """Loads the files of a message, and counts their tokens: an ``AttachmentLoader``."""
+
+    def __init__(self, load: AttachmentLoader, count: Callable[[Sequence[Attachment]], int]) -> None:
+        self._load = load
+        self._count = count
+        self.tokens: int | None = None
+        """Of the files that were loaded for the assistant; None: none was."""
+
+    async def __call__(self) -> Sequence[Attachment]:
+        attachments = await self._load()
+        self.tokens = self._count(attachments)
+        return attachments
+
+
 @dataclass
 class RunAttempt:
     """The state of one process's attempt at a turn."""
@@ -38,14 +55,12 @@ class RunAttempt:
     preview: PreviewDeduplicator
     thread_id: ThreadId | None
     run_id: RunId | None
-    attachments: AttachmentLoader
+    attachments: MeteredAttachments
     run_started: bool
     """Whether the turn may have reached the assistant."""
     meter: UsageMeter
     has_fallback: bool = False
     """Whether another assistant is asked rather than to wait long for this one."""
-    attachment_tokens: int | None = None
-    """The tokens of the files that were loaded for the assistant."""
     failures: int = 0
     threads_missing: int = 0
     deadline: float = field(default=0.0)

@@ -38,7 +38,7 @@ class RunUsage:
         Runs that the server has not counted yet are looked up there; what it does not know is estimated. Raises nothing
         but CancelledError.
         """
-        return await self._usage(attempt.turn, attempt.thread_id, attempt.meter, attempt.attachment_tokens)
+        return await self._usage(attempt.turn, attempt.thread_id, attempt.meter, attempt.attachments.tokens)
 
     async def of_abandoned(self, turn: Turn, conversation: Conversation) -> AttemptUsage | None:
         """Returns what a turn used whose process died, as ``of_attempt``; None if another backend ran it."""

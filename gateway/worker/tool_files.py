@@ -80,14 +80,13 @@ class AssistantWithToolFiles:
 
     # ------------------------------------------------------------ runs
 
-    async def run(
+    def run(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self._assistant.run(turn, thread_id, history, attachments)) as events:
-            async for event in self._with_files(turn, events, may_have_files=False):
-                yield event
+        events = self._assistant.run(turn, thread_id, history, attachments)
+        return self._with_files(turn, events, may_have_files=False)
 
-    async def resume(
+    def resume(
         self,
         turn: Turn,
         thread_id: ThreadId,
@@ -95,9 +94,8 @@ class AssistantWithToolFiles:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self._assistant.resume(turn, thread_id, run_id, history, attachments)) as events:
-            async for event in self._with_files(turn, events, may_have_files=True):
-                yield event
+        events = self._assistant.resume(turn, thread_id, run_id, history, attachments)
+        return self._with_files(turn, events, may_have_files=True)
 
     async def _with_files(
         self, turn: Turn, events: AsyncGenerator[RunEvent, None], *, may_have_files: bool
@@ -106,15 +104,16 @@ class AssistantWithToolFiles:
 
         ``may_have_files``: whether an earlier attempt may have kept some.
         """
-        async for event in events:
-            if isinstance(event, ToolCall) and event.files:
-                may_have_files = True
-                await self._files.keep(turn, event.files)
-                yield replace(event, files=())
-            elif isinstance(event, RunCompleted) and may_have_files:
-                yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
-            else:
-                yield event
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, ToolCall) and event.files:
+                    may_have_files = True
+                    await self._files.keep(turn, event.files)
+                    yield replace(event, files=())
+                elif isinstance(event, RunCompleted) and may_have_files:
+                    yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
+                else:
+                    yield event
 
     async def fetch_file(self, file: File, writer: FileWriter) -> None:
         if not file.reference.startswith(PREFIX):

@@ -14,6 +14,7 @@ from gateway.domain.errors import AssistantMisconfigured, Overloaded, StoreUnava
 from storage.store import SqlStore
 from tests.adapters.chat import Chat, error, in_thread, until
 from tests.contracts.adapter import JSON
+from tests.examples import examples
 
 HALF_A_PAIR = b'{"message": "\\ud83d"}'
 
@@ -179,13 +180,13 @@ def test_an_address_that_is_not_there_is_not_found(shared: Chat, path: str) -> N
         assert error(shared.call(method, path)) == (404, "not_found")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50))
 @given(body=st.binary(max_size=300))
 def test_no_bytes_whatever_are_an_error_of_ours(shared: Chat, body: bytes) -> None:
     assert 400 <= error(shared.post(body))[0] < 500
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     body=st.fixed_dictionaries(
         {}, optional={"message": JSON | st.text(), "thread_id": JSON | st.text(), "user": JSON | st.text()}
@@ -198,7 +199,7 @@ def test_no_json_whatever_is_an_error_of_ours(shared: Chat, body: Any) -> None:
     assert response.status_code == 200 or 400 <= error(response)[0] < 500
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     headers=st.dictionaries(
         st.sampled_from(["Content-Type", "Accept", "Prefer", "Idempotency-Key", "Authorization", "Content-Length"]),

@@ -19,6 +19,7 @@ from adapters.slack import formatter as slack
 from adapters.slack.commonmark import HAIR_SPACE
 from adapters.slack.mrkdwn import WORD_JOINER, ZERO_WIDTH_SPACE
 from adapters.telegram import formatter as telegram
+from tests.examples import examples
 from tests.fakes.telegram_formatting import format_text
 from tests.markdown_cases import LITERAL, STYLED
 
@@ -152,14 +153,14 @@ def letters(text: str) -> str:
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25))
 @given(PROSE)
 def test_no_word_and_no_digit_of_prose_is_lost(surface: str, prose: str) -> None:
     assert letters(SURFACES[surface](prose)) == letters(prose)
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.one_of(FORMULA.filter(lambda text: not set("_~") & set(text)), LATEX, PATHS), min_size=1, max_size=5)
 )
@@ -169,7 +170,7 @@ def test_no_operator_is_lost(surface: str, parts: list[str]) -> None:
     assert SURFACES[surface](text) == text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40))
 @given(PROSE)
 def test_slack_finds_what_everybody_else_does(prose: str) -> None:
     prose = re.sub(r"https://\S*", "", prose)
@@ -177,7 +178,7 @@ def test_slack_finds_what_everybody_else_does(prose: str) -> None:
     assert adapted.replace("@" + WORD_JOINER, "@") == read().renderInline(prose)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25))
 @given(PROSE)
 def test_slack_gets_code_urls_and_destinations_unchanged(prose: str) -> None:
     linked = f"{prose} [to](https://x.y/@here/_a_) [file](<https://x.y/a @here_b.pdf>)"

@@ -10,7 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.bench.caller import ChatCaller
 from tests.bench.load import LoadOrder, LoadResult
 from tests.bench.loading import ServerLoadResult, hold_in_flight, run_load, wait_until
-from tests.bench.measurements import Measurement, at_least_times, at_most_more, at_most_times, below, median, p99
+from tests.bench.measurements import (
+    Measurement,
+    at_least_times,
+    at_most,
+    at_most_more,
+    at_most_times,
+    below,
+    median,
+    p99,
+)
 from tests.bench.plan import (
     ARRIVALS_PER_SECOND,
     BACKENDS,
@@ -35,6 +44,7 @@ SINGLE_SECTION, MANY_SECTION, FIRST_TOKEN_SECTION, MEMORY_SECTION = (
     "First token, ms",
     "Memory, MB (RSS)",
 )
+OWN_WORK = "CPU of its thread between two wake-ups"
 STALL_SECTION = f"Event loop held up, ms, {CALLERS} callers at once"
 SETTLE_SECONDS = 1.0
 MANY_SECONDS = 240.0
@@ -161,29 +171,35 @@ class ChatScenes:
         time.sleep(SETTLE_SECONDS)
         stalls = json.loads(file.read_text())
         yield Measurement(STALL_SECTION, "p99.9", stalls["p999_ms"], target=below(50))
-        yield Measurement(STALL_SECTION, "longest", stalls["longest_ms"])
+        yield Measurement(STALL_SECTION, "longest", stalls["longest_ms"], note=stalls["longest_cause"])
+        yield Measurement(STALL_SECTION, "p99.9, its own work alone", stalls["own_p999_ms"], note=OWN_WORK)
+        about = stalls["own_longest_cause"]
+        yield Measurement(STALL_SECTION, "longest, its own work alone", stalls["own_longest_ms"], note=about)
 
     # ------------------------------------------------------------ turns in flight
 
     def _in_flight(self) -> Iterator[Measurement]:
         for backend in self._plan.held_by:
-            yield self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
+            yield from self._hold(backend, f"{backend}: {IN_FLIGHT} callers waiting")
         if self._plan.most_waiting:
             yield self._hold_many(self._plan.most_waiting)
         for backend in self._plan.held_without_callers:
-            yield self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
+            yield from self._hold(backend, f"{backend}: {IN_FLIGHT} turns, no caller waiting", prefer="respond-async")
 
-    def _hold(self, backend: Backend, name: str, *, prefer: str = "") -> Measurement:
+    def _hold(self, backend: Backend, name: str, *, prefer: str = "") -> Iterator[Measurement]:
         self._report_progress(name)
         with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
             server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}")
+            before = server.usage()
             order = LoadOrder("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
             with hold_in_flight(order) as let_go:
                 wait_until(lambda: fake.connections() >= IN_FLIGHT, f"{name}: not all turns were in flight at once")
                 time.sleep(SETTLE_SECONDS)
                 usage = server.usage()
                 self._note_errors(server.name, let_go())
-        return _memory(name, usage, limit=150)
+        yield _memory(name, usage, limit=150)
+        each = (usage.rss_mb - before.rss_mb) * 1000 / IN_FLIGHT
+        yield Measurement(MEMORY_SECTION, f"{name}: kB for each", each, target=at_most(40) if prefer else None)
 
     def _hold_many(self, callers: int) -> Measurement:
         """Keeps so many callers waiting, some for a run and the others for their turn."""
@@ -192,7 +208,7 @@ class ChatScenes:
         settings = {"MAX_RUNS": f"{RUNS_OF_MANY}", "MAX_WAITING_CALLERS": f"{callers}"}
         settings |= dict.fromkeys(("MAX_QUEUE", "MAX_QUEUE_PER_PLATFORM"), f"{2 * callers}")
         # As behind a proxy: so many callers of one address, who do not all send at once what they have to.
-        settings |= {"TRUSTED_PROXIES": "1", "CHAT_WAIT_SECONDS": f"{THINK_SECONDS:g}"}
+        settings |= {"TRUSTED_PROXIES": "1", "CHAT_WAIT_SECONDS": f"{THINK_SECONDS:g}", "MAX_CALLER_SHARE": "1"}
         with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
             server = self._processes.start_gateway(fake, "responses", "held-many", **settings)
             with hold_in_flight(LoadOrder("hold", server.url, callers, rate=ARRIVALS_PER_SECOND)) as let_go:
@@ -213,7 +229,7 @@ def _idle(backend: Backend, server: BenchServer) -> Measurement:
     caller.send("Hello.")
     caller.close()
     time.sleep(SETTLE_SECONDS)
-    return _memory(f"{backend}: idle after one turn", server.usage(), limit=120)
+    return _memory(f"{backend}: idle after one turn", server.usage(), limit=100)
 
 
 def _memory(name: str, usage: ProcessUsage, *, limit: float) -> Measurement:

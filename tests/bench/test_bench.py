@@ -23,6 +23,7 @@ from tests.bench.table import table_of
 from tests.fakes.discord_server import FakeDiscord
 from tests.fakes.slack_events import SIGNING_SECRET
 from tests.fakes.telegram_messages import BOT_ID, SECRET
+from tests.settings import settings_of
 
 
 def rows_of(*figures: Measurement, footer: str = "") -> list[list[str]]:
@@ -85,7 +86,7 @@ def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
     head, body = build_event(57, "http://127.0.0.1:1/slack/events")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
-    settings = SlackSettings(_env_file=None, slack_signing_secret=SecretStr(SIGNING_SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
+    settings = settings_of(SlackSettings, slack_signing_secret=SecretStr(SIGNING_SECRET))
     (message,) = EventParser(settings).receive(Request(headers, body)).messages
     assert (message.key.workspace, message.key.channel, message.author) == ("T0000001", channel(57), "U0000007")
     assert marker(57) in message.text
@@ -112,7 +113,7 @@ def test_an_update_of_the_telegram_stub_is_a_message_to_the_gateway() -> None:
     head, body = telegram_stub.build_update(57, "http://127.0.0.1:1/telegram/webhook")
     lines = head.decode().split("\r\n\r\n")[0].splitlines()[1:]
     headers = dict(line.split(": ", 1) for line in lines)
-    settings = TelegramSettings(_env_file=None, telegram_webhook_secret=SecretStr(SECRET))  # type: ignore[call-arg]  # pydantic-settings takes it
+    settings = settings_of(TelegramSettings, telegram_webhook_secret=SecretStr(SECRET))
     (message,) = (
         telegram_update_parser.UpdateParser(settings, BotIdentity(BOT_ID)).receive(Request(headers, body)).messages
     )

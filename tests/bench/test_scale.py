@@ -8,6 +8,7 @@ import pytest
 
 from gateway.domain.models import ConversationKey, TurnState
 from gateway.domain.shares import Share
+from storage.migrations import upgrade
 from tests import postgres
 from tests.bench.measurements import Measurement, at_least, at_most
 from tests.bench.plan import TEXT
@@ -21,8 +22,9 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """URL of a new database: rows are filled in by their numbers."""
     if request.param == "sqlite":
         return str(request.getfixturevalue("sqlite_url"))
-    server = request.getfixturevalue("postgres_sockets")
-    return postgres.new_database(server, request.getfixturevalue("postgres_template"))
+    url = postgres.new_database(request.getfixturevalue("postgres_sockets"))
+    upgrade(url)
+    return url
 
 
 def test_a_value_at_the_limit_meets_the_target() -> None:

@@ -1,7 +1,12 @@
-"""Fixtures: one browser for this folder, and for each test its own gateway and a page without stored data."""
+"""Fixtures: one browser and one page for this folder, and for each test its own gateway, of which the page has no data.
+
+The gateways listen on one port, one after another: so the browser takes scripts and styles from its cache, which is
+three times as fast.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
-from tests.browser.site import GatewaySite, open_site
+from tests.browser.site import GatewaySite, listen, open_site
 
 OpenPage = Callable[..., Page]
 StartGateway = Callable[..., GatewaySite]
@@ -35,7 +40,7 @@ def watch() -> PageGuard:
 
 @pytest.fixture(scope="package")
 def tab(browser: Browser, watch: PageGuard) -> Iterator[Page]:
-    """A page that all tests share. Each gateway has its own port, so it has no stored data for that origin."""
+    """A page that all tests share."""
     with open_page(browser, watch) as page:
         yield page
 
@@ -55,11 +60,21 @@ def visit(browser: Browser, guard: PageGuard) -> Iterator[OpenPage]:
         yield lambda **options: stack.enter_context(open_page(browser, guard, **options))
 
 
+@pytest.fixture(scope="package")
+def port() -> Iterator[socket.socket]:
+    """The port of the gateways, which nobody else can take as long as this is open."""
+    with listen() as listener:
+        yield listener
+
+
 @pytest.fixture
-def start(sqlite_url: str) -> Iterator[StartGateway]:
-    """Starts a gateway with these environment variables."""
+def start(sqlite_url: str, port: socket.socket) -> Iterator[StartGateway]:
+    """Starts a gateway with these environment variables. A second one beside it has a port of its own."""
+    listeners = iter([port.dup()])
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(open_site(sqlite_url, **options))
+        yield lambda **options: stack.enter_context(open_site(sqlite_url, next(listeners, None), **options))
+    for unused in listeners:
+        unused.close()
 
 
 @pytest.fixture
@@ -68,13 +83,24 @@ def site(start: StartGateway) -> GatewaySite:
 
 
 @pytest.fixture
-def empty(tab: Page, guard: PageGuard) -> Iterator[Page]:
-    """A blank page."""
+def empty(tab: Page, guard: PageGuard, port: socket.socket) -> Iterator[Page]:
+    """A blank page, without cookies and stored data."""
     yield tab
     tab.unroute_all()
+    _forget(tab, f"http://127.0.0.1:{port.getsockname()[1]}/")
     tab.emulate_media(color_scheme="light", reduced_motion="no-preference")
     tab.set_viewport_size({"width": 1000, "height": 700})
     tab.goto("about:blank")
+
+
+def _forget(tab: Page, origin: str) -> None:
+    """Deletes what the page has stored for an origin."""
+    if not tab.url.startswith(origin):
+        tab.route(origin, lambda route: route.fulfill(body=""))
+        tab.goto(origin)
+        tab.unroute(origin)
+    tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+    tab.context.clear_cookies()
 
 
 @pytest.fixture

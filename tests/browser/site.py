@@ -68,10 +68,14 @@ def _backend_settings(fake: FakeOpenAI) -> dict[str, str]:
     }
 
 
+def listen() -> socket.socket:
+    """Listens on a free port of the loopback interface."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
 @contextmanager
-def _serving(gateway: Gateway) -> Iterator[str]:
+def _serving(gateway: Gateway, listener: socket.socket) -> Iterator[str]:
     """Serves a gateway as the command line does."""
-    listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = HttpServer(gateway.web(), Limits())
     gateway.worker.run_coroutine(server.start(listener))
@@ -82,8 +86,11 @@ def _serving(gateway: Gateway) -> Iterator[str]:
 
 
 @contextmanager
-def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
-    """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`."""
+def open_site(database_url: str, listener: socket.socket | None = None, **environment: str) -> Iterator[GatewaySite]:
+    """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`.
+
+    ``listener``: is closed with it; without one, it gets a port of its own.
+    """
     with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
         for name, value in (_backend_settings(fake) | environment).items():
@@ -97,7 +104,7 @@ def open_site(database_url: str, **environment: str) -> Iterator[GatewaySite]:
         chat.hands_over = people_hand_over(load)
         gateway = open_gateway(settings, (chat,), store)
         try:
-            with _serving(gateway) as url:
+            with _serving(gateway, listener or listen()) as url:
                 yield GatewaySite(url, fake)
         finally:
             chat.drain(0.0)

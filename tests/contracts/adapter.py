@@ -17,6 +17,7 @@ from gateway.domain.models import Failure, Message, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, ParsedUpdate, Request
+from tests.examples import examples
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 JSON = st.recursive(
@@ -112,7 +113,7 @@ class AdapterContract:
         for request in self.ignored():
             assert [each for each in adapter.receive(request).messages if not each.must_join] == []
 
-    @settings(max_examples=50, deadline=None, suppress_health_check=PER_ADAPTER)
+    @settings(max_examples=examples(20), suppress_health_check=PER_ADAPTER)
     @given(body=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
     def test_whatever_comes_it_is_read_or_refused_by_name(self, adapter: Adapter, body: bytes) -> None:
         for request in (self.genuine(body), Request({}, body)):

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -15,6 +16,7 @@ from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore, Expense
 from gateway.ports.leased_writes import RecordOutcome
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import apply_write, enqueue_and_claim, new_turn
+from tests.examples import examples
 
 HARD = 100
 SIDES = st.integers(0, 1)
@@ -143,10 +145,11 @@ class BudgetMachine(RuleBasedStateMachine):
 class BudgetScheduleContract:
     """Subclasses provide ``store``, ``budget_store``, and ``peer`` (a BudgetStore of another process)."""
 
+    @pytest.mark.hypothesis
     def test_any_schedule_counts_every_turn_once(
         self, store: Store, budget_store: BudgetStore, peer: BudgetStore
     ) -> None:
         thorough = settings(
-            max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(6), stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(lambda: BudgetMachine(store, (budget_store, peer)), settings=thorough)  # type: ignore[arg-type]  # any factory will do

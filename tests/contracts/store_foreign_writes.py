@@ -183,11 +183,11 @@ RELEVANT_PROGRESS: dict[str, Sequence[str]] = {
     "finish without the next": ["answered"],
 }
 PAIRS = [
-    pytest.param(foreign, write, marks=() if (row + column) % 3 == 0 else pytest.mark.slow)
+    pytest.param(foreign, write, marks=() if (row + column) % 6 == 0 else pytest.mark.slow)
     for row, foreign in enumerate(FOREIGN_WRITES)
     for column, write in enumerate(WRITES)
 ]
-"""A third of them, with each write and each foreign write several times; the others in `make slow`."""
+"""A sixth of them, with each write and each foreign write; the others in `make slow`."""
 
 
 class ForeignWriteContract:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.ports.store import Store
 from gateway.ports.token_buckets import Rate, TokenRequest
 from tests.contracts.store_helpers import LetTimePass, run_concurrently
+from tests.examples import examples
 
 SLOW = Rate(interval=1000.0)
 """So slow that the duration of a test does not matter."""
@@ -158,7 +159,7 @@ class TokenBucketContract:
         store.block_for("post", 10_000.0)
         assert store.take_token("post", SLOW, FOREVER) == ABOUT(31_000.0)
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
     @given(
         burst=st.integers(1, 4),
         steps=st.lists(st.integers(0, 40) | st.tuples(st.integers(0, 40)), min_size=5, max_size=25),

@@ -28,6 +28,7 @@ from gateway.ports.leased_writes import (
 )
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import FAILURE, PLATFORM, ExpireLease, answer, enqueue_one, finish, message, new_turn
+from tests.examples import examples
 
 OWNERS = st.sampled_from(["one", "two"])
 CHANNELS = st.sampled_from(["a", "b", "c"])
@@ -427,10 +428,11 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class ScheduleContract:
+    @pytest.mark.hypothesis
     def test_any_schedule_keeps_order_and_loses_nothing(
         self, store: Store, peer: Store, expire_lease: ExpireLease
     ) -> None:
         thorough = settings(
-            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(10), stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(lambda: StoreMachine((store, peer), expire_lease), settings=thorough)  # type: ignore[arg-type]  # any factory will do

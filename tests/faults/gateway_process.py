@@ -102,6 +102,11 @@ def _shorten_discord_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(discord_client, "OF_CHANNEL", FAST_RATE)
 
 
+def url_in(greeting: list[str]) -> str:
+    """Returns where a server says that it listens."""
+    return greeting[0].partition(" with ")[0].removeprefix("Listening on ")
+
+
 class GatewayProcess:
     """A running gateway process; it listens once the constructor returns, unless it died before."""
 
@@ -122,7 +127,7 @@ class GatewayProcess:
             writing.close()
             with os.fdopen(os.dup(reading.fileno())) as said:
                 greeting = read_greeting(said)
-        self.url = greeting[0].partition(" with ")[0].removeprefix("Listening on ")
+        self.url = url_in(greeting)
 
     def kill(self) -> None:
         """Kills the process; it is dead when this returns. Callable from any thread."""
@@ -131,6 +136,10 @@ class GatewayProcess:
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
+
+    def hang_up(self) -> None:
+        """Has the process read its configuration again."""
+        self._signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """Suspends the process with SIGSTOP, which it cannot notice."""

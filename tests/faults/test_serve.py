@@ -10,50 +10,43 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli.main import main
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
+from tests.faults.gateway_process import GatewayProcess, url_in
 from tests.greeting import read_greeting
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 40.0
 
 
-class ServeProcess:
-    """A process running ``python -m gateway serve`` on a free port."""
+def environment_of(database_url: str, fake: FakeOpenAI, **settings: str) -> dict[str, str]:
+    return {
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "DATABASE_URL": database_url,
+        "ASSISTANT_BACKEND": "responses",
+        "OPENAI_API_KEY": "sk-test",
+        "OPENAI_MODEL": "gpt-test",
+        "OPENAI_BASE_URL": fake.base_url,
+        **settings,
+    }
 
-    def __init__(self, folder: Path, fake: FakeOpenAI, **settings: str) -> None:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "HOST": "127.0.0.1",
-            "PORT": "0",
-            "DATABASE_URL": f"sqlite:///{folder}/gateway.db",
-            "ASSISTANT_BACKEND": "responses",
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_MODEL": "gpt-test",
-            "OPENAI_BASE_URL": fake.base_url,
-            **settings,
-        }
-        with (folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve"],
-                cwd=folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,  # without a terminal, as a service is
-            )
-        self.environment = environment
-        assert self.process.stdout is not None
-        self.greeting = read_greeting(self.process.stdout)
-        self.url = self.greeting[0].split(" with ")[0].removeprefix("Listening on ")
+
+@dataclass(frozen=True)
+class Caller:
+    """Calls a gateway as programs do."""
+
+    url: str
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(
@@ -87,16 +80,23 @@ class ServeProcess:
             pause.wait(0.1)
         raise AssertionError(shown)
 
-    def stop(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(TIMEOUT_SECONDS)
 
-    def close(self) -> None:
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+@contextmanager
+def run_program(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Runs ``python -m gateway serve`` on a free port."""
+    with (folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve"],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # without a terminal, as a service is
+        )
+    with process:
+        yield process
+        process.kill()
 
 
 @pytest.fixture
@@ -106,11 +106,16 @@ def fake() -> Iterator[FakeOpenAI]:
 
 
 @pytest.fixture
-def programs() -> Iterator[list[ServeProcess]]:
-    started: list[ServeProcess] = []
-    yield started
-    for program in started:
-        program.close()
+def start(tmp_path: Path, fake: FakeOpenAI, sqlite_url: str) -> Iterator[Callable[..., GatewayProcess]]:
+    """Starts processes on one database. They are forked: only the first test is about the start itself."""
+    with ExitStack() as resources:
+
+        def start(**settings: str) -> GatewayProcess:
+            process = GatewayProcess(tmp_path, environment_of(sqlite_url, fake, **settings))
+            resources.callback(process.kill)
+            return process
+
+        yield start
 
 
 def hold_next_run(fake: FakeOpenAI) -> threading.Event:
@@ -121,76 +126,83 @@ def hold_next_run(fake: FakeOpenAI) -> threading.Event:
 
 
 def test_serve_says_where_it_is_and_answers_a_waiting_caller_when_it_is_stopped(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
+    tmp_path: Path, fake: FakeOpenAI
 ) -> None:
-    programs.append(program := ServeProcess(tmp_path, fake))
-    assert "responses at 127.0.0.1" in program.greeting[0]
-    assert "gpt-test" in program.greeting[0]
-    facts = dict(line.split(maxsplit=1) for line in program.greeting[1:])
-    assert facts["platforms"] == "http, openai\n"
-    assert facts["data"] == f"{tmp_path}/gateway.db\n"
-    assert facts["try"].startswith(f"curl {program.url}/chat -H")
-    assert program.chat("Hello")[1]["response"] == "You said: Hello"
-    gate = hold_next_run(fake)
-    answers: list[tuple[int, dict[str, Any]]] = []
-    caller = threading.Thread(target=lambda: answers.append(program.chat("Hello")))
-    caller.start()
-    fake.wait_for("POST", "/responses", 2)
-    program.process.send_signal(signal.SIGTERM)
-    gate.set()
-    caller.join()
-    assert answers[0][0] == 200
-    assert answers[0][1]["response"] == "You said: Hello"
-    assert program.process.wait(TIMEOUT_SECONDS) == 0
+    environment = environment_of(f"sqlite:///{tmp_path}/gateway.db", fake)
+    with run_program(tmp_path, environment) as program:
+        assert program.stdout is not None
+        greeting = read_greeting(program.stdout)
+        caller = Caller(url_in(greeting))
+        assert "responses at 127.0.0.1" in greeting[0]
+        assert "gpt-test" in greeting[0]
+        facts = dict(line.split(maxsplit=1) for line in greeting[1:])
+        assert facts["platforms"] == "http, openai\n"
+        assert facts["data"] == f"{tmp_path}/gateway.db\n"
+        assert facts["try"].startswith(f"curl {caller.url}/chat -H")
+        assert caller.chat("Hello")[1]["response"] == "You said: Hello"
+        gate = hold_next_run(fake)
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(caller.chat, "Hello")
+            fake.wait_for("POST", "/responses", 2)
+            program.send_signal(signal.SIGTERM)
+            gate.set()
+        assert waiting.result()[0] == 200
+        assert waiting.result()[1]["response"] == "You said: Hello"
+        assert program.wait(TIMEOUT_SECONDS) == 0
 
 
 def test_a_turn_that_outlasts_the_grace_period_is_released_to_the_next_process(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
+    fake: FakeOpenAI, start: Callable[..., GatewayProcess]
 ) -> None:
-    programs.append(first := ServeProcess(tmp_path, fake, GRACE_SECONDS="1"))
+    first = start(GRACE_SECONDS="0.3")
     gate = hold_next_run(fake)
-    answers: list[tuple[int, dict[str, Any]]] = []
-    caller = threading.Thread(target=lambda: answers.append(first.chat("Hello")))
-    caller.start()
-    fake.wait_for("POST", "/responses")
-    assert first.stop(signal.SIGTERM) == 0
-    caller.join()
-    status, answer = answers[0]
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(Caller(first.url).chat, "Hello")
+        fake.wait_for("POST", "/responses")
+        first.terminate()
+        assert first.wait_for_exit() == 0
+    status, answer = waiting.result()
     assert status in (503, 504)
     gate.set()
-    programs.append(second := ServeProcess(tmp_path, fake))
-    shown = second.wait_for_turn(answer["error"]["turn_id"])
+    shown = Caller(start().url).wait_for_turn(answer["error"]["turn_id"])
     assert shown["response"] == "You said: Hello"
     assert [fake.user_texts(name) for name in fake.conversations] == [["Hello"]]
 
 
 def test_a_changed_file_is_taken_up_while_a_turn_runs(
-    tmp_path: Path, fake: FakeOpenAI, programs: list[ServeProcess]
+    tmp_path: Path,
+    fake: FakeOpenAI,
+    sqlite_url: str,
+    start: Callable[..., GatewayProcess],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text('[assistants.default]\ninstructions = "One"\n')
-    programs.append(program := ServeProcess(tmp_path, fake))
+    program = start()
+    caller = Caller(program.url)
     gate = hold_next_run(fake)
-    turn = program.chat_async("Held")
+    turn = caller.chat_async("Held")
     fake.wait_for("POST", "/responses")
     file.write_text('[assistants.default]\ninstructions = "Two"\n')
-    program.process.send_signal(signal.SIGHUP)
+    program.hang_up()
     wait_for_log(tmp_path, "configuration reloaded")
-    assert program.chat("New")[1]["response"] == "You said: New"
+    assert caller.chat("New")[1]["response"] == "You said: New"
     gate.set()
-    assert program.wait_for_turn(turn)["response"] == "You said: Held"
+    assert caller.wait_for_turn(turn)["response"] == "You said: Held"
     assert [seen.body["instructions"] for seen in fake.posts("/responses")] == ["One", "Two"]
 
     file.write_text('[assistants.default]\ninstructions = "${NOT_SET}"\n')
-    program.process.send_signal(signal.SIGHUP)
+    program.hang_up()
     wait_for_log(tmp_path, "the one before stays in force")
     file.write_text('[assistants.default]\ninstructions = "Three"\n')
-    asked = run_command(program, tmp_path, "reload")
-    assert asked.returncode == 0, asked.stderr
+    monkeypatch.chdir(tmp_path)
+    asked = CliRunner().invoke(main, ["reload"], env=environment_of(sqlite_url, fake))
+    assert asked.exit_code == 0, asked.output
     assert asked.stdout.endswith(": reloaded: assistants.default (changed)\n")
-    program.chat("Newest")
+    caller.chat("Newest")
     assert fake.posts("/responses")[-1].body["instructions"] == "Three"
-    assert program.stop(signal.SIGTERM) == 0
+    program.terminate()
+    assert program.wait_for_exit() == 0
 
 
 def wait_for_log(folder: Path, text: str) -> None:
@@ -200,15 +212,3 @@ def wait_for_log(folder: Path, text: str) -> None:
             return
         pause.wait(0.05)
     raise AssertionError((folder / "log").read_text())
-
-
-def run_command(program: ServeProcess, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *command],
-        cwd=folder,
-        env=program.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_SECONDS,
-    )

@@ -11,8 +11,9 @@ from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import Assistants, RunningAssistant
+from tests.settings import settings_of
 
-SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]  # pydantic-settings
+SETTINGS = settings_of(Settings)
 
 
 def one_assistant(backend: Assistant, runner: AssistantRunner) -> Assistants:

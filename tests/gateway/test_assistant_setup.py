@@ -19,6 +19,7 @@ from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.worker.tool_files import KeptFiles
+from tests.settings import settings_of
 
 ORDERS = McpServerDefinition("orders", url="http://127.0.0.1:9/mcp")
 
@@ -32,7 +33,7 @@ def builder() -> Iterator[AssistantBuilder]:
 
 
 def definition(**values: Any) -> AssistantDefinition:
-    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
+    settings = settings_of(Settings, **values)
     return AssistantDefinition("default", settings, mcp_servers=("orders",))
 
 

@@ -33,7 +33,7 @@ OF_EXAMPLE = {
 DEFAULT_LINE = re.compile(r"^# (?=\w+ = )", re.MULTILINE)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
     made = schema(loading.SETTINGS, loading.PLATFORM_SETTINGS)
     jsonschema.Draft202012Validator.check_schema(made)

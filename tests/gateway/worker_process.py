@@ -37,6 +37,7 @@ from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform
 from tests.gateway.one_assistant import configuration
+from tests.settings import settings_of
 
 MAX_REPLY_CHARS = 5000
 EACH_TOKEN = Prices(dict.fromkeys(("gpt-4o", "*"), Price(Decimal(1), Decimal(1))))
@@ -47,7 +48,7 @@ def open_admission(
     store: SqlStore, journal: AsyncStore, *, prices: Prices = EACH_TOKEN, **settings: str
 ) -> AdmissionControl:
     """Returns a gatekeeper with these rules; without any it admits everything."""
-    rules = Rules.from_settings(AdmissionSettings(_env_file=None, **settings))  # type: ignore[arg-type,call-arg]  # pydantic-settings
+    rules = Rules.from_settings(settings_of(AdmissionSettings, **settings))
     return AdmissionControl(rules, prices, store.ledger, journal, max_wait=30.0)
 
 

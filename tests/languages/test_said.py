@@ -34,6 +34,7 @@ from gateway.worker.reply_limit import ReplyLimit
 from storage.sentence_parts import SentencePartsJson
 from tests.adapters.telegram.parsing import ME
 from tests.fakes.memory import FakeMemory
+from tests.settings import settings_of
 
 ALL = LanguageSettings().languages
 GERMAN_FIRST = Languages(("de", "en"))
@@ -148,7 +149,7 @@ def test_telegram_names_the_language_of_the_author(telegram_message: dict[str, A
 
 
 def telegram_settings() -> Any:
-    return TelegramSettings(_env_file=None)  # type: ignore[call-arg]  # pydantic's
+    return settings_of(TelegramSettings)
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def telegram_message() -> dict[str, Any]:
 
 
 def test_discord_names_it_with_commands() -> None:
-    parser = DiscordParser(DiscordSettings(_env_file=None), ALL)  # type: ignore[call-arg]  # pydantic's
+    parser = DiscordParser(settings_of(DiscordSettings), ALL)
     event = {
         "id": "11",
         "type": 2,
@@ -223,7 +224,7 @@ def test_slack_is_asked_for_it_with_the_name() -> None:
 
 
 def test_callers_of_chat_name_it_in_a_header() -> None:
-    parser = ChatRequestParser(HttpSettings(_env_file=None), lambda _: None, max_message_chars=100, languages=ALL)  # type: ignore[call-arg]  # pydantic's
+    parser = ChatRequestParser(settings_of(HttpSettings), lambda _: None, max_message_chars=100, languages=ALL)
     body = json.dumps({"message": "Hallo"}).encode()
     headers = {"content-type": "application/json", "accept-language": "de-DE"}
     assert parser.parse(Request(headers, body)).message.language == "de"

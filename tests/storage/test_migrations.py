@@ -23,6 +23,7 @@ from gateway.ports.token_buckets import Rate
 from storage import migrations
 from storage.database import Database
 from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_current, schema_status, upgrade
+from storage.partial_indexes import build_partial_indexes
 from storage.schema import metadata
 from storage.store import SqlStore
 from tests import postgres
@@ -56,6 +57,7 @@ def run(code: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def test_the_tables_are_those_of_the_schema(database_url: str) -> None:
+    build_partial_indexes()
     database = Database(database_url)
     with database.read() as connection:
         options = {"compare_type": True, "compare_server_default": True}

@@ -195,6 +195,12 @@ def test_interrupted_index_build_is_repeated(old_server: str) -> None:
     assert not any("UNIQUE" in definition for definition in definitions)
 
 
+SERVED = [
+    pytest.param(revision, marks=() if revision in (REVISIONS[0], REVISIONS[-1]) else pytest.mark.slow)
+    for revision in REVISIONS
+]
+
+
 class TestOlderCode:
     """Code of an older revision than the database."""
 
@@ -215,7 +221,7 @@ class TestOlderCode:
                 connection.execute(text("INSERT INTO facts (name, value) VALUES (:name, :value)"), fact)
         database.close()
 
-    @pytest.mark.parametrize("serves", REVISIONS)
+    @pytest.mark.parametrize("serves", SERVED)
     def test_starts_on_a_newer_compatible_revision(self, later: str, serves: str) -> None:
         self.say(later, serves)
         assert schema_status(later) is SchemaStatus.CURRENT

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -46,7 +45,7 @@ class Waiter:
         self._registry = registry
         self._turn_id = turn_id
         self._loop = asyncio.get_running_loop()
-        self._updates: deque[PreviewEvent | Turn] = deque()
+        self._updates: list[PreviewEvent | Turn] = []  # few at a time: a deque takes 700 bytes for one
         self._woken: asyncio.Future[None] | None = None
         self._poll_now = False
         self._closed = False
@@ -115,7 +114,7 @@ class Waiter:
                 self._woken = None
                 if timer is not None:
                     timer.cancel()
-        return self._updates.popleft() if self._updates else None
+        return self._updates.pop(0) if self._updates else None
 
     def _set_woken(self) -> None:
         if self._woken is not None and not self._woken.done():

@@ -20,6 +20,7 @@ from tests.fakes.slack_events import (
     message_event,
     signed_headers,
 )
+from tests.settings import settings_of
 
 FORM = "application/x-www-form-urlencoded"
 CALL = f"<@{BOT_USER}>"
@@ -30,7 +31,7 @@ SCOPES = ("topic", "channel", "user")
 
 def parser_settings(**given: object) -> SlackSettings:
     secrets = {"slack_bot_token": SecretStr("xoxb-fake"), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
-    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+    return settings_of(SlackSettings, **{**secrets, **given})
 
 
 def parser(**given: object) -> EventParser:

@@ -31,13 +31,14 @@ from tests.fakes.slack_events import (
 )
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 FORM = "application/x-www-form-urlencoded"
 
 
 def settings(**given: object) -> SlackSettings:
     secrets = {"slack_bot_token": SecretStr(TOKEN), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
-    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+    return settings_of(SlackSettings, **{**secrets, **given})
 
 
 def request(payload: object) -> Request:

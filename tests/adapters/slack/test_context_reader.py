@@ -22,13 +22,14 @@ from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, app_mention,
 from tests.fakes.slack_faults import HangingCall, SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.slack_state import SCOPES
+from tests.settings import settings_of
 
 CHANNEL = "C0CHAN"
 ANN, BOB = "U0ANN", "U0BOB"
 
 
 def settings(**given: Any) -> SlackSettings:
-    return SlackSettings(_env_file=None, **given)  # type: ignore[call-arg]  # pydantic's own
+    return settings_of(SlackSettings, **given)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from adapters.slack.manifest import COMMANDS, EVENTS, SCOPES, build, command
 from adapters.slack.settings import SlackSettings
+from tests.settings import settings_of
 
 NEEDED = {
     "agent_session_stopped": "assistant:write",
@@ -24,7 +25,7 @@ NEEDED = {
 
 
 def settings() -> SlackSettings:
-    return SlackSettings(_env_file=None)  # type: ignore[call-arg]  # pydantic's
+    return settings_of(SlackSettings)
 
 
 @pytest.fixture(autouse=True)

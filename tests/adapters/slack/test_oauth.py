@@ -35,6 +35,7 @@ from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 BACK = "https://gateway.example/slack/oauth_redirect"
 """As it is set at Slack; the fake wants to hear it."""
@@ -50,8 +51,8 @@ class OAuthSite:
 
     def __init__(self, slack: FakeSlack, memory: KeyValueStore, public_url: str | None = None) -> None:
         self.slack = slack
-        known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
-            _env_file=None,
+        known = settings_of(
+            SlackSettings,
             slack_client_id=CLIENT_ID,
             slack_client_secret=SecretStr(CLIENT_SECRET),
             slack_signing_secret=SecretStr(SIGNING_SECRET),

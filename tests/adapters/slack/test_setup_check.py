@@ -17,6 +17,7 @@ from gateway.ports.check import CheckResult
 from storage.store import SqlStore
 from tests.fakes.slack_events import APP_TOKEN, SIGNING_SECRET, TEAM, TOKEN
 from tests.fakes.slack_server import FakeSlack
+from tests.settings import settings_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def calls(slack: FakeSlack) -> AsyncIterator[SlackClient]:
 
 def settings(**given: Any) -> SlackSettings:
     secret = SecretStr(SIGNING_SECRET)
-    return SlackSettings(_env_file=None, slack_signing_secret=secret, **given)  # type: ignore[call-arg]  # pydantic's
+    return settings_of(SlackSettings, slack_signing_secret=secret, **given)
 
 
 async def told(

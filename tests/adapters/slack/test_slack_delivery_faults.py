@@ -16,6 +16,7 @@ from gateway.domain.files import File
 from gateway.domain.run_events import TextDelta, ToolCall
 from tests.adapters.slack.reply_scene import MakeScene, scenes
 from tests.contracts.reply_scene import Told, a_while
+from tests.examples import examples
 from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash
 from tests.fakes.slack_server import (
     ConnectionRefused,
@@ -252,7 +253,7 @@ TROUBLE = st.tuples(BREAKS, st.none() | REFUSAL).map(lambda both: [*both[0], *([
 """At most one refusal: what Slack did not take it does not refuse for the same reason in a plainer form."""
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reply=REPLIES, long=st.booleans(), cuts=st.integers(1, 60), trouble=TROUBLE, step=st.integers(0, 30))
 def test_whatever_is_said_and_goes_wrong_one_reply_stands(
     running: FakeSlack, reply: str, *, long: bool, cuts: int, trouble: list[tuple[str, PlatformFault]], step: int

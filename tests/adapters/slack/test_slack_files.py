@@ -334,8 +334,9 @@ async def test_a_file_whose_sharing_went_unanswered_is_looked_for(
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_file_that_was_not_shared_is_shared_later_and_once(
-    slack: FakeSlack, calls: SlackClient, place: SlackTarget
+    slack: FakeSlack, calls: SlackClient, place: SlackTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("adapters.slack.files.LOOKUP_PAUSES", (0.0,))
     slack.faults.add(COMPLETE, HttpStatus(500))
     noted: asyncio.Queue[str] = asyncio.Queue()
     with pytest.raises(OutcomeUnknown):

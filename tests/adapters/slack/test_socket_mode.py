@@ -31,6 +31,7 @@ from tests.fakes.slack_events import APP_TOKEN, TOKEN
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 LONGEST_WAIT = 20.0
 
@@ -55,8 +56,8 @@ def patient_slack() -> Iterator[FakeSlack]:
 
 
 def make_adapter(slack: FakeSlack, token: str = APP_TOKEN) -> SlackAdapter:
-    known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
-        _env_file=None,
+    known = settings_of(
+        SlackSettings,
         slack_bot_token=SecretStr(TOKEN),
         slack_app_token=SecretStr(token),
         slack_api_url=slack.api_url,
@@ -175,7 +176,7 @@ def test_two_processes_share_what_comes(slack: FakeSlack) -> None:
 
 
 def test_without_a_token_there_is_nothing_to_listen_to(slack: FakeSlack) -> None:
-    known = SlackSettings(_env_file=None, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)  # type: ignore[call-arg]  # pydantic's own
+    known = settings_of(SlackSettings, slack_bot_token=SecretStr(TOKEN), slack_api_url=slack.api_url)
     adapter = SlackAdapter(known, cast("KeyValueStore", None), FakeUnparsedUpdates(), run_once)
     adapter.start_receiving(RecordingInbox().inbox)
     adapter.stop_receiving()

@@ -48,6 +48,7 @@ from tests.fakes.slack_events import (
 from tests.fakes.slack_faults import SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 FORM = "application/x-www-form-urlencoded"
 NO_MEMORY = cast("KeyValueStore", None)
@@ -56,7 +57,7 @@ NO_MEMORY = cast("KeyValueStore", None)
 
 def settings(**given: Any) -> SlackSettings:
     secrets = {"slack_bot_token": SecretStr(TOKEN), "slack_signing_secret": SecretStr(SIGNING_SECRET)}
-    return SlackSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg]  # pydantic's own
+    return settings_of(SlackSettings, **{**secrets, **given})
 
 
 @dataclass

@@ -27,6 +27,7 @@ from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_faults import HttpStatus, RateLimit, ResponseLost, SlackErrorFault
 from tests.fakes.slack_oauth import CLIENT_ID, CLIENT_SECRET
 from tests.fakes.slack_server import FakeSlack
+from tests.settings import settings_of
 
 HERE = {"team": TEAM, "channel": "C1"}
 HOUR = 3600
@@ -56,8 +57,8 @@ def memory(sqlite_store: SqlStore) -> Watched:
 
 def process(slack: FakeSlack, memory: Watched) -> InstalledWorkspaces:
     """What one of several processes knows."""
-    known = SlackSettings(  # type: ignore[call-arg]  # pydantic's own
-        _env_file=None,
+    known = settings_of(
+        SlackSettings,
         slack_client_id=CLIENT_ID,
         slack_client_secret=SecretStr(CLIENT_SECRET),
         slack_api_url=slack.api_url,

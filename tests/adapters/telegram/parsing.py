@@ -14,6 +14,7 @@ from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
 from gateway.domain.models import Message
 from gateway.ports.platform import ParsedUpdate, Request
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, SECRET, TOKEN, USER, Json, update
+from tests.settings import settings_of
 
 NOTHING = ParsedUpdate()
 BOT = str(BOT_ID)
@@ -27,7 +28,7 @@ GROUP_MODES = ("mention", "always", "never")
 
 def parser(me: BotIdentity = ME, **given: object) -> UpdateParser:
     secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
-    return UpdateParser(TelegramSettings(_env_file=None, **{**secrets, **given}), me)  # type: ignore[call-arg,arg-type]  # pydantic's
+    return UpdateParser(settings_of(TelegramSettings, **{**secrets, **given}), me)
 
 
 def read(kind: str, told: Any, **given: object) -> ParsedUpdate:

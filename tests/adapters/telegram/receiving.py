@@ -34,6 +34,7 @@ from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, SECRET, TOKEN, message_json, update
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 BACKOFF = Backoff(0.01, 0.05)
 LEASE = 2.0
@@ -51,7 +52,7 @@ def settings(telegram: FakeTelegram | None = None, *, secret: str | None = None,
         known["telegram_webhook_secret"] = SecretStr(secret)
     if telegram is not None:
         known["telegram_api_url"] = telegram.url
-    return TelegramSettings(_env_file=None, **{**known, **given})  # type: ignore[call-arg]  # pydantic's own
+    return settings_of(TelegramSettings, **{**known, **given})
 
 
 def by_webhook(telegram: FakeTelegram | None = None, **given: Any) -> TelegramSettings:

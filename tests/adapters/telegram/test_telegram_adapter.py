@@ -29,6 +29,7 @@ from tests.fakes.telegram_updates import (
     update,
 )
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+from tests.settings import settings_of
 
 HEARD = {
     "message",
@@ -42,7 +43,7 @@ HEARD = {
 
 def settings(**given: object) -> TelegramSettings:
     secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
-    return TelegramSettings(_env_file=None, **{**secrets, **given})  # type: ignore[call-arg,arg-type]  # pydantic's
+    return settings_of(TelegramSettings, **{**secrets, **given})
 
 
 def request(payload: object, secret: str = SECRET) -> Request:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.base.markdown import utf16_units
 from adapters.telegram.formatter import MAX_ENTITIES, MAX_UNITS, FormattedText, parts, plain
 from adapters.telegram.links import is_link
+from tests.examples import examples
 from tests.fakes.telegram_faults import TelegramError
 from tests.fakes.telegram_formatting import check_url, format_text
 
@@ -137,7 +138,7 @@ def accepted(messages: list[FormattedText]) -> None:
             pytest.fail(f"{error} for {message!r}")
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(MARKDOWN)
 @example("| a |\n|---|\n| 1 | 2 |")
 @example("> - **`x`**\n>   > y")
@@ -147,7 +148,7 @@ def test_telegram_takes_whatever_an_assistant_may_write_and_no_word_is_lost(mark
     assert is_within(of_source(markdown), "".join(map(sent_letters, messages)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(8))
 @given(LONG)
 def test_of_a_long_reply_every_part_is_taken_and_no_word_is_lost(markdown: str) -> None:
     messages = parts(markdown)
@@ -155,7 +156,7 @@ def test_of_a_long_reply_every_part_is_taken_and_no_word_is_lost(markdown: str) 
     assert is_within(of_source(markdown), "".join(map(sent_letters, messages)))
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(8))
 @given(st.lists(st.sampled_from([FAMILY, FLAG, "👍🏽", "1️⃣", "e\u0301", "中", "a"]), min_size=1, max_size=40))
 def test_what_a_reader_takes_for_one_character_is_never_cut(characters: list[str]) -> None:
     text = "".join(characters) * 4100
@@ -166,7 +167,6 @@ def test_what_a_reader_takes_for_one_character_is_never_cut(characters: list[str
         assert message.text[0] not in "\u200d🏽"
 
 
-@settings(max_examples=30)
 @given(MARKDOWN)
 def test_the_plain_text_is_taken_too(markdown: str) -> None:
     for part in plain(markdown):

@@ -24,6 +24,7 @@ from gateway.domain.models import Turn
 from gateway.domain.run_events import PreviewEvent, TextDelta
 from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene, bare, readings, scenes, shown_of
 from tests.contracts.reply_scene import Told, a_while
+from tests.examples import examples
 from tests.fakes.simulated_crash import CrashAfterSteps, SimulatedCrash
 from tests.fakes.telegram_server import (
     ConnectionRefused,
@@ -247,7 +248,7 @@ TROUBLE = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     where=st.sampled_from(PLACES),
     reply=REPLIES,

@@ -9,6 +9,7 @@ from telegram import MessageEntity
 
 from adapters.telegram.formatter import MAX_ENTITIES, FormattedParts, FormattedText, parts, plain
 from adapters.telegram.links import is_link
+from tests.examples import examples
 from tests.fakes.telegram_formatting import check_url
 
 
@@ -169,7 +170,7 @@ def test_messages_are_filled_with_entities_up_to_a_hundred() -> None:
 
 
 @given(st.lists(st.sampled_from([" ", ", ", ". ", "\n", "\n\n", "\n- "]), min_size=110, max_size=220))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(3))
 def test_where_a_message_ends_does_not_change_while_the_reply_grows(gaps: list[str]) -> None:
     text, known = "", FormattedParts()
     ends: list[str] = []

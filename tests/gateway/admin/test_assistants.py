@@ -17,8 +17,9 @@ from gateway.ports.check import CheckResult
 from gateway.settings import Settings
 from tests.contracts.store_helpers import enqueue_one
 from tests.gateway.admin.harness import AdminHarness, open_harness, text_of
+from tests.settings import settings_of
 
-SETTINGS = Settings(_env_file=None, openai_api_key=SecretStr("sk-veiled"))  # type: ignore[call-arg]  # pydantic's
+SETTINGS = settings_of(Settings, openai_api_key=SecretStr("sk-veiled"))
 CONFIGURATION = Configuration(
     {
         "default": AssistantDefinition("default", SETTINGS),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import operations
@@ -54,7 +54,6 @@ def test_a_percentile_is_interpolated_within_its_bucket(found: tuple[int, ...], 
     assert charts.percentile(found, 0.95) == pytest.approx(p95)
 
 
-@settings(max_examples=30)
 @given(TIME_COUNTS)
 def test_percentiles_never_cross_and_stay_within_the_bounds(found: list[int]) -> None:
     every = [charts.percentile(found, share) for share in (0.01, 0.1, 0.5, 0.9, 0.95, 1.0)]
@@ -64,7 +63,6 @@ def test_percentiles_never_cross_and_stay_within_the_bounds(found: list[int]) ->
     assert all(0 <= value <= LATENCY_BOUNDS[-1] for value in known)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.floats(0.001, 599), min_size=1, max_size=60), st.sampled_from([0.5, 0.95]))
 def test_a_percentile_is_in_the_same_bucket_as_the_exact_one(times: list[float], share: float) -> None:
     found = [

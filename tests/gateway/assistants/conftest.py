@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.raw_server import KEY, RawServer
 from tests.fakes.shared_values import MemorySharedValues
+from tests.settings import settings_of
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def connected() -> AsyncIterator[Callable[..., openai.AsyncOpenAI]]:
     clients: list[openai.AsyncOpenAI] = []
 
     def make(**settings: Any) -> openai.AsyncOpenAI:
-        clients.append(connect(Settings(_env_file=None, **settings)))  # type: ignore[call-arg]  # pydantic-settings' own
+        clients.append(connect(settings_of(Settings, **settings)))
         return clients[-1]
 
     yield make

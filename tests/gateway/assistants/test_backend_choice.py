@@ -19,6 +19,7 @@ from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.raw_server import KEY as RAW_KEY
 from tests.fakes.shared_values import MemorySharedValues
+from tests.settings import settings_of
 
 KEY = SecretStr("sk-secret")
 AZURE = {
@@ -30,7 +31,7 @@ AZURE = {
 
 
 def settings(**values: Any) -> Settings:
-    return Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
+    return settings_of(Settings, **values)
 
 
 def build_backend(**values: Any) -> Assistant:

@@ -13,6 +13,7 @@ from gateway.domain.errors import SettingsError
 from gateway.domain.models import ConversationKey, Message
 from gateway.settings import Settings
 from gateway.tools import ToolBox
+from tests.settings import settings_of
 
 MESSAGE = Message(
     ConversationKey("slack", "T1", "C0SUPPORT"), "1", "Hello", author="U1", context=ChatContext(speaker="Ada Lovelace")
@@ -87,7 +88,7 @@ def test_names_are_said_to_be_data_only_where_there_are_some() -> None:
 @pytest.mark.parametrize("backend", ["offline", "responses", "chat", "threads"])
 def test_an_unknown_name_is_an_error_at_start_that_lists_the_known_ones(backend: str) -> None:
     values = {"assistant_backend": backend, "openai_api_key": "sk-1", "openai_model": "m"}
-    settings = Settings(_env_file=None, assistant_instructions="In {{chanel}}.", **values)  # type: ignore[call-arg, arg-type]  # pydantic-settings' own
+    settings = settings_of(Settings, assistant_instructions="In {{chanel}}.", **values)
     with pytest.raises(SettingsError) as raised:
         build(settings, ToolBox([]), NoSharedValues())
     assert str(raised.value) == (

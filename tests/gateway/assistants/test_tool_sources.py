@@ -28,6 +28,7 @@ from tests.fakes.chat_chunks import DONE, call, chunks, refuse, sent
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.fakes.raw_server import RawServer
 from tests.fakes.shared_values import MemorySharedValues
+from tests.settings import settings_of
 
 CONFIG = AssistantConfig("gpt-4o", poll_seconds=0.01)
 PNG = make_attachment("chart.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", media_type="image/png")
@@ -184,6 +185,6 @@ async def test_a_server_that_openai_cannot_reach_costs_its_tools(
 @pytest.mark.parametrize("backend", ["chat", "threads", "offline"])
 def test_other_backends_refuse_hosted_servers_by_name(backend: str) -> None:
     values: dict[str, Any] = {"assistant_backend": backend, "openai_api_key": "sk-x", "openai_model": "gpt-4o"}
-    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own
+    settings = settings_of(Settings, **values)
     with pytest.raises(SettingsError, match=r"mcp\.orders\.hosted: .* here it is " + backend):
         build(settings, ToolBox([], hosted=[ORDERS]), NoSharedValues())

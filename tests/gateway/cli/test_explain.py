@@ -30,6 +30,7 @@ from tests.contracts.budgets import run_turn
 from tests.contracts.store_helpers import apply_write, enqueue_one, new_turn
 from tests.fakes.platform import FakePlatform
 from tests.gateway.one_assistant import configuration
+from tests.settings import settings_of
 
 SHARED = "shared"
 """A workspace with a share of its own."""
@@ -68,7 +69,7 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
         configured: Configuration | None = None,
         **allowed: object,
     ) -> ExplainContext:
-        rules = Rules.from_settings(AdmissionSettings(_env_file=None, **allowed))  # type: ignore[call-arg,arg-type]  # pydantic's
+        rules = Rules.from_settings(settings_of(AdmissionSettings, **allowed))
         adapters = (
             ExplainablePlatform("pigeon"),
             HttpAdapter(settings(), sqlite_store, sqlite_store.uploads, max_message_chars=100, max_waiting=1),

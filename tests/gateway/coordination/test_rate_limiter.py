@@ -19,6 +19,7 @@ from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.token_buckets import Rate, TokenRequest
 from storage.store import SqlStore
+from tests.examples import examples
 from tests.fakes.token_buckets import FakeTokenBuckets
 
 HIGH_RATE = Rate(0.04, burst=2)
@@ -100,7 +101,7 @@ async def test_unused_buckets_are_removed_and_blocked_ones_are_kept(local: RateL
     assert not await local.acquire("held", Rate(1.0), max_wait=0.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20))
 @given(every=st.floats(0.1, 10.0), burst=st.integers(1, 5), pauses=st.lists(st.floats(0.0, 20.0), max_size=30))
 async def test_no_interval_has_more_tokens_than_the_rate_allows(every: float, burst: int, pauses: list[float]) -> None:
     clock = SteppedClock()
@@ -243,7 +244,7 @@ async def test_expired_blocks_are_removed(clock: SteppedClock) -> None:
         assert len(one._blocks) <= rate_limiter.MIN_BUCKETS_BEFORE_SWEEP + 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20))
 @given(
     every=st.sampled_from([0.01, 0.04, 0.2]),
     burst=st.sampled_from([1, 2, 3, 30]),

@@ -47,6 +47,7 @@ from storage.budgets import SqlBudgetStore
 from storage.database import Database
 from storage.store import SqlStore
 from tests.contracts.store_helpers import PLATFORM, apply_write, enqueue_and_claim, new_turn
+from tests.settings import settings_of
 
 PRICES = Prices({"dove": Price(Decimal(1), Decimal(2))}, "dove")
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
@@ -54,7 +55,7 @@ HALF_A_DAY = 43_200.0
 
 
 def rules(**settings: object) -> Rules:
-    return Rules.from_settings(AdmissionSettings(_env_file=None, **settings))  # type: ignore[call-arg,arg-type]  # pydantic's
+    return Rules.from_settings(settings_of(AdmissionSettings, **settings))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from gateway.domain.errors import SettingsError
 from gateway.domain.models import Usage
 from gateway.policy.prices import SOURCE, Price, Prices
 from gateway.settings import Settings
+from tests.settings import settings_of
 
 ROOT = Path(__file__).parents[3]
 MILLION = Usage(1_000_000, 1_000_000)
@@ -23,7 +24,7 @@ MILLION = Usage(1_000_000, 1_000_000)
 
 def load(monkeypatch: pytest.MonkeyPatch, prices: str = "", **settings: object) -> Prices:
     monkeypatch.setenv("PRICES", prices)
-    return Prices.load(Settings(_env_file=None, **settings))  # type: ignore[call-arg,arg-type]  # pydantic's
+    return Prices.load(settings_of(Settings, **settings))
 
 
 def test_prices_are_read_without_a_network() -> None:

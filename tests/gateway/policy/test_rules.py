@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from gateway.domain.errors import SettingsError
 from gateway.domain.models import ConversationKey, Message
 from gateway.policy.rules import AdmissionSettings, BudgetPeriod, BudgetScope, Rules, UserRateLimit
+from tests.settings import settings_of
 
 NEW_YEARS_EVE = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def rules(**settings: object) -> Rules:
-    return Rules.from_settings(AdmissionSettings(_env_file=None, **settings))  # type: ignore[call-arg,arg-type]  # pydantic's
+    return Rules.from_settings(settings_of(AdmissionSettings, **settings))
 
 
 def message(platform: str = "pigeon", *, author: str = "ann", channel: str = "loft", user: str = "") -> Message:
@@ -266,7 +267,7 @@ def test_an_assistants_budget_pays_for_its_turns_wherever_they_are() -> None:
 
 
 def test_an_assistant_in_a_budget_that_there_is_not_is_wrong() -> None:
-    settings = AdmissionSettings(_env_file=None, budget_assistant_day="5, supprt=1", budget_platform_day="http=1")  # type: ignore[call-arg]  # pydantic's
+    settings = settings_of(AdmissionSettings, budget_assistant_day="5, supprt=1", budget_platform_day="http=1")
     (wrong,) = settings.wrong_assistants(("default", "support"))
     assert wrong == ("budget_assistant_day", "there is no assistant 'supprt'; write one of default, support.")
     assert settings.wrong_platforms(("http",)) == []

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from gateway.settings import Settings
 from gateway.web.exposure import warnings
+from tests.settings import settings_of
 
 LONG = "0123456789abcdef"
 
@@ -16,7 +17,7 @@ LONG = "0123456789abcdef"
 def told(
     *, host: str = "0.0.0.0", key: str | None = None, password: str | None = None, token: str | None = LONG, **more: Any
 ) -> list[str]:
-    settings = Settings(_env_file=None, host=host, openai_api_key=SecretStr("sk-1"), **more)  # type: ignore[call-arg]  # pydantic's
+    settings = settings_of(Settings, host=host, openai_api_key=SecretStr("sk-1"), **more)
     return list(warnings(settings, key.split(", ") if key else (), "*", password or "", token))
 
 

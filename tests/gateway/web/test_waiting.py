@@ -23,6 +23,7 @@ from gateway.web.api.waiting import (
     Waiter,
     WaiterRegistry,
 )
+from tests.examples import examples
 
 TURN_ID = TurnId("turn_1")
 
@@ -101,7 +102,7 @@ def test_pending_text_is_sent_after_the_interval() -> None:
     assert sent == [TextDelta("a"), TextDelta("b"), TextDelta("c")]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25))
 @given(
     events=st.lists(
         st.builds(TextDelta, st.text(st.characters(exclude_characters="<"), min_size=1, max_size=3))

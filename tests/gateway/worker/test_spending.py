@@ -30,6 +30,7 @@ from tests.fakes.openai_server import CallTool, Fail, FakeOpenAI, Hang, Incomple
 from tests.fakes.raw_server import KEY
 from tests.fakes.shared_values import MemorySharedValues
 from tests.gateway.worker_process import WorkerProcess
+from tests.settings import settings_of
 
 BACKENDS = ("responses", "threads", "chat")
 QUESTION = "Please tell me everything that you know about pigeons, and do not leave out their history. " * 4
@@ -46,7 +47,7 @@ def add(a: int, b: int) -> int:
 
 
 def open_assistant(fake: FakeOpenAI, backend: str) -> Assistant:
-    settings = Settings(_env_file=None, openai_api_key=SecretStr(KEY), openai_base_url=fake.base_url)  # type: ignore[call-arg]  # pydantic-settings
+    settings = settings_of(Settings, openai_api_key=SecretStr(KEY), openai_base_url=fake.base_url)
     client, toolbox = connect(settings), ToolBox([add], time_limit=5.0)
     if backend == "threads":
         api = AssistantApiClient(client, BETA_HEADERS)
@@ -163,7 +164,7 @@ def test_a_turn_that_ends_by_itself_is_paid(open_scene: Callable[..., Scene], ba
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_turn_that_takes_too_long_is_paid(open_scene: Callable[..., Scene], backend: str) -> None:
-    scene = open_scene(backend, timeout=1.0)
+    scene = open_scene(backend, timeout=0.5)
     scene.fake.script(*[Say("Pigeons are birds.", hold_after=1)] * MESSAGES)
     turns = [scene.say(number) for number in range(MESSAGES)]
     scene.wait_until_paid(turns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 import time
@@ -15,13 +16,14 @@ import pytest
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.files import Attachment, BytesContent, File
-from gateway.domain.models import MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.models import Claim, MessageKind, RunId, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.leased_writes import LeasedWrite
 from gateway.ports.platform import DeliveryContext
 from gateway.worker.commands import STOPPED_REPLY
+from gateway.worker.run_attempt import RunAttempt
 from gateway.worker.turn_processor import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
@@ -369,3 +371,23 @@ async def test_text_deltas_that_were_not_read_yet_are_merged() -> None:
         live.put(event)
     live.close()
     assert [event async for event in live] == [TextDelta("ab"), ToolCall("1", "t"), TextDelta("cd")]
+
+
+def test_a_finished_turn_is_freed_without_the_garbage_collector(start: Start) -> None:
+    """Cycles of each turn's objects would make the collector stop the event loop for tens of milliseconds."""
+    process = start()
+    process.say("first")
+    process.platform.wait_for(1)
+    gc.collect()
+    gc.disable()
+    try:
+        process.say("second")
+        process.platform.wait_for(2)
+        process.stop()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert [each for each in gc.garbage if isinstance(each, RunAttempt | Turn | Claim)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
