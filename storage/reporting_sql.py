@@ -101,6 +101,9 @@ def _postgresql_truncated(element: truncated, compiler: SQLCompiler, **options: 
 TURN_ORDER = (T.received_at, T.conversation_id, T.seq)
 """The sort order of turns. Only the first column is indexed; the others order turns with equal times."""
 
+AFTER_ALL = 1e300
+"""A time after all there are. A bound on its column has SQLite read the newest turns by the index, and not sort all."""
+
 _with_key = select(*TURN, *KEY).join_from(turns, conversations)
 
 
@@ -108,7 +111,7 @@ def find_turns(criteria: TurnFilter, limit: int, before: Turn | None) -> Select[
     found = _with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
     found = found.order_by(*(column.desc() for column in TURN_ORDER))
     if before is None:
-        return found
+        return found.where(T.received_at <= AFTER_ALL)
     return found.where(T.received_at <= before.received_at, tuple_(*TURN_ORDER) < _order_key(before))
 
 

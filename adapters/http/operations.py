@@ -32,6 +32,7 @@ HAND_OVER = """Have a person answer in a thread instead of the assistant. What w
 GIVE_BACK = """Have the assistant answer again. It answers what the person has not: follow the turn."""
 HANDOVER = "/chat/threads/<thread_id>/handover"
 TURN, THREAD, FILE = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>", "/chat/files/<file_id>"
+ASSISTANTS = "List the assistants. Those that messages with this key may ask for."
 
 
 class Rating(BaseModel):
@@ -53,11 +54,13 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""
+    listed = ResponseDoc("The assistants.", views.AssistantList)
     content = ResponseDoc("The file.", media_type="application/octet-stream")
     begun = ResponseDoc("The turn that does it.", views.TurnAccepted)
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
+        Operation("list_assistants", "GET", "/chat/assistants", ASSISTANTS, {200: listed}, (401, 429)),
         Operation("show_turn", "GET", TURN, "Look a turn up.", {200: watched}, (401, 404, 429, 503)),
         Operation("cancel_turn", "POST", f"{TURN}/cancel", "Cancel a turn.", {200: turn}, (401, 404, 409, 429, 503)),
         Operation("rate_turn", "POST", f"{TURN}/feedback", RATE, {204: ResponseDoc("It is noted.")}, rated, Rating),

@@ -150,6 +150,11 @@ class ChatRoutes:
             await uploads.discard()
             raise
 
+    async def list_assistants(self, request: HttpRequest) -> HttpResponse:
+        owner = self._reader(request)
+        key = ConversationKey(NAME, workspace=owner, channel="")
+        return json_response(views.assistants_body(self.inbox.offered_assistants(key, self._allowed(owner))))
+
     async def show_file(self, request: HttpRequest) -> HttpResponse:
         """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
         turn_id, _, number = request.path_values["file_id"].rpartition(".")
@@ -218,7 +223,8 @@ class ChatRoutes:
         name = request.query_value("before")
         before = (await self._find_turn(name, conversation.key.workspace)).seq if name else None
         turns = await self.inbox.transcript(conversation, before=before, limit=views.TRANSCRIPT_TURNS)
-        return json_response(views.thread_body(conversation, turns))
+        following = self.inbox.next_assistant(conversation, self._allowed(conversation.key.workspace))
+        return json_response(views.thread_body(conversation, turns, following))
 
     async def forget_thread(self, request: HttpRequest) -> HttpResponse:
         for turn in await self.inbox.delete_conversation(await self._conversation(request)):
@@ -335,6 +341,9 @@ class ChatRoutes:
         owner = self.parser.owner(request.headers)
         self.read_limit.check(caller_name(owner, self._network(request)))
         return owner
+
+    def _allowed(self, owner: str) -> Sequence[str]:
+        return tuple(self.parser.keys.assistants_of(owner))
 
     def _network(self, request: HttpRequest) -> str:
         forwarded_for = request.headers.get("x-forwarded-for", "")

@@ -20,7 +20,8 @@ from gateway.ports.spool import FileWriter
 EXCERPT_CHARS = 80
 EXPLANATION = sentence(
     "I am the offline assistant: there is no model behind me, I can only repeat. To talk to a real one, set "
-    "OPENAI_API_KEY (or OPENAI_BASE_URL and OPENAI_MODEL for a server of your own) and start the gateway again."
+    "OPENAI_API_KEY (or OPENAI_BASE_URL and OPENAI_MODEL for a server of your own), leave ASSISTANT_BACKEND out, "
+    "and start the gateway again."
 )
 
 

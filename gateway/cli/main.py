@@ -10,7 +10,7 @@ import click
 
 from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
-from gateway.cli.start_facts import start_facts
+from gateway.cli.start_facts import example_request, start_facts
 from gateway.cli.terminal import has_terminal
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
@@ -167,6 +167,6 @@ def _print_startup(url: str, gateway: app.Gateway) -> None:
     lines = [
         f"Listening on {url} with {gateway.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
-        f"""  {"try":<10} curl {url}/chat -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'""",
+        f"  {'try':<10} {example_request(loading.load, url)}",
     ]
     click.echo("\n".join(lines))  # at once: a program that reads may close its end

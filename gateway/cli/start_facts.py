@@ -11,6 +11,7 @@ from gateway.ports.check import CheckResult
 from gateway.settings import Settings
 
 INIT = "python -m gateway init"
+LEAVE_OFFLINE = "for an assistant with a model, set OPENAI_API_KEY and leave ASSISTANT_BACKEND=offline out"
 
 
 def start_facts(load: Load, platforms: Sequence[str], location: str, url: str = "") -> Iterator[CheckResult]:
@@ -19,8 +20,17 @@ def start_facts(load: Load, platforms: Sequence[str], location: str, url: str = 
     yield CheckResult("open to", ok=True, detail=_who_may_talk(load(HttpSettings)))
     yield CheckResult("operator", ok=True, detail=_where_admin_is(load(AdminSettings), url))
     yield CheckResult("data", ok=True, detail=location)
-    if load(Settings).backend == "offline":
+    settings = load(Settings)
+    if settings.assistant_backend == "offline":
+        yield CheckResult("next", ok=True, detail=LEAVE_OFFLINE)
+    elif settings.backend == "offline":
         yield CheckResult("next", ok=True, detail=f"{INIT} asks for an assistant and for platforms")
+
+
+def example_request(load: Load, url: str) -> str:
+    """Returns a command that says something to the gateway."""
+    key = " -H 'Authorization: Bearer A_KEY_OF_GATEWAY_API_KEYS'" if load(HttpSettings).keys else ""
+    return f"""curl {url}/chat{key} -H 'Content-Type: application/json' -d '{{"message": "Hello!"}}'"""
 
 
 def _who_may_talk(settings: HttpSettings) -> str:

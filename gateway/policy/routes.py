@@ -8,8 +8,9 @@ from dataclasses import replace
 from gateway.configuration import Configuration, CurrentConfiguration, RouteRule
 from gateway.domain.bots import is_named, platform_of
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import ConversationKey, Message, MessageKind
+from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind
 from gateway.ports.enqueue import AssistantRoute
+from gateway.ports.inbox import OfferedAssistant
 
 UNKNOWN_ASSISTANT = "There is no assistant {asked!r} for you here. You may ask: {names}."
 ASKED_CHARS = 40
@@ -75,6 +76,17 @@ class AssistantRouter:
     def names(self, key: ConversationKey) -> Sequence[str]:
         """Returns the names of those who may answer in a conversation; the first is who does if nobody chose."""
         return self._names(self._current.get(), key, ())
+
+    def offered(self, key: ConversationKey, allowed: Sequence[str]) -> Sequence[OfferedAssistant]:
+        """Returns those that messages of a conversation may ask for, the first of them by default."""
+        configuration = self._current.get()
+        known = filter(None, map(configuration.assistants.get, self._names(configuration, key, allowed)))
+        return [OfferedAssistant(each.name, each.settings.assistant_name) for each in known]
+
+    def next_for(self, conversation: Conversation, allowed: Sequence[str]) -> str:
+        """Returns the name of the assistant of the conversation's next message if that asks for none."""
+        names = self._names(self._current.get(), conversation.key, allowed)
+        return AssistantRoute(names[0], frozenset(names)).decide("", conversation.chosen)
 
     def named(self, name: str) -> str:
         """Returns the name of the assistant with this name or alias; "" for an empty one, or if there is none."""

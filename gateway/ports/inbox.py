@@ -13,6 +13,14 @@ from gateway.ports.platform import ParsedUpdate
 
 
 @dataclass(frozen=True, slots=True)
+class OfferedAssistant:
+    """An assistant that a sender may ask for by its name. ``title``: what it calls itself, for people."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptResult:
     """The result of ``AsyncInbox.accept``."""
 
@@ -34,6 +42,17 @@ class AsyncInbox(Protocol):
 
     def new_turn_id(self) -> TurnId:
         """Returns an id for a turn to be accepted, so that its caller can wait for it before it is recorded. No I/O."""
+        ...
+
+    def offered_assistants(self, key: ConversationKey, allowed: Sequence[str] = ()) -> Sequence[OfferedAssistant]:
+        """Returns those that messages of a conversation may ask for; the first answers if nobody chose. No I/O.
+
+        ``allowed``: see ``Message.allowed_assistants``.
+        """
+        ...
+
+    def next_assistant(self, conversation: Conversation, allowed: Sequence[str] = ()) -> str:
+        """Returns the name of the assistant that answers the next message, unless that asks for another. No I/O."""
         ...
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:

@@ -35,7 +35,7 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
-from gateway.ports.inbox import AcceptResult, AsyncInbox
+from gateway.ports.inbox import AcceptResult, AsyncInbox, OfferedAssistant
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
 from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
@@ -97,6 +97,12 @@ class StoreInbox:
 
     def new_turn_id(self) -> TurnId:
         return TurnId(f"turn_{secrets.token_hex(12)}")
+
+    def offered_assistants(self, key: ConversationKey, allowed: Sequence[str] = ()) -> Sequence[OfferedAssistant]:
+        return self._router.offered(key, allowed)
+
+    def next_assistant(self, conversation: Conversation, allowed: Sequence[str] = ()) -> str:
+        return self._router.next_for(conversation, allowed)
 
     # ------------------------------------------------------------ messages
 

@@ -17,7 +17,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.reporting import TurnFilter
 from storage.migrations import upgrade
 from tests.browser.admin_history import AdminHistory
-from tests.browser.chromium import PageGuard, launch_browser, open_page
+from tests.browser.browsers import PageGuard, launch_browser, open_page
 from tests.browser.site import serve
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, disabled_client, open_harness
 
@@ -41,14 +41,14 @@ def take_all(browser: Browser, folder: Path) -> None:
         url = f"sqlite:///{data}/gateway.db"
         upgrade(url)
         with open_harness(url) as scene:
-            _fill(scene)
+            fill(scene)
             with serve(scene.app()) as site, serve(disabled_client().application) as shut:
                 for scheme in ("light", "dark"):
                     for size in SIZES:
                         _take_pages(browser, folder, scene, (site, shut), scheme, size)
 
 
-def _fill(harness: AdminHarness) -> None:
+def fill(harness: AdminHarness) -> None:
     about = "OpenAI's Responses, gpt-5.4-mini at api.openai.com"
     harness.context = replace(harness.context, platforms=PLATFORMS, backend="responses", about=about)
     harness.check_results.update(CHECK_RESULTS)

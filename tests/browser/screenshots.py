@@ -14,10 +14,11 @@ from playwright.sync_api import Browser, Page, expect
 from gateway import logs
 from storage.migrations import upgrade
 from tests.browser import admin_screenshots
+from tests.browser.browsers import NoBrowser, PageGuard, launch_browser, open_page
 from tests.browser.chat_actions import last_complete_reply, message_box, send_message
-from tests.browser.chromium import NoBrowser, PageGuard, launch_browser, open_page
 from tests.browser.replies import RICH, SCIENCE
 from tests.browser.site import EmbeddingSite, GatewaySite, open_site, serve
+from tests.browser.test_chat_assistants import FILE
 from tests.fakes.openai_server import Fail, Say
 
 WIDE, NARROW = {"width": 1100, "height": 720}, {"width": 390, "height": 760}
@@ -50,6 +51,14 @@ class ChatScene:
     def end(self) -> None:
         self.conversation()
         self.page.locator("#scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+
+    def assistants(self) -> None:
+        self.empty()
+        send_message(self.page, "Where is my parcel?")
+        last_complete_reply(self.page)
+        self.page.get_by_role("combobox", name="Assistant").select_option("Help desk")
+        send_message(self.page, "And my invoice?")
+        last_complete_reply(self.page, 2)
 
     def science(self) -> None:
         self.site.fake.script(SCIENCE)
@@ -107,6 +116,7 @@ SCENES: Mapping[str, Callable[[ChatScene], None]] = {
     "conversation": ChatScene.conversation,
     "end": ChatScene.end,
     "list": ChatScene.list,
+    "assistants": ChatScene.assistants,
     "science": ChatScene.science,
     "writing": ChatScene.writing,
     "error": ChatScene.error,
@@ -123,7 +133,9 @@ def take_screenshot(browser: Browser, folder: Path, name: str, scheme: ColorSche
     ):
         url = f"sqlite:///{data}/gateway.db"
         upgrade(url)
-        with open_site(url, WEB_CHAT_TITLE="Ada") as site:
+        several = Path(data, "several.toml")
+        several.write_text(FILE if name == "assistants" else "")
+        with open_site(url, WEB_CHAT_TITLE="Ada", GATEWAY_CONFIG=str(several)) as site:
             SCENES[name](ChatScene(site, page))
             page.screenshot(path=folder / f"chat-{name}-{scheme}-{width}.png", animations="disabled", caret="hide")
             site.fake.release()

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from gateway.admin import overview
 from gateway.domain.models import Usage
-from tests.browser.chromium import PageGuard
+from tests.browser.browsers import PageGuard, chromium_only
 from tests.browser.conftest import OpenPage
 from tests.browser.site import serve
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, open_harness
@@ -165,6 +165,7 @@ def test_scripts_in_messages_never_run(scene: AdminHarness, url: str, page: Page
     expect(page.locator("#plot-failures .u-legend")).to_contain_text("<script>alert(1)</script>")
 
 
+@chromium_only("activate a window")
 def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(
     scene: AdminHarness, url: str, visit: OpenPage
 ) -> None:

@@ -8,6 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.browsers import chromium_only
 from tests.browser.chat_actions import last_complete_reply, message_box, replies, send_message, text_of
 from tests.browser.conftest import OpenPage, StartGateway
 from tests.browser.replies import RICH
@@ -99,6 +100,7 @@ def test_a_reply_that_is_still_written_is_picked_up_again_after_a_reload(page: P
     assert len(site.fake.posts("/responses")) == 1
 
 
+@chromium_only("read the body of a request")
 def test_a_message_whose_page_is_left_before_it_is_known_to_have_arrived_is_asked_once(
     page: Page, site: GatewaySite
 ) -> None:
@@ -205,6 +207,7 @@ def _drop_response(route: Route) -> None:
     route.abort()
 
 
+@chromium_only("read the body of a request")
 def test_a_message_that_may_have_arrived_is_asked_once_however_often_it_is_tried(page: Page, site: GatewaySite) -> None:
     again = page.get_by_role("button", name="Try again")
     page.route("**/chat", _drop_request, times=1)
@@ -219,6 +222,7 @@ def test_a_message_that_may_have_arrived_is_asked_once_however_often_it_is_tried
     assert len(site.fake.posts("/responses")) == 1
 
 
+@chromium_only("read the body of a request")
 def test_a_stream_that_breaks_is_no_error_but_waited_for(page: Page, site: GatewaySite) -> None:
     page.route("**/chat", _cut_stream)
     send_message(page, "Hello")
@@ -226,6 +230,7 @@ def test_a_stream_that_breaks_is_no_error_but_waited_for(page: Page, site: Gatew
     assert len(site.fake.posts("/responses")) == 1
 
 
+@chromium_only("read the body of a request")
 def test_a_broken_stream_is_said_and_goes_on_where_it_was(page: Page, site: GatewaySite) -> None:
     site.fake.script(Say("One two three.", chunks=2, hold_after=1))
     page.route("**/chat", _cut_stream_at_once)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.browsers import chromium_only
 from tests.browser.chat_actions import last_complete_reply, message_box, send_message, text_of
 from tests.browser.replies import RICH
 from tests.browser.site import GatewaySite
@@ -20,6 +21,7 @@ RECORD_ANNOUNCEMENTS = """() => {
 }"""
 
 
+@chromium_only("activate a window")
 def test_the_keyboard_alone_is_enough(page: Page, site: GatewaySite) -> None:
     site.fake.script(RICH)
     expect(message_box(page)).to_be_focused()
@@ -92,6 +94,7 @@ def test_text_runs_the_way_its_script_does(page: Page, site: GatewaySite) -> Non
     expect(message_box(page)).to_have_attribute("dir", "auto")
 
 
+@chromium_only("ask for reduced motion")
 def test_nothing_is_animated_with_reduced_motion(page: Page, site: GatewaySite) -> None:
     site.fake.script(Say("Hello", hold_after=0))
     page.emulate_media(reduced_motion="reduce")

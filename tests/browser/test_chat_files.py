@@ -6,6 +6,7 @@ from base64 import b64decode
 
 from playwright.sync_api import FilePayload, Page, expect
 
+from tests.browser.browsers import chromium_only
 from tests.browser.chat_actions import last_complete_reply, message_box, send_message, text_of
 from tests.browser.conftest import StartGateway
 from tests.browser.site import GatewaySite
@@ -29,6 +30,7 @@ def choose(page: Page, *files: FilePayload) -> None:
     choosing.value.set_files(list(files))
 
 
+@chromium_only("choose files")
 def test_files_are_chosen_pasted_and_dropped_and_reach_the_assistant(page: Page, site: GatewaySite) -> None:
     choose(page, NOTES, {**NOTES, "name": "mistake.txt"})
     page.get_by_role("button", name="Remove mistake.txt").click()
@@ -45,6 +47,24 @@ def test_files_are_chosen_pasted_and_dropped_and_reach_the_assistant(page: Page,
     expect(page.locator(".said .attached li")).to_have_count(3)
 
 
+@chromium_only("choose files")
+def test_files_that_were_on_their_way_when_the_page_was_left_are_sent_again(page: Page, site: GatewaySite) -> None:
+    page.route("**/chat", lambda route: route.abort())
+    choose(page, NOTES)
+    send_message(page, "Read this")
+    expect(page.locator(".problem")).to_contain_text("may not have arrived")
+    page.unroute("**/chat")
+    page.reload()
+    last_complete_reply(page)
+    expect(page.locator(".said .attached li")).to_have_text(["notes.txt"])
+    (post,) = site.fake.posts("/responses")
+    assert "The plan: soup." in str(post)
+    page.reload()
+    last_complete_reply(page)
+    assert len(site.fake.posts("/responses")) == 1
+
+
+@chromium_only("choose files")
 def test_a_file_needs_no_words_and_a_refused_one_can_be_taken_back(start: StartGateway, empty: Page) -> None:
     page = empty
     page.goto(start(CHAT_MAX_FILE_BYTES="100000").url)

@@ -10,8 +10,8 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.browser.browsers import PageGuard, chromium_only
 from tests.browser.chat_actions import last_complete_reply, send_message, text_of
-from tests.browser.chromium import PageGuard
 from tests.browser.conftest import StartGateway
 from tests.browser.replies import HOSTILE
 from tests.browser.site import EmbeddingSite, GatewaySite, serve
@@ -77,6 +77,7 @@ VIOLATIONS = {
 }
 
 
+@chromium_only("tell what a policy blocks")
 def test_the_content_security_policy_blocks_active_content(page: Page, guard: PageGuard) -> None:
     expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
     refused = {attempt: page.evaluate(FIRST_VIOLATION.format(attempt=attempt)) for attempt in VIOLATIONS}
@@ -133,6 +134,7 @@ def test_another_key_cannot_see_the_thread(locked: Page) -> None:
 
 
 def test_a_key_that_is_no_longer_valid_is_asked_for_again_and_the_message_is_not_lost(locked: Page) -> None:
+    locked.route("**/chat/assistants", lambda route: route.fulfill(json={"assistants": []}))  # asked for at the start
     locked.evaluate("sessionStorage.setItem('chat.key', 'old')")
     locked.reload()
     send_message(locked, "Hello")
@@ -212,6 +214,7 @@ def test_one_script_tag_puts_a_chat_on_a_site_that_is_allowed(shop: ShopSite, vi
     expect(chat_frame(visitor).locator(".reply .text")).to_have_text("You said: Hello")
 
 
+@chromium_only("tell what a policy blocks")
 def test_a_site_that_is_not_allowed_gets_no_page(shop: ShopSite, visitor: Page, guard: PageGuard) -> None:
     visitor.goto(shop.other_origin)
     with visitor.expect_event("console", lambda message: "frame-ancestors" in message.text):
@@ -222,6 +225,7 @@ def test_a_site_that_is_not_allowed_gets_no_page(shop: ShopSite, visitor: Page, 
     guard.violations.clear()  # the browser logs the violation to the console
 
 
+@chromium_only("activate a window")
 def test_the_panel_opens_and_closes_by_the_keyboard(shop: ShopSite, visitor: Page) -> None:
     visitor.goto(shop.address)
     launch = visitor.get_by_role("button", name="Ask us")

@@ -15,6 +15,7 @@ from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overlo
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import BytesContent, Content, File
 from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
     Conversation,
     ConversationKey,
     Failure,
@@ -29,7 +30,7 @@ from gateway.domain.models import (
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
 from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta
 from gateway.domain.stream_buffer import PreviewStream
-from gateway.ports.inbox import AcceptResult
+from gateway.ports.inbox import AcceptResult, OfferedAssistant
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
 from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
@@ -360,6 +361,12 @@ class AsyncFakeInbox:
 
     def new_turn_id(self) -> TurnId:
         return self._inbox.new_turn_id()
+
+    def offered_assistants(self, key: ConversationKey, allowed: Sequence[str] = ()) -> Sequence[OfferedAssistant]:
+        return [OfferedAssistant(name, name.capitalize()) for name in allowed or (DEFAULT_ASSISTANT,)]
+
+    def next_assistant(self, conversation: Conversation, allowed: Sequence[str] = ()) -> str:
+        return conversation.chosen or next(iter(allowed), DEFAULT_ASSISTANT)
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         return self._inbox.accept(message, turn_id)

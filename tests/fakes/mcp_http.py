@@ -45,6 +45,10 @@ class HttpMcpServer:
 
     async def stop(self) -> None:
         self._server.should_exit = self._server.force_exit = True
+        for server in self._server.servers:
+            server.close()  # before clients come back
+        for connection in self._server.server_state.connections:  # since Python 3.12, a server waits for those it has
+            connection.transport.abort()
         await self._running
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

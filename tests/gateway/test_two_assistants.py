@@ -26,6 +26,7 @@ backend = "offline"
 backend = "chat"
 base_url = "{url}"
 model = "gpt-test"
+name = "Help desk"
 aliases = ["help"]
 fallback = ["default"]
 
@@ -121,6 +122,16 @@ def test_a_key_is_bound_to_its_assistants(site: Site) -> None:
     assert problem["message"].endswith("You may ask: support.")
     assert site.call("GET", f"/chat/turns/{answer['turn_id']}", "key-of-the-shop").json["assistant"] == "support"
     assert site.call("GET", f"/chat/turns/{answer['turn_id']}").status_code == 404
+
+
+def test_a_caller_can_list_the_assistants_and_a_thread_says_which_is_next(site: Site) -> None:
+    everybody = [{"name": "default", "title": "Assistant"}, {"name": "support", "title": "Help desk"}]
+    assert site.call("GET", "/chat/assistants").json == {"assistants": everybody}
+    assert site.call("GET", "/chat/assistants", "key-of-the-shop").json == {"assistants": everybody[1:]}
+    assert site.call("GET", "/chat/assistants", "no-key").status_code == 401
+    for asked in ("support", "default"):
+        thread = site.say("hi", assistant=asked)["thread_id"]
+        assert site.call("GET", f"/chat/threads/{thread}").json["next_assistant"] == asked
 
 
 async def _replace(gateway: Gateway, configuration: Configuration) -> None:

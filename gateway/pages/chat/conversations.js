@@ -1,5 +1,6 @@
 // The conversations of this browser: their threads and titles, kept here and nowhere else.
 
+import { titleOf } from "./assistants.js";
 import { lasting } from "./memory.js";
 import { sentence } from "./sentences.js";
 
@@ -7,15 +8,18 @@ const MOST = 200;
 const TITLE_LENGTH = 80;
 const find = (id) => document.getElementById(id);
 
-/** @returns {{id: string, title: string}[]} the newest first */
+/** @returns {{id: string, title: string, assistant?: string}[]} the newest first */
 const all = () => JSON.parse(lasting.get("conversations") ?? "[]");
 const keep = (list) => lasting.set("conversations", JSON.stringify(list.slice(0, MOST)));
 
-/** Puts a conversation first; its title is its first message until it is renamed. */
-export function note(id, message) {
+/**
+ * Puts a conversation first; its title is its first message until it is renamed.
+ * @param {string} assistant the name of whoever answers there now
+ */
+export function note(id, message, assistant) {
   const known = all().find((one) => one.id === id);
   const title = message.replaceAll(/\s+/g, " ").slice(0, TITLE_LENGTH);
-  keep([known ?? { id, title }, ...all().filter((one) => one.id !== id)]);
+  keep([{ ...(known ?? { id, title }), assistant }, ...all().filter((one) => one.id !== id)]);
 }
 
 export function forget(id) {
@@ -27,7 +31,7 @@ export function forgetAll() {
 }
 
 function rename(id, title) {
-  keep(all().map((one) => (one.id === id ? { id, title } : one)));
+  keep(all().map((one) => (one.id === id ? { ...one, title } : one)));
 }
 
 /** The dialog that lists them. */
@@ -70,10 +74,11 @@ export class Conversations {
     this.#list.querySelector(`[data-id="${CSS.escape(focused ?? "")}"] .open`)?.focus();
   }
 
-  #line({ id, title }) {
+  #line({ id, title, assistant }) {
     const line = find("conversation-template").content.firstElementChild.cloneNode(true);
     line.dataset.id = id;
-    line.querySelector(".open").textContent = title;
+    line.querySelector(".title").textContent = title;
+    line.querySelector(".by").textContent = assistant ? titleOf(assistant) : "";
     if (id === this.#work.current()) line.querySelector(".open").setAttribute("aria-current", "true");
     line.querySelector(".rename .unseen").textContent = sentence("Rename {title}", { title });
     line.querySelector(".delete .unseen").textContent = sentence("Delete {title}", { title });
@@ -94,7 +99,7 @@ export class Conversations {
   #edit(line) {
     const form = find("rename-template").content.firstElementChild.cloneNode(true);
     const box = form.querySelector("input");
-    box.value = line.querySelector(".open").textContent;
+    box.value = line.querySelector(".title").textContent;
     line.replaceChildren(form);
     box.select();
   }
@@ -109,7 +114,7 @@ export class Conversations {
 
   #confirm(line) {
     const question = find("delete-template").content.firstElementChild.cloneNode(true);
-    const title = line.querySelector(".open").textContent;
+    const title = line.querySelector(".title").textContent;
     question.querySelector("p").textContent = sentence("Delete “{title}” for good?", { title });
     line.replaceChildren(question);
     question.querySelector(".keep").focus();

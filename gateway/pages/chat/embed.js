@@ -1,7 +1,7 @@
 // Embeds the chat in another site: a button, and a panel with the gateway's page in an iframe.
 //
 //   <script src="https://bot.example.com/embed.js" async data-title="Ask us" data-position="left" data-color="#0b57a4"
-//           data-theme="dark"></script>
+//           data-theme="dark" data-assistant="support"></script>
 //
 // The conversation stays in the frame, where the site's scripts cannot read it. The site's styles do not affect the
 // button, and no cookie is set.
@@ -42,6 +42,7 @@
   const title = script.dataset.title || sentence("Chat");
   const side = script.dataset.position === "left" ? "left" : "right";
   const theme = script.dataset.theme || ""; // light, dark, or as the reader's system
+  const assistant = script.dataset.assistant || ""; // who answers; else visitors choose, where there are several
   const color = CSS.supports("color", script.dataset.color ?? "") ? script.dataset.color : "#2257c5";
 
   function make(name, properties, ...children) {
@@ -88,7 +89,7 @@
     }
 
     function look() {
-      return new URLSearchParams({ panel: "", title, theme, color, "on-color": root.style.getPropertyValue("--on-color") });
+      return new URLSearchParams({ panel: "", title, theme, assistant, color, "on-color": root.style.getPropertyValue("--on-color") });
     }
 
     function turn(open) {

@@ -78,7 +78,11 @@ export class Gateway {
 
   /** Sends a message without waiting for the reply. */
   accept(asked) {
-    return this.#json((signal) => this.#post(asked, { Prefer: "respond-async" }, signal));
+    return this.#json((signal) => this.#post(asked, { Prefer: "respond-async" }, signal), asked.files.length ? PATIENCE_FOR_FILES : PATIENCE);
+  }
+
+  assistants() {
+    return this.#json((signal) => this.#call("chat/assistants", { signal }));
   }
 
   turn(id, signal) {
@@ -116,17 +120,17 @@ export class Gateway {
   }
 
   #post(asked, headers, signal) {
-    const { message, thread, key } = asked;
-    const fields = thread ? { message, thread_id: thread } : { message };
-    const isForm = asked.files?.length > 0; // its Content-Type is set by the browser, which knows the boundary
+    const { message, thread, assistant, key } = asked;
+    const fields = { message, ...(thread && { thread_id: thread }), ...(assistant && { assistant }) };
+    const isForm = asked.files.length > 0; // its Content-Type is set by the browser, which knows the boundary
     const body = isForm ? form(fields, asked.files) : JSON.stringify(fields);
     headers = { ...headers, ...(!isForm && { "Content-Type": "application/json" }), "Idempotency-Key": key };
     return this.#call("chat", { method: "POST", headers, body, signal });
   }
 
   /** Returns the gateway's response. The time limit starts again after a key was entered. */
-  async #json(attempt) {
-    const response = await this.#withKey(() => attempt(AbortSignal.timeout(PATIENCE)));
+  async #json(attempt, patience = PATIENCE) {
+    const response = await this.#withKey(() => attempt(AbortSignal.timeout(patience)));
     return response.json().catch(() => { throw lost(); });
   }
 

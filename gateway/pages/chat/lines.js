@@ -1,5 +1,6 @@
 // The messages of a conversation on the page: what the user wrote, and replies that may still be streaming.
 
+import { titleOf } from "./assistants.js";
 import { listFiles } from "./files.js";
 import { render } from "./markdown.js";
 import { sentence } from "./sentences.js";
@@ -63,6 +64,11 @@ export class Reply {
   /** Begins the text again, as it is streamed again. */
   restart() {
     this.#text = "";
+  }
+
+  /** Names the assistant, where there are several. */
+  from(assistant) {
+    this.line.querySelector(".by").textContent = titleOf(assistant);
   }
 
   /** Shows how the reply was rated. */

@@ -1,5 +1,6 @@
 // The web chat: connects its parts and starts.
 
+import { Assistants } from "./assistants.js";
 import { Composer } from "./composer.js";
 import { Conversations, forgetAll } from "./conversations.js";
 import { copyOnClick } from "./copy.js";
@@ -22,7 +23,8 @@ watchNetwork();
 const gateway = new Gateway(key.known(), askKey);
 const composer = new Composer(Number(maxChars), { say: (text, files) => talk.say(text, files), stop: () => talk.stop(), wait: () => view.tellToWait() });
 const view = new View(composer, new Scroll());
-const talk = new Talk(gateway, view);
+const assistants = new Assistants((title) => view.passOn(title));
+const talk = new Talk(gateway, view, assistants);
 
 copyOnClick(find("lines"));
 new Conversations({ current: () => talk.thread, open: (id) => talk.open(id), remove: (id) => talk.remove(id) });
@@ -43,6 +45,7 @@ await start();
 
 async function start() {
   if (keyed === "true" && !gateway.key) gateway.key = await askKey(false);
+  await assistants.load(gateway);
   await talk.begin();
   find("new").disabled = false;
   find("show-conversations").disabled = false;

@@ -5,6 +5,8 @@ const find = (id) => document.getElementById(id);
 const wishes = new URLSearchParams(location.search);
 
 export const inPanel = wishes.has("panel") && window.parent !== window;
+/** The assistant that the other site has set for new conversations; null: none. */
+export const setAssistant = (inPanel && wishes.get("assistant")) || null;
 
 /** Takes over the bar that the embedding script shows until now. */
 export function fitPanel() {

@@ -4,6 +4,7 @@ import * as conversations from "./conversations.js";
 import { Problem } from "./gateway.js";
 import { lasting, passing } from "./memory.js";
 import { sentence } from "./sentences.js";
+import * as unsent from "./unsent.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 3000;
@@ -15,7 +16,7 @@ const NOT_AS_IT_IS = [400, 413, 415];
  * A message being sent. `key` is its idempotency key, so that it is never answered twice; `turn` is null until the
  * gateway has confirmed it.
  */
-const ask = (message, files, thread) => ({ message, files, thread, key: newKey(), turn: null });
+const ask = (message, files, thread, assistant = null) => ({ message, files, thread, assistant, key: newKey(), at: Date.now(), turn: null });
 
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID exists on secure pages only
@@ -25,6 +26,7 @@ function newKey() {
 export class Talk {
   #gateway;
   #view;
+  #assistants;
   #work = null;
   #asked = null;
   #stopping = false;
@@ -36,9 +38,10 @@ export class Talk {
   /** Ends when something else is shown than a conversation in which a person answers. */
   #waiting = null;
 
-  constructor(gateway, view) {
+  constructor(gateway, view, assistants) {
     this.#gateway = gateway;
     this.#view = view;
+    this.#assistants = assistants;
   }
 
   get busy() {
@@ -62,19 +65,21 @@ export class Talk {
   async begin() {
     this.#thread = (passing.get("thread") ?? lasting.get("thread")) || null;
     this.#tabs.addEventListener("message", ({ data }) => this.#heardOf(data));
-    const asked = JSON.parse(passing.get("asked") ?? "null");
+    this.#assistants.show(this.thread);
+    const asked = await unsent.recall();
     let problem = null;
     if (asked) {
       // The page was left before the gateway confirmed the message.
+      this.#view.notice(sentence("Your message is being sent …"));
       await this.#gateway.accept(asked).then((accepted) => this.#arrived(asked, accepted), (refusal) => { problem = refusal; });
     }
     if (this.thread) await this.#load(this.thread);
-    if (problem) this.#failed(asked, this.#view.ask(asked.message), problem);
+    if (problem) this.#failed(asked, this.#view.ask(asked.message, asked.files), problem);
   }
 
   say(message, files = []) {
     this.#before = null;
-    return this.#do(ask(message, files, this.thread), this.#view.ask(message, files), this.#hear);
+    return this.#do(ask(message, files, this.thread, this.#assistants.wish), this.#view.ask(message, files), this.#hear);
   }
 
   /** Stops the reply in progress. */
@@ -89,8 +94,8 @@ export class Talk {
   renew() {
     this.#leave();
     this.#before = this.thread ?? this.#before;
-    this.thread = null;
-    passing.remove("asked");
+    this.#beginAnew();
+    unsent.drop();
     this.#view.clear(Boolean(this.#before));
   }
 
@@ -106,7 +111,7 @@ export class Talk {
   /** Shows another conversation. A reply in progress continues in its own thread. */
   async open(id) {
     this.#leave();
-    passing.remove("asked");
+    unsent.drop();
     this.thread = id;
     this.#before = null;
     await this.#load(id);
@@ -142,9 +147,13 @@ export class Talk {
     this.#view.busy(true);
     reply.expect();
     try {
-      const { response, files, handedOver } = await how.call(this, asked, reply, work.signal);
-      if (handedOver) this.#leftToPerson(asked, reply);
-      else reply.finish(response, files);
+      const { response, files, assistant, handedOver } = await how.call(this, asked, reply, work.signal);
+      if (handedOver) {
+        this.#leftToPerson(asked, reply);
+      } else {
+        reply.from(assistant);
+        reply.finish(response, files);
+      }
       this.#view.speak(reply.spoken);
     } catch (problem) {
       if (!work.signal.aborted) this.#failed(asked, reply, known(problem));
@@ -154,6 +163,11 @@ export class Talk {
         if (this.#isStale) this.#heardOf(this.thread);
       }
     }
+  }
+
+  #beginAnew() {
+    this.thread = null;
+    this.#assistants.show(null);
   }
 
   #leave() {
@@ -177,7 +191,7 @@ export class Talk {
 
   /** Sends the message and follows the reply. Once the gateway has confirmed it, a failure only interrupts following. */
   async #hear(asked, reply, signal) {
-    if (!asked.turn && !asked.files.length) passing.set("asked", JSON.stringify(asked));
+    if (!asked.turn) await unsent.keep(asked);
     try {
       return await this.#listen(this.#gateway.say(asked, signal), asked, reply);
     } catch (problem) {
@@ -194,6 +208,7 @@ export class Talk {
       if (name === "turn") {
         this.#arrived(asked, data);
         reply.turn = data.turn_id;
+        reply.from(data.assistant);
       } else if (name === "delta") {
         if (isFirst) reply.restart();
         isFirst = false;
@@ -213,8 +228,10 @@ export class Talk {
     asked.turn = accepted.turn_id;
     asked.thread = accepted.thread_id;
     this.thread = accepted.thread_id;
-    conversations.note(accepted.thread_id, asked.message || asked.files[0]?.name);
-    passing.remove("asked");
+    conversations.note(accepted.thread_id, asked.message || asked.files[0]?.name, accepted.assistant);
+    unsent.drop();
+    this.#assistants.forget(asked.assistant);
+    this.#assistants.show(accepted.thread_id, accepted.assistant);
     this.#tabs.postMessage(accepted.thread_id);
     this.#view.notice("");
     if (this.#stopping) this.#cancel(asked);
@@ -288,8 +305,9 @@ export class Talk {
       this.#view.speak(sentence("Stopped."));
       return;
     }
-    if (problem.status && !problem.passes) passing.remove("asked"); // it was refused, so no reply will come
-    if (problem.code === "thread_not_found") this.thread = null;
+    if (problem.status && !problem.passes) unsent.drop(); // it was refused, so no reply will come
+    if (problem.code === "unknown_assistant") this.#assistants.forget(asked.assistant);
+    if (problem.code === "thread_not_found") this.#beginAnew();
     const edit = () => this.#view.edit(asked.message, asked.files, reply);
     const again = () => this.#again(asked, reply, problem);
     reply.fail(problem, NOT_AS_IT_IS.includes(problem.status) ? { edit } : { again });
@@ -300,7 +318,7 @@ export class Talk {
   #again(asked, reply, problem) {
     if (this.busy) return;
     const same = !asked.turn && problem.code !== "thread_not_found";
-    this.#do(same ? asked : ask(asked.message, asked.files, this.thread), this.#view.askAgain(reply), this.#hear);
+    this.#do(same ? asked : ask(asked.message, asked.files, this.thread, this.#assistants.wish), this.#view.askAgain(reply), this.#hear);
   }
 
   // -------------------------------------------------------------- earlier messages
@@ -309,14 +327,14 @@ export class Talk {
     this.#view.loading(true);
     try {
       const thread = await this.#gateway.thread(id);
-      this.#show(thread.messages);
+      this.#show(thread);
       if (thread.handed_over && !this.busy) this.#awaitPerson(id, thread.messages.at(-1)?.turn_id);
     } catch (problem) {
       if (problem.status !== 404) {
         this.#view.unreadable(problem, () => this.#load(id));
         return;
       }
-      this.thread = null;
+      this.#beginAnew();
       conversations.forget(id);
       this.#view.notice(sentence("The last conversation is no longer there. This is a new one."));
     } finally {
@@ -324,7 +342,8 @@ export class Talk {
     }
   }
 
-  #show(lines) {
+  #show({ messages: lines, next_assistant: assistant }) {
+    this.#assistants.show(this.thread, assistant);
     lines.forEach((line, index) => {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
@@ -333,7 +352,7 @@ export class Talk {
       // else: it failed and was retried
     });
     const first = lines.find((line) => line.role === "user");
-    if (first) conversations.note(this.thread, first.text || first.attached[0]);
+    if (first) conversations.note(this.thread, first.text || first.attached[0], assistant);
     const last = lines.at(-1);
     if (last?.role !== "user") return;
     const asked = { ...ask(last.text, [], this.thread), turn: last.turn_id };

@@ -45,11 +45,12 @@ export class View {
     return line;
   }
 
-  /** @param {{text: string, turn_id: string, stopped: boolean, files: object[]}} line of a transcript */
+  /** @param {{text: string, turn_id: string, assistant: string, stopped: boolean, files: object[]}} line of a transcript */
   replied(line) {
     find("empty").hidden = true;
     const reply = this.#append(new Reply());
     reply.turn = line.turn_id;
+    reply.from(line.assistant);
     reply.finish(line.text, line.files);
     if (line.stopped) reply.end(sentence("Stopped."));
   }
@@ -98,6 +99,12 @@ export class View {
   busy(busy) {
     this.#composer.busy(busy);
     if (busy) this.speak(sentence("The reply is being written."));
+  }
+
+  /** Says who answers from now on in a conversation that has begun. */
+  passOn(title) {
+    this.notice(sentence("From now on, {name} answers here. It knows what was said before.", { name: title }));
+    this.#composer.focus();
   }
 
   tellToWait() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from gateway.domain.errors import DeliveryError, GatewayError
 from gateway.domain.models import Conversation, Failure, Turn, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
+from gateway.ports.inbox import OfferedAssistant
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse, Problem, Problems
 
@@ -36,6 +37,7 @@ resolved turn."""
 log = logs.get_logger(__name__)
 
 
+ASKED = "The name of the assistant that is asked. If it is unavailable, another one may answer in its place."
 ANSWERED_BY = "The name of the assistant that was asked. If it was unavailable, that of the one in its place."
 
 
@@ -65,6 +67,7 @@ HANDED_OVER = (
 class TurnAccepted(BaseModel):
     turn_id: str
     thread_id: str
+    assistant: str = Field(description=ASKED)
     state: TurnState
     handed_over: bool = Field(default=False, description=HANDED_OVER)
 
@@ -105,15 +108,26 @@ class ThreadView(BaseModel):
     thread_id: str
     backend: str = Field(description="The backend that has the thread; empty until its first turn starts.")
     assistant: str = Field(description="The name of the assistant whose thread that is.")
+    next_assistant: str = Field(description="The name of the one that the next message asks if it names none.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
     handed_over: bool = Field(description="Whether a person answers in the thread now.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
+class AssistantView(BaseModel):
+    name: str = Field(description="Send it as `assistant` with a message.")
+    title: str = Field(description="What it calls itself, to show to people.")
+
+
+class AssistantList(BaseModel):
+    assistants: list[AssistantView] = Field(description="The first one answers in a new thread if none is named.")
+
+
 class TurnBegun(BaseModel):
     thread_id: str
     turn_id: str
+    assistant: str = Field(description=ASKED)
 
 
 class TurnHandedOver(BaseModel):
@@ -177,8 +191,7 @@ def failure_of(turn: Turn) -> Failure | None:
 
 
 def accepted_body(turn: Turn) -> dict[str, Any]:
-    thread, handed_over = turn.message.key.channel, turn.is_held
-    return TurnAccepted(turn_id=turn.id, thread_id=thread, state=turn.state, handed_over=handed_over).model_dump()
+    return TurnAccepted(state=turn.state, handed_over=turn.is_held, **_begun(turn)).model_dump()
 
 
 def turn_body(turn: Turn) -> dict[str, Any]:
@@ -203,13 +216,23 @@ def turn_body(turn: Turn) -> dict[str, Any]:
     ).model_dump(mode="json")
 
 
-def thread_body(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, Any]:
+def _begun(turn: Turn) -> dict[str, str]:
+    return {"thread_id": turn.message.key.channel, "turn_id": turn.id, "assistant": turn.assistant}
+
+
+def assistants_body(offered: Iterable[OfferedAssistant]) -> dict[str, Any]:
+    shown = [AssistantView(name=each.name, title=each.title) for each in offered]
+    return AssistantList(assistants=shown).model_dump()
+
+
+def thread_body(conversation: Conversation, turns: Sequence[Turn], next_assistant: str) -> dict[str, Any]:
     """Returns a page of a transcript: the turns of one call of ``transcript`` with the limit TRANSCRIPT_TURNS."""
     return ThreadView(
         earlier=turns[0].id if len(turns) == TRANSCRIPT_TURNS and turns[0].seq > 1 else None,
         thread_id=conversation.key.channel,
         backend=conversation.backend,
         assistant=conversation.assistant,
+        next_assistant=next_assistant,
         assistant_thread_id=conversation.thread_id,
         handed_over=conversation.handover is not None,
         messages=[line for turn in turns for line in _messages_of(turn)],
@@ -256,7 +279,7 @@ async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float)
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
-    yield _event("turn", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+    yield _event("turn", _begun(turn))
     try:
         async for event in _events_until_result(turn, updates, ping_seconds):
             yield event

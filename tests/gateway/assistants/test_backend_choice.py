@@ -45,7 +45,7 @@ def build_backend(**values: Any) -> Assistant:
     [
         ({}, "offline"),
         ({"openai_api_key": KEY}, "responses"),
-        ({"openai_api_key": KEY, "assistant_id": "asst_1"}, "threads"),
+        ({"openai_base_url": "http://localhost:1/v1", "assistant_id": "asst_1"}, "threads"),
         ({"openai_base_url": "http://localhost:11434/v1", "openai_model": "llama"}, "chat"),
         ({"openai_api_key": KEY, "assistant_backend": "chat"}, "chat"),
         (AZURE, "chat"),
@@ -142,7 +142,10 @@ async def test_how_a_model_answers_is_sent(
     ("given", "named"),
     [
         ({"openai_temperature": 0.0}, "The backend offline takes no OPENAI_TEMPERATURE."),
-        ({**SHORT, "openai_api_key": KEY, "assistant_id": "a"}, "The backend threads takes no OPENAI_VERBOSITY."),
+        (
+            {**SHORT, "openai_api_key": KEY, "assistant_backend": "threads"},
+            "The backend threads takes no OPENAI_VERBOSITY.",
+        ),
     ],
 )
 def test_what_a_backend_does_not_take_is_refused_by_name(given: dict[str, Any], named: str) -> None:

@@ -14,6 +14,8 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
+from gateway.cli.start_facts import example_request
+from gateway.loading import load
 from gateway.settings import EnvironmentSettings, Settings
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
 
@@ -66,6 +68,19 @@ def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path:
     assert operator == "ok   operator: off, as ADMIN_PASSWORD is not set"
     assert data == f"ok   data: {tmp_path}/gateway.db"
     assert following == "ok   next: python -m gateway init asks for an assistant and for platforms"
+
+
+def test_who_has_chosen_the_offline_assistant_is_not_asked_to_choose_again(run: RunCli) -> None:
+    last = run("check", ASSISTANT_BACKEND="offline").output.splitlines()[-1]
+    assert (
+        last == "ok   next: for an assistant with a model, set OPENAI_API_KEY and leave ASSISTANT_BACKEND=offline out"
+    )
+
+
+@pytest.mark.parametrize("keys", ["", "key-one"])
+def test_the_request_to_try_has_a_key_where_one_is_needed(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    monkeypatch.setenv("GATEWAY_API_KEYS", keys)
+    assert ("Authorization: Bearer" in example_request(load, "http://localhost:8080")) is bool(keys)
 
 
 @pytest.mark.parametrize("backend", ["responses", "chat", "threads"])

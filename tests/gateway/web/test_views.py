@@ -60,7 +60,7 @@ def test_a_thread_leaves_out_empty_messages() -> None:
     key = ConversationKey("p", channel="thr_1")
     silent = replace(TURN, message=replace(TURN.message, text=""))
     unanswered = replace(TURN, state=TurnState.FAILED, reply="")
-    view = views.thread_body(Conversation(1, key, ThreadId("conv_1"), "responses"), [silent, unanswered])
+    view = views.thread_body(Conversation(1, key, ThreadId("conv_1"), "responses"), [silent, unanswered], "support")
     assert [(line["role"], line["text"]) for line in view["messages"]] == [("assistant", "Hello"), ("user", "hi")]
     assert (view["thread_id"], view["backend"], view["assistant_thread_id"]) == ("thr_1", "responses", "conv_1")
 
