@@ -38,7 +38,8 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.platforms import callback_outbox, people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices
+from gateway.policy.block_list import BlockList
+from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import (
@@ -65,6 +66,7 @@ from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
+from gateway.worker.people_recorder import PeopleRecorder
 from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
@@ -143,6 +145,12 @@ class Gateway:
             callbacks=self.store.callbacks,
             handovers=self.store.handovers,
             max_answer_chars=self.settings.max_reply_chars,
+            books=self.store,
+            feedback=self.store.feedback,
+            budget_store=self.store.ledger,
+            budget_report=self.store.budget_report,
+            rules=Rules.load(),
+            currency=PriceSettings.load().price_currency,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,
@@ -286,6 +294,7 @@ def open_gateway(
         *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
         tool_servers,
     )
+    _record_people(worker, async_store, store, gatekeeper.block_list, processor, inbox)
     worker.start()
     worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
@@ -324,6 +333,7 @@ def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bo
     """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
+        store.people.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 
@@ -335,6 +345,25 @@ def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
 def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
     folder = MetricsSettings.load().prometheus_multiproc_dir
     return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
+
+
+def _record_people(
+    worker: Worker,
+    async_store: AsyncStore,
+    store: SqlStore,
+    block_list: BlockList,
+    processor: TurnProcessor,
+    inbox: StoreInbox,
+) -> None:
+    """Stores who writes, and keeps the list of who is blocked current; it is read before this returns.
+
+    Raises StoreUnavailable.
+    """
+    recorder = PeopleRecorder(async_store, store.people, store.blocks, block_list)
+    block_list.refresh(store.blocks)
+    inbox.on_recorded, inbox.refused.may_tell = recorder.note, recorder.may_tell
+    processor.context_fetcher.on_names = recorder.learn
+    worker.run_in_background(recorder.run())
 
 
 def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:

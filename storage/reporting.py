@@ -17,9 +17,11 @@ from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import handovers, parking, retention, row_mapping
 from storage import reporting_sql as statements
+from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
+from storage.reporting_sql import register_casefold
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
 from storage.uploads import delete_uploads_of
@@ -54,7 +56,7 @@ class SqlReportingStore:
         self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
     ) -> Sequence[ConversationSummary]:
         found = self._fetch_all(statements.find_conversations(criteria, limit, before))
-        return [ConversationSummary(row_mapping.to_conversation(row), *row[-3:]) for row in found]
+        return [ConversationSummary(row_mapping.to_conversation(row), *row[-5:]) for row in found]
 
     def get_conversation(self, conversation_id: int) -> Conversation | None:
         found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
@@ -131,7 +133,7 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
-        for statement in purge_callbacks:
+        for statement in (*purge_callbacks, purge_audit_trail):
             with self._database.single_write() as connection:
                 connection.execute(statement)
         with self._database.single_write() as connection:
@@ -146,8 +148,7 @@ class SqlReportingStore:
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
-            if self._database.kind == "sqlite":
-                _register_casefold(connection)
+            register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 
@@ -157,12 +158,6 @@ def _erase_quotes(connection: Connection, conversation_id: int, person: str) -> 
     for seq, context in connection.execute(statements.contexts_naming, parameters).all():
         kept = {"conversation": conversation_id, "place": seq, "kept": context.without(person)}
         connection.execute(statements.set_context, kept)
-
-
-def _register_casefold(connection: Connection) -> None:
-    """Registers Python's casefold, as SQLite folds the case of ASCII only."""
-    driver: Any = connection.connection.driver_connection
-    driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 def _usage_bucket(platform: str, start: float, counts: Sequence[Sequence[Any]]) -> UsageBucket:

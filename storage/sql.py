@@ -207,7 +207,7 @@ reset_behind = (
 )
 parked_counts = (
     select(C.platform, C.parked_reason, func.count())
-    .where(IS_PARKED)
+    .where(C.next_at > 0, IS_PARKED)  # who is parked is due some time: else SQLite reads all, in the groups' order
     .group_by(C.platform, C.parked_reason)
     .order_by(C.platform, C.parked_reason)
 )

@@ -12,13 +12,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
+from storage.audit_trail import SqlAuditTrail
+from storage.blocks import SqlBlocks
+from storage.budget_report import SqlBudgetReport
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
+from storage.feedback import SqlFeedbackReport
 from storage.handovers import SqlHandovers
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
+from storage.people import SqlPeople
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.schedules import SqlSchedules
@@ -73,6 +78,11 @@ class SqlStore:
         self.callbacks = SqlCallbacks(database)
         self.handovers = SqlHandovers(database)
         self.uploads = SqlUploads(database)
+        self.audit_trail = SqlAuditTrail(database)
+        self.people = SqlPeople(database)
+        self.blocks = SqlBlocks(database)
+        self.feedback = SqlFeedbackReport(database)
+        self.budget_report = SqlBudgetReport(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)

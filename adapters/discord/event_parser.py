@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
@@ -45,12 +45,20 @@ class DiscordPlace:
     """Empty for a direct message."""
     parent: str = ""
     """Of a thread: the channel that it is in."""
+    name: str = field(default="", compare=False)
+    """Empty if it is not known."""
+
+    @property
+    def channel_name(self) -> str:
+        """Returns the name of a channel that is no thread."""
+        return f"#{self.name}" if self.name and self.guild and not self.parent else ""
 
     @classmethod
     def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
         is_thread = channel.get("type") in THREADS
-        return cls(_id(channel), guild or _id(channel, "guild_id"), _id(channel, "parent_id") if is_thread else "")
+        parent = _id(channel, "parent_id") if is_thread else ""
+        return cls(_id(channel), guild or _id(channel, "guild_id"), parent, clean_name(text_in(channel, "name")))
 
 
 class DiscordParser:
@@ -111,6 +119,8 @@ class DiscordParser:
             may_start_conversation=addressed,
             only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
+            author_name=self._author_name(author, object_in(event, "member")),
+            channel_name=place.channel_name,
             context=in_language(
                 self._context(event, author, object_in(event, "member"), place), self._languages.best()
             ),
@@ -182,6 +192,8 @@ class DiscordParser:
         message = Message(
             key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
         )
+        who = object_in(member, "user") or object_in(event, "user")
+        message = replace(message, author_name=self._author_name(who, member), channel_name=place.channel_name)
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
@@ -215,6 +227,10 @@ class DiscordParser:
         labels = tuple(Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user))
         speaker = text_in(member, "nick") or name_of(author)
         return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
+
+    def _author_name(self, author: Fields, member: Fields) -> str:
+        """Returns the author's name, for operators."""
+        return clean_name(text_in(member, "nick") or name_of(author)) if self._settings.discord_names else ""
 
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""

@@ -35,7 +35,7 @@ from gateway.domain.files import Attachment
 from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
+from gateway.ports.platform import DeliveryContext, Destination, KnownNames, TurnLoader
 from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -144,6 +144,13 @@ class SlackAdapter(SlackReplies, Inbound):
         identity = self._identities.known(turn.message.address.get("team", ""))
         context = await self._context_reader.fetch(turn, before, outbox, identity)
         return in_language(context, await self.language(turn, outbox))
+
+    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+        try:
+            workspace = await self._workspaces.find(turn.message.address)
+        except DeliveryError:
+            return KnownNames()
+        return await self._context_reader.names_of(turn.message, workspace, outbox)
 
     async def language(self, turn: Turn, outbox: DeliveryContext) -> str:
         """Asks Slack, as its events do not say it; what it told is remembered for a time."""

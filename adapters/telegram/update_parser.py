@@ -136,7 +136,10 @@ class UpdateParser:
         key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
         language = self._languages.best(text_in(object_in(parsed.message, "from"), "language_code"))
         who = in_language(self._speaker(context, parsed), language)
-        base = Message(key, message_id, parsed.own, context.user, address, context=who)
+        author, chat = self._names(context, parsed.message)
+        base = Message(
+            *(key, message_id, parsed.own, context.user, address), context=who, author_name=author, channel_name=chat
+        )
         match self._kind(context, parsed):
             case MessageKind.STOP:
                 answers = not parsed.command and text_input.may_answer(parsed.own)
@@ -180,6 +183,12 @@ class UpdateParser:
             return None
         name = text_input.author_of(parsed.message, self._me)
         return ChatContext(name if clean_name(name) else SOMEBODY)
+
+    def _names(self, context: TelegramTarget, message: Fields) -> tuple[str, str]:
+        """Returns the names of author and chat, for operators."""
+        author = text_input.author_of(message, self._me) if self._has_names else ""
+        chat = "" if context.direct else text_in(object_in(message, "chat"), "title")
+        return clean_name(author), clean_name(chat)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from gateway.admin.settings import AdminSettings
 from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.operations import AdminStore
+from gateway.policy.rules import Rules
+from gateway.ports.budgets import BudgetReport, BudgetStore
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
+from gateway.ports.feedback import FeedbackReport
 from gateway.ports.handovers import Handovers
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
@@ -53,8 +57,15 @@ class AdminContext:
     schedules: Schedules
     callbacks: Callbacks
     handovers: Handovers
+    books: AdminStore
+    feedback: FeedbackReport
+    budget_store: BudgetStore
+    budget_report: BudgetReport
+    rules: Rules
     max_answer_chars: int = 40_000
     """The longest answer that a person may give."""
+    currency: str = "USD"
+    """Of all costs, as ISO 4217 names it."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)

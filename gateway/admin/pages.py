@@ -12,12 +12,16 @@ from flask.typing import ResponseReturnValue
 
 from gateway.admin import (
     assistants,
+    audit,
+    budgets,
     callbacks,
     conversations,
+    feedback,
     filters,
     handovers,
     integrations,
     overview,
+    people,
     schedules,
     turns,
 )
@@ -65,7 +69,7 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     """Returns the operator's pages; without a password, one page that says how to set it."""
     made = flask.Blueprint(BLUEPRINT_NAME, __name__, url_prefix=URL_PREFIX, template_folder="../pages")
     made.after_request(_add_security_headers)
-    filters.add_filters(made)
+    filters.add_filters(made, context.currency)
     if not context.settings.enabled:
         made.add_url_rule("", "off", lambda: (_disabled_page(context), 403), strict_slashes=False)
         return made
@@ -76,7 +80,20 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     made.add_url_rule("/sign-in", "sign_in", entrance.sign_in, methods=["GET", "POST"])
     made.add_url_rule("/sign-out", "sign_out", entrance.sign_out, methods=["POST"])
     context = replace(context, checks=_cached(context.checks))
-    for module in (overview, conversations, handovers, turns, schedules, callbacks, assistants, integrations):
+    modules = (
+        overview,
+        conversations,
+        handovers,
+        turns,
+        people,
+        budgets,
+        feedback,
+        schedules,
+        callbacks,
+        assistants,
+        integrations,
+    )
+    for module in (*modules, audit):
         module.add_routes(made, context)
     return made
 

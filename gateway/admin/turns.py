@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from gateway import logs, operations
 from gateway.admin import search_params, timeline
 from gateway.admin.context import AdminContext
+from gateway.admin.names import names_of
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
 
@@ -32,6 +33,9 @@ class TurnPages:
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._context.store.feedback_on(turn.id),
+            names=names_of(
+                self._context.books.people, [turn.message.key], [(turn.message.key.platform, turn.message.author)]
+            ),
         )
 
     def failed(self) -> str:

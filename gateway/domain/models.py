@@ -131,6 +131,10 @@ class Message:
     """Names and quotations that go with it; None: none, or not fetched yet."""
     options: TurnOptions | None = None
     """How it is to be answered; None: as the assistant answers everybody."""
+    author_name: str = field(default="", compare=False)
+    """How others see its author, for operators; empty: not known. Not stored with the turn."""
+    channel_name: str = field(default="", compare=False)
+    """The same of the channel."""
     only_if_idle: bool = False
     """Whether it is refused while the conversation has an unresolved turn. Not stored."""
     assistant: str = ""

@@ -1,5 +1,6 @@
 """What operators do, for the command line and the pages. Sync."""
 
+from gateway.operations.blocking import block_person, unblock_person
 from gateway.operations.erasure import (
     WRITTEN_DURING_DELETION,
     BackendThreads,
@@ -19,6 +20,7 @@ __all__ = [
     "ErasureResult",
     "TimelineEntry",
     "as_json",
+    "block_person",
     "erase_person",
     "export",
     "failed_turns",
@@ -30,4 +32,5 @@ __all__ = [
     "retry_turn",
     "timeline",
     "turn_view",
+    "unblock_person",
 ]

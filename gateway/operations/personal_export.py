@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from gateway.domain.bots import platform_of
 from gateway.domain.models import Conversation, Turn
 from gateway.domain.platform_events import Feedback
 from gateway.operations.stores import AdminStore
 from gateway.operations.views import as_json, iso, person_view
+from gateway.ports.people import PersonId
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.unparsed_updates import UnparsedUpdate
 
@@ -19,7 +21,7 @@ PAGE = 500
 def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     """Yields everything stored about a person as parts of one JSON object. Times are ISO 8601, UTC; null: not yet.
 
-    ``platform``, ``user``, ``exported_at``;
+    ``platform``, ``user``, ``name`` (empty: not known), ``blocked_at`` (null: not blocked), ``exported_at``;
     ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
     ``thread_id``, ``backend`` and ``assistant`` (its thread, null and empty: none, and whose it is);
     ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
@@ -34,7 +36,8 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     the oldest first: what the gateway could not parse.
     """
     conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
-    head = {"platform": platform, "user": user, "exported_at": iso(books.now()), "conversations": conversations}
+    head = {"platform": platform, "user": user, **_person_view(books, PersonId(platform_of(platform), user))}
+    head |= {"exported_at": iso(books.now()), "conversations": conversations}
     yield as_json(head).removesuffix("}") + ',\n"turns": ['
     separator = "\n"
     for turn in _turns_by_author(books, platform, user):
@@ -45,6 +48,11 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
     yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
     yield f'"unparsed_updates": {as_json(updates)}}}\n'
+
+
+def _person_view(books: AdminStore, person: PersonId) -> dict[str, Any]:
+    known, block = books.people.get(person), books.blocks.get(person)
+    return {"name": known.name if known else "", "blocked_at": iso(block.blocked_at) if block else None}
 
 
 def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:

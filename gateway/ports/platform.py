@@ -243,6 +243,23 @@ class Destination:
     address: Address
 
 
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """How people call the author and the channel of a message; empty: not known."""
+
+    author: str = ""
+    channel: str = ""
+
+
+@runtime_checkable
+class KnowsNames(Protocol):
+    """An adapter whose messages have no names, but that can ask for them: see ``Message.author_name``."""
+
+    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+        """Returns the names behind a turn, for operators. Called beside ``fetch_context``; raises LeaseLost."""
+        ...
+
+
 @runtime_checkable
 class Addressable(Protocol):
     """An adapter that can write to a channel in which nobody has written to it."""

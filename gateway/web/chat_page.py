@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
@@ -91,6 +91,12 @@ def _split(listed: str, separator: str) -> tuple[str, ...]:
 # ---------------------------------------------------------------- static files
 
 
+@cache
+def _gzipped(body: bytes) -> bytes:
+    """Compresses a file once in a process, however many applications serve it."""
+    return gzip.compress(body, mtime=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A file to serve, plain and gzipped. ``etag``: a digest of it."""
@@ -101,7 +107,7 @@ class Asset:
     etag: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "gzipped", gzip.compress(self.body, mtime=0))
+        object.__setattr__(self, "gzipped", _gzipped(self.body))
         object.__setattr__(self, "etag", sha256(self.body).hexdigest()[:32])
 
     def response(self, cache_control: str) -> flask.Response:

@@ -21,7 +21,6 @@ from gateway.domain.models import (
     AssistantThread,
     Conversation,
     ConversationKey,
-    Failure,
     Message,
     MessageKind,
     ThreadId,
@@ -30,7 +29,6 @@ from gateway.domain.models import (
     TurnState,
 )
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
-from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -41,17 +39,13 @@ from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
+from gateway.worker.refused_messages import RefusedMessages
 from gateway.worker.worker_handle import WorkerHandle
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
 
 DAY_SECONDS = 86400.0
-
-OVERLOADED_REPLY = sentence(
-    "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
-    "please send it again in a few minutes."
-)
 
 Arrival = tuple[Message, TurnId, AssistantRoute]
 """A message to commit, the id of its turn, and who may answer it."""
@@ -87,12 +81,15 @@ class StoreInbox:
         self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
+        self.refused = RefusedMessages(store, assistants.router, self.new_turn_id)
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
         self.hands_over = False
         """Whether people may ask for a person."""
         self.as_answer: Callable[[Message], Awaitable[Message | None]] = _is_no_answer
         """Returns what a message is that was written for another conversation, by a person who answers there."""
+        self.on_recorded: Callable[[Message], None] = lambda _: None
+        """Called with each message that is stored. No I/O."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -128,6 +125,7 @@ class StoreInbox:
             if message.given_reply:
                 self._worker.wake_up()
             self._metrics.accepted(turn)
+            self.on_recorded(message)
             log.info("message recorded", turn=turn.id, seq=turn.seq)
         elif recorded.is_joined:
             log.info("message joined the turn before it", turn=turn.id, seq=turn.seq)
@@ -186,8 +184,12 @@ class StoreInbox:
 
     async def accept_all(self, update: ParsedUpdate) -> None:
         for message in update.messages:
-            with suppress(ThreadNotFound, Blocked):
+            try:
                 await self._accept_or_append(message)
+            except ThreadNotFound:
+                continue
+            except Blocked as exc:
+                await self.refused.blocked(message, exc)
         for event in update.events:
             await self._apply(event)
 
@@ -203,7 +205,7 @@ class StoreInbox:
         try:
             accepted = await self.accept(message)
         except Overloaded as exc:
-            await self._refuse_overloaded(message, exc)
+            await self.refused.overloaded(message, exc)
             return
         if accepted.is_new or accepted.is_joined:
             return
@@ -235,13 +237,6 @@ class StoreInbox:
         if had >= message.max_from_author:
             log.warning("message dropped: its author, a program, has had its turns", platform=key.platform, turns=had)
         return had >= message.max_from_author
-
-    async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
-        """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""
-        failure = Failure(exc.code, OVERLOADED_REPLY, detail=str(exc), retry_after=exc.retry_after)
-        turn_id, (placed, route) = self.new_turn_id(), self._router.place(message)
-        refused = await self._store.read(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
-        log.warning("message rejected; queue full", platform=message.key.platform, turn=refused and refused.id)
 
     async def _apply(self, event: PlatformEvent) -> None:
         match event:

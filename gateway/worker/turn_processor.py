@@ -83,8 +83,8 @@ class TurnProcessor:
         self._selector = AssistantSelector(assistants)
         self._commands = Commands(store, assistants.router)
         self._delivery = TurnDelivery(adapters, metrics, tracing)
-        self._context_fetcher = ContextFetcher(store)
-        self.handovers = HandoverKeeper(store, self._context_fetcher, metrics)
+        self.context_fetcher = ContextFetcher(store)
+        self.handovers = HandoverKeeper(store, self.context_fetcher, metrics)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
@@ -303,7 +303,7 @@ class TurnProcessor:
             return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
         try:
-            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+            await self.context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
             return RecordOutcome(lease, turn, failure=CANCELLED)

@@ -35,6 +35,7 @@ from tests.bench.telegram_scenes import TelegramScenes
 
 FSYNC_COUNT = 50
 SHOWN_ERRORS = 5
+TABLE_WIDTH = 150
 
 
 class MeasuresScenes(Protocol):
@@ -77,7 +78,9 @@ def main() -> None:
             *_error_notes([error for scene in scenes for error in scene.errors]),
         ]
     footer.append(f"It took {time.monotonic() - begun:.0f} s.")
-    Console().print(table_of(figures, footer))
+    out = Console()
+    out.width = max(out.width, TABLE_WIDTH)  # also in a file
+    out.print(table_of(figures, footer))
 
 
 def _options() -> tuple[Sequence[str], BenchPlan]:

@@ -190,6 +190,7 @@ class ChatScenes:
         self._report_progress(name)
         with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
             server = self._processes.start_gateway(fake, backend, f"held-{backend}-{prefer}")
+            time.sleep(SETTLE_SECONDS)
             before = server.usage()
             order = LoadOrder("hold", server.url, IN_FLIGHT, rate=ARRIVALS_PER_SECOND, prefer=prefer)
             with hold_in_flight(order) as let_go:

@@ -136,6 +136,15 @@ def _paths(app: flask.Flask, scene: AdminHarness) -> list[str]:
     (failed,) = scene.context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
     ids: dict[str, Any] = {"turn_id": failed.id, "number": failed.conversation_id}
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
-    shown = [rule for rule in rules if "GET" in (rule.methods or ())]
+    downloads = {"admin.export_feedback", "admin.export_audit"}
+    shown = [rule for rule in rules if "GET" in (rule.methods or ()) and rule.endpoint not in downloads]
+    person: dict[str, Any] = {"platform": "slack", "user": "U02BEN"}
     with app.test_request_context():
-        return [flask.url_for(rule.endpoint, **{name: ids[name] for name in rule.arguments}) for rule in shown]
+        return [
+            flask.url_for(
+                rule.endpoint,
+                **{name: ids[name] for name in rule.arguments},
+                **(person if rule.endpoint == "admin.person" else {}),
+            )
+            for rule in shown
+        ]

@@ -28,10 +28,13 @@ from adapters.telegram.polling import UpdatePoller
 from gateway import app
 from gateway.cli import main
 from gateway.ports.token_buckets import Rate
+from gateway.web.chat_page import Assets
 from gateway.worker.worker import Worker
 from storage import database
 from tests.faults.crashing_process import CrashAtStep, CrashingStore, fork_context
 from tests.greeting import read_greeting
+
+Assets()  # compresses the pages' files before the processes are forked
 
 TIMEOUT_SECONDS = 40.0
 LEASE_SECONDS = 1.0

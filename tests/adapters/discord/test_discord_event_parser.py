@@ -142,6 +142,24 @@ def test_an_update_without_an_edit_is_no_edit() -> None:
     assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
 
 
+def test_operators_know_authors_and_channels_by_name() -> None:
+    told = {"id": CHANNEL, "guild_id": GUILD, "type": 0, "name": "general"}
+    thread = {"id": "77", "guild_id": GUILD, "type": 11, "parent_id": CHANNEL, "name": "a question"}
+    for place, member, names in (
+        (DiscordPlace.of(told), {"nick": "Annie"}, ("Annie", "#general")),
+        (DiscordPlace.of(thread), {}, ("Ann", "")),
+        (DM, {}, ("Ann", "")),
+    ):
+        (said,) = messages(event(f"<@{BOT}> hi", member=member), place)
+        assert (said.author_name, said.channel_name) == names
+    (unnamed,) = messages(event(f"<@{BOT}> hi"), DiscordPlace.of(told), discord_names=False)
+    assert (unnamed.author_name, unnamed.channel_name) == ("", "#general")
+    about = {"id": "7", "type": 2, "channel": told, "guild_id": GUILD, "token": "t", "data": {"name": "new"}}
+    who = {"member": {"nick": "Annie", "user": {"id": USER, "username": "ann"}}}
+    (command,) = parser().interaction({**about, **who}).messages
+    assert (command.author_name, command.channel_name) == ("Annie", "#general")
+
+
 def test_a_server_has_a_share_of_its_own_and_a_direct_message_is_in_none() -> None:
     (said,), (direct,) = messages(event()), messages(event(), DiscordPlace("9"))
     assert said.share.workspace == f"discord {TEXT_CHANNEL.guild}"

@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from gateway.admin import AdminContext, AdminSettings, blueprint
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Claim, ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AcceptResult, Inbox
 from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, SetRun, SetThread
@@ -169,6 +170,11 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             schedules=store.schedules,
             callbacks=store.callbacks,
             handovers=store.handovers,
+            books=store,
+            feedback=store.feedback,
+            budget_store=store.ledger,
+            budget_report=store.budget_report,
+            rules=Rules.from_settings(AdmissionSettings()),
             about=about,
         )
     )
@@ -182,7 +188,8 @@ def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
     desk = AdminContext(
-        settings(None), unused, unused, unused, dict, (), "", assets().base_path, unused, unused, unused
+        *(settings(None), unused, unused, unused, dict, (), "", assets().base_path),
+        *(unused, unused, unused, unused, unused, unused, unused, unused),
     )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))

@@ -87,13 +87,23 @@ def example_window() -> Window:
 def test_a_window_has_every_step_up_to_now_and_the_last_one_is_running() -> None:
     assert example_window().at == [780.0, 840.0, 900.0, 960.0, 1020.0]
     assert example_window().since == 780.0
-    assert [example_window().elapsed(at) for at in (960.0, 1020.0)] == [60.0, 10.0]
+    assert [example_window().elapsed(at) for at in (960.0, 1020.0)] == [60.0, 30.0]
+
+
+def test_a_plot_begins_shortly_before_the_first_turn() -> None:
+    window = example_window()
+    first = [UsageBucket("fake", 960.0, received=1), UsageBucket("fake", 1020.0, received=1)]
+    assert window.from_first(first, 1).at == [900.0, 960.0, 1020.0]
+    assert window.from_first(first, 4).at == window.at[1:]
+    assert window.from_first(first, 9) == window
+    assert window.from_first([UsageBucket("fake", 780.0)], 1) == window
+    assert window.from_first([], 2).at == window.at[-2:]
 
 
 def test_a_step_that_has_just_begun_makes_no_peak_of_one_turn() -> None:
     barely = Window.up_to(1020.5, 300.0, 60.0)
     plot = charts.rate(barely, [UsageBucket("fake", 1020.0, received=1)])
-    assert plot.series[0].values[-1] == 10.0
+    assert plot.series[0].values[-1] == 2.0
 
 
 def test_turns_per_minute_are_counted_for_each_platform_and_step() -> None:
@@ -103,7 +113,7 @@ def test_turns_per_minute_are_counted_for_each_platform_and_step() -> None:
         UsageBucket("a", 1020.0, received=1),
     ]
     plot = charts.rate(example_window(), tallies)
-    assert {series.name: series.values for series in plot.series} == {"a": [0, 0, 0, 3, 6], "b": [0, 6, 0, 0, 0]}
+    assert {series.name: series.values for series in plot.series} == {"a": [0, 0, 0, 3, 2], "b": [0, 6, 0, 0, 0]}
     assert [at for at, _ in plot.rows] == [1020.0, 960.0, 840.0]
 
 
@@ -202,14 +212,16 @@ def test_durations_are_written_in_their_largest_units(seconds: float | None, wri
     ],
 )
 def test_a_small_amount_of_money_is_never_written_as_zero(millionths: int, written: str) -> None:
-    assert filters.money(millionths) == written.replace("_", NARROW_SPACE)
+    assert filters.written_money(millionths, "CHF").removeprefix(f"CHF{NARROW_SPACE}") == written.replace(
+        "_", NARROW_SPACE
+    )
 
 
 def test_numbers_are_written_in_their_units() -> None:
     assert filters.count(1_234_567) == f"1{NARROW_SPACE}234{NARROW_SPACE}567"
     assert filters.share(1, 3) == f"33.3{NARROW_SPACE}%"
-    assert filters.share(0, 0) == filters.amount(None, "s") == filters.NO_VALUE
-    assert filters.amount(0.25, "per minute") == "0.25"
-    assert filters.amount(0.25, "cost") == "0.25"
-    assert filters.amount(90.0, "s") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
+    assert filters.share(0, 0) == filters.written_amount(None, "s", "USD") == filters.NO_VALUE
+    assert filters.written_amount(0.25, "per minute", "USD") == "0.25"
+    assert filters.written_amount(0.25, "cost", "EUR") == "€0.25"
+    assert filters.written_amount(90.0, "s", "USD") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
     assert filters.clock(0.0) == "1970-01-01 00:00:00"

@@ -65,6 +65,18 @@ def test_the_overview_counts_what_happened(scene: AdminHarness) -> None:
         assert all(len(each["values"]) == len(plot["at"]) for plot in plots.values() for each in plot["series"])
 
 
+def test_the_overview_shows_the_hour_in_which_all_happened_and_else_the_day(
+    scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.finish_turn("hello")
+    client = scene.signed_in_client()
+    assert re.search('span=1h" aria-current="true"', client.get("/admin").text)
+    long_ago = [UsageBucket("fake", scene.context.reporting.now() - 7300.0, received=1)]
+    monkeypatch.setattr(scene.context.reporting, "usage_buckets", lambda *_, **__: long_ago)
+    client = scene.signed_in_client()
+    assert re.search('span=24h" aria-current="true"', client.get("/admin").text)
+
+
 def test_the_overview_of_an_unused_gateway_is_empty(scene: AdminHarness) -> None:
     said = text_of(scene.signed_in_client().get("/admin"))
     assert "Turns 0" in said
@@ -116,7 +128,9 @@ def test_conversations_are_found_by_everything_that_is_known_of_them(scene: Admi
         "state=nonsense&text=+parcel+": ["C1"],
     }.items():
         page = client.get(f"/admin/conversations?{query}")
-        assert [channel for row in table_rows(page.text) for channel in re.findall(r">(C\d)<", row)] == found, query
+        assert [channel for row in table_rows(page.text) for channel in re.findall(r">fake (C\d)<", row)] == found, (
+            query
+        )
     assert 'value="&lt;b&gt;&#34;"' in client.get("/admin/conversations?text=<b>%22").text
 
 

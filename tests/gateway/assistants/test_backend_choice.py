@@ -45,7 +45,8 @@ def build_backend(**values: Any) -> Assistant:
     [
         ({}, "offline"),
         ({"openai_api_key": KEY}, "responses"),
-        ({"openai_base_url": "http://localhost:1/v1", "assistant_id": "asst_1"}, "threads"),
+        ({"openai_api_key": KEY, "assistant_id": "asst_1"}, "responses"),
+        ({"openai_api_key": KEY, "assistant_id": "asst_1", "openai_base_url": "http://localhost/v1"}, "threads"),
         ({"openai_base_url": "http://localhost:11434/v1", "openai_model": "llama"}, "chat"),
         ({"openai_api_key": KEY, "assistant_backend": "chat"}, "chat"),
         (AZURE, "chat"),
@@ -138,12 +139,15 @@ async def test_how_a_model_answers_is_sent(
     assert {name: body[name] for name in NESTED | PLAIN | {"verbosity": 0} if name in body} == sent
 
 
+ELSEWHERE = {**SHORT, "openai_api_key": KEY, "openai_base_url": "http://localhost/v1"}
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
         ({"openai_temperature": 0.0}, "The backend offline takes no OPENAI_TEMPERATURE."),
         (
-            {**SHORT, "openai_api_key": KEY, "assistant_backend": "threads"},
+            {**ELSEWHERE, "assistant_id": "a"},
             "The backend threads takes no OPENAI_VERBOSITY.",
         ),
     ],
