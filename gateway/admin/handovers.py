@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
 from gateway.admin import search_params
+from gateway.admin.actor import actor, record
 from gateway.admin.context import AdminContext
 from gateway.domain.errors import MalformedRequest, ThreadNotFound
 from gateway.domain.models import Conversation, Message
@@ -20,8 +20,6 @@ from gateway.ports.handovers import OpenHandover
 
 MAX_ID = 2**63 - 1
 FORM_ID = re.compile(r"[0-9a-f]{24}")
-
-log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,7 @@ class HandoverPages:
 
     def _record(self, message: Message, conversation: Conversation) -> ResponseReturnValue:
         turn = self._context.inbox.accept(message).turn
-        about = {"conversation": conversation.id, "turn": turn.id, "by": message.sender}
-        log.info("operator acted in a conversation", what=message.kind.value, **about)
+        record(self._context.books.audit_trail, messages.ACTIONS[message.kind], str(conversation.id), turn.id)
         return flask.redirect(flask.url_for(".conversation", number=conversation.id), 303)
 
     def _line(self, found: OpenHandover) -> HandoverLine:
@@ -90,7 +87,7 @@ def _form_id() -> str:
 
 
 def _caller() -> str:
-    return messages.staff("operator")
+    return messages.staff(actor())
 
 
 def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:

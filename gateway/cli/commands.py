@@ -124,7 +124,7 @@ def _open_handovers() -> Iterator[handover.HandoverContext]:
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
         limits = settings.max_reply_chars, settings.max_backlog
-        yield handover.HandoverContext(store, store, store.handovers, *limits)
+        yield handover.HandoverContext(store, store, store.handovers, store.audit_trail, *limits)
 
 
 @contextmanager

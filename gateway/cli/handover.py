@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import click
 
+from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
 from gateway.domain.errors import ThreadNotFound
 from gateway.domain.models import Conversation, Message, Turn, TurnId
 from gateway.domain.past import unanswered
 from gateway.handover import messages
 from gateway.operations import iso
+from gateway.ports.audit_trail import AuditTrail
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest
 from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.reporting import ReportingStore
@@ -31,6 +33,7 @@ class HandoverContext:
     store: Store
     reporting: ReportingStore
     handovers: Handovers
+    audit_trail: AuditTrail
     max_answer_chars: int
     max_backlog: int
 
@@ -42,7 +45,13 @@ class HandoverContext:
         return found, list(self.store.transcript(found.id, limit=messages.LOOKED_AT))
 
     def record(self, message: Message, route: AssistantRoute) -> Turn:
-        """Records a message; a running gateway does the rest. Raises InputError, Overloaded."""
+        """Records a message, and who sent it; a running gateway does the rest. Raises InputError, Overloaded."""
+        turn = self._record(message, route)
+        action = messages.ACTIONS[message.kind]
+        self.audit_trail.record(actor(), action, str(turn.conversation_id), turn.id)
+        return turn
+
+    def _record(self, message: Message, route: AssistantRoute) -> Turn:
         turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
         if message.given_reply:
             return self.store.enqueue_answered(message, turn_id, self.max_backlog, route).turn

@@ -11,6 +11,7 @@ from gateway.domain.context import ChatContext
 from gateway.domain.errors import Conflict, MalformedRequest
 from gateway.domain.models import PUSHED, STAFF, Conversation, Message, MessageKind, Turn
 from gateway.domain.visible_text import is_visible
+from gateway.ports.audit_trail import AuditedAction
 
 ASSISTANT = f"{PUSHED}assistant"
 """``Message.caller`` when the assistant hands a conversation over."""
@@ -19,6 +20,12 @@ TIME = f"{PUSHED}time"
 LOOKED_AT = 200
 """Turns of a conversation among which its newest message of a person is looked for."""
 MAX_REASON_CHARS = 500
+ACTIONS = {
+    MessageKind.HAND_OVER: AuditedAction.CONVERSATION_TAKEN_OVER,
+    MessageKind.PROMPT: AuditedAction.CONVERSATION_ANSWERED,
+    MessageKind.RESUME: AuditedAction.CONVERSATION_GIVEN_BACK,
+}
+"""What the audit trail says of an operator who sends a message of this kind."""
 HAND_OVER_TEXT, RESUME_TEXT = "/human", "/resume"
 
 

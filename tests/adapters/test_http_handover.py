@@ -32,7 +32,7 @@ def site(sqlite_url: str) -> Iterator[GatewaySite]:
 @pytest.fixture
 def desk(sqlite_url: str, site: GatewaySite) -> Iterator[HandoverContext]:
     store = SqlStore(sqlite_url)
-    yield HandoverContext(store, store, store.handovers, 1000, 100)
+    yield HandoverContext(store, store, store.handovers, store.audit_trail, 1000, 100)
     store.close()
 
 

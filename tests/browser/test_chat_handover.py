@@ -17,7 +17,7 @@ from tests.browser.site import GatewaySite
 
 def test_what_a_person_answers_comes_into_the_page(page: Page, site: GatewaySite, sqlite_url: str) -> None:
     with closing(SqlStore(sqlite_url)) as store:
-        desk = HandoverContext(store, store, store.handovers, 1000, 100)
+        desk = HandoverContext(store, store, store.handovers, store.audit_trail, 1000, 100)
         send_message(page, "one")
         last_complete_reply(page)
         desk.record(messages.take_over(*desk.load(1), EVE, "", "t"), AssistantRoute())

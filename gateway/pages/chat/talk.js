@@ -8,7 +8,6 @@ import * as unsent from "./unsent.js";
 
 const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 3000;
-const PERSON_PAUSE = 3000;
 const INTERRUPTED = sentence("The connection was lost. Your message has arrived; the reply goes on as soon as possible.");
 const NOT_AS_IT_IS = [400, 413, 415];
 
@@ -35,7 +34,6 @@ export class Talk {
   /** Tells the other tabs of this browser in which conversation something was said. */
   #tabs = new BroadcastChannel("chat");
   #isStale = false;
-  /** Ends when something else is shown than a conversation in which a person answers. */
   #waiting = null;
 
   constructor(gateway, view, assistants) {
@@ -149,7 +147,8 @@ export class Talk {
     try {
       const { response, files, assistant, handedOver } = await how.call(this, asked, reply, work.signal);
       if (handedOver) {
-        this.#leftToPerson(asked, reply);
+        reply.end(sentence("A person will answer this here."));
+        this.#awaitPerson(this.thread, asked.turn);
       } else {
         reply.from(assistant);
         reply.finish(response, files);
@@ -279,18 +278,12 @@ export class Talk {
     }
   }
 
-  /** Says that a person answers, and looks for what they say. */
-  #leftToPerson(asked, reply) {
-    reply.end(sentence("A person will answer this here."));
-    this.#awaitPerson(this.thread, asked.turn);
-  }
-
-  /** Shows the conversation anew when something was said in it after a turn, until the assistant answers again. */
+  /** Shows the conversation anew once something was said after a turn, until the assistant answers. */
   async #awaitPerson(id, newest) {
     this.#waiting?.abort();
     const { signal } = (this.#waiting = new AbortController());
     for (;;) {
-      await rest(PERSON_PAUSE, signal).catch(() => null);
+      await rest(LONGEST_PAUSE, signal).catch(() => null);
       const thread = signal.aborted ? null : await this.#gateway.thread(id).catch(() => null);
       if (signal.aborted) return;
       if (!thread || this.busy) continue;

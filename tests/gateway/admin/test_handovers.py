@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from gateway.domain.models import MessageKind
+from gateway.ports.audit_trail import ActionFilter
 from tests.gateway.admin.harness import AdminHarness, open_harness, submit_form, text_of
 
 
@@ -51,6 +52,12 @@ def test_an_operator_takes_over_answers_and_gives_back(scene: AdminHarness) -> N
     assert act(client, address, "give-back") == 303
     given = scene.store.transcript(first.conversation_id)[-1]
     assert given.message.kind is MessageKind.RESUME
+    done = scene.context.books.audit_trail.find(ActionFilter(), limit=9)
+    assert [(each.action, each.detail) for each in done][:3] == [
+        ("conversation.given_back", given.id),
+        ("conversation.answered", answered.id),
+        ("conversation.taken_over", taken.id),
+    ]
 
 
 def test_a_form_that_is_sent_twice_is_one_answer(scene: AdminHarness) -> None:

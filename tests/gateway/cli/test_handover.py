@@ -25,7 +25,9 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 
 
 def run(store: SqlStore, *args: str) -> Result:
-    command = handover.command(lambda: nullcontext(HandoverContext(store, store, store.handovers, 100, 100)))
+    command = handover.command(
+        lambda: nullcontext(HandoverContext(store, store, store.handovers, store.audit_trail, 100, 100))
+    )
     return CliRunner().invoke(OneLineErrorGroup(commands={"handover": command}), ["handover", *args])
 
 
