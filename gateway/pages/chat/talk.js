@@ -147,8 +147,7 @@ export class Talk {
     try {
       const { response, files, assistant, handedOver } = await how.call(this, asked, reply, work.signal);
       if (handedOver) {
-        reply.end(sentence("A person will answer this here."));
-        this.#awaitPerson(this.thread, asked.turn);
+        this.#isStale = true; // a person may have answered meanwhile
       } else {
         reply.from(assistant);
         reply.finish(response, files);
@@ -340,14 +339,15 @@ export class Talk {
     lines.forEach((line, index) => {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
-      else if (next?.role !== "user" || line.handed_over) this.#view.said(line.text, line.attached);
+      else if (line.handed_over) this.#view.said(line.text, line.attached, next ? "" : sentence("A person will answer this here."));
+      else if (next?.role !== "user") this.#view.said(line.text, line.attached);
       else if (next.text !== line.text) this.#view.said(line.text, line.attached, sentence("No reply."));
       // else: it failed and was retried
     });
     const first = lines.find((line) => line.role === "user");
     if (first) conversations.note(this.thread, first.text || first.attached[0], assistant);
     const last = lines.at(-1);
-    if (last?.role !== "user") return;
+    if (last?.role !== "user" || last.handed_over) return;
     const asked = { ...ask(last.text, [], this.thread), turn: last.turn_id };
     this.#do(asked, this.#view.expectReply(), this.#follow);
   }
