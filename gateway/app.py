@@ -36,6 +36,7 @@ from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
+from gateway.observability.turn_log import TurnLogRing
 from gateway.platforms import callback_outbox, people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.block_list import BlockList
@@ -69,6 +70,7 @@ from gateway.worker.maintenance import Maintenance
 from gateway.worker.people_recorder import PeopleRecorder
 from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
+from gateway.worker.turn_log_publisher import KEPT_SECONDS, TurnLogPublisher
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage import migrations
@@ -108,7 +110,8 @@ class Gateway:
         max_chars = self.settings.max_message_chars
         languages = LanguageSettings.load().languages
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
-        pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
+        context = self._admin_context(assets)
+        pages = (assets.routes(), page.routes(), admin.blueprint(context))
         push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
@@ -117,6 +120,7 @@ class Gateway:
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
             (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
             apis=push,
+            routes=admin.native_routes(context),
             trusted_proxies=http.trusted_proxies,
             languages=languages,
         )
@@ -145,6 +149,9 @@ class Gateway:
             callbacks=self.store.callbacks,
             handovers=self.store.handovers,
             max_answer_chars=self.settings.max_reply_chars,
+            turn_logs=self.store.turn_logs,
+            run=self.worker.run_coroutine,
+            is_stopping=lambda: self.worker.is_draining,
             books=self.store,
             feedback=self.store.feedback,
             budget_store=self.store.ledger,
@@ -313,6 +320,8 @@ def open_gateway(
         owner=worker.owner,
     )
     worker.run_in_background(maintenance.run())
+    if AdminSettings.load().enabled:
+        worker.run_in_background(TurnLogPublisher(TurnLogRing(), async_store, store.turn_logs, worker.owner).run())
     _start_callbacks(gateway, async_store, processor)
     _start_staff_channel(gateway, async_store, place)
     return gateway
@@ -331,6 +340,7 @@ def _start_staff_channel(gateway: Gateway, async_store: AsyncStore, place: Staff
 
 def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
     """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
+    store.turn_logs.erase_older_than(KEPT_SECONDS)
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
         store.people.erase_older_than(days * DAY_SECONDS)

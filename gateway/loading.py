@@ -167,7 +167,7 @@ def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in settings_classes()}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    unfit = _unfit(settings)
     if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
     configuration = load_configuration(cast("Settings", settings[Settings]))
@@ -184,7 +184,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     read = {each: each.load_valid() for each in settings_classes()}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
-    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
+    wrong += _unfit({cls: found for cls, (found, _) in read.items()})
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
         more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)
@@ -198,6 +198,15 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     loaded = Loaded(valid, configuration or Configuration.of(settings), config_file())
     _configure_log(settings.log_level, settings, loaded.secrets())
     return load, tuple(dict.fromkeys([*wrong, *more]))
+
+
+def _unfit(settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]) -> Sequence[str]:
+    """Returns a line for each thing that does not fit to others of its class."""
+    callbacks, admin = (
+        cast("CallbackSettings", settings[CallbackSettings]),
+        cast("AdminSettings", settings[AdminSettings]),
+    )
+    return (*callbacks.problems(), *admin.problems())
 
 
 def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
@@ -233,9 +242,8 @@ def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     """Returns what to warn the operator of at start. Raises SettingsError."""
     unused = unknown_names(settings_classes(), given_variables().names).unused
     unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    http, password = load(HttpSettings), load(AdminSettings).admin_password
-    given = password.get_secret_value() if password else ""
-    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
+    http, passwords = load(HttpSettings), load(AdminSettings).passwords
+    exposed = exposure.warnings(settings, http.keys, http.cors_origins, passwords, load(MetricsSettings).token)
     return (*unknown, *_removed_api(settings), *exposed)
 
 

@@ -29,6 +29,7 @@ from storage.reporting import SqlReportingStore
 from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.tool_files import SqlToolFiles
+from storage.turn_log import SqlTurnLogs
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
 from storage.uploads import SqlUploads
@@ -78,6 +79,7 @@ class SqlStore:
         self.callbacks = SqlCallbacks(database)
         self.handovers = SqlHandovers(database)
         self.uploads = SqlUploads(database)
+        self.turn_logs = SqlTurnLogs(database)
         self.audit_trail = SqlAuditTrail(database)
         self.people = SqlPeople(database)
         self.blocks = SqlBlocks(database)

@@ -10,12 +10,12 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
-from gateway.admin import handovers, search_params
+from gateway.admin import actor, handovers, search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Conversation, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.reporting import NamedIds, TurnFilter
 
 TURNS_PER_PAGE = 50
@@ -25,8 +25,6 @@ CONFIRMATION_ID = re.compile(r"[0-9a-f]{24}")
 RESET_TEXT = "reset"
 MAX_ID, MAX_SEQ = 2**63 - 1, 2**31 - 1
 """The largest values that the database columns hold."""
-
-log = logs.get_logger(__name__)
 
 
 class ConversationPages:
@@ -96,7 +94,8 @@ class ConversationPages:
             may_start_conversation=False,
         )
         turn = self._context.inbox.accept(message).turn
-        log.info("operator reset a conversation", conversation=conversation.id, turn=turn.id)
+        trail = self._context.books.audit_trail
+        actor.record(trail, AuditedAction.CONVERSATION_RESET, str(conversation.id), turn.id)
 
     def _load_conversation(self, conversation_id: int) -> Conversation:
         found = self._context.reporting.get_conversation(conversation_id) if conversation_id <= MAX_ID else None

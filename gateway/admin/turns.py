@@ -7,14 +7,13 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs, operations
-from gateway.admin import search_params, timeline
+from gateway import operations
+from gateway.admin import actor, search_params, timeline
 from gateway.admin.context import AdminContext
 from gateway.admin.names import names_of
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
-
-log = logs.get_logger(__name__)
+from gateway.ports.audit_trail import AuditedAction
 
 
 class TurnPages:
@@ -28,6 +27,7 @@ class TurnPages:
             turn=turn,
             moments=operations.timeline(turn),
             stages=timeline.stages(turn),
+            spans=timeline.spans(turn, self._context.turn_logs.lines(turn.id), self._context.reporting.now()),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),
@@ -78,7 +78,7 @@ class TurnPages:
 
     def _retry(self, turn_id: TurnId) -> TurnId:
         again = operations.retry_turn(self._context.store, turn_id)
-        log.info("operator retried a turn", turn=turn_id, again=again)
+        actor.record(self._context.books.audit_trail, AuditedAction.TURN_RETRIED, turn_id, again)
         return again
 
 

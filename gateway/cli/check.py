@@ -8,6 +8,8 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 from gateway import app, assistants, loading, operations, platforms
+from gateway.admin import AdminSettings
+from gateway.admin.access.oidc_setup import check_provider
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
@@ -62,6 +64,8 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield from _check_handover_tool(configuration, load)
     yield _check_budgets(settings, load)
+    if (provider := load(AdminSettings).oidc) is not None:
+        yield from run_once(check_provider(provider))
     for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
     yield from _check_platforms(settings, load, configuration, count_unparsed=database.detail == UP_TO_DATE)

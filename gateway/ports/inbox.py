@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.files import Content, File
 from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
+from gateway.ports.server_objects import ServerObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,10 @@ class AsyncInbox(Protocol):
 
         Raises AssistantError; DeliveryError with ``retry_after`` as long as the process has no room for it.
         """
+        ...
+
+    def server_objects(self, assistant: str) -> AbstractContextManager[ServerObjects | None]:
+        """Gives files and vector stores at the server of the assistant of this name; None if it has none."""
         ...
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:

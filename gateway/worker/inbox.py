@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from gateway.policy.admission import AdmissionControl
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox, OfferedAssistant
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
+from gateway.ports.server_objects import HasServerObjects, ServerObjects
 from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
@@ -324,6 +325,12 @@ class StoreInbox:
                 raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
             async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
+
+    @contextmanager
+    def server_objects(self, assistant: str) -> Iterator[ServerObjects | None]:
+        with self._assistants.using(assistant) as running:
+            backend = None if running is None else running.backend
+            yield backend.server_objects if isinstance(backend, HasServerObjects) else None
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = await self.transcript(conversation)

@@ -21,6 +21,7 @@ from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall, UsageCou
 from gateway.domain.sentences import sentence
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.server_objects import HasServerObjects
 from gateway.ports.spool import FileWriter
 from gateway.ports.tool_files import ToolFiles
 
@@ -73,6 +74,7 @@ class AssistantWithToolFiles:
         self.description = assistant.description
         self.model = assistant.model
         self.is_metered = assistant.is_metered
+        self.server_objects = assistant.server_objects if isinstance(assistant, HasServerObjects) else None
         self.resumes_runs = assistant.resumes_runs
         self._assistant = assistant
         self._files = files

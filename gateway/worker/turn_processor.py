@@ -34,6 +34,7 @@ from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.handover import HandoverKeeper
+from gateway.worker.preview_notes import noted
 from gateway.worker.run_attempt import OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
@@ -103,6 +104,7 @@ class TurnProcessor:
         """
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
+        logs.bind_turn(turn.id)
         if not turn.state.is_resolved:
             outcome = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
             outcome = outcome or await self._answer(task, context)
@@ -168,7 +170,7 @@ class TurnProcessor:
             await self._park(work, running)
             return None
         stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        shown = (stream.put, files.load, self._metrics)
+        shown = (noted(work.claim.turn.id, stream.put), files.load, self._metrics)
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:

@@ -48,6 +48,7 @@ REVISIONS: Final = (
     "0021",
     "0022",
     "0023",
+    "0024",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

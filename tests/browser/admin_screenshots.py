@@ -22,7 +22,7 @@ from storage.store import SqlStore
 from tests.browser.admin_history import AdminHistory
 from tests.browser.admin_people import operate
 from tests.browser.browsers import PageGuard, launch_browser, open_page
-from tests.browser.site import serve
+from tests.browser.site import serve, serve_admin
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, disabled_client, open_harness
 
 PLATFORMS = ("http", "slack", "telegram")
@@ -54,7 +54,7 @@ def take_all(browser: Browser, folder: Path) -> None:
         upgrade(url)
         with open_harness(url) as scene:
             fill(scene)
-            with serve(scene.app()) as site, serve(disabled_client().application) as shut:
+            with serve_admin(scene.context) as site, serve(disabled_client().application) as shut:
                 for scheme in ("light", "dark"):
                     for size in SIZES:
                         _take_pages(browser, folder, scene, (site, shut), scheme, size)

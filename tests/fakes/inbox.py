@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
@@ -32,6 +32,7 @@ from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult, OfferedAssistant
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
+from gateway.ports.server_objects import ServerObjects
 from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
@@ -399,6 +400,9 @@ class AsyncFakeInbox:
     @asynccontextmanager
     async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
         yield BytesContent(file.reference.encode())
+
+    def server_objects(self, assistant: str) -> AbstractContextManager[ServerObjects | None]:
+        return nullcontext()
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         return self._inbox.delete_conversation(conversation)

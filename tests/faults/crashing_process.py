@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -181,6 +181,12 @@ class CrashingStore(SqlStore):
         recorded = super().enqueue_answered(*message, **options)
         self._on_step("after enqueue answered")
         return recorded
+
+    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
+        self._on_step("before provide outputs")
+        turn = super().provide_outputs(turn_id, outputs)
+        self._on_step("after provide outputs")
+        return turn
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
         claims = super().claim(*wanted)

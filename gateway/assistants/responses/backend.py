@@ -36,6 +36,7 @@ from gateway.assistants.responses.local_threads import create_local_thread, is_l
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
@@ -80,6 +81,7 @@ class ResponsesBackend:
         self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
+        self.server_objects = ApiServerObjects(api)
         self._config = config
         self._toolbox = toolbox
         self._history_chars = history_chars

@@ -16,6 +16,7 @@ from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket
 from gateway.ports.store import QueueDepth
+from gateway.ports.turn_log import FIRST_WORDS, TOOL_CALLED, TOOL_RETURNED, TurnLogLine
 
 NARROW_SPACE = filters.NARROW_SPACE
 TIME_COUNTS = st.lists(st.integers(0, 50), min_size=len(LATENCY_BOUNDS) + 1, max_size=len(LATENCY_BOUNDS) + 1)
@@ -180,6 +181,48 @@ def test_stages_share_the_whole_time() -> None:
     assert (running.seconds, delivering.seconds) == (3.0, 0.5)
     assert waiting.share + running.share + delivering.share == pytest.approx(1.0)
     assert timeline.stages(new_turn(TurnState.QUEUED, started_at=None, answered_at=None, delivered_at=None)) == []
+
+
+def test_spans_tell_where_the_time_went() -> None:
+    audit_log = (
+        AuditEntry(100.0, AuditEvent.RECEIVED, "web:1"),
+        AuditEntry(101.0, AuditEvent.CLAIMED, "worker:1"),
+        AuditEntry(101.5, AuditEvent.RUN_STARTED, "run_1"),
+    )
+    lines = [
+        TurnLogLine(TurnId("turn_1"), at, "p", "debug", "l", event, fields)
+        for at, event, fields in (
+            (102.0, TOOL_CALLED, {"tool": "weather", "call": "c1"}),
+            (102.25, TOOL_CALLED, {"tool": "clock", "call": "c2"}),
+            (103.0, TOOL_RETURNED, {"tool": "weather", "call": "c1"}),
+            (103.5, FIRST_WORDS, {}),
+            (103.6, "something else", {}),
+        )
+    ]
+    found = timeline.spans(new_turn(audit_log=audit_log), lines, 999.0)
+    assert [(each.name, each.detail, each.after, each.seconds, each.is_inner) for each in found] == [
+        ("queued", "web:1", 0.0, 1.0, False),
+        ("claimed", "worker:1", 1.0, 0.5, False),
+        ("until the first words", "", 1.0, 2.5, True),
+        ("run", "run_1", 1.5, 2.5, False),
+        ("tool", "weather", 2.0, 1.0, True),
+        ("tool", "clock", 2.25, 1.75, True),
+        ("delivery", "", 4.0, 0.5, False),
+    ]
+    assert all(each.begin + each.share <= 1.0 + 1e-9 and not each.is_open for each in found)
+
+
+def test_spans_of_a_turn_that_goes_on_end_now() -> None:
+    audit_log = (AuditEntry(101.0, AuditEvent.CLAIMED, "w:1"), AuditEntry(102.0, AuditEvent.RUN_STARTED, "run_1"))
+    running = new_turn(TurnState.RUNNING, answered_at=None, delivered_at=None, audit_log=audit_log)
+    *_, run = timeline.spans(running, [], 112.0)
+    assert (run.name, run.seconds, run.is_open) == ("run", 10.0, True)
+    (queued,) = timeline.spans(
+        new_turn(TurnState.QUEUED, started_at=None, answered_at=None, delivered_at=None), [], 105.0
+    )
+    assert (queued.name, queued.seconds, queued.share, queued.is_open) == ("queued", 5.0, 1.0, True)
+    answered = new_turn(TurnState.ANSWERED, delivered_at=None)
+    assert [(each.name, each.is_open) for each in timeline.spans(answered, [], 110.0)][-1] == ("delivery", True)
 
 
 def test_only_failed_turns_that_are_not_erased_can_be_retried() -> None:

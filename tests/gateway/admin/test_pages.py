@@ -341,6 +341,7 @@ def test_schedules_are_listed_and_cancelled(scene: AdminHarness) -> None:
         assert shown in text_of(page)
     assert submit_form(client, "/admin/schedules", "/admin/schedules/sch_1/cancel").status_code == 303
     assert "/sch_1/cancel" not in client.get("/admin/schedules").text
+    assert scene.audited()[-1] == ("operator", "schedule.cancelled", "sch_1")
 
 
 def test_callbacks_are_listed_and_dead_letters_sent_again(scene: AdminHarness) -> None:
@@ -357,6 +358,7 @@ def test_callbacks_are_listed_and_dead_letters_sent_again(scene: AdminHarness) -
     assert links(page.text, "/admin/turns/") == [f"/admin/turns/{turn}"] * 2
     assert submit_form(client, "/admin/callbacks", "/admin/callbacks/msg_1/resend").status_code == 303
     assert "dead letter" not in text_of(client.get("/admin/callbacks"))
+    assert scene.audited()[-1] == ("operator", "callback.resent", "msg_1")
 
 
 def test_what_people_wrote_is_shown_as_plain_text(scene: AdminHarness) -> None:
