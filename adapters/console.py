@@ -79,7 +79,7 @@ class ConsoleAdapter:
         if not text.strip():
             raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
-        kind = MessageKind.CHOOSE if text_input.CHOICE.fullmatch(text.strip()) else MessageKind.PROMPT
+        kind = _kind_of(text.strip())
         key, context = ConversationKey(self.name, channel=thread), in_language(None, self.language)
         return ParsedUpdate((Message(key, message_id, text, author, kind=kind, context=context),))
 
@@ -104,6 +104,15 @@ class ConsoleAdapter:
 
     async def check(self) -> Sequence[CheckResult]:
         return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
+
+
+def _kind_of(text: str) -> MessageKind:
+    """Returns what a line asks for; but for choices, commands have a slash here."""
+    if text_input.CHOICE.fullmatch(text):
+        return MessageKind.CHOOSE
+    word = text_input.bare_word(text)
+    is_handover = word.startswith("/") and word[1:] in text_input.HANDOVER_WORDS
+    return text_input.kind_of(word[1:]) if is_handover else MessageKind.PROMPT
 
 
 class PlainOutput:
@@ -233,6 +242,10 @@ class TurnPrinter:
             self._screen.line(self._say(sentence("Cancelled.")), "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
             self._screen.line(printable(self._say(turn.failure.user_message)), "red")
+        elif turn.is_held:
+            self._screen.line(
+                self._say(sentence("A person will answer this. Their answers come with your next message.")), "dim"
+            )
         elif not is_visible(reply):
             self._screen.line(self._say(sentence("The reply is empty.")), "dim")
         elif not "".join(self._said).strip().endswith(reply):
@@ -318,6 +331,11 @@ class Dialogue:
         self._not_ours: set[str] = set()
         """Questions that somebody else has to answer."""
 
+    last_shown: int = 0
+    """The seq of the newest turn that was shown."""
+    is_held: bool = False
+    """Whether the last message was left to a person."""
+
     def resume(self) -> Sequence[Turn]:
         """Returns the earlier turns of the thread. Raises ThreadNotFound."""
         conversation = self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread))
@@ -333,6 +351,7 @@ class Dialogue:
             self._watch(turn.id, lambda: False)
 
     def say(self, line: str) -> None:
+        self._show_answers()
         turn = self.inbox.new_turn_id()
         headers = {"thread": self.thread, "message-id": turn, "author": self.user}
         try:
@@ -342,6 +361,16 @@ class Dialogue:
             self.screen.line(say(sentence("Cancelled, before it was sent."), self.screen.language), "yellow")
         except GatewayError as exc:
             self.screen.line(printable(say(exc.message, self.screen.language)), "red")
+
+    def _show_answers(self) -> None:
+        """Shows what a person has answered since the last turn, if one has taken the conversation over."""
+        if not self.is_held:
+            return
+        turns = self.inbox.transcript(self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread)))
+        for turn in turns:
+            if turn.is_pushed_text and turn.seq > self.last_shown:
+                TurnPrinter(self.screen).outcome(turn)
+        self.last_shown = turns[-1].seq if turns else 0
 
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
         """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process.
@@ -357,6 +386,7 @@ class Dialogue:
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
         printer.outcome(outcome)
+        self.last_shown, self.is_held = outcome.seq, outcome.is_held or outcome.message.kind is MessageKind.HAND_OVER
 
     def _watched(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
         with self.screen.watching():

@@ -23,22 +23,33 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
+from gateway.handover import HandoverSettings
+from gateway.handover.desk import HandoverDesk
+from gateway.handover.staff_channel import StaffChannel, StaffPlace
+from gateway.handover.tool import hand_over_tool
 from gateway.languages import LanguageSettings
 from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.observability.turn_log import TurnLogRing
-from gateway.platforms import callback_outbox
+from gateway.platforms import callback_outbox, people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.block_list import BlockList
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.ports.platform import (
+    Adapter,
+    BackgroundReceiver,
+    Closeable,
+    HasWaitingCallers,
+    NamesAssistants,
+)
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
@@ -69,6 +80,8 @@ LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
+STAFF_SECONDS = 2.0
+"""Seconds between two looks at what to bring to the channel of the staff."""
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
@@ -134,6 +147,8 @@ class Gateway:
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
+            handovers=self.store.handovers,
+            max_answer_chars=self.settings.max_reply_chars,
             turn_logs=self.store.turn_logs,
             run=self.worker.run_coroutine,
             is_stopping=lambda: self.worker.is_draining,
@@ -236,8 +251,17 @@ def open_gateway(
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = _metrics(by_name, store, current.get())
-    tool_servers = ToolServers()
-    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
+    tool_servers, handover = ToolServers(), HandoverSettings.load()
+    place = staff_place(handover, adapters)
+    desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
+    builder = AssistantBuilder(
+        async_store,
+        metrics,
+        tool_servers,
+        KeptFiles(store.tool_files, executor),
+        hand_over_tool(desk.hand_over_current),
+        handover.handover_tool,
+    )
     all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
@@ -270,6 +294,8 @@ def open_gateway(
         *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
+    inbox.hands_over = people_hand_over(load)
+    desk.accept = inbox.accept
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
         *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
@@ -290,13 +316,26 @@ def open_gateway(
         skips_missed=missed == "skip",
     )
     maintenance = Maintenance(
-        async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
+        *(async_store, backpressure, retention, abandoned_turns, scheduler.run_due, desk.end_overdue),
+        owner=worker.owner,
     )
     worker.run_in_background(maintenance.run())
     if AdminSettings.load().enabled:
         worker.run_in_background(TurnLogPublisher(TurnLogRing(), async_store, store.turn_logs, worker.owner).run())
     _start_callbacks(gateway, async_store, processor)
+    _start_staff_channel(gateway, async_store, place)
     return gateway
+
+
+def _start_staff_channel(gateway: Gateway, async_store: AsyncStore, place: StaffPlace | None) -> None:
+    """Starts to show conversations that are handed over in the channel of the staff, if there is one."""
+    if place is None:
+        return
+    inbox, owner, most = gateway.async_inbox, gateway.worker.owner, gateway.settings.max_reply_chars
+    staff = StaffChannel(async_store, gateway.store.handovers, place, inbox.accept, owner=owner, most=most)
+    inbox.as_answer = staff.as_answer
+    pause = partial(asyncio.sleep, STAFF_SECONDS)
+    gateway.worker.run_in_background(repeat(staff.relay, "handovers not shown to the staff", pause))
 
 
 def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
@@ -346,6 +385,7 @@ def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnP
     if settings.callback_events_url:
         events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
         processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+        processor.handovers.on_changed = events.on_handover
     sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
     gateway.worker.run_in_background(sender.run())
 

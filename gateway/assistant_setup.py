@@ -35,6 +35,10 @@ class AssistantBuilder:
     metrics: Metrics
     servers: ToolServers
     tool_files: KeptFiles
+    hand_over: Tool | None = None
+    """The tool that hands a conversation over; None: assistants have none."""
+    hand_over_for_all: bool = False
+    """Whether an assistant has it whose tools are not listed, or without it."""
 
     def build(self, definition: AssistantDefinition, servers: Sequence[McpServerDefinition]) -> RunningAssistant:
         """Returns an assistant. ``servers``: its MCP servers. No I/O but that of importing its tools.
@@ -42,7 +46,8 @@ class AssistantBuilder:
         Raises SettingsError.
         """
         asked = definition.tool_approvers
-        functions = [replace(each.tool, approvers=asked.get(each.tool.name, ())) for each in tools_of(definition)]
+        found = tools_of(definition, self.hand_over, offered=self.hand_over_for_all)
+        functions = [replace(each.tool, approvers=asked.get(each.tool.name, ())) for each in found]
         check_servers(definition.name, servers, functions)
         sources = self.servers.acquire(servers)
         try:
@@ -74,11 +79,20 @@ class AssistantBuilder:
         return RunningAssistant(definition.name, backend, runner, definition.fallback)
 
 
-def tools_of(definition: AssistantDefinition) -> Sequence[FoundTool]:
-    """Returns the function tools that an assistant may call. Raises SettingsError, also for one that there is not."""
-    found, wanted = find_tools(definition.settings.tools_path), definition.function_tools
+def tools_of(
+    definition: AssistantDefinition, hand_over: Tool | None = None, *, offered: bool = False
+) -> Sequence[FoundTool]:
+    """Returns the function tools that an assistant may call. Raises SettingsError, also for one that there is not.
+
+    ``hand_over``: a tool that it has only if it lists it, or if it is ``offered`` to all.
+    """
+    found, wanted = list(find_tools(definition.settings.tools_path)), definition.function_tools
+    names = [each.tool.name for each in found]
+    own = [FoundTool(hand_over, "the gateway")] if hand_over is not None and hand_over.name not in names else []
     if wanted is None:
-        return found
+        return [*found, *own] if offered else found
+    found += own
+    wanted = (*wanted, *(each.tool.name for each in own if offered))
     names = [each.tool.name for each in found]
     for missing in (name for name in wanted if name not in names):
         near = get_close_matches(missing, names, 1) or names

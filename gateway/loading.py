@@ -16,6 +16,8 @@ from gateway.admin import AdminSettings
 from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
+from gateway.handover import HandoverSettings
+from gateway.handover.tool import NAME as HAND_OVER
 from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
 from gateway.platform_packages import FoundPlatform, find_platforms
@@ -35,7 +37,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
     *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
-    *(CallbackSettings, LanguageSettings),
+    *(CallbackSettings, HandoverSettings, LanguageSettings),
 )
 """The gateway's own settings classes: those of ``settings_classes`` without packages."""
 
@@ -136,7 +138,7 @@ def _read_configuration(file: TomlFile) -> Configuration:
 
 
 def _function_tools() -> Sequence[str]:
-    return [each.tool.name for each in find_tools(Settings.load().tools_path)]
+    return [*(each.tool.name for each in find_tools(Settings.load().tools_path)), HAND_OVER]
 
 
 def is_behind_proxy() -> bool:

@@ -16,7 +16,7 @@ from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
-from storage import parking, retention, row_mapping
+from storage import handovers, parking, retention, row_mapping
 from storage import reporting_sql as statements
 from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.audit_trail import purge_audit_trail
@@ -112,6 +112,7 @@ class SqlReportingStore:
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             _erase_quotes(connection, conversation.id, author)
+            handovers.erase_person(connection, conversation.id, author)
             connection.execute(statements.erase_files_of_author, parameters)
             delete_uploads_of(connection, statements.by_author_in_conversation, parameters)
             delete_callbacks_of(connection, statements.by_author_in_conversation, parameters)
@@ -130,6 +131,7 @@ class SqlReportingStore:
             now, stored = connection.execute(statements.read_cursor, {"fact": retention.CURSOR_NAME}).one()
             cursor = retention.RetentionCursor.from_json(stored)
             erased, new_cursor = retention.erase_batch(connection, cursor, now - age_seconds, limit)
+            connection.execute(handovers.erase_reasons_before, {"until": now - age_seconds})
             if new_cursor != cursor:
                 parameters = {"name": retention.CURSOR_NAME, "value": str(new_cursor)}
                 connection.execute(UPSERTS[self._database.kind].set_value, parameters)

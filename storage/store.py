@@ -21,6 +21,7 @@ from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
 from storage.feedback import SqlFeedbackReport
+from storage.handovers import SqlHandovers
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
 from storage.people import SqlPeople
@@ -77,6 +78,7 @@ class SqlStore:
         self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
         self.callbacks = SqlCallbacks(database)
+        self.handovers = SqlHandovers(database)
         self.uploads = SqlUploads(database)
         self.approvals = SqlApprovals(database)
         self.turn_logs = SqlTurnLogs(database)

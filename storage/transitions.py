@@ -9,7 +9,8 @@ from typing import Final
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.exchange import CallRound
-from gateway.domain.models import Parking, RunId, Turn, TurnState
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, MessageKind, Parking, RunId, Turn, TurnState
 from gateway.ports.leased_writes import (
     FinishTurn,
     HoldCalls,
@@ -113,6 +114,28 @@ def _with_rounds(turn: Turn, write: ParkTurn | HoldCalls, requested: Sequence[Ca
         cost=write.cost,
         cost_is_estimate=write.cost_is_estimate,
     )
+
+
+def held(turn: Turn, at: float) -> Turn:
+    """Left to a person: answered, without a reply. One that was resolved meanwhile stays as it is."""
+    if turn.state is not TurnState.RUNNING:
+        return turn
+    return replace(turn, state=TurnState.ANSWERED, answered_at=at, handover=HandoverPart.HELD)
+
+
+def asking(turn: Turn, question: Message) -> Turn:
+    """With the question, in place of the command that gave the conversation back."""
+    files = tuple(map(storable_file, question.files))
+    message = replace(
+        turn.message,
+        kind=MessageKind.PROMPT,
+        text=storable(question.text),
+        files=files,
+        author=turn.message.author or question.author,
+        address=turn.message.address or question.address,
+        context=question.context or turn.message.context,
+    )
+    return replace(turn, message=message, handover=HandoverPart.RESUMED)
 
 
 def cancelled(turn: Turn, at: float) -> Turn:

@@ -120,8 +120,8 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
         return reply
 
     def _contents(self, turn: Turn, language: str) -> list[Content]:
-        """Returns the messages of the outcome; none for a turn that was cancelled."""
-        if turn.state is TurnState.CANCELLED:
+        """Returns the messages of the outcome; none for a turn that was cancelled, or left to a person."""
+        if turn.state is TurnState.CANCELLED or turn.is_held:
             return []
         if turn.failure:
             return self.plain(say(turn.failure.user_message, language))

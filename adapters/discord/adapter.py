@@ -87,16 +87,20 @@ class DiscordAdapter(DiscordReplies, Inbound):
         run: RunCoroutine,
         several_assistants: Callable[[], bool] = lambda: False,
         languages: Languages = ENGLISH_ONLY,
+        *,
+        hands_over: bool = False,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
-        there are more than one. Raises SettingsError.
+        there are more than one. ``hands_over``: whether people may ask for a person. Raises SettingsError.
         """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
         parser = DiscordParser(settings, languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(
-            settings, parser, memory, unparsed_updates, run, self._client, several_assistants, languages=languages
+            *(settings, parser, memory, unparsed_updates, run, self._client, several_assistants),
+            languages=languages,
+            hands_over=hands_over,
         )
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 

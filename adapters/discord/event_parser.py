@@ -109,15 +109,17 @@ class DiscordParser:
         name = _thread_name(text, files) if opens else ""
         target = DiscordTarget(place.id, number, user, place.guild, thread_name=name)
         key = self._key(place, number if opens else "", user)
+        kind = MessageKind.PROMPT if files or not addressed else _kind_of(text)
         message = Message(
             key,
             number,
             self._with_reply(event, text),
             user,
             target.address,
-            kind=MessageKind.PROMPT if files or not addressed else _kind_of(text),
+            kind=kind,
             files=files,
             may_start_conversation=addressed,
+            only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
             author_name=self._author_name(author, object_in(event, "member")),
             channel_name=place.channel_name,
@@ -256,8 +258,10 @@ class DiscordParser:
 
 def _kind_of(text: str) -> MessageKind:
     """Returns what a written text asks for; the other commands are slash commands."""
-    chooses = text_input.bare_kind(text_input.bare_word(text)) is MessageKind.CHOOSE
-    return MessageKind.CHOOSE if chooses else MessageKind.PROMPT
+    word = text_input.bare_word(text)
+    if word.removeprefix("/") in text_input.HANDOVER_WORDS:
+        return text_input.kind_of(word.removeprefix("/"))
+    return MessageKind.CHOOSE if text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
 
 
 def name_of(user: Fields) -> str:

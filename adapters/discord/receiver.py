@@ -43,8 +43,9 @@ class DiscordReceiver:
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
-        """``client``: of the loop on which webhooks are called."""
+        """``client``: of the loop on which webhooks are called. ``hands_over``: whether people may ask for a person."""
         self._client = client
         self._languages = languages
         self._settings = settings
@@ -53,6 +54,7 @@ class DiscordReceiver:
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._several_assistants = several_assistants
+        self._hands_over = hands_over
         self._backoff = backoff
         self._identify = partial(identify, settings.name)
         self._background: BackgroundTask | None = None
@@ -84,7 +86,8 @@ class DiscordReceiver:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
             several, application = self._several_assistants(), me.application
-            register = partial(commands.register, client, application, self._languages, several_assistants=several)
+            which = {"several_assistants": several, "hands_over": self._hands_over}
+            register = partial(commands.register, client, application, self._languages, **which)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

@@ -66,6 +66,8 @@ class HttpAdapter:
         self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
         self.callbacks: AnswerOutbox | None = None
         """Where to leave what is posted to a ``callback_url``; None: that is refused."""
+        self.hands_over = False
+        """Whether callers may ask for a person."""
         self._parser = ChatRequestParser(
             settings,
             self._check_callback,
@@ -134,6 +136,7 @@ class HttpAdapter:
             self._uploads,
             self._upload_limits,
             self._ping_seconds,
+            self.hands_over,
         )
         return routes.api(handlers, self.operations())
 

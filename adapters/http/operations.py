@@ -15,7 +15,7 @@ SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` ask
 events while it is written."""
 STREAMED = """Events, each with JSON data: `turn` first; `delta` and `tool` while the reply is written; `approval`
 when a call of a tool waits for somebody to approve it, and again when that is decided; at the end one
-`done` (as without streaming) or `error` (as any error)."""
+`done` (as without streaming), `error` (as any error), or `handed_over` where a person answers."""
 WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
 stream that broke is continued; its text replaces what came before."""
 HEADERS = (
@@ -29,6 +29,9 @@ HEADERS = (
 )
 RATE = "Rate a reply. A newer rating of the same author replaces the older one."
 BEFORE = ParameterDoc("before", "A turn of the thread: only messages before it.", "query")
+HAND_OVER = """Have a person answer in a thread instead of the assistant. What waits there is left to them."""
+GIVE_BACK = """Have the assistant answer again. It answers what the person has not: follow the turn."""
+HANDOVER = "/chat/threads/<thread_id>/handover"
 TURN, THREAD, FILE = "/chat/turns/<turn_id>", "/chat/threads/<thread_id>", "/chat/files/<file_id>"
 APPROVALS, APPROVAL = "/chat/approvals", "/chat/approvals/<approval_id>"
 ASKED = "Which calls of tools wait for you to approve them. Oldest first."
@@ -58,7 +61,7 @@ def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
         200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
-        202: ResponseDoc("The turn, begun; or waiting for an approval.", views.TurnAccepted),
+        202: ResponseDoc("The turn: begun, waiting for an approval, or left to a person.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     rated = (400, 401, 404, 408, 413, 415, 429, 503)
@@ -71,6 +74,7 @@ A thread that only the backend knows is adopted by the name it has there."""
     content = ResponseDoc("The file.", media_type="application/octet-stream")
     asked = ResponseDoc("What you may decide now.", WaitingApprovals)
     decided = ResponseDoc("It is decided.", views.ApprovalView)
+    begun = ResponseDoc("The turn that does it.", views.TurnAccepted)
     forget = "Forget a thread. Here and at the backend; what runs in it is cancelled."
     return (
         Operation("chat", "POST", "/chat", SAY, replies, problems, request, ChatForm, HEADERS),
@@ -82,5 +86,7 @@ A thread that only the backend knows is adopted by the name it has there."""
         Operation("decide", "POST", APPROVAL, DECIDE, {200: decided}, (*rated, 403, 409), GivenDecision),
         Operation("show_file", "GET", FILE, "Download a file of a reply.", {200: content}, kept),
         Operation("show_thread", "GET", THREAD, read, {200: thread}, kept, parameters=(BEFORE,)),
+        Operation("hand_over", "POST", HANDOVER, HAND_OVER, {202: begun}, (401, 404, 409, 429, 503)),
+        Operation("give_back", "DELETE", HANDOVER, GIVE_BACK, {202: begun}, (401, 404, 429, 503)),
         Operation("forget_thread", "DELETE", THREAD, forget, {204: ResponseDoc("It is gone.")}, kept),
     )

@@ -28,7 +28,7 @@ from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, dele
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
 from gateway.domain.errors import Blocked, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
+from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
@@ -52,6 +52,7 @@ NOT_YOURS = sentence("You may not decide this.")
 TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
 MAX_LARGE_BODIES = 8
 """Bodies with files in JSON that are in memory at the same time, of one process."""
+COMMAND_TEXTS = {MessageKind.HAND_OVER: "/human", MessageKind.RESUME: "/resume"}
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
@@ -86,6 +87,8 @@ class ChatRoutes:
     uploads: Uploads
     upload_limits: UploadLimits
     ping_seconds: float
+    hands_over: bool = False
+    """Whether callers may ask for a person."""
     large_bodies: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_LARGE_BODIES))
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
@@ -203,6 +206,28 @@ class ChatRoutes:
             raise _undecided(result)
         decided = await self.inbox.get_approval(approval_id)
         return json_response(views.approval_view(decided).model_dump(mode="json"))
+
+    async def hand_over(self, request: HttpRequest) -> HttpResponse:
+        if not self.hands_over:
+            explanation = "No person answers here: HANDOVER_COMMAND is off."
+            raise Conflict(explanation, code="handover_off")
+        return await self._record_command(request, MessageKind.HAND_OVER)
+
+    async def give_back(self, request: HttpRequest) -> HttpResponse:
+        return await self._record_command(request, MessageKind.RESUME)
+
+    async def _record_command(self, request: HttpRequest, kind: MessageKind) -> HttpResponse:
+        """Records a command about a thread as a turn of it. Without an Idempotency-Key each one is a new turn."""
+        conversation, owner = await self._conversation(request), self.parser.owner(request.headers)
+        message = Message(
+            *(conversation.key, message_id_of(owner, request.headers), COMMAND_TEXTS[kind]),
+            kind=kind,
+            may_start_conversation=False,
+            caller=caller_name(owner, self._network(request)),
+            context=self.parser.context(request.headers),
+        )
+        turn = (await self.inbox.accept(message)).turn
+        return json_response(views.accepted_body(turn), 202, {"Location": f"{PREFIX}/turns/{turn.id}"})
 
     async def rate_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)

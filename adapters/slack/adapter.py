@@ -54,6 +54,15 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._settings.slack_scope)
 
+    @property
+    def opens_topics(self) -> bool:
+        return self._settings.slack_scope == "topic"
+
+    def topic_below(self, turn: Turn) -> str:
+        reply = SlackReply()
+        reply.restore(turn.posted_messages)
+        return reply.messages[0].ts if reply.messages else ""
+
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
         again = not outbox.first_attempt  # an earlier process may have posted, and set the status
         return SlackReply(needs_lookup=again, processing=again and _is_direct(turn))

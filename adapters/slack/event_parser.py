@@ -134,7 +134,7 @@ class EventParser:
             return None
         text, files = _text(event, team), _files(event)
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
-        if kind in (MessageKind.RESET, MessageKind.CHOOSE) and not addressed:
+        if kind in (MessageKind.RESET, MessageKind.CHOOSE, MessageKind.HAND_OVER) and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
         stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
@@ -150,7 +150,7 @@ class EventParser:
             debounce_seconds=max(twin_wait, join.seconds if join else 0.0),
             join=join,
             stops_channel=stops and not context.thread_ts and bool(key.topic),
-            only_if_running=stops and answers,
+            only_if_running=(stops and answers) or kind is MessageKind.RESUME,
             max_from_author=BOT_TURNS if _is_bot(event) else 0,
         )
 
@@ -228,20 +228,27 @@ class EventParser:
         name = text_in(form, "command").replace("-", "/").rpartition("/")[2].lower()
         said = text_in(form, "text").strip()
         asked = f"/{name} {said}".strip() if name in base_text_input.CHOICES else f"/{said}"
-        chooses = base_text_input.bare_kind(asked) is MessageKind.CHOOSE
-        if not chooses and "reset" not in {name, said.lower()}:
+        kind = self._command_kind(name, said, asked)
+        if kind is MessageKind.PROMPT:
             return ephemeral(say(replies.help_text(self._scope), self._language_of(form)))
         if self._scope == "topic":
-            why = replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS
-            return ephemeral(say(why, self._language_of(form)))
+            return ephemeral(say(replies.IN_THREADS[kind], self._language_of(form)))
         team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
         channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
             return ParsedUpdate()
         context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        text, kind = (asked, MessageKind.CHOOSE) if chooses else ("reset", MessageKind.RESET)
+        text = asked if kind is MessageKind.CHOOSE else "reset" if kind is MessageKind.RESET else f"/{said or name}"
         return ParsedUpdate((Message(key, f"{team.team_id}:command:{trigger}", text, user, address, kind),))
+
+    @staticmethod
+    def _command_kind(name: str, said: str, asked: str) -> MessageKind:
+        """Returns what a slash command asks for, by its name or by the word behind it; PROMPT: for help."""
+        if base_text_input.bare_kind(asked) is MessageKind.CHOOSE:
+            return MessageKind.CHOOSE
+        words = {name, said.lower()} & {"reset", *base_text_input.HANDOVER_WORDS}
+        return base_text_input.kind_of(min(words)) if words else MessageKind.PROMPT
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""

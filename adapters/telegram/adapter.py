@@ -88,12 +88,18 @@ class TelegramAdapter(TelegramReplies, Inbound):
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         languages: Languages = ENGLISH_ONLY,
+        *,
+        hands_over: bool = False,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
         self.name = settings.name
         parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), languages)
-        receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run, self._client, languages=languages)
+        receiver = TelegramReceiver(
+            *(settings, parser, memory, unparsed_updates, run, self._client),
+            languages=languages,
+            hands_over=hands_over,
+        )
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

@@ -160,6 +160,8 @@ class UpdateParser:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
+            case MessageKind.HAND_OVER | MessageKind.RESUME as kind:
+                yield replace(base, kind=kind, may_start_conversation=kind is MessageKind.HAND_OVER)
             case MessageKind.CHOOSE:
                 yield replace(base, kind=MessageKind.CHOOSE, text=text_input.question(parsed.command, parsed.own, ""))
             case MessageKind.PROMPT:

@@ -48,7 +48,7 @@ log = logs.get_logger(__name__)
 class TelegramReceiver:
     """Has one thread, which sets the bot up and polls."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what receiving takes
         self,
         settings: TelegramSettings,
         parser: UpdateParser,
@@ -59,6 +59,7 @@ class TelegramReceiver:
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
         """``client``: of the loop on which webhooks are called.
 
@@ -67,6 +68,7 @@ class TelegramReceiver:
         self._client = client
         self._backoff = backoff
         self._languages = languages
+        self._hands_over = hands_over
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -178,7 +180,7 @@ class TelegramReceiver:
 
     async def _set_menu(self, calls: TelegramClient) -> None:
         await self._retry(
-            partial(set_menu, calls, self._settings, self._memory, self._languages),
+            partial(set_menu, calls, self._settings, self._memory, self._languages, hands_over=self._hands_over),
             "menu of commands not set yet; retrying",
         )
 

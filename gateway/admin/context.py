@@ -15,6 +15,7 @@ from gateway.ports.budgets import BudgetReport, BudgetStore
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
 from gateway.ports.feedback import FeedbackReport
+from gateway.ports.handovers import Handovers
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
@@ -57,6 +58,7 @@ class AdminContext:
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
+    handovers: Handovers
     turn_logs: TurnLogs
     run: CoroutineRunner
     """Runs what talks to an OpenID provider. Called from request threads."""
@@ -65,6 +67,8 @@ class AdminContext:
     budget_store: BudgetStore
     budget_report: BudgetReport
     rules: Rules
+    max_answer_chars: int = 40_000
+    """The longest answer that a person may give."""
     currency: str = "USD"
     """Of all costs, as ISO 4217 names it."""
     about: str = ""

@@ -10,7 +10,7 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import actor, search_params
+from gateway.admin import actor, handovers, search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
 from gateway.domain.errors import Conflict, ThreadNotFound
@@ -66,6 +66,9 @@ class ConversationPages:
             turns=turns,
             paged=before is not None,
             older=turns[0].seq if turns and turns[0].seq > 1 else None,
+            handovers=self._context.handovers.of_conversation(conversation.id),
+            once=handovers.new_form_id(),
+            most=self._context.max_answer_chars,
         )
 
     def reset(self, number: int) -> ResponseReturnValue:

@@ -19,6 +19,7 @@ from gateway.admin import (
     conversations,
     feedback,
     filters,
+    handovers,
     integrations,
     oidc_pages,
     overview,
@@ -91,6 +92,7 @@ def blueprint(context: AdminContext) -> flask.Blueprint:
     modules = (
         overview,
         conversations,
+        handovers,
         turns,
         approvals,
         people,

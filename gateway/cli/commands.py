@@ -16,12 +16,12 @@ from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store
-from gateway.cli import callbacks, config, explain, init, people, push, reload, settings_table, turns
+from gateway.cli import callbacks, config, explain, handover, init, people, push, reload, settings_table, turns
 from gateway.cli.actor import actor
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_bot, load_configuration, load_settings, settings_classes
+from gateway.loading import load, load_bot, load_configuration, load_settings, settings_classes
 from gateway.operations import BackendThreads
-from gateway.platforms import enabled_platforms
+from gateway.platforms import enabled_platforms, people_hand_over
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -44,6 +44,7 @@ def commands() -> Sequence[click.Command]:
         *people.commands(_open_admin_store),
         *push.commands(_open_push_context),
         callbacks.command(_open_callbacks),
+        handover.command(_open_handovers),
         explain.command(_open_explain_context),
         settings_table.command(settings_classes),
         config.command(),
@@ -106,6 +107,7 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_queue_per_platform=settings.max_queue_per_platform,
             max_caller_share=settings.max_caller_share,
             max_workspace_share=settings.max_workspace_share,
+            hands_over=people_hand_over(load),
         )
 
 
@@ -114,6 +116,15 @@ def _open_callbacks() -> Iterator[tuple[Callbacks, AuditTrail]]:
     """Opens what is posted to programs. Raises SettingsError, StoreUnavailable."""
     with _open_admin_store() as store:
         yield store.callbacks, store.audit_trail
+
+
+@contextmanager
+def _open_handovers() -> Iterator[handover.HandoverContext]:
+    """Opens what the command ``handover`` works with. Raises SettingsError, StoreUnavailable."""
+    settings = load_settings(quiet=True)
+    with _open_admin_store() as store:
+        limits = settings.max_reply_chars, settings.max_backlog
+        yield handover.HandoverContext(store, store, store.handovers, store.audit_trail, *limits)
 
 
 @contextmanager

@@ -6,21 +6,71 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.domain.exchange import CallRound, Exchange, RequestedCall
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, MessageKind, Turn, TurnState
 
 
 def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
     """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
-    known = list[Exchange]()
+    known, held = list[Exchange](), list[Turn]()
     for each in _since_reset(turns):
         if each.options.past is not None:
             known = list(each.options.past)
         known += each.options.inserted
-        if each.is_pushed_text:
+        if each.is_held:
+            held.append(each)
+        elif each.is_pushed_text:
+            if _is_answer_of_person(each):
+                known += exchanges_of_held(held)
+                held.clear()
             _add_pushed_text(known, each)
         elif each.reply or each.reply_files or each.calls:
             known += _exchanges_of_turn(each)
     return tuple(known)
+
+
+def unanswered(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Returns those turns, oldest first, whose messages were left to a person who has not answered them yet.
+
+    The turn that gives the conversation back asks the assistant for all of them, so they end there.
+    """
+    held = list[Turn]()
+    for each in _since_reset(turns):
+        if each.is_held:
+            held.append(each)
+        elif each.handover is HandoverPart.RESUMED or _is_answer_of_person(each):
+            held.clear()
+    return held
+
+
+def exchanges_of_held(turns: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns messages that were left to a person, without those that are erased. Those of one speaker are one."""
+    found = list[Exchange]()
+    for said in (each.message for each in turns):
+        text = said.text_with_attachments
+        if found and found[-1].author == said.author:
+            found[-1] = replace(found[-1], text=f"{found[-1].text}\n\n{text}")
+        elif text:
+            found.append(Exchange(text, "", said.author, said.speaker))
+    return found
+
+
+def question_of(held: Sequence[Turn]) -> Message | None:
+    """Returns messages that were left to a person as the one question that they are to the assistant; None: no words.
+
+    It is its last author's, who is answered.
+    """
+    messages = [each.message for each in held if each.message.own_text]
+    if not messages:
+        return None
+    several = len({each.author for each in messages}) > 1
+    texts = [f"{each.speaker or each.author}: {each.text}" if several else each.text for each in messages]
+    files = tuple(file for each in messages for file in each.files)
+    return replace(messages[-1], text="\n\n".join(filter(None, texts)), files=files)
+
+
+def _is_answer_of_person(turn: Turn) -> bool:
+    return turn.is_pushed_text and turn.message.is_from_staff and turn.state is TurnState.DELIVERED
 
 
 def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:

@@ -25,8 +25,9 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
     ``thread_id``, ``backend`` and ``assistant`` (its thread, null and empty: none, and whose it is);
     ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
-    (ask, reset, stop, choose), ``assistant`` (the name of who was asked), ``state``, ``message``, ``files`` and
-    ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the backend),
+    (ask, reset, stop, choose, hand_over, resume), ``assistant`` (the name of who was asked), ``state``, ``message``,
+    ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the
+    backend),
     ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens`` (``in``, ``out``), ``received_at``,
     ``started_at``, ``answered_at``, ``delivered_at``;
     ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;

@@ -41,6 +41,7 @@ def turn_view(turn: Turn) -> dict[str, Any]:
         "error": failure
         and {"code": failure.code, "message": failure.user_message, "detail": logs.mask(failure.detail)},
         "waits_for": parking_text(turn) or None,
+        "handover": turn.handover.value or None,
         "trail": [{"at": iso(entry.at), "what": entry.event.value, "detail": entry.detail} for entry in turn.audit_log],
         "erased_at": _iso(turn.erased_at),
     }

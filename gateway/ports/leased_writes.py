@@ -19,7 +19,18 @@ from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import DEFAULT_ASSISTANT, NO_TOKENS, Claim, Failure, Lease, RunId, ThreadId, Turn, Usage
+from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
+    NO_TOKENS,
+    Claim,
+    Failure,
+    Lease,
+    Message,
+    RunId,
+    ThreadId,
+    Turn,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +223,31 @@ class SetQuestion:
     posted_messages: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HoldTurn:
+    """Leaves the message of a running turn to the person who answers in its conversation. Result: the turn.
+
+    It is answered without a reply. One that was cancelled in the meantime stays cancelled.
+    """
+
+    lease: Lease
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Ends the handover of the conversation, unless a turn behind this one has handed it over. Result: the turn.
+
+    With a ``question`` the turn becomes that PROMPT: the same transaction ends the handover and has the assistant
+    asked. A turn that was cancelled in the meantime changes nothing.
+    """
+
+    lease: Lease
+    turn: Turn
+    question: Message | None = None
+    """Its text and files are used, and its author, address and context where the turn has none."""
+
+
 LeasedWrite = (
     SetThread
     | ReassignTurn
@@ -227,5 +263,7 @@ LeasedWrite = (
     | StartCalls
     | SetOutputs
     | SetQuestion
+    | HoldTurn
+    | GiveBack
 )
 WriteResult = Turn | Claim | LeaseLost | None

@@ -289,6 +289,21 @@ class Addressable(Protocol):
 
 
 @runtime_checkable
+class OpensTopics(Addressable, Protocol):
+    """An adapter below whose messages people can write, each in a topic of its own."""
+
+    opens_topics: bool
+    """Whether such a topic is a conversation of its own, as it is set up."""
+
+    def topic_below(self, turn: Turn) -> str:
+        """Returns the topic of what is written below the first message of a turn's reply; "" before it is posted.
+
+        No I/O.
+        """
+        ...
+
+
+@runtime_checkable
 class Closeable(Protocol):
     """An adapter that keeps connections open."""
 

@@ -34,7 +34,7 @@ from gateway.domain.models import (
     Turn,
     TurnState,
 )
-from gateway.domain.past import as_asked, open_rounds
+from gateway.domain.past import as_asked, exchanges_of_held, open_rounds, unanswered
 from gateway.domain.run_events import (
     CallsHeld,
     PreviewEvent,
@@ -155,6 +155,7 @@ class AssistantRunner:
     async def remember(self, lease_guard: LeaseGuard) -> None:
         """Adds the text that the lease's turn has brought to the conversation's thread, so that the assistant knows it.
 
+        With the answer of a person come the messages that it answers.
         A thread that does not take it is detached: the next turn opens one with all that was said, this text included.
         Raises LeaseLost.
         """
@@ -164,11 +165,17 @@ class AssistantRunner:
             return  # the next turn opens a thread anyway
         await lease_guard.assert_held()
         try:
+            before = await self._answered_by(turn) if turn.message.is_from_staff else ()
             async with asyncio.timeout(REMEMBER_SECONDS):
-                await self._assistant.remember(turn, thread)
+                await self._assistant.remember(turn, thread, before)
         except (AssistantError, TimeoutError) as exc:
             log.warning("a pushed text was not added to the thread; the next turn opens another", error=str(exc))
             await set_thread(lease_guard, None)
+
+    async def _answered_by(self, answer: Turn) -> Sequence[Exchange]:
+        """Returns the messages that were left to the person who answers with this turn."""
+        before = await self._store.read_with_retry(lambda store: turns_before(store, answer))
+        return exchanges_of_held(unanswered(before))
 
     # ------------------------------------------------------------ running
 

@@ -16,7 +16,7 @@ from gateway.domain.sentences import sentence
 from gateway.ports.leased_writes import SetContext
 from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext, KnownNames, KnowsNames
 
-ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE})
+ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE, MessageKind.HAND_OVER, MessageKind.RESUME})
 """Kinds of messages whose reply is made for their author: it depends at least on the language that they read."""
 UNDELIVERABLE = sentence("I cannot answer here.")
 

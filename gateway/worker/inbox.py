@@ -24,6 +24,7 @@ from gateway.domain.models import (
     Conversation,
     ConversationKey,
     Message,
+    MessageKind,
     ThreadId,
     Turn,
     TurnId,
@@ -86,6 +87,10 @@ class StoreInbox:
         self.refused = RefusedMessages(store, assistants.router, self.new_turn_id)
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
+        self.hands_over = False
+        """Whether people may ask for a person."""
+        self.as_answer: Callable[[Message], Awaitable[Message | None]] = _is_no_answer
+        """Returns what a message is that was written for another conversation, by a person who answers there."""
         self.on_recorded: Callable[[Message], None] = lambda _: None
         """Called with each message that is stored. No I/O."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
@@ -102,13 +107,14 @@ class StoreInbox:
     # ------------------------------------------------------------ messages
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        message = await self.as_answer(message) or message
         platform = message.key.platform
         reason = self._admission.denial_reason(message)
         if reason is not None:
             self._metrics.refused(platform, Blocked.code)
             log.info("message blocked by the operator's rules", platform=platform, reason=reason)
             raise Blocked
-        message, route = self._router.place(message)
+        message, route = self._router.place(self._as_meant(message))
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
@@ -131,6 +137,12 @@ class StoreInbox:
             log.info("message was recorded before", turn=turn.id, seq=turn.seq)
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
+
+    def _as_meant(self, message: Message) -> Message:
+        """Returns a message; as a PROMPT if it asks for a person where nobody is to."""
+        if message.kind is MessageKind.HAND_OVER and not (self.hands_over or message.is_pushed):
+            return replace(message, kind=MessageKind.PROMPT)
+        return message
 
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
         message, turn_id, route = arrival
@@ -394,6 +406,10 @@ async def _nobody_is_told(_: Feedback) -> None:
 def _open_to(store: Store, decider: Decider) -> Sequence[Approval]:
     asked = [(each, store.get_turn(each.turn_id)) for each in store.open_approvals()]
     return [each for each, turn in asked if turn is not None and may_decide(each.approvers, turn.message, decider)]
+
+
+async def _is_no_answer(_: Message) -> None:
+    """Returns None: where there is no channel of the staff, nothing is."""
 
 
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:

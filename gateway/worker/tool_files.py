@@ -155,8 +155,8 @@ class AssistantWithToolFiles:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return await self._assistant.import_history(thread_id)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
-        await self._assistant.remember(turn, thread_id)
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
+        await self._assistant.remember(turn, thread_id, before)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         await self._assistant.delete_thread(thread_id)

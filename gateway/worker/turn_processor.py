@@ -34,6 +34,7 @@ from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.handover import HandoverKeeper
 from gateway.worker.held_calls import HeldCalls
 from gateway.worker.preview_notes import noted
 from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunPostponed
@@ -87,6 +88,7 @@ class TurnProcessor:
         self._delivery = TurnDelivery(adapters, metrics, tracing)
         self.context_fetcher = ContextFetcher(store)
         self._held_calls = HeldCalls(store, adapters)
+        self.handovers = HandoverKeeper(store, self.context_fetcher, metrics)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
@@ -107,7 +109,8 @@ class TurnProcessor:
         turn = task.claim.turn
         logs.bind_turn(turn.id)
         if not turn.state.is_resolved:
-            outcome = await self._answer(task, context)
+            outcome = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
+            outcome = outcome or await self._answer(task, context)
             if outcome is None:
                 return False
             turn = outcome

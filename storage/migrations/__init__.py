@@ -49,6 +49,7 @@ REVISIONS: Final = (
     "0022",
     "0023",
     "0024",
+    "0025",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

@@ -19,6 +19,8 @@ from adapters.http import HttpAdapter, HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext
 from gateway.app import Gateway, open_gateway
+from gateway.loading import load
+from gateway.platforms import people_hand_over
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.settings import Settings
@@ -123,6 +125,7 @@ def open_site(database_url: str, listener: socket.socket | None = None, **enviro
         chat = HttpAdapter(
             HttpSettings.load(), store, store.uploads, max_message_chars=most, max_waiting=200, ping_seconds=0.2
         )
+        chat.hands_over = people_hand_over(load)
         gateway = open_gateway(settings, (chat,), store)
         try:
             with _serving(gateway, listener or listen()) as url:

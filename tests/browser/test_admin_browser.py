@@ -209,7 +209,7 @@ def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    for name in ("Overview", "Conversations", "Failed"):
+    for name in ("Overview", "Conversations", "Handed over", "Failed"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()
     page.keyboard.press("Enter")

@@ -13,6 +13,7 @@ from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
 from tests.contracts.store_fairness import FairnessContract
 from tests.contracts.store_foreign_writes import ForeignWriteContract
+from tests.contracts.store_handovers import HandoverContract
 from tests.contracts.store_joins import JoinContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
@@ -47,6 +48,7 @@ class StoreContract(
     FairnessContract,
     AssistantContract,
     ScheduleContract,
+    HandoverContract,
     ConcurrencyContract,
 ):
     """Subclasses provide ``store``, ``peer`` (a Store of another process), ``expire_lease`` and ``let_time_pass``."""

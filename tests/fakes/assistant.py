@@ -154,13 +154,14 @@ class FakeAssistant:
         known = self.threads.get(thread_id)
         return None if known is None else tuple(known.history)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         self.calls.append("remember")
         if thread_id not in self.threads:
             raise ThreadMissing(f"no thread {thread_id}")
         thread = self.threads[thread_id]
         if turn.id not in thread.replies:
             thread.replies[turn.id] = turn.reply
+            thread.texts += [each.text for each in before]
             thread.texts.append(f"assistant: {turn.reply}")
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

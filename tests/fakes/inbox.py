@@ -38,6 +38,7 @@ from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
+HANDED_OVER_REPLY = "A person takes over here."
 CHOICE_REPLY = "You can choose another assistant."
 LONGEST_WAIT = 20.0
 
@@ -355,6 +356,8 @@ class FakeInbox:
                 return self.script(turn)
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
+            case MessageKind.HAND_OVER | MessageKind.RESUME:
+                return (RunCompleted(HANDED_OVER_REPLY),)
             case MessageKind.CHOOSE:
                 return (RunCompleted(CHOICE_REPLY),)
             case MessageKind.STOP:

@@ -44,6 +44,11 @@ class FakePlatform:
             raise MalformedRequest("`channel` must be somewhere.", code="invalid_field")
         return Destination(replace(place, user=""), {"channel": place.channel})
 
+    opens_topics = True
+
+    def topic_below(self, turn: Turn) -> str:
+        return f"below {turn.message.message_id}" if turn.delivered_at is not None else ""
+
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         async for event in events:
             self.shown.setdefault(turn.id, []).append(event)

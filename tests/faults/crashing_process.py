@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,19 @@ from sqlalchemy import create_engine, update
 
 from gateway import app
 from gateway.domain.approvals import Approval, Decider, Verdict
+from gateway.domain.handover import Handover
 from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
+from gateway.handover import messages as handover
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    GiveBack,
     HoldCalls,
+    HoldTurn,
     LeasedWrite,
     ParkTurn,
     RecordOutcome,
@@ -65,6 +69,8 @@ WRITE_NAMES: dict[type, str] = {
     SetQuestion: "save question",
     StartCalls: "start calls",
     SetOutputs: "set outputs",
+    HoldTurn: "hold turn",
+    GiveBack: "give back",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -118,6 +124,9 @@ class CrashPlan:
     """Texts to push behind the messages: channel and text."""
     approves: bool = False
     """Whether an operator approves each call that a parked turn waits for."""
+    handover: Sequence[tuple[str, str]] = ()
+    """What happens while a person has taken the conversation of the first message over, in order: ``take``, ``say``,
+    ``answer`` or ``resume``, and a text."""
 
 
 @dataclass
@@ -281,6 +290,8 @@ def run_process(plan: CrashPlan) -> None:
         )
     if plan.approves:
         threading.Thread(target=approve_all, args=(gateway.inbox, store), daemon=True).start()
+    for number, (what, text) in enumerate(plan.handover):
+        gateway.inbox.accept(handover_message(store, platform, what, text, f"{number}"))
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
@@ -299,6 +310,21 @@ def approve_all(inbox: Inbox, store: SqlStore) -> None:
             if turn is not None and turn.is_parked:
                 inbox.decide(Verdict(asked.id, asked.digest, approves=True, decider=operator))
         time.sleep(0.02)
+
+
+def handover_message(store: SqlStore, platform: FilePlatform, what: str, text: str, name: str) -> Message:
+    """Returns the message of a step of a handover, the same one if it is sent again."""
+    if what == "say":
+        return platform.message("a", text)
+    found = store.find_conversation(ConversationKey(platform.name, channel="a"))
+    assert found is not None
+    turns, eve = store.transcript(found.id), handover.staff("Eve")
+    if what == "take":
+        return handover.take_over(replace(found, handover=None), turns, eve, text, name)
+    found = replace(found, handover=Handover(0, 0.0))
+    if what == "answer":
+        return handover.answer(found, turns, eve, text, name, 1000)
+    return handover.give_back(found, turns, eve, name)
 
 
 async def accept_together(inbox: AsyncInbox, messages: Sequence[Message], accepted: Path | None) -> None:

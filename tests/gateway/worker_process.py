@@ -18,6 +18,7 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, Turn, TurnId
+from gateway.handover.desk import HandoverDesk
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -85,6 +86,7 @@ class WorkerProcess:
         caller_share: float = 1.0,
         others: Mapping[str, Assistant] = MappingProxyType({}),
         configured: Configuration | None = None,
+        handover_seconds: float = 0.0,
     ) -> None:
         """``others``: assistants beside the default one, by name; they are in force if ``configured`` has them."""
         self.store = store
@@ -125,6 +127,9 @@ class WorkerProcess:
             *(async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, FileSpool()),
             max_backlog=1000,
         )
+        self.async_inbox.hands_over = True
+        self.desk = HandoverDesk(async_store, store.handovers, seconds=handover_seconds)
+        self.desk.accept = self.async_inbox.accept
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()
         self.decided: SimpleQueue[TurnId] = SimpleQueue()

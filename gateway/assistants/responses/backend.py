@@ -124,9 +124,9 @@ class ResponsesBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return None if is_local(thread_id) else await self._conversations.import_history(thread_id)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         if not is_local(thread_id):
-            await self._conversations.add(thread_id, Exchange("", turn.reply), turn.reply)
+            await self._conversations.add(thread_id, [*before, Exchange("", turn.reply)], turn.reply)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         if not is_local(thread_id):
@@ -310,7 +310,7 @@ class ResponsesBackend:
             return
         exchange = Exchange(state.turn.message.text_with_attachments, text)
         try:
-            await self._conversations.add(state.thread_id, exchange, state.accumulator.text)
+            await self._conversations.add(state.thread_id, [exchange], state.accumulator.text)
         except AssistantError as exc:
             log.warning("cut-off answer could not be added to the conversation", turn=state.turn.id, error=str(exc))
 

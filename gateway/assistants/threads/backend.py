@@ -125,11 +125,13 @@ class ThreadsBackend:
             return None
         return pair_exchanges(reversed(said))
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
-        state = self._new_state(turn, thread_id, no_attachments)
-        if await self._find_newest(state, "messages") is None:
-            message = {"role": "assistant", "content": turn.reply, "metadata": {"turn_id": turn.id}}
-            await self._api.post(f"{_path(thread_id)}/messages", message)
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
+        added = [as_object(one.get("metadata")) for one in await self._newest_page(thread_id, "messages")]
+        messages = [("user", each.text, {"before": f"{turn.id} {number}"}) for number, each in enumerate(before)]
+        for role, content, metadata in (*messages, ("assistant", turn.reply, {"turn_id": turn.id})):
+            if metadata not in added:
+                message = {"role": role, "content": content, "metadata": metadata}
+                await self._api.post(f"{_path(thread_id)}/messages", message)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         with suppress(NotFound, BadRequest):

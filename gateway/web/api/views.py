@@ -75,6 +75,10 @@ class ApprovalView(BaseModel):
 
 
 WAITS_FOR = "`approval`: it goes on when its `approvals` are decided; the turn itself is fetched by its `turn_id`."
+HANDED_OVER = (
+    "Whether a person answers it instead of the assistant. Their answers are new messages of the thread, see "
+    "`GET /chat/threads/<thread_id>`."
+)
 
 
 class TurnAccepted(BaseModel):
@@ -84,6 +88,7 @@ class TurnAccepted(BaseModel):
     state: TurnState
     waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
     approvals: list[ApprovalView] = Field(default_factory=list, description="What people are asked.")
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class TurnView(BaseModel):
@@ -104,6 +109,7 @@ class TurnView(BaseModel):
     tokens: dict[Literal["in", "out"], int]
     waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
     approvals: list[ApprovalView] = Field(default_factory=list, description="What people were asked.")
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class ThreadMessage(BaseModel):
@@ -115,6 +121,8 @@ class ThreadMessage(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="Of a reply.")
     attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
+    handed_over: bool = Field(default=False, description="Whether it is a message that was left to a person.")
+    by_person: bool = Field(default=False, description="Whether a person answered, in place of the assistant.")
 
 
 class ThreadView(BaseModel):
@@ -124,6 +132,7 @@ class ThreadView(BaseModel):
     next_assistant: str = Field(description="The name of the one that the next message asks if it names none.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
+    handed_over: bool = Field(description="Whether a person answers in the thread now.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
@@ -140,6 +149,13 @@ class TurnBegun(BaseModel):
     thread_id: str
     turn_id: str
     assistant: str = Field(description=ASKED)
+
+
+class TurnHandedOver(BaseModel):
+    """The last event of a stream when a person answers in the thread: there is no reply yet."""
+
+    thread_id: str
+    turn_id: str
 
 
 class TextPart(BaseModel):
@@ -163,6 +179,7 @@ EVENTS: Mapping[str, type[BaseModel]] = {
     "tool": ToolBegun,
     "approval": ApprovalView,
     "done": TurnReply,
+    "handed_over": TurnHandedOver,
     "error": TurnProblem,
 }
 """What the data of each server-sent event is, by the event's name."""
@@ -173,6 +190,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
+    if turn.is_held:
+        return accepted_body(turn), 202, {}
     thread, files = turn.message.key.channel, files_of(turn)
     reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
@@ -201,6 +220,7 @@ def accepted_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, A
         state=turn.state,
         waits_for=_waits_for(turn),
         approvals=approvals_of(approvals),
+        handed_over=turn.is_held,
     ).model_dump(mode="json")
 
 
@@ -233,15 +253,16 @@ def _waits_for(turn: Turn) -> Literal["approval"] | None:
 
 def turn_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
     failure = failure_of(turn)
+    has_reply = turn.state.is_resolved and failure is None and not turn.is_held
     error = problems.from_failure(failure)[0]["error"] if failure else None
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
         assistant=turn.assistant,
         state=turn.state,
-        message=turn.message.text,
-        response=turn.reply if turn.state.is_resolved and failure is None else None,
-        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
+        message=turn.said,
+        response=turn.reply if has_reply else None,
+        files=files_of(turn) if has_reply else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
@@ -250,6 +271,7 @@ def turn_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
         tokens={"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
         waits_for=_waits_for(turn),
         approvals=approvals_of(approvals),
+        handed_over=turn.is_held,
     ).model_dump(mode="json")
 
 
@@ -271,6 +293,7 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn], next_assistan
         assistant=conversation.assistant,
         next_assistant=next_assistant,
         assistant_thread_id=conversation.thread_id,
+        handed_over=conversation.handover is not None,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
 
@@ -284,12 +307,14 @@ def files_of(turn: Turn) -> list[FileView]:
 
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
-    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    text, attached = turn.said, [file.name for file in turn.message.files] if turn.said == turn.message.text else []
     if text or attached:
-        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
+        at, handed_over = _utc(turn.received_at), turn.is_held
+        yield said(role="user", text=text, at=at, attached=attached, handed_over=handed_over)
     if turn.reply or turn.reply_files:
         stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
-        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
+        at, by_person = _utc(turn.answered_at), turn.is_pushed_text and turn.message.is_from_staff
+        yield said(role="assistant", text=turn.reply, at=at, stopped=stopped, files=files, by_person=by_person)
 
 
 def _utc(seconds: float | None) -> datetime | None:
@@ -364,6 +389,9 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
 
 
 def _final_events(turn: Turn, sent_text: str) -> Iterator[str]:
+    if turn.is_held:
+        yield _event("handed_over", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+        return
     body, status, headers = result_response(turn)
     if "error" in body:
         yield _error_event((body, status, headers))

@@ -186,3 +186,17 @@ def test_the_commands_that_choose_are_there_where_there_are_several_assistants()
     names = {each["name"]: each["options"] for each in commands.described(ENGLISH_ONLY, several_assistants=True)}
     assert [option["name"] for option in names["assistant"]] == ["name"]
     assert names["assistants"] == []
+
+
+@pytest.mark.parametrize(("content", "kind"), [("human", "hand_over"), ("/human", "hand_over"), ("Resume!", "resume")])
+def test_a_mention_asks_for_a_person_and_for_the_assistant_again(content: str, kind: str) -> None:
+    (message,) = messages(event(f"<@{BOT}> {content}"))
+    assert (message.kind, message.only_if_running) == (kind, kind == "resume")
+
+
+def test_slash_commands_ask_for_a_person_where_one_may_be_asked_for() -> None:
+    about = {"id": "7", "type": 2, "channel_id": CHANNEL, "user": {"id": USER}, "token": "t"}
+    kinds = [parser().interaction({**about, "data": {"name": name}}).messages[0].kind for name in ("human", "resume")]
+    assert kinds == [MessageKind.HAND_OVER, MessageKind.RESUME]
+    offered = [each["name"] for each in commands.described(ENGLISH_ONLY, hands_over=True)]
+    assert offered == ["ask", "new", "stop", "help", "human", "resume"]

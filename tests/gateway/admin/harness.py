@@ -152,7 +152,11 @@ class _StoreInbox:
         self._store = store
 
     def accept(self, message: Message) -> AcceptResult:
-        recorded = enqueue_one(self._store, message, TurnId(f"turn_{secrets.token_hex(12)}"), received_by="web")
+        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
+        if message.given_reply:
+            recorded = self._store.enqueue_answered(message, turn_id)
+        else:
+            recorded = enqueue_one(self._store, message, turn_id, received_by="web")
         return AcceptResult(recorded.turn, recorded.is_new, claimed_here=False)
 
     def get_turn(self, turn_id: TurnId) -> Turn:
@@ -172,6 +176,7 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
             schedules=store.schedules,
             callbacks=store.callbacks,
+            handovers=store.handovers,
             turn_logs=store.turn_logs,
             run=asyncio.run,
             books=store,
@@ -193,7 +198,7 @@ def disabled_client() -> FlaskClient:
     unused = cast("Any", None)
     desk = AdminContext(
         *(settings(None), unused, unused, unused, dict, (), "", assets().base_path),
-        *(unused, unused, unused, unused, unused, unused, unused, unused, unused),
+        *(unused, unused, unused, unused, unused, unused, unused, unused, unused, unused),
     )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
