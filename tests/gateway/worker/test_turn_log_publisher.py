@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, cast
@@ -48,12 +48,6 @@ class Stored:
 
     def events(self) -> list[tuple[str, str]]:
         return [(each.turn_id, each.event) for each in self.lines]
-
-
-@pytest.fixture(autouse=True)
-def _no_tap() -> Iterator[None]:
-    yield
-    logs.tap_turns(None)
 
 
 def publisher(ring: TurnLogRing, stored: object) -> TurnLogPublisher:
