@@ -166,8 +166,9 @@ def _is(decider: Decider, approver: str, message: Message) -> bool:
 
 
 def _has_asked(decider: Decider, message: Message) -> bool:
-    if message.is_pushed or decider.is_operator or decider.platform != message.key.platform:
+    if decider.is_operator or decider.platform != message.key.platform:
         return False
-    if message.caller or decider.caller:
+    if decider.caller or (message.caller and not message.is_pushed):
         return decider.caller == message.caller
+    # What is pushed has an author only if a member of the staff left a person's question to the assistant.
     return bool(decider.user) and decider.user == message.author

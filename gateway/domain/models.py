@@ -326,7 +326,7 @@ class Turn:
     @property
     def is_pushed_text(self) -> bool:
         """Whether its reply was given with it: no assistant wrote it, and nobody asked for it."""
-        return self.message.is_pushed and not self.message.text
+        return self.message.is_pushed and not self.message.text and self.handover is not HandoverPart.RESUMED
 
     @property
     def said(self) -> str:

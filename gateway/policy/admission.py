@@ -23,6 +23,7 @@ BUDGET_EXHAUSTED, RATE_LIMITED = "budget_exhausted", "rate_limited"
 CONTENDED_RETRY_SECONDS = 60.0
 BUDGET = "budget"
 """Why a turn is parked: running turns may use up the rest of its budget."""
+BLOCKED_BY_OPERATOR = "an operator has blocked its author"
 FIRST_RETRY_DELAY = 0.5
 """Seconds until a contended budget is checked again, unless a turn that it pays for ends earlier. Then the pause is as
 long as the turn has waited already: nobody is woken for nothing often, and a lost wake-up costs no more than double."""
@@ -82,9 +83,21 @@ class AdmissionControl:
 
     def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered at all; None when it is."""
+        if message.is_pushed and not message.may_start_conversation:
+            return None  # of the staff: its author is the person who is answered
         reason = self._rules.denial_reason(message)
         if reason is None and self.block_list.refuse(message):
-            return "an operator has blocked its author"
+            return BLOCKED_BY_OPERATOR
+        return reason
+
+    def block_reason(self, message: Message) -> str | None:
+        """Returns for the operator why nothing is taken from the author of a message; None when it is.
+
+        Who is not among those that may use the assistant may answer in its place, and decide about its tools.
+        """
+        reason = self._rules.block_reason(message)
+        if reason is None and self.block_list.find(message) is not None:
+            return BLOCKED_BY_OPERATOR
         return reason
 
     def expense_of(self, used: AttemptUsage) -> Expense:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -235,16 +236,18 @@ class Rules:
 
     def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered; None when it is."""
-        key = message.key
-        names = {message.author, key.user, key.channel, key.workspace, message.author_workspace, WILDCARD} - {""}
-        platform = platform_of(key.platform)
-        blocked = names & self.blocked.get(platform, frozenset())
-        if blocked:
-            return f"BLOCKED lists {platform}:{min(blocked)}"
+        platform = platform_of(message.key.platform)
         allowed = self.allowed.get(platform)
-        if allowed is not None and names.isdisjoint(allowed):
+        reason = self.block_reason(message)
+        if reason is None and allowed is not None and allowed.isdisjoint(_names_of(message)):
             return f"ALLOWED lists names of {platform}, but none of this message's"
-        return None
+        return reason
+
+    def block_reason(self, message: Message) -> str | None:
+        """Returns for the operator which entry of BLOCKED a message has; None for none."""
+        platform = platform_of(message.key.platform)
+        blocked = _names_of(message) & self.blocked.get(platform, frozenset())
+        return f"BLOCKED lists {platform}:{min(blocked)}" if blocked else None
 
     def applicable_budgets(
         self, message: Message, at: float, assistant: str = DEFAULT_ASSISTANT
@@ -293,6 +296,12 @@ def _scope_key(scope: BudgetScope, message: Message, assistant: str) -> Sequence
             return (key.platform,)
         case BudgetScope.ASSISTANT:
             return (assistant,)
+
+
+def _names_of(message: Message) -> AbstractSet[str]:
+    """Returns the names by which ALLOWED and BLOCKED may list a message."""
+    key = message.key
+    return {message.author, key.user, key.channel, key.workspace, message.author_workspace, WILDCARD} - {""}
 
 
 def user_name(message: Message) -> str:

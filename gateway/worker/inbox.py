@@ -107,13 +107,15 @@ class StoreInbox:
     # ------------------------------------------------------------ messages
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
-        message = await self.as_answer(message) or message
         platform = message.key.platform
-        reason = self._admission.denial_reason(message)
+        answer = await self.as_answer(message)
+        reason = self._admission.denial_reason(message) if answer is None else self._admission.block_reason(message)
         if reason is not None:
             self._metrics.refused(platform, Blocked.code)
             log.info("message blocked by the operator's rules", platform=platform, reason=reason)
             raise Blocked
+        message = answer or message
+        platform = message.key.platform
         message, route = self._router.place(self._as_meant(message))
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
@@ -300,7 +302,7 @@ class StoreInbox:
             return VerdictResult.UNKNOWN
         turn = await self.get_turn(asked.turn_id)
         decider, by = verdict.decider, str(verdict.decider)
-        if not may_decide(asked.approvers, turn.message, decider):
+        if not may_decide(asked.approvers, turn.message, decider) or self._is_blocked(decider):
             log.warning("somebody who may not decide about a call has tried to", turn=turn.id, tool=asked.tool)
             return VerdictResult.NOT_ALLOWED
         decision = Decision.APPROVED if verdict.approves else Decision.DENIED
@@ -312,6 +314,10 @@ class StoreInbox:
         self._worker.wake_up()
         log.info("decided about a call", turn=turn.id, tool=asked.tool, decision=decision.value)
         return VerdictResult.DECIDED
+
+    def _is_blocked(self, decider: Decider) -> bool:
+        said = Message(ConversationKey(decider.platform), "", "", author=decider.user)
+        return not decider.caller and self._admission.block_reason(said) is not None
 
     async def resolve_conversation(
         self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from gateway.domain.approvals import Decider, HeldCall, Verdict, VerdictResult
 from gateway.domain.context import ChatContext
-from gateway.domain.errors import Conflict, DeliveryError, NotForUs
-from gateway.domain.exchange import Exchange
+from gateway.domain.errors import Blocked, Conflict, DeliveryError, NotForUs
+from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import (
     Conversation,
@@ -21,11 +24,13 @@ from gateway.domain.models import (
     Turn,
     TurnId,
     TurnState,
+    Usage,
 )
-from gateway.domain.run_events import RunCompleted, RunStarted
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted
 from gateway.domain.turn_options import TurnOptions
 from gateway.handover import messages
 from gateway.handover.desk import HANDED_OVER, NOT_HERE
+from gateway.ports.people import PersonId
 from gateway.worker.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker.test_parking import wait_until
@@ -128,6 +133,42 @@ def test_an_unanswered_question_is_one_turn_of_its_last_author(process: WorkerPr
     turn = process.platform.wait_for(5)[-1]
     assert (turn.id, turn.message.author, turn.message.text) == (given, "bob", "ann: two\n\nbob: three")
     assert (turn.handover, turn.message.caller) == (HandoverPart.RESUMED, EVE)
+
+
+def test_the_asker_of_an_unanswered_question_approves_what_it_leads_to(
+    process: WorkerProcess, assistant: FakeAssistant
+) -> None:
+    call = RequestedCall("c1", "refund", "{}")
+    take_over(process)
+    process.say("refund it")
+    process.platform.wait_for(3)
+    assistant.script(RunStarted(RunId("r1")), CallsHeld((HeldCall(call, ("asker",)),), "", (), Usage(1, 1), "fake-1"))
+    give_back(process)
+    (asked,) = process.platform.wait_asked(1)
+    decide = partial(Verdict, asked.id, asked.digest, False)  # noqa: FBT003  # denies
+    assert process.inbox.decide(decide(Decider("fake", "bob"))) is VerdictResult.NOT_ALLOWED
+    assert process.inbox.decide(decide(Decider("fake", "ann"))) is VerdictResult.DECIDED
+    process.platform.wait_for(4)
+
+
+def test_an_unanswered_file_without_words_is_a_question(process: WorkerProcess, assistant: FakeAssistant) -> None:
+    take_over(process)
+    process.inbox.accept(replace(process.platform.message(""), files=(File("bill.pdf", "f1", "application/pdf", 3),)))
+    process.platform.wait_for(3)
+    given = give_back(process)
+    turn = process.platform.wait_for(4)[-1]
+    assert (turn.id, turn.is_pushed_text) == (given, False)
+
+
+def test_a_conversation_of_a_blocked_person_is_answered_and_given_back(process: WorkerProcess) -> None:
+    process.store.blocks.add(PersonId("fake", "ann"), "an operator")
+    process.async_inbox._admission.block_list.refresh(process.store.blocks)
+    with pytest.raises(Blocked):
+        process.say("two")
+    take_over(process)
+    answer(process, "You are blocked.")
+    give_back(process)
+    assert replies(process, 4)[2:] == ["You are blocked.", RESUMED_REPLY]
 
 
 def test_with_nothing_left_unanswered_the_assistant_says_that_it_is_back(

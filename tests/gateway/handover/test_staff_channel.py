@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import SettingsError
+from gateway.domain.errors import Blocked, SettingsError
 from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.handover import HandoverSettings
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
+from gateway.ports.people import PersonId
 from tests.fakes.platform import FakePlatform
 from tests.gateway.handover.test_handover import answer, take_over
 from tests.gateway.worker.test_parking import wait_until
@@ -98,6 +99,18 @@ def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProce
     relay(process, second)
     process.platform.wait_for(2)
     assert [turn.message.key.channel for turn in process.platform.delivered] == ["c", "c"]
+
+
+def test_who_is_blocked_does_not_answer(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    process.store.blocks.add(PersonId("fake", "eve"), "an operator")
+    process.async_inbox._admission.block_list.refresh(process.store.blocks)
+    with pytest.raises(Blocked):
+        write(process, process.platform.topic_below(process.stored(root.id)), "Hello")
 
 
 def test_what_is_written_elsewhere_is_for_the_assistant(process: WorkerProcess) -> None:

@@ -15,6 +15,7 @@ from gateway.domain.exchange import CallOutput, CallRound, RequestedCall
 from gateway.domain.models import MessageKind, RunId, TurnId, TurnState, Usage
 from gateway.domain.platform_events import MessageEdited
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted, TextDelta, ToolCall
+from gateway.ports.people import PersonId
 from gateway.ports.platform import ParsedUpdate
 from gateway.worker import held_calls
 from tests.fakes.assistant import FakeAssistant
@@ -126,6 +127,18 @@ def test_keys_operators_and_people_at_other_bots_may_be_named(
     assert decide(process, asked, somebody) is VerdictResult.DECIDED
     process.platform.wait_for(1)
     assert [name for name, _ in tools.ran] == ["refund"]
+
+
+@pytest.mark.parametrize("rules", [{}, {"blocked": "fake:bob"}], ids=["by an operator", "by BLOCKED"])
+def test_who_is_blocked_does_not_decide(start: Start, tools: FakeAssistant, rules: dict[str, str]) -> None:
+    process = start(rules=rules)
+    _, asked = ask(process, tools, held(HeldCall(REFUND, ("fake:bob", "asker"))))
+    if not rules:
+        process.store.blocks.add(PersonId("fake", "bob"), "eve")
+        process.async_inbox._admission.block_list.refresh(process.store.blocks)
+    assert decide(process, asked, BOB) is VerdictResult.NOT_ALLOWED
+    assert decide(process, asked, replace(BOB, platform="fake:sales")) is VerdictResult.NOT_ALLOWED
+    assert decide(process, asked) is VerdictResult.DECIDED
 
 
 def test_calls_of_one_round_wait_for_all_decisions(start: Start, tools: FakeAssistant) -> None:
