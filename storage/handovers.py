@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Double, and_, bindparam, func, insert, literal, null, select, update
+from sqlalchemy import Connection, Double, Select, and_, bindparam, func, insert, literal, null, select, update
 
-from gateway.domain.models import Turn
-from gateway.ports.handovers import HandoverRecord, OpenHandover
+from gateway.domain.models import PUSHED, Turn
+from gateway.ports.handovers import BROUGHT, HandoverRecord, OpenHandover, introduction_name, said_name
 from storage import row_mapping, sql
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
-from storage.schema import conversations, handovers
-from storage.sql import C
+from storage.schema import conversations, handovers, turns
+from storage.sql import C, T
 
 H = handovers.c
 
@@ -54,6 +54,21 @@ erase_ender = (
 erase_reasons_before = (
     update(handovers).where(H.since < bindparam("until", type_=Double), H.reason != "").values(reason="")
 )
+_begun = select(H.seq).where(_of_conversation)
+_said = turns.alias("said").c
+_shown = select(literal(f"{BROUGHT}{said_name('')}", SafeText) + _said.id)
+_shown = _shown.where(_said.conversation_id == bindparam("conversation"))
+_shown_of = _shown.where(_said.author == bindparam("person", type_=SafeText))
+
+
+def _erase_brought(shown: Select[tuple[str]]) -> Any:
+    """Keeps what was posted of a message: by that of the one that began a topic, the topic is found."""
+    named = T.message_id.in_(bindparam("named", expanding=True)) | T.message_id.in_(shown)
+    erased = update(turns).where(named, T.caller.startswith(PUSHED), T.erased_at.is_(None))
+    return erased.values(reply="", erased_at=clock())
+
+
+_erase_all_brought, _erase_brought_of = _erase_brought(_shown), _erase_brought(_shown_of)
 _open = (
     select(*sql.CONVERSATION, *RECORD, (clock() - H.since).label("age"))
     .join_from(handovers, conversations, H.conversation_id == C.id)
@@ -81,9 +96,23 @@ def end(connection: Connection, turn: Turn, at: float) -> None:
 
 def erase_person(connection: Connection, conversation_id: int, author: str) -> None:
     """Erases what the handovers of a conversation may say of a person, in the transaction that erases their turns."""
+    erase_brought(connection, conversation_id, author)
     connection.execute(erase_reasons_of, {"conversation": conversation_id})
     for statement in (erase_sender, erase_ender):
         connection.execute(statement, {"conversation": conversation_id, "person": author})
+
+
+def erase_brought(connection: Connection, conversation_id: int, author: str | None = None) -> None:
+    """Erases what was brought from a conversation to the channel of the staff; of one author, and what quotes them."""
+    begun = connection.execute(_begun, {"conversation": conversation_id}).scalars().all()
+    if not begun:  # the turns are found by reading them all
+        return
+    named = [f"{BROUGHT}{introduction_name(conversation_id, seq)}" for seq in begun]
+    parameters = {"conversation": conversation_id, "named": named}
+    if author is None:
+        connection.execute(_erase_all_brought, parameters)
+    else:
+        connection.execute(_erase_brought_of, parameters | {"person": author})
 
 
 class SqlHandovers:

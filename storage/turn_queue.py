@@ -26,7 +26,7 @@ from gateway.domain.models import (
 )
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
-from storage import joining, parking, pubsub, row_mapping, sql, transitions
+from storage import handovers, joining, parking, pubsub, row_mapping, sql, transitions
 from storage.column_types import storable, storable_file
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
@@ -202,6 +202,7 @@ class SqlTurnQueue:
     def delete_conversation(self, conversation_id: int) -> None:
         with self._database.transaction() as connection:
             retire_threads(connection, conversation_id)
+            handovers.erase_brought(connection, conversation_id)
             delete_uploads_of(connection, turns.c.conversation_id == conversation_id, {})
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 

@@ -15,7 +15,14 @@ from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
 from gateway.handover import messages
 from gateway.handover.desk import Accept
-from gateway.ports.handovers import HandoverRecord, Handovers, OpenHandover
+from gateway.ports.handovers import (
+    BROUGHT,
+    HandoverRecord,
+    Handovers,
+    OpenHandover,
+    introduction_name,
+    said_name,
+)
 from gateway.ports.platform import OpensTopics
 
 RELAY = f"{PUSHED}handover"
@@ -43,7 +50,7 @@ class StaffPlace:
         """Returns a message to the channel, or to a topic of it."""
         key = self.key
         found = self.adapter.destination(ConversationKey(key.platform, key.workspace, key.channel, topic))
-        return Message(found.key, f"handover:{name}", "", address=found.address, caller=RELAY, given_reply=text)
+        return Message(found.key, f"{BROUGHT}{name}", "", address=found.address, caller=RELAY, given_reply=text)
 
     def has(self, key: ConversationKey) -> bool:
         """Returns whether a conversation is a topic of the channel."""
@@ -101,7 +108,7 @@ class StaffChannel:
             if not turn.state.is_resolved:
                 return  # what is behind it comes after it
             if text := _shown(turn):
-                await self._accept(self._place.message(topic, f"said:{turn.id}", text))
+                await self._accept(self._place.message(topic, said_name(turn.id), text))
             self._brought[number] = turn.seq
 
     # ------------------------------------------------------------ from the channel
@@ -145,7 +152,7 @@ class StaffChannel:
 
     async def _root(self, record: HandoverRecord) -> Turn | None:
         """Returns the turn that began the topic of a handover."""
-        platform, name = self._place.key.platform, f"handover:{_root_name(record)}"
+        platform, name = self._place.key.platform, f"{BROUGHT}{_root_name(record)}"
         return await self._store.read(lambda store: store.find_turn_by_message(platform, name))
 
     async def _turns(self, found: OpenHandover) -> Sequence[Turn]:
@@ -165,7 +172,7 @@ def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:
 
 
 def _root_name(record: HandoverRecord) -> str:
-    return f"root:{record.conversation_id}:{record.seq}"
+    return introduction_name(record.conversation_id, record.seq)
 
 
 def _shown(turn: Turn) -> str:

@@ -8,6 +8,19 @@ from typing import Protocol
 
 from gateway.domain.models import Conversation
 
+BROUGHT = "handover:"
+"""How ``Message.message_id`` begins of what is brought to the channel of the staff. After it comes one of these names."""
+
+
+def introduction_name(conversation_id: int, seq: int) -> str:
+    """Names the message that begins the topic of a handover, and quotes what was said before."""
+    return f"root:{conversation_id}:{seq}"
+
+
+def said_name(turn_id: str) -> str:
+    """Names the message that shows what was said in a turn."""
+    return f"said:{turn_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class HandoverRecord:

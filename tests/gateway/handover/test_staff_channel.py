@@ -14,7 +14,7 @@ from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPl
 from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
 from tests.fakes.platform import FakePlatform
-from tests.gateway.handover.test_handover import answer, take_over
+from tests.gateway.handover.test_handover import answer, conversation_of, take_over
 from tests.gateway.worker.test_parking import wait_until
 from tests.gateway.worker_process import Start, WorkerProcess
 
@@ -111,6 +111,27 @@ def test_who_is_blocked_does_not_answer(process: WorkerProcess) -> None:
     process.async_inbox._admission.block_list.refresh(process.store.blocks)
     with pytest.raises(Blocked):
         write(process, process.platform.topic_below(process.stored(root.id)), "Hello")
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["the conversation is deleted", "its author is forgotten"])
+def test_what_is_deleted_is_deleted_in_the_channel_too(process: WorkerProcess, *, is_whole: bool) -> None:
+    staff, said = open_channel(process), process.platform.message("Two")
+    take_over(process)
+    process.inbox.accept(said)
+    process.inbox.accept(replace(said, message_id="bobs", text="Three", author="bob"))
+    process.platform.wait_for(4)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    relay(process, staff)
+    shown = in_channel(process, 3)
+    conversation = conversation_of(process)
+    if is_whole:
+        process.store.delete_conversation(conversation.id)
+    else:
+        process.store.erase_author(conversation, "ann")
+    kept = [process.stored(turn.id).reply for turn in shown]
+    assert kept == ["", "", "" if is_whole else "**bob:** Three"]
+    assert process.platform.topic_below(process.stored(root.id))  # answers still find their way
 
 
 def test_what_is_written_elsewhere_is_for_the_assistant(process: WorkerProcess) -> None:
