@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.domain.models import Conversation
 
 BROUGHT = "handover:"
-"""How ``Message.message_id`` begins of what is brought to the channel of the staff. After it comes one of these names."""
+"""How ``Message.message_id`` of what is brought to the channel of the staff begins; one of these names follows."""
 
 
 def introduction_name(conversation_id: int, seq: int) -> str:
