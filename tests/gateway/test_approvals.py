@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,6 +181,23 @@ def test_what_need_not_be_approved_runs_at_once(site: Site) -> None:
     assert "order A-1 is on its way" in site.outputs()
 
 
+def test_a_run_at_v1_waits_for_people_and_shows_no_tools_of_the_server(site: Site) -> None:
+    site.fake.script(CallTool("calculate", {"expression": "6*7"}), Say("42."))
+    asked = {"assistant_id": "default", "thread": {"messages": [{"role": "user", "content": "6 times 7?"}]}}
+    own = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    run = site.post("/v1/threads/runs", {**asked, "tools": [own]}, BOSS).json()
+    address = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
+    (question,) = _until(lambda: site.get("/chat/approvals", BOSS).json()["approvals"])
+    _until(lambda: site.get(address, BOSS).json()["expires_at"] >= run["created_at"] + 3600)  # APPROVAL_MINUTES
+    waiting = site.get(address, BOSS).json()
+    assert (waiting["status"], waiting["required_action"]) == ("in_progress", None)
+    assert site.get(f"{address}/steps", BOSS).json()["data"] == []
+    assert site.decide(question, BOSS).status_code == 200
+    _until(lambda: site.get(address, BOSS).json()["status"] == "completed")
+    assert [each["type"] for each in site.get(f"{address}/steps", BOSS).json()["data"]] == ["message_creation"]
+    assert "'42'" in site.outputs()
+
+
 def test_a_cancelled_turn_cannot_be_approved(site: Site) -> None:
     site.fake.script(REFUND)
     body = site.post("/chat", {"message": "Refund A-2"}, SHOP).json()
@@ -187,6 +205,13 @@ def test_a_cancelled_turn_cannot_be_approved(site: Site) -> None:
     assert site.post(f"/chat/turns/{body['turn_id']}/cancel", {}, SHOP).status_code == 200
     assert site.decide(asked, SHOP).status_code == 409
     assert site.decide(asked, SHOP, "maybe").status_code == 400
+
+
+def _until(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while not (found := look()):
+        assert time.monotonic() < deadline
+    return found
 
 
 def _events(text: str) -> list[tuple[str, Any]]:

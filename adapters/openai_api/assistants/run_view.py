@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.openai_api.assistants.ids import reply_of, run_of, step_of
 from gateway.domain.audit import AuditEvent
-from gateway.domain.exchange import CallRound
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
 
@@ -57,7 +57,7 @@ def run_view(turn: Turn) -> Item:
         "assistant_id": address.get("assistant", ""),
         "status": status,
         "started_at": _seconds(turn.started_at),
-        "expires_at": created + EXPIRY_SECONDS if status in ACTIVE else None,
+        "expires_at": _expires_at(turn) if status in ACTIVE else None,
         "cancelled_at": ended if status == "cancelled" else None,
         "failed_at": ended if status == "failed" else None,
         "completed_at": ended if status in ("completed", "incomplete") else None,
@@ -80,6 +80,12 @@ def run_view(turn: Turn) -> Item:
     }
 
 
+def _expires_at(turn: Turn) -> int:
+    """Returns until when a run waits, which may be longer where people have to approve what it does."""
+    waits_until = turn.parking.expires_at if turn.parking is not None and turn.awaits_approval else 0.0
+    return max(int(turn.received_at) + EXPIRY_SECONDS, int(waits_until))
+
+
 def usage_of(turn: Turn) -> Item:
     used = turn.usage
     return {
@@ -98,13 +104,13 @@ def last_error(failure: Failure | None) -> Item | None:
 
 
 def required_action(requested: CallRound) -> Item:
-    calls = [_call(each, with_output=False) for each in _of_sender(requested)]
+    calls = [_call(each, with_output=False) for each in requested.calls]
     return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
 
 
 def steps_of(turn: Turn) -> Sequence[Item]:
-    """Returns the steps of a run, oldest first: one for each round of calls, and one that wrote the reply."""
-    rounds = [call_step(turn, index) for index in range(len(turn.rounds))]
+    """Returns the steps of a run, oldest first: one for each round of its sender's calls, and one for the reply."""
+    rounds = [call_step(turn, index) for index, each in enumerate(turn.rounds) if _of_sender(turn, each)]
     return [*rounds, reply_step(turn)] if turn.reply else rounds
 
 
@@ -112,7 +118,10 @@ def call_step(turn: Turn, index: int) -> Item:
     requested, status = turn.rounds[index], status_of(turn)
     is_open = requested.is_open
     state = "completed" if not is_open else {"requires_action": "in_progress", "expired": "expired"}.get(status, status)
-    details = {"type": "tool_calls", "tool_calls": [_call(each, with_output=True) for each in _of_sender(requested)]}
+    details = {
+        "type": "tool_calls",
+        "tool_calls": [_call(each, with_output=True) for each in _of_sender(turn, requested)],
+    }
     created = int(requested.requested_at)
     return step_view(turn, step_of(turn.id, index), details, state, created, None if is_open else created)
 
@@ -149,11 +158,12 @@ def step_view(
     }
 
 
-def _of_sender(requested: CallRound) -> Sequence[Any]:
-    return requested.calls
+def _of_sender(turn: Turn, requested: CallRound) -> Sequence[RequestedCall]:
+    """Returns the calls of the functions that the sender has; the assistant's own tools are not shown to it."""
+    return [call for call in requested.calls if call.name in turn.options.function_names]
 
 
-def _call(call: Any, *, with_output: bool) -> Item:
+def _call(call: RequestedCall, *, with_output: bool) -> Item:
     function = {"name": call.name, "arguments": call.arguments}
     if with_output:
         function["output"] = call.output
