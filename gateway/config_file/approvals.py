@@ -9,6 +9,7 @@ from gateway.config_file.assistants import ToolNames
 from gateway.config_file.problems import ProblemList
 from gateway.config_file.tables import McpTable, ToolTable
 from gateway.domain.approvals import ASKER, KEY, OPERATORS
+from gateway.domain.bots import SEPARATOR
 from gateway.settings.toml_file import Key
 
 TOOLS = "tools"
@@ -49,6 +50,8 @@ class ApproverReader:
                 self._problems.unknown(key, "API key with the name", name, self._keys)
         elif kind not in self._platforms:
             self._problems.unknown(key, "platform", kind, (*self._platforms, KEY))
+        elif SEPARATOR in name:
+            self._problems.add(key, f"name no bot: people are the same at all bots of {kind}, as {kind}:user.")
 
     def read(self, tables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yields the function tools whose calls people have to approve, each with who may."""

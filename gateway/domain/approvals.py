@@ -152,6 +152,12 @@ def may_decide(approvers: tuple[str, ...], message: Message, decider: Decider) -
     return any(_is(decider, approver, message) for approver in approvers)
 
 
+def can_be_decided(approvers: tuple[str, ...], message: Message) -> bool:
+    """Returns whether there may be somebody who decides: what a program or a schedule has brought, nobody has asked."""
+    has_asker = bool(message.author) or not message.is_pushed
+    return any(each != ASKER or has_asker for each in approvers)
+
+
 def _is(decider: Decider, approver: str, message: Message) -> bool:
     if approver == ASKER:
         return _has_asked(decider, message)

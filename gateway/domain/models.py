@@ -183,6 +183,11 @@ class Message:
         return self.caller.startswith(PUSHED)
 
     @property
+    def is_claimed(self) -> bool:
+        """Whether only its sender says who its author is. The author of what the staff sends is not."""
+        return bool(self.caller) and not self.is_pushed
+
+    @property
     def is_from_staff(self) -> bool:
         """Whether a member of the staff sent it, who answers in place of the assistant."""
         return self.caller.startswith(STAFF)

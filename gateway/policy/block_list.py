@@ -27,7 +27,7 @@ class BlockList:
         if not self._blocked or not message.author:
             return None
         person = PersonId(platform_of(message.key.platform), user_name(message))
-        if message.caller:
+        if message.is_claimed:
             return self._folded.get(person)
         return person if person in self._blocked else None
 

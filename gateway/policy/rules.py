@@ -306,7 +306,7 @@ def _names_of(message: Message) -> AbstractSet[str]:
 
 def user_name(message: Message) -> str:
     """Returns the author's name as budgets and limits compare it. One that only the caller vouches for is folded."""
-    return folded_name(message.author) if message.caller else message.author
+    return folded_name(message.author) if message.is_claimed else message.author
 
 
 def folded_name(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import cast
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
-from gateway.domain.approvals import Approval, Decision, HeldCall, new_approval_id
+from gateway.domain.approvals import Approval, Decision, HeldCall, can_be_decided, new_approval_id
 from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import AWAITS_APPROVAL, Failure, Turn, TurnState
@@ -71,6 +71,9 @@ class HeldCalls:
             return replace(spent, failure=TOO_MANY_ROUNDS)
         rounds = (*held.earlier, CallRound(tuple(each.call for each in held.calls), held.text))
         approvals = [_approval(guard.claim.turn, each) for each in held.calls]
+        asked = [each.approvers for each in approvals if each.is_question]
+        if not any(can_be_decided(each, guard.claim.turn.message) for each in asked):
+            seconds = 0.0  # nothing behind it in the conversation is to wait for nobody
         write = partial(
             HoldCalls,
             rounds=rounds,

@@ -64,11 +64,11 @@ class PeopleRecorder:
 
     def _note(self, message: Message, names: KnownNames) -> None:
         key, platform = message.key, platform_of(message.key.platform)
-        if message.author:
+        if message.author and not message.is_pushed:  # of the staff: its author is the person who is answered
             person = PersonId(platform, message.author)
             before = self._seen.get(person)
             name = names.author or (before.name if before else "")
-            self._seen[person] = Sighting(person, name, key.platform, key.workspace, is_claimed=bool(message.caller))
+            self._seen[person] = Sighting(person, name, key.platform, key.workspace, is_claimed=message.is_claimed)
         if names.channel and key.channel:
             self._named[ChannelId(platform, key.channel)] = names.channel
 

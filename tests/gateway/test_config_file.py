@@ -225,6 +225,11 @@ WRONG: list[tuple[str, int, str]] = [
     ("[mcp.a]\nurl = 'http://a'\napprovers = ['U1']", 3, "mcp.a.approvers: write platform:user, key:name, asker or"),
     ("[mcp.a]\nurl = 'http://a'\napprovers = ['key:shop']", 3, "mcp.a.approvers: there is no API key with the name"),
     ("[mcp.a]\nurl = 'http://a'\napprovers = ['asker']", 3, "mcp.a.approvers: approve names no tool that they could"),
+    (
+        "[mcp.a]\nurl = 'http://a'\napprovers = ['slack:sales:U1']",
+        3,
+        "mcp.a.approvers: name no bot: people are the same",
+    ),
     ("[mcp.a]\nurl = 'http://a'\napprove = ['*']", 3, "mcp.a.approve: say who may approve, such as approvers = "),
     ("[mcp.a]\nurl = 'http://a'\nhosted = true\napprove = ['*']\napprovers = ['asker']", 1, "mcp.a: approve cannot be"),
     ("[tools.calculat]\napprove = true\napprovers = ['asker']", 1, "tools.calculat: there is no function tool 'calcul"),

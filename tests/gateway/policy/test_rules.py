@@ -206,6 +206,11 @@ def test_a_name_that_only_the_caller_vouches_for_is_folded(name: str) -> None:
     assert scopes(message(author="Case"), **limits) != scopes(message(author="case"), **limits)
 
 
+def test_a_question_that_the_staff_gives_back_is_paid_by_who_asked_it() -> None:
+    limits = {"budget_user_day": "1"}
+    assert scopes(called("Case", "push staff Eve"), **limits) == scopes(message(author="Case"), **limits)
+
+
 def test_names_that_look_alike_are_one() -> None:
     composed, decomposed = "Zo\u00eb", "ZOE\u0308"
     assert scopes(called(composed), budget_user_day="1") == scopes(called(decomposed), budget_user_day="1")

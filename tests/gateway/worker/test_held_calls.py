@@ -129,6 +129,16 @@ def test_keys_operators_and_people_at_other_bots_may_be_named(
     assert [name for name, _ in tools.ran] == ["refund"]
 
 
+def test_a_prompt_that_nobody_asked_does_not_wait_for_its_asker(start: Start, tools: FakeAssistant) -> None:
+    process = start()
+    tools.script(RunStarted(RunId("r1")), held())
+    pushed = replace(process.platform.message("refund it all"), author="", caller="push key")
+    turn = process.inbox.accept(pushed).turn.id
+    assert process.platform.wait_for(1)[0].id == turn
+    assert tools.ran == []
+    assert "Nobody approved this call of refund in time." in tools.asked[-1].options.outputs[0].output
+
+
 @pytest.mark.parametrize("rules", [{}, {"blocked": "fake:bob"}], ids=["by an operator", "by BLOCKED"])
 def test_who_is_blocked_does_not_decide(start: Start, tools: FakeAssistant, rules: dict[str, str]) -> None:
     process = start(rules=rules)

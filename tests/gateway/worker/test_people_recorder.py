@@ -162,6 +162,19 @@ def test_who_writes_is_noted_with_name_and_place(processes: Callable[[], Process
     assert len(sqlite_store.people.find("", "", limit=5)) == 1
 
 
+def test_what_the_staff_sends_is_no_sign_of_the_person_who_is_answered(
+    processes: Callable[[], Process], sqlite_store: SqlStore
+) -> None:
+    process = processes()
+    process.receive(message())
+    process.run(process.recorder.flush())
+    before = sqlite_store.people.get(EVE)
+    assert before is not None
+    given = replace(message("", may_start_conversation=False), caller="push staff Ann", given_reply="Hello.")
+    process.run(process.inbox.accept(given), process.recorder.flush())
+    assert sqlite_store.people.get(EVE) == before
+
+
 def test_a_person_who_writes_often_is_stored_once_a_minute_or_when_renamed(
     processes: Callable[[], Process], sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
