@@ -61,7 +61,7 @@ _shown = _shown.where(_said.conversation_id == bindparam("conversation"))
 _shown_of = _shown.where(_said.author == bindparam("person", type_=SafeText))
 
 
-def _erase_brought(shown: Select[tuple[str]]) -> Any:
+def _erase_brought(shown: Select[str]) -> Any:
     """Keeps what was posted of a message: by that of the one that began a topic, the topic is found."""
     named = T.message_id.in_(bindparam("named", expanding=True)) | T.message_id.in_(shown)
     erased = update(turns).where(named, T.caller.startswith(PUSHED), T.erased_at.is_(None))

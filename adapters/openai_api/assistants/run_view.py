@@ -164,7 +164,7 @@ def _of_sender(turn: Turn, requested: CallRound) -> Sequence[RequestedCall]:
 
 
 def _call(call: RequestedCall, *, with_output: bool) -> Item:
-    function = {"name": call.name, "arguments": call.arguments}
+    function: Item = {"name": call.name, "arguments": call.arguments}
     if with_output:
         function["output"] = call.output
     return {"id": call.id, "type": "function", "function": function}
