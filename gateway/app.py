@@ -37,7 +37,8 @@ from gateway.tools.servers import ToolServers
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.thread_inbox import ThreadInbox
 from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker

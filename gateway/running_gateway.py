@@ -33,7 +33,8 @@ from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.assistants import Assistants, RunningAssistant
-from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.thread_inbox import ThreadInbox
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 
