@@ -24,7 +24,7 @@ from gateway.ports.leased_writes import LeasedWrite
 from gateway.ports.platform import DeliveryContext
 from gateway.worker.commands import STOPPED_REPLY
 from gateway.worker.run_attempt import RunAttempt
-from gateway.worker.turn_processor import MAX_ATTEMPTS
+from gateway.worker.turn_runner import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
