@@ -8,8 +8,9 @@ from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.conversations import AssistantThread, Conversation
 from gateway.domain.errors import ThreadNotFound
-from gateway.domain.models import AssistantThread, Conversation, ConversationKey, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, ThreadId, Turn, TurnId, TurnState
 from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
 

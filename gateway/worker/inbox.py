@@ -15,17 +15,10 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
 from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import Content, File
-from gateway.domain.models import (
-    Conversation,
-    ConversationKey,
-    Message,
-    MessageKind,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.domain.approvals import Approval, Verdict, VerdictResult
-from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker_handle import WorkerHandle

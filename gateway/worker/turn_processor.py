@@ -14,8 +14,9 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
+from gateway.domain.conversations import Claim, Lease
 from gateway.domain.errors import GatewayError, LeaseLost
-from gateway.domain.models import Claim, Lease, MessageKind, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing

@@ -14,9 +14,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.coordination.retry import Backoff
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.files import Attachment, BytesContent, File
-from gateway.domain.models import Claim, MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.models import MessageKind, RunId, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
