@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.models import Conversation
+from gateway.domain.conversations import Conversation
 
 BROUGHT = "handover:"
 """How ``Message.message_id`` of what is brought to the channel of the staff begins; one of these names follows."""

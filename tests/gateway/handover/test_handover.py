@@ -11,21 +11,12 @@ import pytest
 
 from gateway.domain.approvals import Decider, HeldCall, Verdict, VerdictResult
 from gateway.domain.context import ChatContext
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, DeliveryError, NotForUs
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import (
-    Conversation,
-    ConversationKey,
-    Message,
-    MessageKind,
-    RunId,
-    Turn,
-    TurnId,
-    TurnState,
-    Usage,
-)
+from gateway.domain.models import ConversationKey, Message, MessageKind, RunId, Turn, TurnId, TurnState, Usage
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted
 from gateway.domain.turn_options import TurnOptions
 from gateway.handover import messages
