@@ -11,7 +11,7 @@ from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.handovers import Handovers
+from gateway.ports.handovers import BROUGHT, Handovers, introduction_name, said_name
 from gateway.ports.leased_writes import GiveBack, HoldTurn, ParkTurn
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
@@ -68,6 +68,11 @@ def handled(store: Store) -> Claim | None:
     return following
 
 
+def enqueue_answered(store: Store, name: str) -> Turn:
+    brought = replace(message("attic", ""), message_id=name, author="", caller="push handover", given_reply="words")
+    return store.enqueue_answered(brought, new_turn()).turn
+
+
 class HandoverContract:
     def test_a_conversation_is_handed_over_with_the_commit_of_the_message(
         self, store: HandoverStore, peer: HandoverStore
@@ -83,6 +88,22 @@ class HandoverContract:
         assert peer.handovers.count_open() == 1
         assert [each.conversation for each in peer.handovers.listed_open(10)] == [conversation]
         assert peer.handovers.listed_open(10, older_than=60.0) == []
+
+    def test_what_was_brought_to_the_staff_is_erased_with_what_it_shows(self, store: HandoverStore) -> None:
+        taken = take_over(store)
+        said = enqueue(store).turn
+        shown = [
+            enqueue_answered(store, f"{BROUGHT}{introduction_name(taken.conversation_id, taken.seq)}"),
+            enqueue_answered(store, f"{BROUGHT}{said_name(said.id)}"),
+            enqueue_answered(store, f"{BROUGHT}{said_name('another')}"),
+        ]
+        conversation = store.find_conversation(key())
+        assert conversation is not None
+        store.erase_author(conversation, said.message.author)
+        assert [get_turn(store, each).reply for each in shown] == ["", "", "words"]
+        last = enqueue_answered(store, f"{BROUGHT}{introduction_name(taken.conversation_id, taken.seq)} again")
+        store.delete_conversation(taken.conversation_id)
+        assert get_turn(store, last).reply == "words"
 
     def test_whoever_claims_knows_of_it(self, store: HandoverStore, peer: HandoverStore) -> None:
         running = enqueue_and_claim(store)
