@@ -34,7 +34,7 @@ from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate, Request
 from gateway.ports.uploads import Uploads
-from gateway.web.api import views
+from gateway.web.api import turn_events, views
 from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
@@ -57,7 +57,7 @@ UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 STREAM_HEADERS = {
-    "Content-Type": f"{views.EVENT_STREAM}; charset=utf-8",
+    "Content-Type": f"{turn_events.EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
@@ -102,7 +102,7 @@ class ChatRoutes:
             return await self._stream(request, asked)
         with ExitStack() as leaving:
             accepted, updates = await self._wait(request, asked, leaving, watches=False)
-            return json_response(*await views.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
+            return json_response(*await turn_events.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
 
     async def _read(self, request: HttpRequest, owner: str, network: str) -> ParsedChatRequest:
         """Reads a message, and stores the files that come with it."""
@@ -276,14 +276,14 @@ class ChatRoutes:
             updates = self._updates(request, turn, waiter, leaving, is_local=False)
             return self._event_stream(turn, updates, leaving)
 
-    def _event_stream(self, turn: Turn, updates: views.TurnUpdates, leaving: ExitStack) -> HttpResponse:
-        updates = views.with_questions(turn, updates, self.inbox.approvals_of)
-        events = views.event_stream(turn, updates, ping_seconds=self.ping_seconds)
+    def _event_stream(self, turn: Turn, updates: turn_events.TurnUpdates, leaving: ExitStack) -> HttpResponse:
+        updates = turn_events.with_questions(turn, updates, self.inbox.approvals_of)
+        events = turn_events.event_stream(turn, updates, ping_seconds=self.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     async def _wait(
         self, request: HttpRequest, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
-    ) -> tuple[AcceptResult, views.TurnUpdates]:
+    ) -> tuple[AcceptResult, turn_events.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn_id()
         waiter = self.waiters.register(turn, asked.message.share, wants_previews=watches)
@@ -297,7 +297,7 @@ class ChatRoutes:
 
     def _updates(
         self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
-    ) -> views.TurnUpdates:
+    ) -> turn_events.TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
         leaving.callback(close_when_disconnected(request, waiter))
@@ -398,7 +398,7 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if views.EVENT_STREAM not in accept:
+    if turn_events.EVENT_STREAM not in accept:
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
-    return wanted[views.EVENT_STREAM] > wanted["application/json"]
+    return wanted[turn_events.EVENT_STREAM] > wanted["application/json"]
