@@ -5,8 +5,6 @@ The parts: developers.openai.com/api/reference/resources/chat and .../responses.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.openai_api.errors import InvalidRequest
-from gateway.web.api.json_body import STORABLE
+from gateway.web.api.json_body import STORABLE, decode_base64
 
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.ASCII)
 EXTENSION = re.compile(r"[a-z0-9]{1,8}")
@@ -194,8 +192,8 @@ def from_data_url(url: str, stem: str, where: str) -> RequestFile:
 
 def _decoded(data: str, where: str) -> bytes:
     try:
-        return base64.b64decode(data.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        return decode_base64(data)
+    except ValueError:
         raise refusal(where, "is not valid base64") from None
 
 
