@@ -18,9 +18,10 @@ from adapters.http.operations import GivenDecision, Rating
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import are_unused, delete_files
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox

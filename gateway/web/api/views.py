@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway.domain.approvals import Approval, Decision
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import DeliveryError
-from gateway.domain.models import Conversation, Failure, Turn, TurnState
+from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import OfferedAssistant
 from gateway.web.api import problems
