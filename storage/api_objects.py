@@ -18,7 +18,8 @@ from storage.clock import clock, read_clock
 from storage.column_types import SafeText, storable
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import api_objects, conversations, turns
+from storage.program_tables import api_objects
+from storage.schema import conversations, turns
 from storage.sql import C, T
 
 NO_LIMIT = 2**31 - 1

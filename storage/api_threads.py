@@ -15,7 +15,8 @@ from storage import row_mapping, sql
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
-from storage.schema import api_objects, conversations, turns
+from storage.program_tables import api_objects
+from storage.schema import conversations, turns
 from storage.sql import T
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter

@@ -12,7 +12,8 @@ from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import callbacks, turns
+from storage.program_tables import callbacks
+from storage.schema import turns
 
 K = callbacks.c
 DELIVERED_KEEP_SECONDS = 86_400.0

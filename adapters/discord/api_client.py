@@ -46,7 +46,7 @@ CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ApplicationIdentity:
     """The application and its bot: docs.discord.com/developers/resources/application#application-object"""
 
     application: str
@@ -75,7 +75,7 @@ class DiscordClient(ApiClient):
         self._api = settings.discord_api_url
         self._timeout = timeout
         self._invalid: deque[float] = deque()
-        self._identity: Identity | None = None
+        self._identity: ApplicationIdentity | None = None
         self.http = HttpClient()
 
     @property
@@ -112,14 +112,14 @@ class DiscordClient(ApiClient):
 
         return await self.limited(send, outbox, buckets, max_wait=max_wait)
 
-    async def identify(self) -> Identity:
+    async def identify(self) -> ApplicationIdentity:
         """Returns whom the token is for; asks once. Raises as ``call`` does."""
         if self._identity is None:
             me = object_in({"it": await self.call("GET application", "/applications/@me")}, "it")
             bot, flags, address = object_in(me, "bot"), me.get("flags"), text_in(me, "interactions_endpoint_url")
             reads = bool(flags & READS_CONTENT) if isinstance(flags, int) else False
             bot_id = text_in(bot, "id") or text_in(me, "id")
-            self._identity = Identity(
+            self._identity = ApplicationIdentity(
                 text_in(me, "id"), bot_id, text_in(bot, "username") or text_in(me, "name"), reads, address
             )
         return self._identity

@@ -10,7 +10,7 @@ from typing import Any
 from adapters.base.errors import NOT_DONE, Rejected
 from adapters.base.json_fields import text_in
 from adapters.base.message_writer import MessageWriter
-from adapters.discord.api_client import DiscordClient, Identity
+from adapters.discord.api_client import ApplicationIdentity, DiscordClient
 from adapters.discord.buttons import components
 from adapters.discord.errors import Refusal
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
@@ -37,7 +37,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
     def __init__(
         self,
         client: DiscordClient,
-        me: Identity,
+        me: ApplicationIdentity,
         target: DiscordTarget,
         turn: TurnId,
         outbox: DeliveryContext,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.base.setup_check import check_setup
-from adapters.discord.api_client import DiscordClient, Identity
+from adapters.discord.api_client import ApplicationIdentity, DiscordClient
 from adapters.discord.interactions import PATH
 from adapters.discord.settings import DiscordSettings
 from gateway.ports.check import CheckResult
@@ -45,14 +45,14 @@ async def _checks(settings: DiscordSettings, client: DiscordClient) -> Sequence[
     )
 
 
-def _invitation(settings: DiscordSettings, me: Identity) -> str:
+def _invitation(settings: DiscordSettings, me: ApplicationIdentity) -> str:
     """Returns the address at which a person adds the bot, with its commands, to a server."""
     site = settings.discord_api_url.partition("/api")[0]
     query = f"client_id={me.application}&scope=bot+applications.commands&permissions={sum(PERMISSIONS.values())}"
     return f"{site}/oauth2/authorize?{query}"
 
 
-def _intents(name: str, me: Identity) -> CheckResult:
+def _intents(name: str, me: ApplicationIdentity) -> CheckResult:
     return CheckResult(
         f"{name} intents", ok=me.reads_content, detail="Message Content" if me.reads_content else NO_CONTENT
     )
@@ -77,7 +77,7 @@ def _missing(server: Fields) -> Sequence[str]:
     return [name for name, bit in PERMISSIONS.items() if not granted & (bit | ADMINISTRATOR)]
 
 
-def _interactions(settings: DiscordSettings, me: Identity) -> CheckResult:
+def _interactions(settings: DiscordSettings, me: ApplicationIdentity) -> CheckResult:
     """Discord sends interactions to an address or over the gateway, never both."""
     name, address = f"{settings.name} interactions", me.interactions_url
     path = settings.path(PATH)

@@ -8,6 +8,7 @@ from functools import partial
 
 from adapters.http import routes
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser
+from adapters.http.message_reader import MessageReader
 from adapters.http.operations import operations
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits
@@ -129,12 +130,11 @@ class HttpAdapter:
         handlers = routes.ChatRoutes(
             self._settings,
             self._parser,
-            self._limit,
+            MessageReader(self._parser, self._limit, self._uploads, self._upload_limits),
             self._read_limit,
             self.waiters,
             inbox,
             self._uploads,
-            self._upload_limits,
             self._ping_seconds,
             self.hands_over,
         )

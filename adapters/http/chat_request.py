@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 import secrets
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -26,7 +24,15 @@ from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
-from gateway.web.api.json_body import STORABLE, STORABLE_PATTERN, VISIBLE, VISIBLE_PATTERN, read_model, validate
+from gateway.web.api.json_body import (
+    STORABLE,
+    STORABLE_PATTERN,
+    VISIBLE,
+    VISIBLE_PATTERN,
+    decode_base64,
+    read_model,
+    validate,
+)
 from gateway.web.api.multipart import MAX_NAME_CHARS
 
 BYTES_PER_CHARACTER = 12
@@ -235,8 +241,8 @@ def content_of(file: InlineFile) -> tuple[str, bytes]:
     """Returns the media type and the content of a data URL. Raises MalformedRequest."""
     head, _, encoded = file.data.partition(",")
     try:
-        return head.removeprefix("data:").removesuffix(";base64"), b64decode(encoded, validate=True)
-    except binascii.Error:
+        return head.removeprefix("data:").removesuffix(";base64"), decode_base64(encoded)
+    except ValueError:
         raise MalformedRequest(f"`files`: the data of {file.name} is not base64.", code="invalid_field") from None
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.http.chat_request import ChatForm, ChatRequest
-from gateway.web.api import views
+from gateway.web.api import turn_events, views
 from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
 
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
@@ -60,13 +60,13 @@ class WaitingApprovals(BaseModel):
 def operations(request: type[ChatRequest]) -> Sequence[Operation]:
     """Returns the descriptions of all routes, none of them secured. ``request``: the model of a message's body."""
     replies = {
-        200: ResponseDoc("The reply.", views.TurnReply, views.EVENTS, STREAMED),
+        200: ResponseDoc("The reply.", views.TurnReply, turn_events.EVENTS, STREAMED),
         202: ResponseDoc("The turn: begun, waiting for an approval, or left to a person.", views.TurnAccepted),
     }
     problems = (400, 401, 403, 404, 408, 409, 413, 415, 429, 502, 503, 504)
     rated = (400, 401, 404, 408, 413, 415, 429, 503)
     kept = (401, 404, 429, 502, 503, 504)
-    watched = ResponseDoc("The turn.", views.TurnView, views.EVENTS, WATCHED)
+    watched = ResponseDoc("The turn.", views.TurnView, turn_events.EVENTS, WATCHED)
     turn, thread = ResponseDoc("The turn.", views.TurnView), ResponseDoc("The thread.", views.ThreadView)
     read = """Read the newest messages of a thread. For those before them pass the value of `earlier` as `?before=`.
 A thread that only the backend knows is adopted by the name it has there."""

@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
 
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from adapters.http.chat_request import (
-    CALLBACK_FIELD,
-    INLINE_BYTES,
-    ChatRequestParser,
-    ParsedChatRequest,
-    content_of,
-    message_id_of,
-    with_files,
-)
+from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser, ParsedChatRequest, message_id_of
+from adapters.http.message_reader import MessageReader
 from adapters.http.operations import GivenDecision, Rating
 from adapters.http.settings import NAME, HttpSettings, split
-from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
+from adapters.http.uploads import are_unused, delete_files
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
 from gateway.domain.conversations import Conversation
-from gateway.domain.errors import Blocked, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
-from gateway.ports.platform import ParsedUpdate, Request
+from gateway.ports.platform import ParsedUpdate
 from gateway.ports.uploads import Uploads
-from gateway.web.api import views
+from gateway.web.api import turn_events, views
 from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
 from gateway.web.api.json_body import read_model
-from gateway.web.api.multipart import FORM, file_name
 from gateway.web.api.openapi import Operation
-from gateway.web.api.request_limit import RequestLimit
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
 
@@ -51,14 +41,12 @@ PREFIX = "/chat"
 MAX_RATING_BYTES = 1024
 NOT_YOURS = sentence("You may not decide this.")
 TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
-MAX_LARGE_BODIES = 8
-"""Bodies with files in JSON that are in memory at the same time, of one process."""
 COMMAND_TEXTS = {MessageKind.HAND_OVER: "/human", MessageKind.RESUME: "/resume"}
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 STREAM_HEADERS = {
-    "Content-Type": f"{views.EVENT_STREAM}; charset=utf-8",
+    "Content-Type": f"{turn_events.EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
@@ -81,20 +69,18 @@ class ChatRoutes:
 
     settings: HttpSettings
     parser: ChatRequestParser
-    limit: RequestLimit
+    reader: MessageReader
     read_limit: CallLimit
     waiters: WaiterRegistry
     inbox: AsyncInbox
     uploads: Uploads
-    upload_limits: UploadLimits
     ping_seconds: float
     hands_over: bool = False
     """Whether callers may ask for a person."""
-    large_bodies: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_LARGE_BODIES))
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
         owner, network = self.parser.owner(request.headers), self._network(request)  # before the body is read
-        asked = await self._read(request, owner, network)
+        asked = await self.reader.read(request, owner, network)
         asked = replace(asked, message=replace(asked.message, caller=caller_name(owner, network)))
         is_preferred = "respond-async" in _listed(request.headers.get("prefer", ""))
         if is_preferred or CALLBACK_FIELD in asked.message.address:
@@ -103,56 +89,7 @@ class ChatRoutes:
             return await self._stream(request, asked)
         with ExitStack() as leaving:
             accepted, updates = await self._wait(request, asked, leaving, watches=False)
-            return json_response(*await views.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
-
-    async def _read(self, request: HttpRequest, owner: str, network: str) -> ParsedChatRequest:
-        """Reads a message, and stores the files that come with it."""
-        if request.headers.get("content-type", "").lower().startswith(FORM):
-            await self._check_limit(owner or network)
-            return await self._read_form(request, owner)
-        async with self._room_for(request) as max_bytes:
-            body = await request.read_body(max_bytes)
-            asked = self.parser.parse_for(owner, Request(request.headers, body))
-            await self._check_limit(owner or network)
-            return await self._store_inline(asked) if asked.inline else asked
-
-    @asynccontextmanager
-    async def _room_for(self, request: HttpRequest) -> AsyncIterator[int]:
-        """Gives the largest body that may be read into memory: one with files is, while few others are.
-
-        Raises Overloaded.
-        """
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) <= self.parser.max_body_bytes:
-            yield self.parser.max_body_bytes
-            return
-        if self.large_bodies.locked():
-            message = sentence("Too many requests with files at once. Try again, or send multipart/form-data.")
-            raise Overloaded(message)
-        async with self.large_bodies:
-            yield self.parser.max_body_bytes + INLINE_BYTES
-
-    async def _store_inline(self, asked: ParsedChatRequest) -> ParsedChatRequest:
-        async with self._receiving(asked.message.message_id) as uploads:
-            for file in asked.inline:
-                await uploads.receive(file_name(file.name), *content_of(file))
-            return replace(asked, message=with_files(asked.message, uploads), inline=())
-
-    async def _read_form(self, request: HttpRequest, owner: str) -> ParsedChatRequest:
-        async with self._receiving(message_id_of(owner, request.headers)) as uploads:
-            pieces = request.body_pieces(self.upload_limits.max_message + self.parser.max_body_bytes)
-            form = read_form(pieces, request.headers["content-type"], uploads, self.parser.max_body_bytes)
-            return self.parser.parse_form(owner, request.headers, await form, uploads)
-
-    @asynccontextmanager
-    async def _receiving(self, message_id: str) -> AsyncIterator[MessageUploads]:
-        """Discards what was stored if the request turns out to be wrong, or breaks off."""
-        uploads = MessageUploads(self.uploads, self.upload_limits, message_id)
-        try:
-            yield uploads
-        except BaseException:
-            await uploads.discard()
-            raise
+            return json_response(*await turn_events.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
 
     async def list_assistants(self, request: HttpRequest) -> HttpResponse:
         owner = self._reader(request)
@@ -251,11 +188,6 @@ class ChatRoutes:
             self.waiters.resolve(turn)  # the worker does not deliver forgotten turns
         return HttpResponse(status=204)
 
-    async def _check_limit(self, caller: str) -> None:
-        """Raises Overloaded (``rate_limited``), StoreUnavailable."""
-        if not self.limit.take_held(caller):
-            await asyncio.to_thread(self.limit.check, caller)
-
     async def _later(self, asked: ParsedChatRequest, *, is_preferred: bool) -> HttpResponse:
         self.waiters.check_open()
         turn = (await self._accept(asked, self.inbox.new_turn_id())).turn
@@ -277,14 +209,14 @@ class ChatRoutes:
             updates = self._updates(request, turn, waiter, leaving, is_local=False)
             return self._event_stream(turn, updates, leaving)
 
-    def _event_stream(self, turn: Turn, updates: views.TurnUpdates, leaving: ExitStack) -> HttpResponse:
-        updates = views.with_questions(turn, updates, self.inbox.approvals_of)
-        events = views.event_stream(turn, updates, ping_seconds=self.ping_seconds)
+    def _event_stream(self, turn: Turn, updates: turn_events.TurnUpdates, leaving: ExitStack) -> HttpResponse:
+        updates = turn_events.with_questions(turn, updates, self.inbox.approvals_of)
+        events = turn_events.event_stream(turn, updates, ping_seconds=self.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     async def _wait(
         self, request: HttpRequest, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
-    ) -> tuple[AcceptResult, views.TurnUpdates]:
+    ) -> tuple[AcceptResult, turn_events.TurnUpdates]:
         """Registers the caller before it hands the message in, so that no event of the turn is missed."""
         turn = self.inbox.new_turn_id()
         waiter = self.waiters.register(turn, asked.message.share, wants_previews=watches)
@@ -298,7 +230,7 @@ class ChatRoutes:
 
     def _updates(
         self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
-    ) -> views.TurnUpdates:
+    ) -> turn_events.TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
         leaving.callback(close_when_disconnected(request, waiter))
@@ -399,7 +331,7 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if views.EVENT_STREAM not in accept:
+    if turn_events.EVENT_STREAM not in accept:
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
-    return wanted[views.EVENT_STREAM] > wanted["application/json"]
+    return wanted[turn_events.EVENT_STREAM] > wanted["application/json"]

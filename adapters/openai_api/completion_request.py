@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.openai_api.content_parts import Content, Text, read_content, refusal
+from adapters.openai_api.content_parts import MessageContent, Text, read_content, refusal
 from adapters.openai_api.request_fields import (
     Author,
     Metadata,
     Penalty,
+    Proportion,
     ResponseFormat,
-    Share,
     Temperature,
     ToolChoice,
     as_parameters,
@@ -40,7 +40,7 @@ class CalledFunction(Ignoring):
     arguments: Text
 
 
-class ToolCall(Ignoring):
+class CompletionToolCall(Ignoring):
     id: Text
     type: Literal["function"] = "function"
     function: CalledFunction
@@ -48,9 +48,9 @@ class ToolCall(Ignoring):
 
 class ChatMessage(Ignoring):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Content | None = None
+    content: MessageContent | None = None
     refusal: Text | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[CompletionToolCall] | None = None
     tool_call_id: Text | None = None
 
 
@@ -66,7 +66,7 @@ class FunctionSchema(Ignoring):
         return schema if self.strict is None else {**schema, "strict": self.strict}
 
 
-class FunctionTool(Ignoring):
+class CompletionTool(Ignoring):
     type: Literal["function"]
     function: FunctionSchema
 
@@ -87,7 +87,7 @@ class CompletionRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
-    top_p: Share | None = None
+    top_p: Proportion | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Text | list[Text] | None = None
@@ -96,7 +96,7 @@ class CompletionRequest(BaseModel):
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
     response_format: ResponseFormat | None = None
-    tools: list[FunctionTool] | None = None
+    tools: list[CompletionTool] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.completion_request import CompletionRequest
 from adapters.openai_api.completion_view import CompletionStream, completion_response
 from adapters.openai_api.content_parts import refusal
-from adapters.openai_api.errors import error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import check_model
 from adapters.openai_api.repetition import Post, read_post
@@ -20,12 +21,10 @@ from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.said import CallerInput, arrange
 from adapters.openai_api.settings import NAME, PREFIX
-from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn, turn_events
 from adapters.openai_api.turn_ids import THREAD_NAME
 from gateway.domain.models import ConversationKey, Message
 from gateway.domain.turn_options import TurnOptions
-from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import timeout_response
+from gateway.web.api.routes import HttpRequest, HttpResponse, Route
 
 THREAD_HEADER = "x-thread-id"
 THREAD_FIELD = "thread_id"
@@ -73,13 +72,8 @@ class CompletionRoutes:
         if asked.stream:
             with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
             stream = CompletionStream(watched.turn, model, with_usage)
-            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.limits.ping_seconds)
-            return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
-        with watched.leaving:
-            turn = await resolved_turn(watched.updates)
-        if turn is None:
-            return json_response(*error_form(timeout_response(watched.turn)))
-        return json_response(*completion_response(turn, model))
+            return streamed(watched, stream, ping_seconds=self.asking.limits.ping_seconds)
+        return await whole(watched, partial(completion_response, model=model))
 
 
 def _thread(request: HttpRequest, asked: CompletionRequest) -> str:

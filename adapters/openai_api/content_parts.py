@@ -5,8 +5,6 @@ The parts: developers.openai.com/api/reference/resources/chat and .../responses.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.openai_api.errors import InvalidRequest
-from gateway.web.api.json_body import STORABLE
+from gateway.web.api.json_body import STORABLE, decode_base64
 
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.ASCII)
 EXTENSION = re.compile(r"[a-z0-9]{1,8}")
@@ -26,7 +24,7 @@ Text = Annotated[str, STORABLE]
 
 
 @dataclass(frozen=True, slots=True)
-class InlineFile:
+class RequestFile:
     """A file that came with a request, or that the request names by the id that it got at ``/files``."""
 
     name: str
@@ -48,14 +46,14 @@ class ReadContent:
     """The text of a message, and its files."""
 
     text: str
-    files: tuple[InlineFile, ...] = ()
+    files: tuple[RequestFile, ...] = ()
 
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class TextPart(Part):
+class TextContentPart(Part):
     type: Literal["text", "input_text", "output_text", "summary_text"]
     text: Text
 
@@ -115,20 +113,20 @@ class InputFilePart(FileData):
 
 
 ContentPart = Annotated[
-    TextPart | RefusalPart | ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart,
+    TextContentPart | RefusalPart | ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart,
     Field(discriminator="type"),
 ]
-Content = Text | list[ContentPart]
+MessageContent = Text | list[ContentPart]
 
 
-def read_content(content: Content | None, where: str) -> ReadContent:
+def read_content(content: MessageContent | None, where: str) -> ReadContent:
     """Returns the text and the files of a content; ``where`` names it in errors. Raises InvalidRequest."""
     if content is None or isinstance(content, str):
         return ReadContent(content or "")
-    texts, files = list[str](), list[InlineFile]()
+    texts, files = list[str](), list[RequestFile]()
     for number, part in enumerate(content):
         match part:
-            case TextPart():
+            case TextContentPart():
                 texts.append(part.text)
             case RefusalPart():
                 texts.append(part.refusal)
@@ -137,9 +135,9 @@ def read_content(content: Content | None, where: str) -> ReadContent:
     return ReadContent("\n".join(texts), tuple(files))
 
 
-def numbered(files: Iterable[InlineFile]) -> Sequence[InlineFile]:
+def numbered(files: Iterable[RequestFile]) -> Sequence[RequestFile]:
     """Returns the files with different names, as the assistant is told of them by name."""
-    kept, used = list[InlineFile](), set[str]()
+    kept, used = list[RequestFile](), set[str]()
     for file in files:
         stem, dot, ending = file.name.rpartition(".")
         names = (f"{stem or ending}-{number}{dot}{ending if stem else ''}" for number in range(2, len(used) + 3))
@@ -151,51 +149,51 @@ def numbered(files: Iterable[InlineFile]) -> Sequence[InlineFile]:
 
 def _read_file(
     part: ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart, where: str
-) -> InlineFile:
+) -> RequestFile:
     match part:
         case ImageUrlPart():
             return from_data_url(part.image_url.url, "image", f"{where}.image_url.url")
         case InputImagePart():
             if part.file_id:
-                return InlineFile("image", "", file_id=part.file_id, where=f"{where}.file_id")
+                return RequestFile("image", "", file_id=part.file_id, where=f"{where}.file_id")
             return from_data_url(part.image_url or "", "image", f"{where}.image_url")
         case InputAudioPart():
             ending = part.input_audio.format if EXTENSION.fullmatch(part.input_audio.format) else "bin"
             data = _decoded(part.input_audio.data, f"{where}.input_audio.data")
-            return InlineFile(f"recording.{ending}", f"audio/{'mpeg' if ending == 'mp3' else ending}", data)
+            return RequestFile(f"recording.{ending}", f"audio/{'mpeg' if ending == 'mp3' else ending}", data)
         case FilePart():
             return _from_file_data(part.file, f"{where}.file")
         case InputFilePart():
             return _from_file_data(part, where)
 
 
-def _from_file_data(given: FileData, where: str) -> InlineFile:
+def _from_file_data(given: FileData, where: str) -> RequestFile:
     if given.file_id:
-        return InlineFile("file", "", file_id=given.file_id, where=f"{where}.file_id")
+        return RequestFile("file", "", file_id=given.file_id, where=f"{where}.file_id")
     if given.file_url:
         raise refusal(f"{where}.file_url", ONLY_DATA_URLS)
     if not given.file_data:
         raise refusal(f"{where}.file_data", "is missing")
     if not given.file_data.startswith("data:"):
-        return InlineFile(given.filename or "file", "", _decoded(given.file_data, f"{where}.file_data"))
+        return RequestFile(given.filename or "file", "", _decoded(given.file_data, f"{where}.file_data"))
     read = from_data_url(given.file_data, "file", f"{where}.file_data")
-    return InlineFile(given.filename or read.name, read.media_type, read.data)
+    return RequestFile(given.filename or read.name, read.media_type, read.data)
 
 
-def from_data_url(url: str, stem: str, where: str) -> InlineFile:
+def from_data_url(url: str, stem: str, where: str) -> RequestFile:
     found = DATA_URL.match(url)
     if found is None:
         is_data = url.startswith("data:")
         raise refusal(where, "is not a data URL in base64 (data:<media type>;base64,…)" if is_data else ONLY_DATA_URLS)
     media_type = (found[1] or "").lower()
     data = _decoded(url[found.end() :], where)
-    return InlineFile(f"{stem}{guess_extension(media_type) or ''}", media_type, data)
+    return RequestFile(f"{stem}{guess_extension(media_type) or ''}", media_type, data)
 
 
 def _decoded(data: str, where: str) -> bytes:
     try:
-        return base64.b64decode(data.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        return decode_base64(data)
+    except ValueError:
         raise refusal(where, "is not valid base64") from None
 
 

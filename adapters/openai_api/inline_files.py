@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from adapters.openai_api.callers import Caller
-from adapters.openai_api.content_parts import InlineFile, numbered
+from adapters.openai_api.content_parts import RequestFile, numbered
 from adapters.openai_api.uploaded_files import PREFIX, UploadedFiles, as_file
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
@@ -29,7 +29,7 @@ class InlineFileKeeper:
         self._uploads = uploads
         self._kept = kept
 
-    async def attached(self, caller: Caller, message: Message, files: Sequence[InlineFile]) -> Message:
+    async def attached(self, caller: Caller, message: Message, files: Sequence[RequestFile]) -> Message:
         """Saves the files of a message and returns it with them, and with those that it names.
 
         Raises InvalidRequest for an id of none, StoreUnavailable.
@@ -40,7 +40,7 @@ class InlineFileKeeper:
         attached = [as_file(file) if file.file_id else await self._saved(file, message) for file in numbered(known)]
         return replace(message, files=(*message.files, *attached))
 
-    async def _saved(self, file: InlineFile, message: Message) -> File:
+    async def _saved(self, file: RequestFile, message: Message) -> File:
         name = f"upl_{secrets.token_hex(16)}"
         await asyncio.to_thread(self._save, name, file.data, message)
         return File(file.name, name, file.media_type, len(file.data))

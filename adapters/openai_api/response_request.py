@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from adapters.openai_api.completion_request import FunctionSchema, Ignoring
-from adapters.openai_api.content_parts import Content, Text, read_content, refusal
-from adapters.openai_api.request_fields import CHOICES, Author, Metadata, Share, Temperature, as_parameters
+from adapters.openai_api.content_parts import MessageContent, Text, read_content, refusal
+from adapters.openai_api.request_fields import CHOICES, Author, Metadata, Proportion, Temperature, as_parameters
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import Json
@@ -21,7 +21,7 @@ MAX_ITEMS = 1000
 class MessageItem(Ignoring):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: Content
+    content: MessageContent
 
 
 class FunctionCallItem(Ignoring):
@@ -34,7 +34,7 @@ class FunctionCallItem(Ignoring):
 class FunctionCallOutputItem(Ignoring):
     type: Literal["function_call_output"]
     call_id: Text
-    output: Content
+    output: MessageContent
 
 
 class ReasoningItem(Ignoring):
@@ -60,7 +60,7 @@ class ConversationName(Ignoring):
     id: Text
 
 
-class Tool(FunctionSchema):
+class ResponseTool(FunctionSchema):
     type: Literal["function"]
 
 
@@ -89,11 +89,11 @@ class ResponseRequest(BaseModel):
     background: bool | None = None
     store: bool | None = None
     metadata: Metadata | None = None
-    tools: list[Tool] | None = None
+    tools: list[ResponseTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     temperature: Temperature | None = None
-    top_p: Share | None = None
+    top_p: Proportion | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     reasoning: Reasoning | None = None
     text: TextSettings | None = None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Caller, Callers
@@ -25,12 +26,12 @@ from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.response_view import ECHO, input_items, response_body
 from adapters.openai_api.said import CallerInput, arrange, check_outputs
 from adapters.openai_api.settings import PREFIX
-from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn, turn_events
 from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import TurnOptions
 from gateway.web.api import problems
+from gateway.web.api.problems import JsonResponse
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import failure_of, timeout_response
+from gateway.web.api.views import failure_of
 
 PATH = f"{PREFIX}/responses"
 ONE = f"{PATH}/<response_id>"
@@ -114,14 +115,14 @@ class ResponseRoutes:
         watched = await self.asking.watch(request, post, message, streams=streams)
         if streams:
             stream = ResponseStream(watched.turn)
-            events = turn_events(watched.turn, watched.updates, stream, ping_seconds=self.asking.limits.ping_seconds)
-            return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
-        with watched.leaving:
-            turn = await resolved_turn(watched.updates)
-        if turn is None:
-            return json_response(*error_form(timeout_response(watched.turn)))
-        failure = failure_of(turn)
-        return json_response(*(error_form(problems.from_failure(failure)) if failure else (response_body(turn),)))
+            return streamed(watched, stream, ping_seconds=self.asking.limits.ping_seconds)
+        return await whole(watched, _outcome)
+
+
+def _outcome(turn: Turn) -> JsonResponse:
+    """Returns the response to a caller whose turn is resolved."""
+    failure = failure_of(turn)
+    return error_form(problems.from_failure(failure)) if failure else (response_body(turn), 200, {})
 
 
 def _check_continues(place: Place, said: CallerInput) -> None:

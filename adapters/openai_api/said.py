@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from adapters.openai_api.content_parts import InlineFile, ReadContent, numbered, refusal
+from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered, refusal
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 
 SEPARATOR = "\n\n"
@@ -57,7 +57,7 @@ class CallerInput:
     text: str = ""
     outputs: tuple[CallOutput, ...] = ()
     """The results of calls that the assistant made before."""
-    files: tuple[InlineFile, ...] = ()
+    files: tuple[RequestFile, ...] = ()
     """Those of earlier messages too, first."""
     history: tuple[Exchange, ...] = ()
     instructions: str = ""
@@ -100,7 +100,7 @@ def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
     spoken = [step for step in steps if not isinstance(step.said, Instruction)]
     if not spoken:  # some programs have nothing but a system message
         spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:]]
-    files = list[InlineFile]()
+    files = list[RequestFile]()
     exchanges = _exchanges(spoken, files)
     if not exchanges or exchanges[-1].is_answered:
         where = steps[-1].where if steps else "messages"
@@ -121,7 +121,7 @@ def all_exchanges(steps: Sequence[Step]) -> tuple[Exchange, ...]:
     return tuple(each.frozen() for each in _exchanges(steps, []))
 
 
-def _exchanges(steps: Iterable[Step], files: list[InlineFile]) -> list[_Exchange]:
+def _exchanges(steps: Iterable[Step], files: list[RequestFile]) -> list[_Exchange]:
     found = list[_Exchange]()
     for step in steps:
         is_answer = isinstance(step.said, Answered)
@@ -131,7 +131,7 @@ def _exchanges(steps: Iterable[Step], files: list[InlineFile]) -> list[_Exchange
     return found
 
 
-def _add(exchange: _Exchange, step: Step, files: list[InlineFile]) -> None:
+def _add(exchange: _Exchange, step: Step, files: list[RequestFile]) -> None:
     match step.said:
         case Answered(text, calls):
             exchange.replies += [text] if text or not calls else []

@@ -13,7 +13,8 @@ from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.views import UNSAFE_CHARACTERS, TurnUpdates, timeout_response
+from gateway.web.api.turn_events import UNSAFE_CHARACTERS, TurnUpdates
+from gateway.web.api.views import timeout_response
 
 PING = ": ping\n\n"
 """A comment, which the SDKs skip."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from adapters.openai_api.callers import Caller
-from adapters.openai_api.content_parts import InlineFile, refusal
+from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.errors import NoSuchObject
 from gateway.domain.files import File
 from gateway.ports.api_objects import ApiObject, ApiObjects
@@ -59,7 +59,7 @@ class UploadedFiles:
         await self.do(self.objects.delete, file.id)
         await self.do(self.uploads.delete, file.id)
 
-    async def named(self, caller: Caller, file: InlineFile) -> InlineFile:
+    async def named(self, caller: Caller, file: RequestFile) -> RequestFile:
         """Returns a file that a request names by its id, with what is known of it. Raises InvalidRequest."""
         try:
             found = await self.find(caller, file.file_id)
@@ -69,10 +69,10 @@ class UploadedFiles:
         if SERVER in body:
             explanation = f"names a file with the purpose {body['purpose']}: upload it with vision or user_data"
             raise refusal(file.where, explanation)
-        return InlineFile(body["filename"], body["media_type"], b"", file.file_id, file.where, body["bytes"])
+        return RequestFile(body["filename"], body["media_type"], b"", file.file_id, file.where, body["bytes"])
 
 
-def as_file(file: InlineFile) -> File:
+def as_file(file: RequestFile) -> File:
     """Returns a kept file as a turn's message has it."""
     return File(file.name, file.file_id, file.media_type, file.size)
 

@@ -26,13 +26,13 @@ def is_sign_in_page(html: str) -> bool:
 
 def text_of(html: str) -> str:
     """Returns the text of a canvas, with headings, lists and rows of tables in lines of their own."""
-    reader = _Reader()
+    reader = _CanvasReader()
     reader.feed(html)
     reader.close()
     return reader.text
 
 
-class _Reader(HTMLParser):
+class _CanvasReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._parts: list[str] = []

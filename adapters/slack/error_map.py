@@ -74,7 +74,7 @@ class ErrorAnswer:
         return f" ({reasons})" if reasons else ""
 
 
-Decision = Callable[[ErrorAnswer], DeliveryError]
+ErrorRule = Callable[[ErrorAnswer], DeliveryError]
 
 
 def _rate_limited(refusal: ErrorAnswer) -> DeliveryError:
@@ -106,14 +106,14 @@ def _scope(refusal: ErrorAnswer) -> DeliveryError:
     return Rejected(f"{refusal.what}: {missing}{having}. {advice}.", reason=refusal.code)
 
 
-def _rejected(advice: str) -> Decision:
+def _rejected(advice: str) -> ErrorRule:
     def decide(refusal: ErrorAnswer) -> DeliveryError:
         return Rejected(f"{refusal.what}{refusal.detail}: {advice}.", reason=refusal.code)
 
     return decide
 
 
-def _group(decide: Decision, *codes: str) -> dict[str, Decision]:
+def _group(decide: ErrorRule, *codes: str) -> dict[str, ErrorRule]:
     return dict.fromkeys(codes, decide)
 
 
@@ -135,7 +135,7 @@ _FILE_RULES = _rejected("the workspace does not take such a file. Its administra
 _FILE_GONE = _rejected("the file is gone, or not shared with the app")
 _NO_STREAM = _rejected("it is not a message that is being streamed, or not any more")
 
-TABLE: dict[str, Decision] = {
+TABLE: dict[str, ErrorRule] = {
     # Temporary. "It's possible some aspect of the operation succeeded": the first two, in Slack's words.
     **_group(_unknown, "internal_error", "fatal_error"),
     **_group(_unknown, "messaging_processing_failed", "update_failed", "file_update_failed", "unable_to_share_files"),
@@ -228,7 +228,7 @@ TABLE: dict[str, Decision] = {
 }
 
 
-def _codes(*decisions: Decision) -> frozenset[str]:
+def _codes(*decisions: ErrorRule) -> frozenset[str]:
     return frozenset(code for code, decide in TABLE.items() if decide in decisions)
 
 

@@ -23,7 +23,7 @@ COLUMNS = (
     *("turn_id", "conversation", "model", "cost", "currency"),
 )
 
-Place = tuple[float, str, str]
+FeedbackCursor = tuple[float, str, str]
 
 
 class FeedbackPages:
@@ -91,7 +91,7 @@ def _cursor(rated: RatedTurn) -> str:
     return search_params.CURSOR_SEPARATOR.join((repr(rated.at), rated.turn.id, rated.author))
 
 
-def _requested_place() -> Place | None:
+def _requested_place() -> FeedbackCursor | None:
     """Returns the last rating of the previous page, or None on the first page."""
     at, _, rest = flask.request.args.get("before", "").partition(search_params.CURSOR_SEPARATOR)
     turn, _, author = rest.partition(search_params.CURSOR_SEPARATOR)

@@ -56,7 +56,7 @@ FILE_GONE = sentence("A file that the assistant made is no longer available.")
 
 
 @dataclass(frozen=True, slots=True)
-class TextPart:
+class InlineText:
     """Text for the model: the content of a small text file, or why a file cannot be read."""
 
     text: str
@@ -80,7 +80,7 @@ class BinaryPart:
         return DataUrl(self.media_type, self.content)
 
 
-MessagePart = TextPart | BinaryPart
+MessagePart = InlineText | BinaryPart
 """A part of a user message after its text."""
 
 
@@ -100,15 +100,15 @@ def to_parts(attachments: Iterable[Attachment]) -> list[MessagePart]:
     return pieces
 
 
-def without_files(parts: Sequence[MessagePart]) -> list[TextPart] | None:
+def without_files(parts: Sequence[MessagePart]) -> list[InlineText] | None:
     """Returns the parts for a server that rejects files. None if there are no files, so they cannot be the reason."""
     if not any(isinstance(piece, BinaryPart) for piece in parts):
         return None
-    return [piece if isinstance(piece, TextPart) else unreadable(piece.name, FILE_NOT_ACCEPTED) for piece in parts]
+    return [piece if isinstance(piece, InlineText) else unreadable(piece.name, FILE_NOT_ACCEPTED) for piece in parts]
 
 
-def unreadable(name: str, problem: str) -> TextPart:
-    return TextPart(f"[{name} could not be read: {' '.join(problem.split()).rstrip('.')}]")
+def unreadable(name: str, problem: str) -> InlineText:
+    return InlineText(f"[{name} could not be read: {' '.join(problem.split()).rstrip('.')}]")
 
 
 def _to_part(attachment: Attachment, bytes_left: int) -> MessagePart:
@@ -121,7 +121,7 @@ def _to_part(attachment: Attachment, bytes_left: int) -> MessagePart:
     media_type = _media_type(file, content)
     text = None if media_type in IMAGE_TYPES else _inline_text(name, media_type, content)
     if text is not None:
-        return TextPart(f"[beginning of {name}]\n{text}\n[end of {name}]")
+        return InlineText(f"[beginning of {name}]\n{text}\n[end of {name}]")
     if content.size > bytes_left:
         return unreadable(name, "it is too large for one message, or for one message with the files before it")
     return BinaryPart(name, media_type, content)

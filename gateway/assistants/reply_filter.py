@@ -20,14 +20,14 @@ from gateway.assistants.reply_marks import (
     THOUGHT_END,
     UNFINISHED,
     UNFINISHED_FIRST,
-    Block,
     Kind,
+    MarkedPart,
     MarkPlace,
 )
 from gateway.assistants.text_calls import TextCall, parse_calls
 
 FENCE_CHARS = 3
-IN_THOUGHT = Block("", THOUGHT_END, Kind.THOUGHT, needs_closing=True)
+IN_THOUGHT = MarkedPart("", THOUGHT_END, Kind.THOUGHT, needs_closing=True)
 REASONING_MODEL = re.compile(r"(?<![a-z])(?:r1|qwq|thinking|reasoner|reasoning)(?![a-z])", re.IGNORECASE)
 """Names of models whose chat templates begin the reasoning, so that its opening mark is not in the answer."""
 
@@ -123,7 +123,7 @@ class ReplyFilter:
             said += self._end_open_block(self._block) + self._read(at_end=True)
         return said
 
-    def _end_open_block(self, block: Block) -> str:
+    def _end_open_block(self, block: MarkedPart) -> str:
         """Ends a block that nothing closed. Returns what of it is for people; what is to be read again is held."""
         inner, self._block, self._inner = "".join(self._inner), None, []
         if block.kind is Kind.BARE_CALL:
@@ -170,7 +170,7 @@ class ReplyFilter:
         self._close_block(block, inner)
         return ""
 
-    def _close_block(self, block: Block, inner: str) -> None:
+    def _close_block(self, block: MarkedPart, inner: str) -> None:
         self._strip = True
         if block.kind is Kind.THOUGHT:
             self._thoughts.append(inner)
@@ -225,7 +225,7 @@ class ReplyFilter:
             self._strip = self._strip or not self._said
         return ""
 
-    def _counts(self, name: str, block: Block | None) -> bool:
+    def _counts(self, name: str, block: MarkedPart | None) -> bool:
         """Returns whether a mark means something where it stands."""
         if self._in_code or (block is not None and self._is_inside(block) and not self._may_be_closed):
             return False
@@ -236,7 +236,7 @@ class ReplyFilter:
             return self._is_wrapped or (is_first and bool(self._thoughts))
         return True
 
-    def _is_inside(self, block: Block) -> bool:
+    def _is_inside(self, block: MarkedPart) -> bool:
         """Returns whether a block that is meant to begin a line would begin inside of one."""
         return block.place is MarkPlace.NEW_LINE and bool(self._line.head)
 

@@ -37,7 +37,7 @@ class MarkPlace(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MarkedPart:
     """A part of a reply between two marks."""
 
     opening: str
@@ -87,37 +87,39 @@ OTHERS_TURN = (
 )
 
 BLOCKS = (
-    Block(THOUGHT_START, THOUGHT_END, Kind.THOUGHT, MarkPlace.NEW_LINE),
-    Block(rf"(?i:<{ONLY_FIRST_THINK}{ATTRIBUTES}>)", rf"(?i:</{ONLY_FIRST_THINK}>)", Kind.THOUGHT, MarkPlace.FIRST),
-    Block(r"<details type=\"reasoning\"[^<>]{0,100}>", r"</details>", Kind.THOUGHT),  # Open WebUI
-    Block(HARMONY_CALL, HARMONY_END, Kind.CALL),
-    Block(rf"<\|channel\|>\s*(?:analysis|commentary){HARMONY_TAIL}", HARMONY_END, Kind.THOUGHT),
-    Block(
+    MarkedPart(THOUGHT_START, THOUGHT_END, Kind.THOUGHT, MarkPlace.NEW_LINE),
+    MarkedPart(
+        rf"(?i:<{ONLY_FIRST_THINK}{ATTRIBUTES}>)", rf"(?i:</{ONLY_FIRST_THINK}>)", Kind.THOUGHT, MarkPlace.FIRST
+    ),
+    MarkedPart(r"<details type=\"reasoning\"[^<>]{0,100}>", r"</details>", Kind.THOUGHT),  # Open WebUI
+    MarkedPart(HARMONY_CALL, HARMONY_END, Kind.CALL),
+    MarkedPart(rf"<\|channel\|>\s*(?:analysis|commentary){HARMONY_TAIL}", HARMONY_END, Kind.THOUGHT),
+    MarkedPart(
         r"analysis\s?(?=[A-Z\"'(])",
         r"assistant\s?final\s?|(?=assistant\s?commentary\s+to=)",
         Kind.THOUGHT,
         MarkPlace.FIRST,
         needs_closing=True,
     ),
-    Block(STRIPPED_CALL, r"(?=assistant\s?(?:final|commentary|analysis))", Kind.CALL, MarkPlace.FIRST),
-    Block(rf"<{CALL_TAG}s>", rf"</{CALL_TAG}s>", Kind.CALL),
-    Block(rf"<{CALL_TAG}{ATTRIBUTES}>|<tool_use>", rf"</{CALL_TAG}s?>|</tool_use>", Kind.CALL),
-    Block(r"<\|tool_call(?:_start)?(?:\|>|>)", r"<\|/?tool_call(?:_end)?\|>|<tool_call\|>", Kind.CALL),
-    Block(r"<start_function_call>", r"<end_function_call>", Kind.CALL),
-    Block(r"(?=<function=[\w.-]+>)", r"(?<=</function>)", Kind.CALL),
-    Block(r"(?=<invoke name=)", r"(?<=</invoke>)", Kind.CALL),
-    Block(r"\[TOOL_CALLS\]|<\|python_tag\|>", r"<\|eo[mt]_id\|>|</s>", Kind.CALL),
-    Block(r"<\|python_start\|>", r"<\|python_end\|>", Kind.CALL),
-    Block(r"<\|(?:START_ACTION|action_start)\|>", r"<\|(?:END_ACTION|action_end)\|>", Kind.CALL),
-    Block(
+    MarkedPart(STRIPPED_CALL, r"(?=assistant\s?(?:final|commentary|analysis))", Kind.CALL, MarkPlace.FIRST),
+    MarkedPart(rf"<{CALL_TAG}s>", rf"</{CALL_TAG}s>", Kind.CALL),
+    MarkedPart(rf"<{CALL_TAG}{ATTRIBUTES}>|<tool_use>", rf"</{CALL_TAG}s?>|</tool_use>", Kind.CALL),
+    MarkedPart(r"<\|tool_call(?:_start)?(?:\|>|>)", r"<\|/?tool_call(?:_end)?\|>|<tool_call\|>", Kind.CALL),
+    MarkedPart(r"<start_function_call>", r"<end_function_call>", Kind.CALL),
+    MarkedPart(r"(?=<function=[\w.-]+>)", r"(?<=</function>)", Kind.CALL),
+    MarkedPart(r"(?=<invoke name=)", r"(?<=</invoke>)", Kind.CALL),
+    MarkedPart(r"\[TOOL_CALLS\]|<\|python_tag\|>", r"<\|eo[mt]_id\|>|</s>", Kind.CALL),
+    MarkedPart(r"<\|python_start\|>", r"<\|python_end\|>", Kind.CALL),
+    MarkedPart(r"<\|(?:START_ACTION|action_start)\|>", r"<\|(?:END_ACTION|action_end)\|>", Kind.CALL),
+    MarkedPart(
         r"<｜tool▁calls▁begin｜>|<\|tool_calls_section_begin\|>",
         r"<｜tool▁calls▁end｜>|<\|tool_calls_section_end\|>",
         Kind.CALL,
     ),
-    Block(BARE_CALL, NEVER, Kind.BARE_CALL, MarkPlace.FIRST),
-    Block(r"<(?:\|?tool_response)>", r"</tool_response>|<tool_response\|>", Kind.FOREIGN),
-    Block(r"<grok:render\b", r"</grok:render>", Kind.FOREIGN),  # a mark of a source
-    Block(OTHERS_TURN, NEVER, Kind.OTHERS_TURN),
+    MarkedPart(BARE_CALL, NEVER, Kind.BARE_CALL, MarkPlace.FIRST),
+    MarkedPart(r"<(?:\|?tool_response)>", r"</tool_response>|<tool_response\|>", Kind.FOREIGN),
+    MarkedPart(r"<grok:render\b", r"</grok:render>", Kind.FOREIGN),  # a mark of a source
+    MarkedPart(OTHERS_TURN, NEVER, Kind.OTHERS_TURN),
 )
 FINAL = rf"<\|channel\|>\s*final{HARMONY_TAIL}"
 """Begins what is said to people: what came before it was not."""

@@ -23,12 +23,12 @@ from gateway.web.api.openapi import PATH_PLACEHOLDER, HasOperations, Operation
 from gateway.web.api.routes import (
     DEFAULT_HEADERS,
     Api,
+    AsgiMessage,
     ClientDisconnected,
     Handler,
     HasApi,
     HttpRequest,
     HttpResponse,
-    Message,
     Receive,
     Route,
     Scope,
@@ -228,9 +228,9 @@ def _with_length(scope: Scope, length: int) -> Scope:
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Returns an ASGI ``receive`` that begins with this body."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    messages: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replayed() -> Message:
+    async def replayed() -> AsgiMessage:
         return messages.pop() if messages else await receive()
 
     return replayed
@@ -239,7 +239,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _without_date(send: Send) -> Send:
     """Leaves out the header ``Date``, which Flask sets for some responses and the server for all."""
 
-    async def forward(message: Message) -> None:
+    async def forward(message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [(name, value) for name, value in message["headers"] if name != b"date"]
         await send(message)

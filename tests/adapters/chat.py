@@ -15,7 +15,7 @@ from adapters.http import HttpAdapter, HttpSettings
 from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.ports.check import CheckResult
 from gateway.ports.token_buckets import TokenBuckets
-from gateway.web.api.views import EVENTS
+from gateway.web.api.turn_events import EVENTS
 from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, Script, ScriptGate, echo

@@ -7,7 +7,8 @@ import threading
 
 from rich.console import Console
 
-from adapters.console import ConsoleAdapter, talk
+from adapters.console.adapter import ConsoleAdapter
+from adapters.console.chat_command import talk
 from gateway.domain.models import Turn
 from gateway.worker.worker import run_once
 from tests.fakes.inbox import FakeInbox, InboxStep, Script

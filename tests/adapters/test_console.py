@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from adapters.console import ConsoleAdapter, command, talk
+from adapters.console.adapter import ConsoleAdapter
+from adapters.console.chat_command import command, talk
 from gateway.domain.errors import AssistantRefused, Conflict, Overloaded
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.console import TerminalOutput
-from adapters.console_markdown import RenderedMarkdown, printable
+from adapters.console.markdown import RenderedMarkdown, printable
+from adapters.console.screens import TerminalOutput
 from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
 
@@ -120,7 +120,7 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 from contextlib import contextmanager
-from adapters.console import command
+from adapters.console.chat_command import command
 from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.worker.worker import run_once
 from tests.fakes.inbox import FakeInbox, ScriptGate

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from adapters.base.reading import commonmark, parser
-from adapters.console_markdown import RenderedMarkdown
+from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
 from adapters.slack.commonmark import HAIR_SPACE

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adapters.console import ConsoleAdapter, talk
+from adapters.console.adapter import ConsoleAdapter
+from adapters.console.chat_command import talk
 from gateway.app import open_gateway
 from gateway.configuration import CurrentConfiguration
 from gateway.loading import load_configuration

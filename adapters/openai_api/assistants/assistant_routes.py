@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, Tool
+from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, AssistantTool
 from adapters.openai_api.assistants.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.assistants.ids import new_id
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
@@ -95,7 +95,7 @@ def given_fields(asked: AssistantChange) -> Mapping[str, Any]:
     return {**kept, "tools": tools} if "tools" in kept else kept
 
 
-def refuse_tools(tools: Sequence[Tool], configured: ConfiguredAssistant) -> None:
+def refuse_tools(tools: Sequence[AssistantTool], configured: ConfiguredAssistant) -> None:
     """Raises InvalidRequest for a tool that the backend's server cannot run."""
     for number, tool in enumerate(tools):
         if tool.type in HOSTED and tool.type not in configured.hosted_tools:

@@ -7,84 +7,84 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.openai_api.content_parts import Text
-from adapters.openai_api.request_fields import Metadata, Share, Temperature
+from adapters.openai_api.request_fields import Metadata, Proportion, Temperature
 
 MAX_INSTRUCTIONS = 256_000
 MAX_TOOLS = 128
 
-Instructions = Annotated[Text, Field(max_length=MAX_INSTRUCTIONS)]
+InstructionsText = Annotated[Text, Field(max_length=MAX_INSTRUCTIONS)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]{1,64}$")]
 
 
-class Body(BaseModel):
+class AssistantsBody(BaseModel):
     """Fields that are not here are refused by name."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Function(Body):
+class AssistantFunction(AssistantsBody):
     name: FunctionName
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
-class FunctionTool(Body):
+class AssistantFunctionTool(AssistantsBody):
     type: Literal["function"]
-    function: Function
+    function: AssistantFunction
 
 
-class CodeInterpreterTool(Body):
+class CodeInterpreterTool(AssistantsBody):
     type: Literal["code_interpreter"]
 
 
-class FileSearchTool(Body):
+class FileSearchTool(AssistantsBody):
     type: Literal["file_search"]
     file_search: dict[str, Any] | None = None
 
 
-Tool = Annotated[FunctionTool | CodeInterpreterTool | FileSearchTool, Field(discriminator="type")]
-Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS)]
+AssistantTool = Annotated[AssistantFunctionTool | CodeInterpreterTool | FileSearchTool, Field(discriminator="type")]
+AssistantTools = Annotated[list[AssistantTool], Field(max_length=MAX_TOOLS)]
 
 
-class CodeInterpreterResources(Body):
+class CodeInterpreterResources(AssistantsBody):
     file_ids: Annotated[list[Text], Field(max_length=20)] | None = None
 
 
-class FileSearchResources(Body):
+class FileSearchResources(AssistantsBody):
     vector_store_ids: Annotated[list[Text], Field(max_length=1)] | None = None
 
 
-class ToolResources(Body):
+class ToolResources(AssistantsBody):
     code_interpreter: CodeInterpreterResources | None = None
     file_search: FileSearchResources | None = None
 
 
-class NamedFunction(Body):
+class NamedFunction(AssistantsBody):
     name: FunctionName
 
 
-class ChosenTool(Body):
+class ChosenTool(AssistantsBody):
     type: Literal["function", "code_interpreter", "file_search"]
     function: NamedFunction | None = None
 
 
-ToolChoice = Literal["none", "auto", "required"] | ChosenTool
+RunToolChoice = Literal["none", "auto", "required"] | ChosenTool
 
 
-class ResponseFormat(BaseModel):
+class RunResponseFormat(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     type: Literal["text", "json_object", "json_schema"]
 
 
-class Sampling(Body):
+class Sampling(AssistantsBody):
     """How a model is to answer."""
 
     temperature: Temperature | None = None
-    top_p: Share | None = None
-    response_format: Literal["auto"] | ResponseFormat | None = None
+    top_p: Proportion | None = None
+    response_format: Literal["auto"] | RunResponseFormat | None = None
     reasoning_effort: Effort | None = None
 
 
@@ -92,8 +92,8 @@ class AssistantChange(Sampling):
     model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
     name: Annotated[Text, Field(max_length=256)] | None = None
     description: Annotated[Text, Field(max_length=512)] | None = None
-    instructions: Instructions | None = None
-    tools: Tools | None = None
+    instructions: InstructionsText | None = None
+    tools: AssistantTools | None = None
     tool_resources: ToolResources | None = None
     metadata: Metadata | None = None
 
@@ -102,77 +102,79 @@ class AssistantRequest(AssistantChange):
     model: Annotated[Text, Field(min_length=1, max_length=256)]
 
 
-class TextPart(Body):
+class MessageTextPart(AssistantsBody):
     type: Literal["text"]
     text: Text
 
 
-class ImageUrl(Body):
+class MessageImageUrl(AssistantsBody):
     url: str
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class ImageUrlPart(Body):
+class MessageImageUrlPart(AssistantsBody):
     type: Literal["image_url"]
-    image_url: ImageUrl
+    image_url: MessageImageUrl
 
 
-class ImageFile(Body):
+class MessageImageFile(AssistantsBody):
     file_id: Text
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class ImageFilePart(Body):
+class MessageImageFilePart(AssistantsBody):
     type: Literal["image_file"]
-    image_file: ImageFile
+    image_file: MessageImageFile
 
 
-Part = Annotated[TextPart | ImageUrlPart | ImageFilePart, Field(discriminator="type")]
+MessageContentPart = Annotated[
+    MessageTextPart | MessageImageUrlPart | MessageImageFilePart, Field(discriminator="type")
+]
 
 
-class AttachmentTool(Body):
+class AttachmentTool(AssistantsBody):
     type: Literal["code_interpreter", "file_search"]
 
 
-class Attachment(Body):
+class MessageAttachment(AssistantsBody):
     file_id: Text
     tools: list[AttachmentTool] | None = None
 
 
-class MessageRequest(Body):
+class MessageRequest(AssistantsBody):
     role: Literal["user", "assistant"]
-    content: Annotated[Text, Field(min_length=1)] | Annotated[list[Part], Field(min_length=1)]
-    attachments: list[Attachment] | None = None
+    content: Annotated[Text, Field(min_length=1)] | Annotated[list[MessageContentPart], Field(min_length=1)]
+    attachments: list[MessageAttachment] | None = None
     metadata: Metadata | None = None
 
     @property
-    def listed(self) -> list[Part]:
+    def listed(self) -> list[MessageContentPart]:
         """The parts of the content; none if it is a text."""
         return [] if isinstance(self.content, str) else self.content
 
     @property
-    def given(self) -> list[Attachment]:
+    def given(self) -> list[MessageAttachment]:
         return self.attachments or []
 
     @property
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+        return "\n".join(part.text for part in self.content if isinstance(part, MessageTextPart))
 
     @property
     def parts(self) -> list[dict[str, Any]]:
         """The content as a message shows it."""
-        given = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
+        given = [MessageTextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
         return [
             {"type": "text", "text": {"value": part.text, "annotations": []}}
-            if isinstance(part, TextPart)
+            if isinstance(part, MessageTextPart)
             else part.model_dump(exclude_none=True)
             for part in given
         ]
 
 
-class MetadataChange(Body):
+class MetadataChange(AssistantsBody):
     metadata: Metadata | None = None
 
 
@@ -184,7 +186,7 @@ class ThreadRequest(ThreadChange):
     messages: list[MessageRequest] | None = None
 
 
-class TruncationStrategy(Body):
+class TruncationStrategy(AssistantsBody):
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None
 
@@ -194,19 +196,19 @@ class RunFields(Sampling):
 
     assistant_id: Annotated[Text, Field(min_length=1)]
     model: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
-    instructions: Instructions | None = None
-    tools: Tools | None = None
+    instructions: InstructionsText | None = None
+    tools: AssistantTools | None = None
     metadata: Metadata | None = None
     stream: bool | None = None
     max_prompt_tokens: Annotated[int, Field(ge=256)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     truncation_strategy: TruncationStrategy | None = None
-    tool_choice: ToolChoice | None = None
+    tool_choice: RunToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
 
 class RunRequest(RunFields):
-    additional_instructions: Instructions | None = None
+    additional_instructions: InstructionsText | None = None
     additional_messages: list[MessageRequest] | None = None
 
 
@@ -219,12 +221,12 @@ class ThreadAndRunRequest(RunFields):
         return RunRequest.model_validate(self.model_dump(exclude={"thread", "tool_resources"}, exclude_none=True))
 
 
-class ToolOutput(Body):
+class ToolOutput(AssistantsBody):
     tool_call_id: Text
     output: Text = ""
 
 
-class ToolOutputsRequest(Body):
+class ToolOutputsRequest(AssistantsBody):
     tool_outputs: list[ToolOutput]
     stream: bool | None = None
 

@@ -12,7 +12,7 @@ from gateway.domain.models import Turn, TurnState
 from gateway.ports.api_objects import ApiObject
 
 Item = dict[str, Any]
-Place = tuple[int, int, int]
+MessagePosition = tuple[int, int, int]
 """Where a message stands in its thread: behind how many turns, behind what of these, and behind how many like it."""
 
 NOTE = "note"
@@ -26,7 +26,7 @@ def stored_message(row: ApiObject) -> Item:
     return _view(row.id, row.parent, row.body, int(row.created_at), status=None)
 
 
-def messages_of_turn(turn: Turn) -> Iterator[tuple[Place, Item]]:
+def messages_of_turn(turn: Turn) -> Iterator[tuple[MessagePosition, Item]]:
     """Yields the messages that came with a run, and its reply."""
     thread = turn.message.key.channel
     for index, body in enumerate(additional_bodies(turn)):
@@ -60,7 +60,7 @@ def reply_message(turn: Turn, *, text: str | None = None) -> Item:
 def timeline(turns: Sequence[Turn], rows: Sequence[ApiObject]) -> Sequence[Item]:
     """Returns the messages of turns and rows, oldest first, with what callers changed of them."""
     notes = {row.id: row.body for row in rows if row.kind == NOTE}
-    placed: list[tuple[Place, Item]] = [
+    placed: list[tuple[MessagePosition, Item]] = [
         ((row.turns, AFTER_REPLY, row.position), stored_message(row)) for row in rows if row.kind != NOTE
     ]
     placed += [each for turn in turns for each in messages_of_turn(turn)]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from adapters.openai_api.assistants.assistant_routes import refuse_tools
-from adapters.openai_api.assistants.bodies import FunctionTool, RunRequest, Tool, Tools
+from adapters.openai_api.assistants.bodies import AssistantFunctionTool, AssistantTool, AssistantTools, RunRequest
 from adapters.openai_api.assistants.directory import AssistantDirectory, KnownAssistant
 from adapters.openai_api.assistants.room import files_of, key_of, text_of
 from adapters.openai_api.callers import Caller
@@ -25,7 +25,7 @@ from gateway.web.api.views import failure_of
 SEPARATOR = "\n\n"
 """Between messages of a user that are answered together."""
 EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
-TOOLS: TypeAdapter[list[Tool]] = TypeAdapter(Tools)
+TOOLS: TypeAdapter[list[AssistantTool]] = TypeAdapter(AssistantTools)
 ECHOED = (
     *("temperature", "top_p", "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "tool_choice"),
     *("parallel_tool_calls", "response_format"),
@@ -126,7 +126,11 @@ def _taken(newest: Turn | None) -> int:
 
 
 def _options(
-    asked: RunRequest, known: KnownAssistant, directory: AssistantDirectory, tools: Sequence[Tool], state: ThreadState
+    asked: RunRequest,
+    known: KnownAssistant,
+    directory: AssistantDirectory,
+    tools: Sequence[AssistantTool],
+    state: ThreadState,
 ) -> TurnOptions:
     own_model = known.body["model"] if known.is_own else ""
     named = asked.model or own_model
@@ -135,16 +139,18 @@ def _options(
         model=directory.model_for(named) if named else "",
         instructions=own_instructions if asked.instructions is None else asked.instructions,
         additional_instructions=asked.additional_instructions or "",
-        functions=tuple(_function(each) for each in tools if isinstance(each, FunctionTool)),
+        functions=tuple(_function(each) for each in tools if isinstance(each, AssistantFunctionTool)),
         waits_for_outputs=True,
-        hosted_tools=tuple(_hosted(each, known, state) for each in tools if not isinstance(each, FunctionTool)),
+        hosted_tools=tuple(
+            _hosted(each, known, state) for each in tools if not isinstance(each, AssistantFunctionTool)
+        ),
         only_these_tools=known.is_own or asked.tools is not None,
         parameters=_parameters(asked, known, has_tools=bool(tools)),
         is_program=True,
     )
 
 
-def _function(tool: FunctionTool) -> Json:
+def _function(tool: AssistantFunctionTool) -> Json:
     given = tool.function
     schema = {
         "name": given.name,
@@ -154,7 +160,7 @@ def _function(tool: FunctionTool) -> Json:
     return schema if given.strict is None else {**schema, "strict": given.strict}
 
 
-def _hosted(tool: Tool, known: KnownAssistant, state: ThreadState) -> Json:
+def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> Json:
     """Returns a tool of the server as the Responses API writes it, with the files of assistant and thread."""
     resources = [
         known.body.get("tool_resources") or {},

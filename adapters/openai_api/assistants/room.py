@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
-from adapters.openai_api.assistants.bodies import ImageUrlPart, MessageRequest, Part, TextPart
+from adapters.openai_api.assistants.bodies import (
+    MessageContentPart,
+    MessageImageUrlPart,
+    MessageRequest,
+    MessageTextPart,
+)
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
-from adapters.openai_api.content_parts import InlineFile, refusal
+from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
@@ -118,7 +123,7 @@ class Room:
     async def _body(self, caller: Caller, message: MessageRequest, where: str) -> Mapping[str, Any]:
         named = [file_of(part, f"{where}.content[{number}]") for number, part in enumerate(message.listed)]
         documents = (each for each in message.given if not each.tools)
-        named += [InlineFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in documents]
+        named += [RequestFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in documents]
         files = [asdict(as_file(await self.files.named(caller, file))) for file in named if file]
         return message_body(message) | ({"files": files} if files else {})
 
@@ -134,14 +139,14 @@ class Room:
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
 
 
-def file_of(part: Part, where: str) -> InlineFile | None:
+def file_of(part: MessageContentPart, where: str) -> RequestFile | None:
     """Returns the picture that a part names. Raises InvalidRequest for one by its address."""
-    if isinstance(part, ImageUrlPart):
+    if isinstance(part, MessageImageUrlPart):
         explanation = "is not fetched from an address: upload it (POST /v1/files, purpose vision) as an image_file"
         raise refusal(f"{where}.image_url", explanation, "unsupported_parameter")
-    if isinstance(part, TextPart):
+    if isinstance(part, MessageTextPart):
         return None
-    return InlineFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
+    return RequestFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
 
 
 def key_of(caller: Caller, thread_id: str) -> ConversationKey:

@@ -34,7 +34,7 @@ from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import EVENT_STREAM, TurnUpdates
+from gateway.web.api.turn_events import EVENT_STREAM, TurnUpdates
 from gateway.web.api.waiting import Waiter
 
 HOLD_SECONDS = 0.5

@@ -16,7 +16,7 @@ from gateway import logs
 from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.web.api.problems import INTERNAL_MESSAGE
-from gateway.web.api.views import PING, UNSAFE_CHARACTERS, TurnUpdates
+from gateway.web.api.turn_events import PING, UNSAFE_CHARACTERS, TurnUpdates
 
 Item = dict[str, Any]
 DONE = "event: done\ndata: [DONE]\n\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.assistants.attachments import MessagePart, TextPart
+from gateway.assistants.attachments import InlineText, MessagePart
 from gateway.assistants.history import with_turn
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
@@ -228,8 +228,8 @@ def _as_parts(content: str | list[Json]) -> list[Json]:
 
 def _content(text: str, message_parts: Sequence[MessagePart]) -> str | list[Json]:
     """Returns a plain string where that is enough, as not every server accepts content parts."""
-    if all(isinstance(piece, TextPart) for piece in message_parts):
-        return "\n\n".join([text, *(piece.text for piece in message_parts if isinstance(piece, TextPart))])
+    if all(isinstance(piece, InlineText) for piece in message_parts):
+        return "\n\n".join([text, *(piece.text for piece in message_parts if isinstance(piece, InlineText))])
     return [{"type": "text", "text": text}, *map(_content_part, message_parts)]
 
 
@@ -238,7 +238,7 @@ def _content_part(message_part: MessagePart) -> Json:
 
     OpenAI accepts only PDF as a file here.
     """
-    if isinstance(message_part, TextPart):
+    if isinstance(message_part, InlineText):
         return {"type": "text", "text": message_part.text}
     if message_part.is_image:
         return {"type": "image_url", "image_url": {"url": message_part.data_url}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 
-from gateway.assistants.attachments import MessagePart, TextPart, base_name, file_made
+from gateway.assistants.attachments import InlineText, MessagePart, base_name, file_made
 from gateway.assistants.citations import with_sources
 from gateway.assistants.error_map import Filtered, error_from_object
 from gateway.assistants.history import exchange_messages
@@ -62,7 +62,7 @@ def message_item(user_text: str, message_parts: Sequence[MessagePart] = ()) -> J
 
 
 def _input_part(message_part: MessagePart) -> Json:
-    if isinstance(message_part, TextPart):
+    if isinstance(message_part, InlineText):
         return {"type": "input_text", "text": message_part.text}
     if message_part.is_image:
         return {"type": "input_image", "detail": "auto", "image_url": message_part.data_url}

@@ -11,14 +11,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 
 from gateway import logs
-from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig, path_segment
+from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
 from gateway.assistants.history import exchange_messages, pair_exchanges
 from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.server_limits import ServerLimits
-from gateway.assistants.speakers import instructions_for
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
@@ -30,11 +29,11 @@ from gateway.assistants.threads.items import (
     pending_calls,
 )
 from gateway.assistants.threads.replies import PAGE_SIZE, ThreadReplies
+from gateway.assistants.threads.requests import NAME, RunRequests, run_path, thread_path
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
-from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, held_calls, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, held_calls, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
-from gateway.assistants.turn_options import same, translated, unsupported
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
@@ -53,11 +52,6 @@ from gateway.tools import ToolBox
 BETA_HEADERS = {"OpenAI-Beta": "assistants=v2"}
 MESSAGES_PER_POST = 32
 """Messages that a thread is created with; each further one takes its own request."""
-PARAMETERS = {
-    name: same(name)
-    for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
-}
-"""Those of Chat Completions that a run has too."""
 NEWEST_QUERY = {"limit": 20, "order": "desc"}
 """Query to look up a turn's run or message: one page is enough, as a thread has one turn at a time."""
 MAX_IMPORTED_EXCHANGES = 100
@@ -69,7 +63,7 @@ log = logs.get_logger(__name__)
 class ThreadsBackend:
     """Runs turns by threads and runs of one server."""
 
-    name = "threads"
+    name = NAME
     is_metered = True
     resumes_runs = True
 
@@ -80,13 +74,13 @@ class ThreadsBackend:
         self.description = f"{self.name} at {api.host}, {assistant.name}"
         self._api = api
         self._config = config
-        self._instructions = config.template
         self._toolbox = toolbox
         self._assistant = assistant
         self._limits = ServerLimits()
         self._files = ThreadFiles(api, assistant, self._limits)
         self._filters = ReplyFilters(config.model, lambda: toolbox.names)
         self._replies = ThreadReplies(config, self._filters, self._files, self._iterate_list)
+        self._requests = RunRequests(config, toolbox, assistant, self._files)
         self._new_threads = NewThreads()
 
     # ------------------------------------------------------------ threads
@@ -102,7 +96,7 @@ class ThreadsBackend:
         thread = ThreadId(as_text(created.get("id")))
         try:
             for message in more:
-                await self._api.post(f"{_path(thread)}/messages", message)
+                await self._api.post(f"{thread_path(thread)}/messages", message)
         except AssistantError:
             with suppress(AssistantError):
                 await self.delete_thread(thread)
@@ -131,11 +125,11 @@ class ThreadsBackend:
         for role, content, metadata in (*messages, ("assistant", turn.reply, {"turn_id": turn.id})):
             if metadata not in added:
                 message = {"role": role, "content": content, "metadata": metadata}
-                await self._api.post(f"{_path(thread_id)}/messages", message)
+                await self._api.post(f"{thread_path(thread_id)}/messages", message)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         with suppress(NotFound, BadRequest):
-            await self._api.delete(_path(thread_id))
+            await self._api.delete(thread_path(thread_id))
 
     # ------------------------------------------------------------ runs
 
@@ -149,7 +143,7 @@ class ThreadsBackend:
         state = self._new_state(turn, thread_id, attachments)
         if turn.rounds:
             await self._end_waiting_runs(thread_id)
-        async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
+        async with aclosing(self._run_or_explain(state, await self._requests.create(state), history)) as events:
             async for event in events:
                 yield event
 
@@ -186,12 +180,12 @@ class ThreadsBackend:
                 active = (run for run in await self._newest_page(thread_id, "runs") if not is_final(run))
                 run_id = next((RunId(as_text(run.get("id"))) for run in active), None)
             if run_id is not None:
-                await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
+                await self._api.post(f"{run_path(thread_id, run_id)}/cancel", {})
 
     async def _end_waiting_runs(self, thread_id: ThreadId) -> None:
         """Cancels the run whose calls people were asked about: its thread takes no other one before it has ended."""
         for run in [each for each in await self._newest_page(thread_id, "runs") if not is_final(each)]:
-            path = _run_path(thread_id, RunId(as_text(run.get("id"))))
+            path = run_path(thread_id, RunId(as_text(run.get("id"))))
             with suppress(NotFound, BadRequest):  # it ends just now
                 await self._api.post(f"{path}/cancel", {})
             await self._api.poll_until(path, is_final, interval_seconds=self._config.poll_seconds)
@@ -243,7 +237,7 @@ class ThreadsBackend:
                 yield counted
             if state.may_run_again():
                 log.warning("the run expired at the server; starting another", turn=state.turn.id, run=reading.id)
-                request = await self._create_run_request(state, with_message=False)
+                request = await self._requests.create(state, with_message=False)
                 continue
             for event in await self._replies.read_stopped_run(state):
                 yield event
@@ -254,7 +248,7 @@ class ThreadsBackend:
             async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
-            request = await self._outputs_request(state, calls)
+            request = await self._requests.outputs(state, calls)
         raise too_many_rounds()
 
     async def _end(self, state: ThreadRunState) -> RunCompleted | CallsHeld | None:
@@ -302,42 +296,10 @@ class ThreadsBackend:
             raise AssistantUnavailable("the stream ended before the run started")
         try:
             return await self._api.poll_until(
-                _run_path(thread_id, run_id), is_stopped, interval_seconds=self._config.poll_seconds
+                run_path(thread_id, run_id), is_stopped, interval_seconds=self._config.poll_seconds
             )
         except NotFound as exc:
             raise await self._missing_thread_error(exc) from exc
-
-    async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
-        await self._toolbox.ready()
-        metadata = {"turn_id": state.marker}
-        options = state.turn.options
-        if options.functions or (options.outputs and not state.turn.rounds):
-            raise unsupported("`tools`", self.name)
-        fields = {**await self._assistant.run_fields(), **self._config.parameters}
-        body = {**fields, "metadata": metadata, "stream": self._config.stream}
-        body |= translated(options, PARAMETERS, self.name)
-        if options.model:
-            body["model"] = options.model
-        is_own = self._instructions.is_template and not self._assistant.is_configured
-        if is_own or options.instructions is not None:
-            body["instructions"] = self._instructions.for_message(state.turn.message)
-        if note := instructions_for(state.turn, "", self._toolbox.notice):
-            body["additional_instructions"] = note
-        if with_message and state.turn.rounds:
-            body["additional_messages"] = [state.message_with_held_outputs()]
-        elif with_message:
-            message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
-            body["additional_messages"] = [message]
-        return f"{_path(state.thread_id)}/runs", body
-
-    async def _outputs_request(self, state: ThreadRunState, calls: Sequence[FunctionCall]) -> PostRequest:
-        """Returns the request that brings the outputs; those of calls in the text come with another run's message."""
-        if state.text_calls:
-            path, body = await self._create_run_request(state, with_message=False)
-            return path, {**body, "additional_messages": [state.begin_run_with_outputs()]}
-        outputs = [{"tool_call_id": call.id, "output": state.outputs[call.id].text} for call in calls]
-        path = f"{_run_path(state.thread_id, state.reader.id)}/submit_tool_outputs"
-        return path, {"tool_outputs": outputs, "stream": self._config.stream}
 
     # ------------------------------------------------------------ results of an earlier attempt
 
@@ -345,9 +307,9 @@ class ThreadsBackend:
         """Returns the request to resume with; None if the run that was found is to be continued."""
         if run is None:
             posted = await self._find_newest(state, "messages")
-            return await self._create_run_request(state, with_message=posted is None)
+            return await self._requests.create(state, with_message=posted is None)
         if is_final(run) and isinstance(failure_of(run), AssistantRateLimited | AssistantUnavailable):
-            return await self._create_run_request(state, with_message=False)
+            return await self._requests.create(state, with_message=False)
         state.reader.mark_incomplete()
         state.reader.read_run(run)
         return None
@@ -360,14 +322,14 @@ class ThreadsBackend:
 
     async def _newest_page(self, thread_id: ThreadId, kind: str) -> list[Json]:
         try:
-            return as_objects((await self._api.get(f"{_path(thread_id)}/{kind}", NEWEST_QUERY)).get("data"))
+            return as_objects((await self._api.get(f"{thread_path(thread_id)}/{kind}", NEWEST_QUERY)).get("data"))
         except NotFound as exc:
             raise await self._missing_thread_error(exc) from exc
 
     async def _iterate_list(self, thread_id: ThreadId, subpath: str, query: Json) -> AsyncGenerator[Json, None]:
         """Yields the objects of a list of the thread. Raises ThreadMissing."""
         try:
-            async with aclosing(self._api.iterate_list(f"{_path(thread_id)}/{subpath}", query)) as found:
+            async with aclosing(self._api.iterate_list(f"{thread_path(thread_id)}/{subpath}", query)) as found:
                 async for one in found:
                     yield one
         except NotFound as exc:
@@ -388,7 +350,7 @@ class ThreadsBackend:
     async def _rejection_error(self, error: NotFound, thread_id: ThreadId, *, run_id: str) -> AssistantError:
         """Returns the error for a POST answered with 404: to a run, or (no ``run_id``) to create one."""
         try:
-            await self._api.get(_path(thread_id))
+            await self._api.get(thread_path(thread_id))
         except NotFound as exc:
             return await self._missing_thread_error(exc)
         if run_id:
@@ -400,11 +362,3 @@ class ThreadsBackend:
         if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.is_protocol_served():
             return ThreadMissing(str(error))
         return self._assistant.protocol_removed_error()
-
-
-def _path(thread_id: ThreadId) -> str:
-    return f"/threads/{path_segment(thread_id)}"
-
-
-def _run_path(thread_id: ThreadId, run_id: str) -> str:
-    return f"{_path(thread_id)}/runs/{path_segment(run_id)}"

@@ -10,8 +10,8 @@ from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.attachments import (
     FILE_NOT_ACCEPTED,
     MAX_BYTES,
+    InlineText,
     MessagePart,
-    TextPart,
     base_name,
     file_made,
     load,
@@ -98,7 +98,7 @@ class ThreadFiles:
 
     async def _upload_part(self, message_part: MessagePart, tools: Sequence[str]) -> Json:
         """Uploads a file. Returns a content part, or an attachment for tools."""
-        if isinstance(message_part, TextPart):
+        if isinstance(message_part, InlineText):
             return _text_content(message_part.text)
         readers = [
             {"type": name} for name in tools if name != "file_search" or SEARCHABLE_NAMES.search(message_part.name)
@@ -123,7 +123,7 @@ class ThreadFiles:
 
 def _message(turn: Turn, message_parts: Sequence[MessagePart]) -> Json:
     """Returns the user's message with its text parts only."""
-    words = [_text_content(piece.text) for piece in message_parts if isinstance(piece, TextPart)]
+    words = [_text_content(piece.text) for piece in message_parts if isinstance(piece, InlineText)]
     content = (
         [_text_content(turn.message.text_with_attachments), *words] if words else turn.message.text_with_attachments
     )

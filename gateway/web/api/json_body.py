@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -188,3 +189,8 @@ def _code(model: type[BaseModel], error: ErrorDetails) -> str | None:
         return None
     codes = {"missing": f"missing_{name}", "string_too_short": f"empty_{name}", "string_too_long": f"{name}_too_long"}
     return codes.get(error["type"])
+
+
+def decode_base64(text: str) -> bytes:
+    """Returns what a text in base64 has. Raises ValueError for any other character, also white space."""
+    return b64decode(text.encode("ascii"), validate=True)

@@ -13,10 +13,10 @@ from gateway.ports.inbox import AsyncInbox
 from gateway.web.api.cors import Cors
 from gateway.web.api.problems import JsonResponse
 
-Message = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 """The types of ASGI: asgi.readthedocs.io/en/latest/specs/www.html"""
 
 JSON = "application/json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.openai_api.content_parts import InlineFile, ReadContent, numbered
+from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, arrange
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
@@ -76,5 +76,5 @@ def test_results_that_continue_a_thread_are_checked_by_the_thread() -> None:
 
 
 def test_files_have_different_names() -> None:
-    files = [InlineFile(name, "", b"") for name in ("image.png", "image.png", "image.png", "image-2.png", "a", "a")]
+    files = [RequestFile(name, "", b"") for name in ("image.png", "image.png", "image.png", "image-2.png", "a", "a")]
     assert len({file.name for file in numbered(files)}) == len(files)

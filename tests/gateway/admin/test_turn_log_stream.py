@@ -15,7 +15,7 @@ from gateway.admin.turn_log_stream import TurnLogStreams
 from gateway.domain.errors import Overloaded, TurnNotFound, Unauthenticated
 from gateway.domain.models import TurnId
 from gateway.ports.turn_log import TurnLogLine
-from gateway.web.api.routes import HttpRequest, HttpResponse, Message
+from gateway.web.api.routes import AsgiMessage, HttpRequest, HttpResponse
 from tests.gateway.admin.harness import AdminHarness, open_harness, settings
 from tests.gateway.admin.test_session import cookie_of
 from tests.gateway.admin.test_sign_in import ANN, PROXY, proxy_settings
@@ -42,7 +42,7 @@ class Caller:
         scope = {"method": "GET", "path": "", "headers": raw, "query_string": b"", "client": (peer, 1)}
         self.request = HttpRequest(scope, self._receive, {"turn_id": turn_id})
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> AsgiMessage:
         await self._gone.wait()
         return {"type": "http.disconnect"}
 

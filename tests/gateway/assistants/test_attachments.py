@@ -10,7 +10,7 @@ from gateway.assistants import attachments
 from gateway.assistants.attachments import (
     MAX_INLINE_CHARS,
     BinaryPart,
-    TextPart,
+    InlineText,
     base_name,
     load,
     to_parts,
@@ -25,7 +25,7 @@ from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnSt
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def to_part(name: str, content: bytes, media_type: str = "", problem: str = "") -> TextPart | BinaryPart:
+def to_part(name: str, content: bytes, media_type: str = "", problem: str = "") -> InlineText | BinaryPart:
     (one,) = to_parts([Attachment(File(name, "1", media_type), BytesContent(content), problem)])
     return one
 
@@ -66,7 +66,7 @@ def test_an_image_is_recognised_by_content_before_name(name: str, content: bytes
     ],
 )
 def test_a_small_text_file_becomes_a_text_part(name: str, media_type: str) -> None:
-    assert to_part(name, "\ufeffGrüße".encode(), media_type) == TextPart(
+    assert to_part(name, "\ufeffGrüße".encode(), media_type) == InlineText(
         f"[beginning of {name}]\nGrüße\n[end of {name}]"
     )
 
@@ -92,7 +92,7 @@ def test_any_other_file_becomes_a_binary_part(name: str, content: bytes, media_t
 
 
 def test_the_inline_limit_counts_characters_not_bytes() -> None:
-    assert isinstance(to_part("a.txt", ("ü" * MAX_INLINE_CHARS).encode()), TextPart)
+    assert isinstance(to_part("a.txt", ("ü" * MAX_INLINE_CHARS).encode()), InlineText)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_inline_limit_counts_characters_not_bytes() -> None:
     ],
 )
 def test_an_unreadable_file_becomes_a_note(content: bytes, problem: str, said: str) -> None:
-    assert to_part("a\n b.pdf", content, problem=problem) == TextPart(f"[a b.pdf could not be read: {said}]")
+    assert to_part("a\n b.pdf", content, problem=problem) == InlineText(f"[a b.pdf could not be read: {said}]")
 
 
 def test_a_file_beyond_the_total_size_becomes_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,12 +115,12 @@ def test_a_file_beyond_the_total_size_becomes_a_note(monkeypatch: pytest.MonkeyP
     ]
     first, second, third = to_parts(files)
     assert [one.name for one in (first, third) if isinstance(one, BinaryPart)] == ["a.zip", "c.zip"]
-    assert isinstance(second, TextPart)
+    assert isinstance(second, InlineText)
     assert second.text.startswith("[b.zip could not be read: it is too large")
 
 
 def test_without_files_keeps_texts_and_names_files() -> None:
-    words = TextPart("[beginning of a.txt]")
+    words = InlineText("[beginning of a.txt]")
     assert without_files([words]) is None
     kept, left = without_files([words, BinaryPart("b.pdf", "application/pdf", BytesContent(b"%PDF"))]) or []
     assert kept == words
@@ -130,7 +130,7 @@ def test_without_files_keeps_texts_and_names_files() -> None:
 @given(st.text(), st.binary(max_size=100), st.text(max_size=20))
 def test_any_attachment_becomes_a_part(name: str, content: bytes, media_type: str) -> None:
     one = to_part(name, content, media_type)
-    assert isinstance(one, TextPart) or one.content == BytesContent(content)
+    assert isinstance(one, InlineText) or one.content == BytesContent(content)
 
 
 @pytest.mark.parametrize(("files", "times"), [((), 0), ((File("a.txt", "1"),), 1)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.console import ConsoleAdapter
+from adapters.console.adapter import ConsoleAdapter
 from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.platforms import enabled_platforms
