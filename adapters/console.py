@@ -20,12 +20,14 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from adapters.base import markdown, text_input
+from adapters.base.approvals import readable, told
 from adapters.base.background_task import RunCoroutine
 from adapters.base.language import in_language
 from adapters.console_markdown import RenderedMarkdown, printable
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.errors import Conflict, GatewayError, MalformedRequest, ThreadNotFound, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
-from gateway.domain.run_events import PreviewEvent, ToolCall
+from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH, LanguageSettings, say
@@ -38,6 +40,7 @@ from gateway.web.api.waiting import DeltaBatcher, WaiterRegistry
 NAME = "console"
 PROMPT = "> "
 ENDINGS = frozenset({"exit", "quit"})
+YES = frozenset({"y", "yes"})
 EMPTY = sentence("There is nothing in this message. Write something, or press Enter alone to end.")
 SECONDS_BETWEEN_DELTAS = 0.03
 REFRESHES_PER_SECOND = 10
@@ -76,7 +79,7 @@ class ConsoleAdapter:
         if not text.strip():
             raise MalformedRequest(EMPTY, code="empty_message")
         author = request.headers.get("author", "")
-        kind = MessageKind.CHOOSE if text_input.CHOICE.fullmatch(text.strip()) else MessageKind.PROMPT
+        kind = _kind_of(text.strip())
         key, context = ConversationKey(self.name, channel=thread), in_language(None, self.language)
         return ParsedUpdate((Message(key, message_id, text, author, kind=kind, context=context),))
 
@@ -93,8 +96,23 @@ class ConsoleAdapter:
         """Tells the caller that waits, if any."""
         self.waiters.resolve(turn)
 
+    def notify_resolved(self, turn_id: TurnId) -> None:
+        self.waiters.notify(turn_id)
+
+    def drain(self, grace_seconds: float) -> None:
+        """Does nothing: whoever waits here ends the process."""
+
     async def check(self) -> Sequence[CheckResult]:
         return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
+
+
+def _kind_of(text: str) -> MessageKind:
+    """Returns what a line asks for; but for choices, commands have a slash here."""
+    if text_input.CHOICE.fullmatch(text):
+        return MessageKind.CHOOSE
+    word = text_input.bare_word(text)
+    is_handover = word.startswith("/") and word[1:] in text_input.HANDOVER_WORDS
+    return text_input.kind_of(word[1:]) if is_handover else MessageKind.PROMPT
 
 
 class PlainOutput:
@@ -224,6 +242,10 @@ class TurnPrinter:
             self._screen.line(self._say(sentence("Cancelled.")), "yellow")
         elif turn.state is TurnState.FAILED and turn.failure:
             self._screen.line(printable(self._say(turn.failure.user_message)), "red")
+        elif turn.is_held:
+            self._screen.line(
+                self._say(sentence("A person will answer this. Their answers come with your next message.")), "dim"
+            )
         elif not is_visible(reply):
             self._screen.line(self._say(sentence("The reply is empty.")), "dim")
         elif not "".join(self._said).strip().endswith(reply):
@@ -271,7 +293,9 @@ def talk(
     console = adapter.console
     kind = TerminalOutput if console.is_terminal and not console.is_dumb_terminal else PlainOutput
     screen, tell = kind(console, adapter.language), partial(say, language=adapter.language)
-    dialogue = Dialogue(run, inbox, adapter, screen, thread or f"thr_{secrets.token_hex(12)}", printable(user))
+    read_line = read_line or _reader(screen)
+    thread_id = thread or f"thr_{secrets.token_hex(12)}"
+    dialogue = Dialogue(run, inbox, adapter, screen, thread_id, printable(user), read_line)
     screen.line(tell(sentence("Talking to {backend}.", backend=backend)), "bold")
     try:
         past = dialogue.resume() if thread else ()
@@ -286,7 +310,7 @@ def talk(
     screen.line(tell(sentence('"exit", "quit" or an empty line ends.')) + "\n", "dim")
     for turn in past:
         dialogue.recall(turn)
-    for line in _lines(read_line or _reader(screen)):
+    for line in _lines(read_line):
         dialogue.say(line)
     return 0
 
@@ -301,6 +325,16 @@ class Dialogue:
     screen: Screen
     thread: str
     user: str
+    read_line: ReadLine = input
+
+    def __post_init__(self) -> None:
+        self._not_ours: set[str] = set()
+        """Questions that somebody else has to answer."""
+
+    last_shown: int = 0
+    """The seq of the newest turn that was shown."""
+    is_held: bool = False
+    """Whether the last message was left to a person."""
 
     def resume(self) -> Sequence[Turn]:
         """Returns the earlier turns of the thread. Raises ThreadNotFound."""
@@ -317,6 +351,7 @@ class Dialogue:
             self._watch(turn.id, lambda: False)
 
     def say(self, line: str) -> None:
+        self._show_answers()
         turn = self.inbox.new_turn_id()
         headers = {"thread": self.thread, "message-id": turn, "author": self.user}
         try:
@@ -327,15 +362,55 @@ class Dialogue:
         except GatewayError as exc:
             self.screen.line(printable(say(exc.message, self.screen.language)), "red")
 
+    def _show_answers(self) -> None:
+        """Shows what a person has answered since the last turn, if one has taken the conversation over."""
+        if not self.is_held:
+            return
+        turns = self.inbox.transcript(self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread)))
+        for turn in turns:
+            if turn.is_pushed_text and turn.seq > self.last_shown:
+                TurnPrinter(self.screen).outcome(turn)
+        self.last_shown = turns[-1].seq if turns else 0
+
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
-        """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process."""
+        """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process.
+
+        The person is asked about calls of tools that they have to approve.
+        """
         printer = TurnPrinter(self.screen)
         try:
-            with self.screen.watching():
-                outcome = self.run(self._follow(turn, begin, printer))
+            outcome = self._watched(turn, begin, printer)
+            while outcome.awaits_approval:
+                self._ask(turn)
+                outcome = self._watched(turn, lambda: True, printer)
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
         printer.outcome(outcome)
+        self.last_shown, self.is_held = outcome.seq, outcome.is_held or outcome.message.kind is MessageKind.HAND_OVER
+
+    def _watched(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
+        with self.screen.watching():
+            return self.run(self._follow(turn, begin, printer))
+
+    def _ask(self, turn: TurnId) -> None:
+        """Asks about each call that waits. Any other answer than yes is no, and so is the end of the input."""
+        language = self.screen.language
+        for asked in self.inbox.approvals_of(turn):
+            if not asked.is_open or asked.id in self._not_ours:
+                continue
+            tell = partial(say, language=language)
+            self.screen.line(tell(sentence("May the assistant call {tool} with this?", tool=asked.tool)), "bold yellow")
+            self.screen.line(readable(asked.arguments))
+            self.screen.line(tell(sentence('Type "y" to approve, anything else to deny.')), "dim")
+            try:
+                approves = self.read_line().strip().casefold() in YES
+            except EOFError:
+                approves = False
+            decider = Decider(NAME, user=self.user, name=self.user)
+            result = self.inbox.decide(Verdict(asked.id, asked.digest, approves, decider))
+            if refusal := told(result, language):
+                self._not_ours.add(asked.id)
+                self.screen.line(refusal, "red")
 
     async def _follow(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
         """Shows the previews of a turn; returns its outcome."""
@@ -343,11 +418,13 @@ class Dialogue:
         try:
             is_local = await asyncio.to_thread(begin)
             load_turn = partial(asyncio.to_thread, self.inbox.get_turn, turn)
-            updates = waiter.updates(load_turn, is_local=is_local, max_silence=math.inf, idle_interval=math.inf)
+            updates = waiter.updates(
+                load_turn, is_local=is_local, max_silence=math.inf, idle_interval=math.inf, with_approvals=True
+            )
             async for update in updates:
                 if isinstance(update, Turn):
                     return update
-                if update is not None:
+                if isinstance(update, TextDelta | ToolCall):
                     printer.show(update)
         finally:
             waiter.close()

@@ -23,20 +23,33 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
+from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from gateway.domain.models import TurnId
+from gateway.handover import HandoverSettings
+from gateway.handover.desk import HandoverDesk
+from gateway.handover.staff_channel import StaffChannel, StaffPlace
+from gateway.handover.tool import hand_over_tool
 from gateway.languages import LanguageSettings
 from gateway.loading import load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
-from gateway.platforms import callback_outbox
+from gateway.observability.turn_log import TurnLogRing
+from gateway.platforms import callback_outbox, people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices
+from gateway.policy.block_list import BlockList
+from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import Rules
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers, NamesAssistants
+from gateway.ports.platform import (
+    Adapter,
+    BackgroundReceiver,
+    Closeable,
+    HasWaitingCallers,
+    NamesAssistants,
+)
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
@@ -54,8 +67,10 @@ from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox, ThreadInbox
 from gateway.worker.maintenance import Maintenance
+from gateway.worker.people_recorder import PeopleRecorder
 from gateway.worker.retention import DAY_SECONDS, apply_retention
 from gateway.worker.tool_files import KeptFiles
+from gateway.worker.turn_log_publisher import KEPT_SECONDS, TurnLogPublisher
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage import migrations
@@ -65,6 +80,8 @@ LEASE_SECONDS = 12.0
 """Short enough for the turns of a process that died to be claimed by another within 15 seconds."""
 DATABASE_THREADS = 4
 CHECK_SECONDS = 10.0
+STAFF_SECONDS = 2.0
+"""Seconds between two looks at what to bring to the channel of the staff."""
 DISK_FULL = "the disk of the database is full, or nearly"
 
 
@@ -93,7 +110,8 @@ class Gateway:
         max_chars = self.settings.max_message_chars
         languages = LanguageSettings.load().languages
         page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
-        pages = (assets.routes(), page.routes(), admin.blueprint(self._admin_context(assets)))
+        context = self._admin_context(assets)
+        pages = (assets.routes(), page.routes(), admin.blueprint(context))
         push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
@@ -102,6 +120,7 @@ class Gateway:
             [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
             (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
             apis=push,
+            routes=admin.native_routes(context),
             trusted_proxies=http.trusted_proxies,
             languages=languages,
         )
@@ -128,6 +147,17 @@ class Gateway:
             assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
+            handovers=self.store.handovers,
+            max_answer_chars=self.settings.max_reply_chars,
+            turn_logs=self.store.turn_logs,
+            run=self.worker.run_coroutine,
+            is_stopping=lambda: self.worker.is_draining,
+            books=self.store,
+            feedback=self.store.feedback,
+            budget_store=self.store.ledger,
+            budget_report=self.store.budget_report,
+            rules=Rules.load(),
+            currency=PriceSettings.load().price_currency,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,
@@ -221,8 +251,17 @@ def open_gateway(
     by_name = {adapter.name: adapter for adapter in adapters}
     async_store, tracer = AsyncStore(store, executor), tracing.build(TracingSettings.load())
     metrics = _metrics(by_name, store, current.get())
-    tool_servers = ToolServers()
-    builder = AssistantBuilder(async_store, metrics, tool_servers, KeptFiles(store.tool_files, executor))
+    tool_servers, handover = ToolServers(), HandoverSettings.load()
+    place = staff_place(handover, adapters)
+    desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
+    builder = AssistantBuilder(
+        async_store,
+        metrics,
+        tool_servers,
+        KeptFiles(store.tool_files, executor),
+        hand_over_tool(desk.hand_over_current),
+        handover.handover_tool,
+    )
     all_assistants = Assistants(current, builder.build, free_platforms(adapters))
     spool = _spool(settings)
     rate_limiter = RateLimiter(async_store, shared=store.is_shared)
@@ -255,11 +294,14 @@ def open_gateway(
         *(async_store, all_assistants, worker, gatekeeper, backpressure, metrics, tracer, spool),
         max_backlog=settings.max_backlog,
     )
+    inbox.hands_over = people_hand_over(load)
+    desk.accept = inbox.accept
     thread_inbox = ThreadInbox(inbox, worker)
     gateway = Gateway(
         *(settings, store, current, all_assistants, worker, inbox, thread_inbox, adapters, executor, metrics, tracer),
         tool_servers,
     )
+    _record_people(worker, async_store, store, gatekeeper.block_list, processor, inbox)
     worker.start()
     worker.run_in_background(tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
@@ -274,17 +316,34 @@ def open_gateway(
         skips_missed=missed == "skip",
     )
     maintenance = Maintenance(
-        async_store, backpressure, retention, abandoned_turns, scheduler.run_due, owner=worker.owner
+        *(async_store, backpressure, retention, abandoned_turns, scheduler.run_due, desk.end_overdue),
+        owner=worker.owner,
     )
     worker.run_in_background(maintenance.run())
+    if AdminSettings.load().enabled:
+        worker.run_in_background(TurnLogPublisher(TurnLogRing(), async_store, store.turn_logs, worker.owner).run())
     _start_callbacks(gateway, async_store, processor)
+    _start_staff_channel(gateway, async_store, place)
     return gateway
+
+
+def _start_staff_channel(gateway: Gateway, async_store: AsyncStore, place: StaffPlace | None) -> None:
+    """Starts to show conversations that are handed over in the channel of the staff, if there is one."""
+    if place is None:
+        return
+    inbox, owner, most = gateway.async_inbox, gateway.worker.owner, gateway.settings.max_reply_chars
+    staff = StaffChannel(async_store, gateway.store.handovers, place, inbox.accept, owner=owner, most=most)
+    inbox.as_answer = staff.as_answer
+    pause = partial(asyncio.sleep, STAFF_SECONDS)
+    gateway.worker.run_in_background(repeat(staff.relay, "handovers not shown to the staff", pause))
 
 
 def _apply_retention(store: SqlStore, days: float, may_continue: Callable[[], bool]) -> int:
     """Erases what is older than so many days (0: nothing), see ``apply_retention``. Raises StoreUnavailable."""
+    store.turn_logs.erase_older_than(KEPT_SECONDS)
     if days > 0:
         store.api_objects.erase_older_than(days * DAY_SECONDS)
+        store.people.erase_older_than(days * DAY_SECONDS)
     return apply_retention(store, store.unparsed_updates, days, may_continue)
 
 
@@ -298,6 +357,25 @@ def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configura
     return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
 
 
+def _record_people(
+    worker: Worker,
+    async_store: AsyncStore,
+    store: SqlStore,
+    block_list: BlockList,
+    processor: TurnProcessor,
+    inbox: StoreInbox,
+) -> None:
+    """Stores who writes, and keeps the list of who is blocked current; it is read before this returns.
+
+    Raises StoreUnavailable.
+    """
+    recorder = PeopleRecorder(async_store, store.people, store.blocks, block_list)
+    block_list.refresh(store.blocks)
+    inbox.on_recorded, inbox.refused.may_tell = recorder.note, recorder.may_tell
+    processor.context_fetcher.on_names = recorder.learn
+    worker.run_in_background(recorder.run())
+
+
 def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnProcessor) -> None:
     """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
     settings, store = CallbackSettings.load(), gateway.store
@@ -307,6 +385,7 @@ def _start_callbacks(gateway: Gateway, async_store: AsyncStore, processor: TurnP
     if settings.callback_events_url:
         events = EventOutbox(outbox, async_store, settings.callback_events_url, settings.events)
         processor.on_resolved, gateway.async_inbox.on_feedback = events.on_resolved, events.on_feedback
+        processor.handovers.on_changed = events.on_handover
     sender = CallbackSender(async_store, store.callbacks, settings.rule, settings.keys, hours=settings.callback_hours)
     gateway.worker.run_in_background(sender.run())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
 from gateway import assistants
+from gateway.assistants.tool_calls import run_approved
 from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
@@ -34,13 +35,19 @@ class AssistantBuilder:
     metrics: Metrics
     servers: ToolServers
     tool_files: KeptFiles
+    hand_over: Tool | None = None
+    """The tool that hands a conversation over; None: assistants have none."""
+    hand_over_for_all: bool = False
+    """Whether an assistant has it whose tools are not listed, or without it."""
 
     def build(self, definition: AssistantDefinition, servers: Sequence[McpServerDefinition]) -> RunningAssistant:
         """Returns an assistant. ``servers``: its MCP servers. No I/O but that of importing its tools.
 
         Raises SettingsError.
         """
-        functions = [found.tool for found in tools_of(definition)]
+        asked = definition.tool_approvers
+        found = tools_of(definition, self.hand_over, offered=self.hand_over_for_all)
+        functions = [replace(each.tool, approvers=asked.get(each.tool.name, ())) for each in found]
         check_servers(definition.name, servers, functions)
         sources = self.servers.acquire(servers)
         try:
@@ -67,15 +74,25 @@ class AssistantBuilder:
             estimator=_estimator(settings, backend, toolbox),
             limits=_limits(settings),
             name=definition.name,
+            run_calls=backend.run_calls(partial(run_approved, toolbox)),
         )
         return RunningAssistant(definition.name, backend, runner, definition.fallback)
 
 
-def tools_of(definition: AssistantDefinition) -> Sequence[FoundTool]:
-    """Returns the function tools that an assistant may call. Raises SettingsError, also for one that there is not."""
-    found, wanted = find_tools(definition.settings.tools_path), definition.function_tools
+def tools_of(
+    definition: AssistantDefinition, hand_over: Tool | None = None, *, offered: bool = False
+) -> Sequence[FoundTool]:
+    """Returns the function tools that an assistant may call. Raises SettingsError, also for one that there is not.
+
+    ``hand_over``: a tool that it has only if it lists it, or if it is ``offered`` to all.
+    """
+    found, wanted = list(find_tools(definition.settings.tools_path)), definition.function_tools
+    names = [each.tool.name for each in found]
+    own = [FoundTool(hand_over, "the gateway")] if hand_over is not None and hand_over.name not in names else []
     if wanted is None:
-        return found
+        return [*found, *own] if offered else found
+    found += own
+    wanted = (*wanted, *(each.tool.name for each in own if offered))
     names = [each.tool.name for each in found]
     for missing in (name for name in wanted if name not in names):
         near = get_close_matches(missing, names, 1) or names
@@ -86,7 +103,8 @@ def tools_of(definition: AssistantDefinition) -> Sequence[FoundTool]:
 
 
 def _limits(settings: Settings) -> TurnLimits:
-    return TurnLimits(settings.max_reply_chars, TurnCostLimit.load(settings), settings.assistant_timeout_seconds)
+    cost, seconds = TurnCostLimit.load(settings), settings.assistant_timeout_seconds
+    return TurnLimits(settings.max_reply_chars, cost, seconds, settings.approval_minutes * 60.0)
 
 
 def _estimator(settings: Settings, backend: Assistant, toolbox: ToolBox) -> RequestEstimator:

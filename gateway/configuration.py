@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from gateway.settings.platforms import PlatformSettings
 
 DEFAULT_ASSISTANT = models.DEFAULT_ASSISTANT
+ALL_TOOLS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class AssistantDefinition:
     """Names of assistants that are asked, in this order, while this one is unavailable and nothing was shown yet."""
     aliases: tuple[str, ...] = ()
     """Further names by which people and callers may ask for it."""
+    tool_approvers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The function tools whose calls people have to approve, by name, with who may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,17 @@ class McpServerDefinition:
     allow: tuple[str, ...] | None = None
     """The tools that may be called, by the server's names; None: all."""
     approve: tuple[str, ...] = ()
-    """The tools whose calls somebody must approve, by the server's names; ``*``: all."""
+    """The tools whose calls somebody has to approve, by the server's names; ``*``: all."""
     approvers: tuple[str, ...] = ()
-    """Who can approve, as ``platform:user``; empty: the person who wrote the message."""
+    """Who may approve, see ``gateway.domain.approvals``. There is one if anything has to be approved."""
     hosted: bool = False
     """Whether the assistant's server calls the tools itself, where it can (``responses``)."""
     timeout: float | None = None
     """Seconds that a call may take; None: as for any tool."""
+
+    def approvers_of(self, tool: str) -> tuple[str, ...]:
+        """Returns who may approve a call of a tool, by the server's name for it; empty: nobody has to."""
+        return self.approvers if tool in self.approve or ALL_TOOLS in self.approve else ()
 
 
 def secrets_in(url: str) -> Iterator[str]:

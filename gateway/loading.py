@@ -16,6 +16,8 @@ from gateway.admin import AdminSettings
 from gateway.callbacks import CallbackSettings
 from gateway.configuration import Configuration
 from gateway.domain.errors import SettingsError
+from gateway.handover import HandoverSettings
+from gateway.handover.tool import NAME as HAND_OVER
 from gateway.languages import LanguageSettings
 from gateway.observability.tracing import TracingSettings
 from gateway.platform_packages import FoundPlatform, find_platforms
@@ -35,7 +37,7 @@ SETTINGS: Sequence[type[EnvironmentSettings]] = (
     *(Settings, HttpSettings, OpenAiApiSettings, SlackSettings, TelegramSettings, DiscordSettings),
     *(ChatPageSettings, AdminSettings),
     *(MetricsSettings, TracingSettings, PriceSettings, AdmissionSettings, PushSettings),
-    *(CallbackSettings, LanguageSettings),
+    *(CallbackSettings, HandoverSettings, LanguageSettings),
 )
 """The gateway's own settings classes: those of ``settings_classes`` without packages."""
 
@@ -136,7 +138,7 @@ def _read_configuration(file: TomlFile) -> Configuration:
 
 
 def _function_tools() -> Sequence[str]:
-    return [each.tool.name for each in find_tools(Settings.load().tools_path)]
+    return [*(each.tool.name for each in find_tools(Settings.load().tools_path)), HAND_OVER]
 
 
 def is_behind_proxy() -> bool:
@@ -165,7 +167,7 @@ def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in settings_classes()}
     rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    unfit = cast("CallbackSettings", settings[CallbackSettings]).problems()
+    unfit = _unfit(settings)
     if wrong := [*_wrong_names(rules), *unfit]:
         raise SettingsError("\n".join(wrong))
     configuration = load_configuration(cast("Settings", settings[Settings]))
@@ -182,7 +184,7 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     read = {each: each.load_valid() for each in settings_classes()}
     wrong = [line for _, lines in read.values() for line in lines]
     wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
-    wrong += cast("CallbackSettings", read[CallbackSettings][0]).problems()
+    wrong += _unfit({cls: found for cls, (found, _) in read.items()})
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
         more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)
@@ -196,6 +198,15 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     loaded = Loaded(valid, configuration or Configuration.of(settings), config_file())
     _configure_log(settings.log_level, settings, loaded.secrets())
     return load, tuple(dict.fromkeys([*wrong, *more]))
+
+
+def _unfit(settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]) -> Sequence[str]:
+    """Returns a line for each thing that does not fit to others of its class."""
+    callbacks, admin = (
+        cast("CallbackSettings", settings[CallbackSettings]),
+        cast("AdminSettings", settings[AdminSettings]),
+    )
+    return (*callbacks.problems(), *admin.problems())
 
 
 def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
@@ -231,9 +242,8 @@ def start_warnings(settings: Settings, load: Load = load) -> Sequence[str]:
     """Returns what to warn the operator of at start. Raises SettingsError."""
     unused = unknown_names(settings_classes(), given_variables().names).unused
     unknown = (f"set, but no settings of the gateway: {', '.join(unused)}",) if unused else ()
-    http, password = load(HttpSettings), load(AdminSettings).admin_password
-    given = password.get_secret_value() if password else ""
-    exposed = exposure.warnings(settings, http.keys, http.cors_origins, given, load(MetricsSettings).token)
+    http, passwords = load(HttpSettings), load(AdminSettings).passwords
+    exposed = exposure.warnings(settings, http.keys, http.cors_origins, passwords, load(MetricsSettings).token)
     return (*unknown, *_removed_api(settings), *exposed)
 
 

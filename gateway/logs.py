@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
 
@@ -69,6 +69,7 @@ def configure(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _show_to_tap,
             structlog.processors.format_exc_info,
             _LineRenderer(log_format, use_colours=log_format == "text" and sys.stderr.isatty()),
         ],
@@ -84,6 +85,40 @@ def configure(
         logger.setLevel(max(threshold, logging.WARNING))
     for name in ERROR_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+Tap = Callable[[str, str, Mapping[str, Any]], None]
+"""Is given a logger's name, a level and the fields of an entry."""
+
+_tap: Tap | None = None
+
+
+def tap_turns(tap: Tap | None) -> None:
+    """Has all entries that name a turn shown to ``tap`` as well, in the threads that write them; None: no more."""
+    global _tap  # noqa: PLW0603  # loggers keep the processors that they began with
+    _tap = tap
+
+
+def note(logger: str, event: str, turn: str, **fields: object) -> None:
+    """Shows an entry to the tap alone: for what happens too often to be written to the log."""
+    if _tap is not None:
+        _tap(logger, "debug", {"event": event, "turn": turn, **fields})
+
+
+def bind_turn(turn: str) -> None:
+    """Has all entries of the current task, and of those that it starts from now on, name this turn."""
+    structlog.contextvars.bind_contextvars(turn=turn)
+
+
+def has_tap() -> bool:
+    """Returns whether ``note`` does anything."""
+    return _tap is not None
+
+
+def _show_to_tap(logger: Any, level: str, entry: EventDict) -> EventDict:
+    if _tap is not None and "turn" in entry:
+        _tap(logger.name, level, entry)
+    return entry
 
 
 def mask_also(secrets: Iterable[str]) -> None:

@@ -15,13 +15,17 @@ from adapters.openai_api.context import ApiLimits, KeptObjects
 from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
+from gateway.admin import AdminSettings
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
 from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
+from gateway.domain.errors import InputError, SettingsError
 from gateway.domain.extras import imports_of_extra
+from gateway.handover import HandoverSettings
+from gateway.handover.staff_channel import StaffPlace
 from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
-from gateway.ports.platform import Adapter
+from gateway.ports.platform import Adapter, OpensTopics
 from gateway.settings import Settings
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
@@ -78,8 +82,33 @@ def _build_http(settings: Settings, store: SqlStore, load: Load, current: Curren
         bound_keys=lambda: current.get().keys,
         languages=load(LanguageSettings).languages,
     )
+    adapter.hands_over = people_hand_over(load)
     adapter.callbacks = callback_outbox(load(CallbackSettings), store)
     return adapter
+
+
+def people_hand_over(load: Load) -> bool:
+    """Returns whether people may ask for a person to answer them."""
+    return load(HandoverSettings).allows_command(has_staff=load(AdminSettings).enabled)
+
+
+def staff_place(settings: HandoverSettings, adapters: Sequence[Adapter]) -> StaffPlace | None:
+    """Returns the channel of the staff, if there is one. Raises SettingsError where it cannot be used."""
+    place = settings.place
+    if place is None:
+        return None
+    found = next((each for each in adapters if each.name == place.platform), None)
+    if not isinstance(found, OpensTopics) or not found.opens_topics:
+        able = ", ".join(each.name for each in adapters if isinstance(each, OpensTopics) and each.opens_topics)
+        raise SettingsError(
+            f"HANDOVER_CHANNEL: no threads of the staff can be opened on {place.platform}. Platforms set up here where "
+            f"they can: {able or 'none'}."
+        )
+    try:
+        found.destination(place)
+    except InputError as exc:
+        raise SettingsError(f"HANDOVER_CHANNEL: {exc}") from None
+    return StaffPlace(place, found)
 
 
 def callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:
@@ -145,7 +174,10 @@ def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfigu
         return None
     with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
-    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
+    languages = load(LanguageSettings).languages
+    return TelegramAdapter(
+        settings, store, store.unparsed_updates, run_once, languages, hands_over=people_hand_over(load)
+    )
 
 
 def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
@@ -158,7 +190,8 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
         return len(current.get().assistants) > 1
 
     languages = load(LanguageSettings).languages
-    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, several_assistants, languages)
+    parts = (settings, store, store.unparsed_updates, run_once, several_assistants, languages)
+    return DiscordAdapter(*parts, hands_over=people_hand_over(load))
 
 
 PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]

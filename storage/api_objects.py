@@ -10,9 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
 from gateway.domain.errors import Conflict
-from gateway.domain.models import ConversationKey, Turn, TurnId
-from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.domain.models import ConversationKey, TurnId
+from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
 from storage import row_mapping, sql
+from storage.api_threads import OBJECT, THREAD, O, SqlThreadReader, get_object, to_object
 from storage.clock import clock, read_clock
 from storage.column_types import SafeText, storable
 from storage.database import Database
@@ -20,14 +21,11 @@ from storage.dialects import PerDialect, insert_of
 from storage.schema import api_objects, conversations, turns
 from storage.sql import C, T
 
-O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 NO_LIMIT = 2**31 - 1
-THREAD, ASSISTANT, MESSAGE = "thread", "assistant", "message"
-OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)
+ASSISTANT, MESSAGE = "assistant", "message"
 ORDER = (O.position, O.created_at, O.id)
 
 _id = bindparam("name", type_=SafeText)
-_get = select(*OBJECT).where(O.id == _id)
 _get_several = select(*OBJECT).where(O.id.in_(bindparam("names", expanding=True)))
 _newest_request = (
     select(O.request)
@@ -45,11 +43,6 @@ _of_parent = (
     .where(O.turns >= bindparam("since"), O.turns <= bindparam("until"))
     .order_by(O.position.desc())
     .limit(bindparam("most"))
-)
-_pending = (
-    select(*OBJECT)
-    .where(O.parent == bindparam("within", type_=SafeText), O.position > bindparam("after"))
-    .order_by(O.position)
 )
 _replace = update(api_objects).where(O.id == _id).values(body=bindparam("content", type_=SafeText))
 _delete = delete(api_objects).where(or_(O.id == _id, O.parent == _id))
@@ -89,6 +82,7 @@ class SqlApiObjects:
     def __init__(self, database: Database, platform: str) -> None:
         self._database = database
         self._platform = platform
+        self._threads = SqlThreadReader(database, platform)
 
     # ---------------------------------------------------------------- making
 
@@ -134,17 +128,17 @@ class SqlApiObjects:
 
     def get(self, object_id: str) -> ApiObject | None:
         with self._database.read() as connection:
-            row = connection.execute(_get, {"name": object_id}).first()
-        return None if row is None else _object(row)
+            row = connection.execute(get_object, {"name": object_id}).first()
+        return None if row is None else to_object(row)
 
     def find_by_request(self, first: str, last: str) -> Sequence[ApiObject]:
         with self._database.read() as connection:
             request = connection.execute(_newest_request, {"first": first, "last": last}).scalar()
-            return [] if request is None else [*map(_object, connection.execute(_of_request, {"made_by": request}))]
+            return [] if request is None else [*map(to_object, connection.execute(_of_request, {"made_by": request}))]
 
     def list_of_owner(self, owner: str, kind: str) -> Sequence[ApiObject]:
         with self._database.read() as connection:
-            return [*map(_object, connection.execute(_of_owner, {"of": owner, "sort": kind}))]
+            return [*map(to_object, connection.execute(_of_owner, {"of": owner, "sort": kind}))]
 
     def list_of_parent(
         self, parent: str, *, turns_from: int = 0, turns_to: int | None = None, newest: int | None = None
@@ -156,22 +150,13 @@ class SqlApiObjects:
             "most": NO_LIMIT if newest is None else newest,
         }
         with self._database.read() as connection:
-            return [*map(_object, connection.execute(_of_parent, parameters))][::-1]
+            return [*map(to_object, connection.execute(_of_parent, parameters))][::-1]
 
     def thread_state(self, owner: str, thread_id: str) -> ThreadState:
-        with self._database.read() as connection:
-            row = connection.execute(_get, {"name": thread_id}).first()
-            thread = None if row is None or (row.kind, row.owner) != (THREAD, owner) else _object(row)
-            found = connection.execute(sql.conversation, self._key(owner, thread_id)).first()
-            if found is None:
-                pending = _pending_after(connection, thread_id, 0) if thread else ()
-                return ThreadState(thread, None, pending=pending)
-            conversation = row_mapping.to_conversation(found)
-            last = {"conversation": conversation.id, "before": NO_LIMIT, "newest": 1}
-            turns = row_mapping.to_turns(connection.execute(sql.transcript, last).all())
-            newest = turns[0] if turns else None
-            pending = _pending_after(connection, thread_id, _taken(newest)) if thread else ()
-            return ThreadState(thread, conversation, newest, pending)
+        return self._threads.state(owner, thread_id)
+
+    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
+        return self._threads.newest_messages(owner, thread_id, most_turns)
 
     # ---------------------------------------------------------------- changing
 
@@ -211,14 +196,6 @@ class SqlApiObjects:
         return row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")
 
 
-def _taken(newest: Turn | None) -> int | None:
-    """Returns the place of the last message that a turn took; None if that is erased, with the message."""
-    if newest is None:
-        return 0
-    taken = newest.message.address.get("taken")
-    return None if taken is None else int(taken)
-
-
 def _insert(connection: Connection, objects: Sequence[ApiObject]) -> None:
     now: float = connection.execute(read_clock).scalar_one()
     rows = [
@@ -241,19 +218,8 @@ def _insert(connection: Connection, objects: Sequence[ApiObject]) -> None:
 
 def _fetch(connection: Connection, objects: Sequence[ApiObject]) -> Sequence[ApiObject]:
     found = connection.execute(_get_several, {"names": [storable(each.id) for each in objects]})
-    stored = {each.id: each for each in map(_object, found)}
+    stored = {each.id: each for each in map(to_object, found)}
     return [stored[each.id] for each in objects]
-
-
-def _pending_after(connection: Connection, thread_id: str, position: int | None) -> Sequence[ApiObject]:
-    if position is None:
-        return ()
-    return [*map(_object, connection.execute(_pending, {"within": thread_id, "after": position}))]
-
-
-def _object(row: Sequence[Any]) -> ApiObject:
-    identity, kind, owner, body, *rest = row
-    return ApiObject(identity, kind, owner, json.loads(body), *rest)
 
 
 def _json(body: Mapping[str, Any]) -> str:

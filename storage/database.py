@@ -153,6 +153,15 @@ class Database:
         with self._translated_errors(), self._read_engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def driver_read(self) -> Iterator[Any]:
+        """Opens a connection without a transaction, as ``read``; yields a cursor of the driver. Raises likewise."""
+        with self.read() as connection:
+            try:
+                yield connection.connection.cursor()
+            except self._engine.dialect.loaded_dbapi.Error as exc:
+                raise self._wrapped(connection, exc) from exc
+
     def listen_connection(self) -> psycopg.Connection:
         """Opens a connection outside of the pool, in autocommit mode. PostgreSQL only. Raises the driver's errors."""
         dialect = self._engine.dialect

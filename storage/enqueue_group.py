@@ -7,16 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, ThreadNotFound
+from gateway.domain.handover import Handover
 from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, MessageKind, ThreadId, Turn
 from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest
-from storage import joining
+from storage import joining, row_mapping
 from storage.column_types import storable
 from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import backlog_full
 
 MessageName = tuple[str, str]
 """Platform and message id, as they are stored."""
+ALWAYS_TAKEN = frozenset({MessageKind.STOP, MessageKind.HAND_OVER, MessageKind.RESUME})
+"""Kinds that are recorded however many messages wait: they change what becomes of those."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,12 @@ class OpenConversation:
     next_at: float | None = None
     caller: str = ""
     workspace: str = ""
+    handover_seq: int | None = None
+    handed_over_at: float | None = None
+
+    @property
+    def handover(self) -> Handover | None:
+        return row_mapping.to_handover(self.handover_seq, self.handed_over_at)
 
     @property
     def share(self) -> Share:
@@ -53,11 +62,13 @@ class OpenConversation:
     def append(self, request: EnqueueRequest, at: float, lease_seconds: float) -> NewTurn:
         """Makes room for one more turn; an idle conversation gets a lease holder, or becomes due. Raises Overloaded."""
         message, limit = request.message, request.max_backlog
-        if self.tail + 1 - self.head > limit and message.kind is not MessageKind.STOP:
+        if self.tail + 1 - self.head > limit and message.kind not in ALWAYS_TAKEN:
             raise Overloaded(backlog_full(limit))
         was_idle, owner = self.is_idle, None if message.debounce_seconds else request.owner
         self.tail += 1
         self.chosen = message.assistant or self.chosen
+        if message.kind is MessageKind.HAND_OVER:
+            self.handover_seq, self.handed_over_at = self.tail, self.handed_over_at or at
         if was_idle:
             self.caller, self.workspace = message.share.caller, message.share.workspace
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
@@ -147,9 +158,15 @@ class Group:
         return True
 
     def _as_meant(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> EnqueueRequest:
-        """Returns the request; as a PROMPT if it is a STOP only where there is something to stop."""
+        """Returns the request; as a PROMPT if it is a command only where there is something to stop, or to end."""
         message = request.message
-        if not message.only_if_running or not conversation.is_idle or name in self.stops_elsewhere:
+        if not message.only_if_running:
+            return request
+        if message.kind is MessageKind.RESUME:
+            has_object = conversation.handover is not None
+        else:
+            has_object = not conversation.is_idle or name in self.stops_elsewhere
+        if has_object:
             return request
         return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
 

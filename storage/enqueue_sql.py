@@ -22,7 +22,7 @@ T = turns.c
 
 OPEN_CONVERSATION = (
     *(*KEY, C.id, C.thread_id, C.backend, C.assistant, C.chosen),
-    *(C.head, C.tail, C.owner, C.epoch, C.next_at, C.share, C.workspace_share),
+    *(C.head, C.tail, C.owner, C.epoch, C.next_at, C.share, C.workspace_share, C.handover_seq, C.handed_over_at),
 )
 open_conversation = select(*OPEN_CONVERSATION).where(IS_KEY)
 _wanted_keys = (

@@ -18,11 +18,12 @@ from gateway.domain.models import (
     Conversation,
     ConversationKey,
     Lease,
+    MessageKind,
     Turn,
     TurnId,
 )
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from storage import joining, pubsub, row_mapping, sql
+from storage import handovers, joining, pubsub, row_mapping, sql
 from storage.database import Database
 from storage.enqueue_group import Group, MessageName, NewTurn, OpenConversation, key_order, name_of, stored_key
 from storage.enqueue_sql import statements_of
@@ -145,6 +146,9 @@ class SqlEnqueueing:
         rows = [row_mapping.new_turn_columns(turns[name], _awaited_by(group.new[name])) for name in sorted(turns)]
         if rows and self._statements.insert_turn.execute_all(cursor, rows) < len(rows):
             raise AlreadyRecorded
+        for name, new in group.new.items():
+            if new.request.message.kind is MessageKind.HAND_OVER:
+                handovers.begin(connection, turns[name], group.at)
         if any(new.is_due and not new.request.message.debounce_seconds for new in group.new.values()):
             pubsub.publish(connection, [pubsub.DUE])
         became = {name: _recorded(connection, new, turns[name], group.at) for name, new in group.new.items()}
@@ -210,7 +214,7 @@ def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> En
     claim = None
     if new.owner:
         thread = (slot.thread, slot.backend, slot.assistant, slot.chosen)
-        conversation = Conversation(slot.conversation, turn.message.key, *thread)
+        conversation = Conversation(slot.conversation, turn.message.key, *thread, new.conversation.handover)
         lease = Lease(slot.conversation, new.owner, slot.epoch)
         claim = Claim(lease, conversation, turn, share=new.conversation.share)
     return EnqueueResult(turn, is_new=True, claim=claim, cancelled=_cancelled(connection, new, slot))

@@ -97,7 +97,7 @@ leave_turn = (
         next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
         share=case((_is_last, ""), else_=C.share),
     )
-    .returning(C.tail, C.share, C.workspace_share, *_THREAD, C.chosen)
+    .returning(C.tail, C.share, C.workspace_share, C.handover_seq, C.handed_over_at, *_THREAD, C.chosen)
 )
 """Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
 load_next_turn = (
@@ -232,7 +232,7 @@ class FencedWriteBatch:
         return fenced.turn
 
     def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, caller, workspace, *thread),) = found[1]
+        ((tail, caller, workspace, taken, since, thread, backend, assistant, chosen),) = found[1]
         if tail == write.turn.seq:
             return None
         if not write.claim_next:
@@ -243,7 +243,9 @@ class FencedWriteBatch:
         begun = transitions.claimed(turn, write.lease.owner, self._now)
         place = {"conversation": turn.conversation_id, "place": turn.seq}
         self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
-        conversation = Conversation(turn.conversation_id, key, *thread)
+        handover = row_mapping.to_handover(taken, since)
+        whose = (thread, backend, assistant, chosen)
+        conversation = Conversation(turn.conversation_id, key, *whose, handover)
         return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, Share(caller, workspace))
 
 

@@ -19,18 +19,24 @@ from gateway.ports.cluster import ClusterEvent, EventKind
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    GiveBack,
+    HoldCalls,
+    HoldTurn,
     LeasedWrite,
     ParkTurn,
     ReassignTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
+    SetOutputs,
     SetPostedMessages,
+    SetQuestion,
     SetRun,
     SetThread,
+    StartCalls,
     WriteResult,
 )
-from storage import pubsub, row_mapping, sql, transitions
+from storage import approvals, handovers, pubsub, row_mapping, sql, transitions
 
 TurnPosition = tuple[int, int]
 """Conversation id and seq of a turn."""
@@ -53,11 +59,13 @@ class LockedConversation:
     thread_changed: bool = False
     parking: Parking | None = None
     """Why its current turn waits from now on."""
+    given_back_by: Turn | None = None
+    """The turn that ends the handover of it to a person."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LockedConversation:
         """Reads a row of sql.LOCKED_CONVERSATION."""
-        return cls(row_mapping.to_conversation(row), *row[10:16])
+        return cls(row_mapping.to_conversation(row), *row[len(sql.CONVERSATION) :][:6])
 
     @property
     def current_position(self) -> TurnPosition:
@@ -98,7 +106,7 @@ class LeasedWriteBatch:
 
     # ---------------------------------------------------------------- writes
 
-    def apply(self, write: LeasedWrite) -> WriteResult:
+    def apply(self, write: LeasedWrite) -> WriteResult:  # noqa: PLR0911  # one for each kind of write
         """Applies one write; returns its result, a LeaseLost if the lease is no longer valid."""
         locked = self._conversations.get(write.lease.conversation_id)
         if locked is None or not locked.is_held_by(write.lease):
@@ -106,12 +114,16 @@ class LeasedWriteBatch:
         match write:
             case SetThread():
                 self._set_thread(locked, write)
-            case RecordOutcome():
-                return self._record_outcome(locked, write)
+            case RecordOutcome() | HoldTurn():
+                return self._resolve_turn(locked, write)
             case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
                 return self._change_turn(locked, write)
+            case HoldCalls() | StartCalls() | SetOutputs() | SetQuestion():
+                return self._change_held_calls(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
+            case GiveBack():
+                return self._give_back(locked, write)
             case ReleaseLease():
                 self._release_lease(locked, write)
             case ParkTurn():
@@ -148,18 +160,53 @@ class LeasedWriteBatch:
             case AppendAuditEntry():
                 return self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
 
-    def _record_outcome(self, locked: LockedConversation, write: RecordOutcome) -> Turn | LeaseLost:
+    def _change_held_calls(
+        self, locked: LockedConversation, write: HoldCalls | StartCalls | SetOutputs | SetQuestion
+    ) -> Turn | LeaseLost:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None:
             return self._other_turn(write.turn.id)
-        settled = self._set_turn(transitions.with_outcome(turn, write, self._now))
+        match write:
+            case HoldCalls():
+                held = transitions.with_held_calls(turn, write, self._now)
+                if held is not turn:
+                    approvals.hold(self._connection, write, len(held.rounds) - 1)
+                return self._set_turn(held)
+            case SetOutputs():
+                return self._set_turn(transitions.with_outputs(turn, write))
+            case StartCalls():
+                approvals.start(self._connection, write)
+            case SetQuestion():
+                approvals.set_question(self._connection, write)
+        return turn
+
+    def _resolve_turn(self, locked: LockedConversation, write: RecordOutcome | HoldTurn) -> Turn | LeaseLost:
+        turn = self._current_turn(locked, write.turn.id)
+        if turn is None:
+            return self._other_turn(write.turn.id)
         if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
             self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
-        return settled
+        if isinstance(write, HoldTurn):
+            return self._set_turn(transitions.held(turn, self._now))
+        return self._set_turn(transitions.with_outcome(turn, write, self._now))
+
+    def _give_back(self, locked: LockedConversation, write: GiveBack) -> Turn | LeaseLost:
+        turn, handover = self._current_turn(locked, write.turn.id), locked.conversation.handover
+        if turn is None:
+            return self._other_turn(write.turn.id)
+        if turn.state is not TurnState.RUNNING or handover is None or handover.seq > turn.seq:
+            return turn
+        locked.conversation = replace(locked.conversation, handover=None)
+        locked.given_back_by = turn
+        return turn if write.question is None else self._set_turn(transitions.asking(turn, write.question))
 
     def _park_turn(self, locked: LockedConversation, write: ParkTurn) -> None:
         turn = self._current_turn(locked, write.turn.id)
         if turn is None or turn.state is not TurnState.RUNNING:
+            self._make_claimable(locked, 0.0)
+            return
+        if write.awaits_approvals and not approvals.has_open(self._connection, turn.id):
+            self._set_turn(transitions.released(turn, write.lease.owner, self._now, not_started=write.not_started))
             self._make_claimable(locked, 0.0)
             return
         parked = self._set_turn(transitions.parked(turn, write, self._now))
@@ -269,7 +316,7 @@ class LeasedWriteBatch:
 
     def save(self) -> None:
         """Saves what was changed and publishes the events for other processes."""
-        by_columns: dict[tuple[bool, bool, bool, bool], list[Turn]] = {}
+        by_columns: dict[tuple[bool, bool, bool, bool, bool], list[Turn]] = {}
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
@@ -278,9 +325,10 @@ class LeasedWriteBatch:
                     turn.posted_messages != stored.posted_messages,
                     turn.message.context != stored.message.context,
                     turn.rounds != stored.rounds,
+                    turn.message.kind is not stored.message.kind,
                 )
                 by_columns.setdefault(kind, []).append(turn)
-        for (answered, noted, named, called), changed in by_columns.items():
+        for (answered, noted, named, called, asked), changed in by_columns.items():
             # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(
                 turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
@@ -292,6 +340,7 @@ class LeasedWriteBatch:
                 with_audit_log=marked,
                 with_context=named,
                 with_rounds=called,
+                with_question=asked,
             )
             self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
         conversations = self._conversations.values()
@@ -300,6 +349,9 @@ class LeasedWriteBatch:
         self._execute_all(sql.set_lease, [_lease_parameters(each) for each in conversations if each.lease_changed])
         parked = [(each.conversation.id, each.parking) for each in conversations if each.parking is not None]
         self._execute_all(sql.park, [_park_parameters(*each) for each in parked])
+        for each in conversations:
+            if each.given_back_by is not None:
+                handovers.end(self._connection, each.given_back_by, self._now)
         pubsub.publish(self._connection, self._events)
 
     def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:

@@ -80,11 +80,14 @@ def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]
 def cancelled_by(connection: Connection, kind: MessageKind, slot: TurnSlot) -> tuple[TurnId, ...]:
     """Cancels what a new turn of this kind cancels, in a locked conversation; returns the ids of the cancelled turns.
 
-    A STOP cancels the unresolved prompts before it; a RESET only the parked one, which would keep it waiting.
+    A STOP cancels the unresolved prompts before it; a RESET only the parked one, which would keep it waiting. A
+    HAND_OVER wakes that one, as it is left to a person.
     """
-    if slot.was_idle or kind is MessageKind.PROMPT:
+    if slot.was_idle or kind in (MessageKind.PROMPT, MessageKind.RESUME):
         return ()
     was_parked = parking.wake_conversation(connection, slot.conversation)
+    if kind is MessageKind.HAND_OVER:
+        return ()
     if kind is MessageKind.STOP:
         return _cancel_prompts(connection, slot, before=slot.tail)
     return _cancel_prompts(connection, slot, before=slot.head + 2) if was_parked else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select
@@ -14,12 +15,18 @@ from gateway.domain.shares import Share
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
 from storage.database import Database
+from storage.driver_sql import Call, DriverStatement, run_all
 from storage.new_turns import channel_parameters
 
 NEWEST_CONVERSATIONS = 1000
 """Of a channel, in which a stopped turn is looked for."""
 NO_LIMIT = 2**31 - 1
 """More turns than a conversation can have."""
+
+
+@cache
+def _turn_statement(kind: str) -> DriverStatement:
+    return DriverStatement(sql.turn, kind)
 
 
 class SqlTurnQueries:
@@ -29,7 +36,9 @@ class SqlTurnQueries:
         self._database = database
 
     def get_turn(self, turn_id: TurnId) -> Turn | None:
-        return self._fetch_turn(sql.turn, turn=turn_id)
+        with self._database.driver_read() as cursor:  # callers ask again and again
+            (rows,) = run_all(cursor, [Call(_turn_statement(self._database.kind), {"turn": turn_id})])
+        return next(iter(row_mapping.to_turns(rows)), None)
 
     def find_turn_by_message(self, platform: str, message_id: str) -> Turn | None:
         return self._fetch_turn(sql.turn_of_message, on=platform, message=message_id)

@@ -11,15 +11,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 
+from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
-from storage import parking, retention, row_mapping
+from storage import handovers, parking, retention, row_mapping
 from storage import reporting_sql as statements
+from storage.approvals import decisions_by, erase_approvals_of, erase_decider
+from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.database import Database
 from storage.message_context import context_mark
+from storage.reporting_sql import register_casefold
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
 from storage.uploads import delete_uploads_of
@@ -54,7 +58,7 @@ class SqlReportingStore:
         self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
     ) -> Sequence[ConversationSummary]:
         found = self._fetch_all(statements.find_conversations(criteria, limit, before))
-        return [ConversationSummary(row_mapping.to_conversation(row), *row[-3:]) for row in found]
+        return [ConversationSummary(row_mapping.to_conversation(row), *row[-5:]) for row in found]
 
     def get_conversation(self, conversation_id: int) -> Conversation | None:
         found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
@@ -83,6 +87,10 @@ class SqlReportingStore:
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
         return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
 
+    def decisions_by(self, platform: str, author: str) -> Sequence[Approval]:
+        with self._database.read() as connection:
+            return decisions_by(connection, platform, author)
+
     def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
         found = self._fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))
         return [(turn, quote) for turn, context in found for quote in context.quotes if quote.person == author]
@@ -104,13 +112,16 @@ class SqlReportingStore:
             connection.execute(statements.unset_thread, {"conversation": conversation.id})
             connection.execute(statements.cancel_turns_of_author, parameters)
             _erase_quotes(connection, conversation.id, author)
+            handovers.erase_person(connection, conversation.id, author)
             connection.execute(statements.erase_files_of_author, parameters)
             delete_uploads_of(connection, statements.by_author_in_conversation, parameters)
             delete_callbacks_of(connection, statements.by_author_in_conversation, parameters)
+            erase_approvals_of(connection, statements.by_author_in_conversation, parameters)
             return connection.execute(statements.erase_author, parameters).rowcount
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
-        with self._database.single_write() as connection:
+        with self._database.transaction() as connection:
+            erase_decider(connection, platform, author)
             return connection.execute(statements.erase_feedback_by, {"on": platform, "person": author}).rowcount
 
     # ---------------------------------------------------------------- clearing up
@@ -120,6 +131,7 @@ class SqlReportingStore:
             now, stored = connection.execute(statements.read_cursor, {"fact": retention.CURSOR_NAME}).one()
             cursor = retention.RetentionCursor.from_json(stored)
             erased, new_cursor = retention.erase_batch(connection, cursor, now - age_seconds, limit)
+            connection.execute(handovers.erase_reasons_before, {"until": now - age_seconds})
             if new_cursor != cursor:
                 parameters = {"name": retention.CURSOR_NAME, "value": str(new_cursor)}
                 connection.execute(UPSERTS[self._database.kind].set_value, parameters)
@@ -129,7 +141,7 @@ class SqlReportingStore:
         for statement in statements.purge_expired:
             with self._database.single_write() as connection:
                 connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
-        for statement in purge_callbacks:
+        for statement in (*purge_callbacks, purge_audit_trail):
             with self._database.single_write() as connection:
                 connection.execute(statement)
         with self._database.single_write() as connection:
@@ -144,8 +156,7 @@ class SqlReportingStore:
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
-            if self._database.kind == "sqlite":
-                _register_casefold(connection)
+            register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 
@@ -155,12 +166,6 @@ def _erase_quotes(connection: Connection, conversation_id: int, person: str) -> 
     for seq, context in connection.execute(statements.contexts_naming, parameters).all():
         kept = {"conversation": conversation_id, "place": seq, "kept": context.without(person)}
         connection.execute(statements.set_context, kept)
-
-
-def _register_casefold(connection: Connection) -> None:
-    """Registers Python's casefold, as SQLite folds the case of ASCII only."""
-    driver: Any = connection.connection.driver_connection
-    driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 def _usage_bucket(platform: str, start: float, counts: Sequence[Sequence[Any]]) -> UsageBucket:

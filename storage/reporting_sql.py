@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Integer,
     Select,
     Text,
@@ -28,7 +30,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.models import Conversation, Turn, TurnState
-from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
+from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedIds, TurnFilter
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
@@ -38,13 +40,15 @@ C = conversations.c
 T = turns.c
 V = verdicts.c
 
+FIRST_CHARS = 160
+"""Of the first message of a conversation in a list."""
 UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 
 
 class fold(FunctionElement[str]):  # noqa: N801  # named like an SQL function
     """The text with its case folded.
 
-    SQLite folds ASCII only, so SqlReportingStore registers Python's casefold there. PostgreSQL folds by the locale of
+    SQLite folds ASCII only, so ``register_casefold`` has to be called there. PostgreSQL folds by the locale of
     the database; with the locale C also ASCII only.
     """
 
@@ -60,6 +64,13 @@ def _sqlite_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(fold, "postgresql")
 def _postgresql_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
+
+
+def register_casefold(connection: Connection) -> None:
+    """Registers Python's casefold on SQLite, which folds the case of ASCII only; does nothing elsewhere."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 class position_of(FunctionElement[int]):  # noqa: N801  # likewise
@@ -121,10 +132,16 @@ def find_conversations(
     newest = turns.alias("newest")
     at, whose = newest.c.received_at, newest.c.conversation_id
     # The sum keeps SQLite from scanning all conversations instead of the newest turns.
-    theirs = whose == C.id if criteria.channel else whose + 0 == C.id
+    is_narrow = criteria.channel or criteria.author or criteria.named is not None
+    theirs = whose == C.id if is_narrow else whose + 0 == C.id
+    first = turns.alias("first")
     found = (
-        select(*CONVERSATION, C.tail, C.tail - C.head, at)
+        select(
+            *(*CONVERSATION, C.tail, C.tail - C.head, at),
+            *(func.coalesce(func.substr(first.c.text, 1, FIRST_CHARS), ""), func.coalesce(first.c.author, "")),
+        )
         .join_from(newest, conversations, and_(theirs, newest.c.seq == C.tail))
+        .outerjoin(first, and_(first.c.conversation_id == C.id, first.c.seq == 1))
         .where(*_conversation_filters(criteria, newest.c.platform))
         .order_by(at.desc(), C.id.desc())
         .limit(limit)
@@ -132,12 +149,26 @@ def find_conversations(
     said = _turn_filters(criteria)
     if said:
         found = found.where(exists().where(T.conversation_id == C.id, *said))
+    if criteria.named is not None:
+        found = found.where(_is_named(criteria.named))
+    if criteria.author:  # implied by the condition on turns; allows the use of turns_author
+        found = found.where(C.id.in_(_said_by([criteria.author])))
     if criteria.since is not None:  # implied by the condition before; allows the use of turns_received
         found = found.where(at >= criteria.since)
     if before is None:
         return found
     # The first condition is implied by the second, but concerns one table only, so that its index is used.
     return found.where(at <= before.last_at, tuple_(at, C.id) < (before.last_at, before.conversation.id))
+
+
+def _is_named(wanted: NamedIds) -> ColumnElement[bool]:
+    people, channels = list(wanted.people), list(wanted.channels)
+    return or_(C.channel.in_(channels), C.user_id.in_(people), C.id.in_(_said_by(people)))
+
+
+def _said_by(people: Sequence[str]) -> Select[tuple[int]]:
+    """Returns the conversations in which one of these people wrote."""
+    return select(T.conversation_id).where(T.author != "", T.author.in_(people))
 
 
 def _conversation_filters(criteria: TurnFilter, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -150,7 +181,7 @@ def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
     """Returns the filters on turns."""
     filters: list[ColumnElement[bool]] = []
     if criteria.author:
-        filters.append(T.author == criteria.author)
+        filters += [T.author == criteria.author, T.author != ""]  # that it is known allows the use of turns_author
     if criteria.assistant:
         filters.append(T.assistant == criteria.assistant)
     if criteria.state is not None:
@@ -217,7 +248,8 @@ usage_by_assistant = (
 # ---------------------------------------------------------------- a person
 
 _author = bindparam("person", type_=SafeText)
-_by_author = and_(on_platform(T.platform), T.author == _author, T.erased_at.is_(None))
+# That the author is known allows the use of turns_author.
+_by_author = and_(on_platform(T.platform), T.author == _author, T.author != "", T.erased_at.is_(None))
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:

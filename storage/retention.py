@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from storage import reporting_sql as statements
+from storage.approvals import erase_approvals_of
 from storage.callbacks import delete_callbacks_of
 from storage.uploads import delete_uploads_of
 
@@ -74,6 +75,7 @@ def _erase(connection: Connection, turn_ids: Sequence[str]) -> None:
     if turn_ids:
         delete_uploads_of(connection, statements.with_ids, {"named": turn_ids})
         delete_callbacks_of(connection, statements.with_ids, {"named": turn_ids})
+        erase_approvals_of(connection, statements.with_ids, {"named": turn_ids})
         connection.execute(statements.erase_turns, {"named": turn_ids})
         connection.execute(statements.erase_files_of, {"named": turn_ids})
         connection.execute(statements.erase_feedback_on, {"named": turn_ids})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.domain.handover import Handover, HandoverPart
 from gateway.domain.models import Conversation, ConversationKey, Failure, Message, MessageKind, Turn, Usage
 from storage import sql
 
@@ -15,7 +16,15 @@ KEY_INDEX = len(sql.TURN)
 
 def to_conversation(row: Sequence[Any]) -> Conversation:
     """Reads a row that begins with sql.CONVERSATION."""
-    return Conversation(row[0], ConversationKey(*row[1:6]), *row[6:10])
+    thread, backend, assistant, chosen, *handover = row[6:12]
+    return Conversation(
+        row[0], ConversationKey(*row[1:6]), thread, backend, assistant, chosen, handover=to_handover(*handover)
+    )
+
+
+def to_handover(seq: int | None, since: float | None) -> Handover | None:
+    """Reads the columns of a conversation that say whether a person answers there."""
+    return None if seq is None or since is None else Handover(seq, since)
 
 
 def to_turns(rows: Sequence[Sequence[Any]]) -> list[Turn]:
@@ -54,11 +63,13 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         assistant=row[35],
         calls=row[38],
         rounds=row[39],
+        handover=HandoverPart.NONE if row[41] in HANDOVER_KINDS else HandoverPart(row[41]),
     )
 
 
 def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
-    awaited, kind = row[AWAITED_BY_INDEX] is not None, MessageKind(row[36]) if row[36] else row[7]
+    awaited, command = row[AWAITED_BY_INDEX] is not None, row[41] if row[41] in HANDOVER_KINDS else row[36]
+    kind = MessageKind(command) if command else row[7]
     return Message(
         *(key, row[3], row[4], row[5], row[6], kind, row[8]),
         has_waiting_caller=awaited,
@@ -88,6 +99,7 @@ def progress_columns(turn: Turn) -> dict[str, Any]:
         "delivered_at": turn.delivered_at,
         "parking": turn.parking,
         "assistant": turn.assistant,
+        "handover": _handover_mark(turn),
     }
 
 
@@ -113,6 +125,7 @@ def changed_columns(
     with_audit_log: bool,
     with_context: bool,
     with_rounds: bool,
+    with_question: bool,
 ) -> dict[str, Any]:
     """Returns the columns to save: the transition, plus those of the others that were changed."""
     columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
@@ -124,16 +137,21 @@ def changed_columns(
         columns["context"] = turn.message.context
     if with_rounds:
         columns["rounds"] = turn.rounds
+    if with_question:
+        said = turn.message
+        columns |= {"text": said.text, "files": said.files, "author": said.author, "address": said.address}
+        columns["kind"] = said.kind
     return columns
 
 
 NEW_TURN_COLUMNS = (
     *("conversation_id", "seq", "id", "platform", "message_id", "text", "author", "address", "kind", "files"),
     *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
-    *("assistant", "command"),
+    *("assistant", "command", "handover"),
 )
-UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE})
-"""Kinds that these could not read: the column has PROMPT for them, and ``command`` the kind."""
+HANDOVER_KINDS = frozenset({MessageKind.HAND_OVER, MessageKind.RESUME})
+UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE, *HANDOVER_KINDS})
+"""Kinds that these could not read: the column has PROMPT for them, and ``command``, or ``handover``, the kind."""
 
 
 def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
@@ -162,7 +180,8 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "received_at": turn.received_at,
         "started_at": turn.started_at,
         "assistant": turn.assistant,
-        "command": message.kind.value if is_new else "",
+        "command": message.kind.value if is_new and message.kind not in HANDOVER_KINDS else "",
+        "handover": _handover_mark(turn),
     }
 
 
@@ -179,6 +198,12 @@ def key_columns(key: ConversationKey, prefix: str = "") -> dict[str, str]:
         f"{prefix}topic": key.topic,
         f"{prefix}user_id": key.user,
     }
+
+
+def _handover_mark(turn: Turn) -> str:
+    """Returns the kind of a turn that begins or ends a handover, else what it is in one."""
+    kind = turn.message.kind
+    return kind.value if kind in HANDOVER_KINDS else turn.handover.value
 
 
 def _failure_columns(turn: Turn) -> dict[str, Any]:

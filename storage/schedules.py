@@ -22,7 +22,7 @@ SCHEDULE = (
     *(S.every, S.time_zone, S.next_at, S.created_at, S.last_turn, S.problem),
 )
 _by_id = select(*SCHEDULE).where(S.id == bindparam("schedule"))
-_newest = select(*SCHEDULE).order_by(S.created_at.desc(), S.id).limit(bindparam("most"))
+_newest = select(*SCHEDULE).order_by(S.created_at.desc(), S.id.desc()).limit(bindparam("most"))
 _newest_of = _newest.where(S.owner == bindparam("of", type_=SafeText))
 _active_of = select(func.count()).where(S.owner == bindparam("of", type_=SafeText), S.next_at.is_not(None))
 _now = select(clock())

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -64,6 +65,8 @@ conversations = Table(
     Column("parked_key", SafeText),
     Column("parked_reason", SafeText),
     Column("workspace_share", SafeText, nullable=False, server_default=text("''")),
+    Column("handover_seq", Integer),
+    Column("handed_over_at", Double),
     UniqueConstraint("platform", "workspace", "channel", "topic", "user_id", name="conversations_key"),
     CheckConstraint("head <= tail", name="conversations_head"),
     # An id is never reused: a lease on a deleted conversation must not be valid for a later one.
@@ -73,7 +76,8 @@ conversations = Table(
 otherwise the conversation may be claimed after it, so it is also when ``owner``'s lease expires. ``parked_since``:
 since when its current turn is parked, while it has no owner. ``assistant``: whose thread ``thread_id`` is.
 ``share``: whose share it takes; empty without unfinished turns. ``workspace_share``: of which workspace's share that
-is a part; empty where workspaces have none."""
+is a part; empty where workspaces have none. ``handover_seq``: of the newest turn that handed it over to a person,
+``handed_over_at``: since when that person answers; both NULL while its assistant does."""
 
 # Partial indexes: rows with NULL cost nothing.
 for _name, _column in (
@@ -163,16 +167,35 @@ turns = Table(
     Column("rounds", RoundsJson, nullable=False, server_default=text("''")),
     Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
     Column("command", SafeText, nullable=False, server_default=text("''")),
+    Column("handover", SafeText, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
 
-"""``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on."""
+"""``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on. ``handover``:
+what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know."""
 
 Index("turns_received", turns.c.received_at)
 partial_index("turns_failed", turns.c.received_at, where=turns.c.error_code.is_not(None))
 """Not on the state: PostgreSQL would then write to every index of the table on each change of state."""
+
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("conversation_id", RowId, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("asked_by", SafeText, nullable=False, server_default=text("''")),
+    Column("reason", SafeText, nullable=False, server_default=text("''")),
+    Column("ended_at", Double),
+    Column("ended_by", SafeText, nullable=False, server_default=text("''")),
+    PrimaryKeyConstraint("conversation_id", "seq", name="handovers_one_each"),
+    ForeignKeyConstraint(["conversation_id"], ["conversations.id"], name="handovers_conversation", ondelete="CASCADE"),
+)
+"""Which conversations a person has taken over, and until when. ``seq``: of the turn with which that began."""
+
+partial_index("handovers_open", handovers.c.since, where=handovers.c.ended_at.is_(None))
 
 verdicts = Table(
     "verdicts",
@@ -330,6 +353,32 @@ partial_index("callbacks_waiting", callbacks.c.lane, callbacks.c.number, where=_
 partial_index("callbacks_due", callbacks.c.next_at, where=_is_waiting)
 partial_index("callbacks_dead", callbacks.c.dead_at, where=_is_dead)
 Index("callbacks_of", callbacks.c.turn_id)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("turn_id", SafeText, ForeignKey("turns.id", name="approvals_turn", ondelete="CASCADE"), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("call_id", SafeText, nullable=False),
+    Column("tool", SafeText, nullable=False),
+    Column("arguments", SafeText, nullable=False),
+    Column("approvers", StringListJson, nullable=False, server_default=text("'[]'")),
+    Column("decision", SafeText),
+    Column("decided_by", SafeText, nullable=False, server_default=text("''")),
+    Column("decided_name", SafeText, nullable=False, server_default=text("''")),
+    Column("requested_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("decided_at", Double),
+    Column("started_at", Double),
+    Column("posted", StringListJson, nullable=False, server_default=text("'[]'")),
+)
+"""Calls of tools that people have to approve, and those beside them, which have no ``approvers``."""
+
+_is_undecided = and_(approvals.c.decision.is_(None), approvals.c.approvers != text("'[]'"))
+Index("approvals_of", approvals.c.turn_id, approvals.c.round, approvals.c.place)
+partial_index("approvals_undecided", approvals.c.requested_at, where=_is_undecided)
 
 limits = Table(
     "limits",

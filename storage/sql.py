@@ -43,6 +43,7 @@ def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
 # storage.row_mapping reads these columns by position.
 CONVERSATION = (
     *(C.id, C.platform, C.workspace, C.channel, C.topic, C.user_id, C.thread_id, C.backend, C.assistant, C.chosen),
+    *(C.handover_seq, C.handed_over_at),
 )
 LOCKED_CONVERSATION = (*CONVERSATION, C.head, C.tail, C.owner, C.epoch, C.share, C.workspace_share)
 SLOT = (C.id, C.thread_id, C.backend, C.assistant, C.chosen, C.head, C.tail, C.epoch, clock().label("at"))
@@ -53,7 +54,7 @@ TURN = (
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
     *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.options, T.calls, T.rounds),
-    T.error_parts,
+    *(T.error_parts, T.handover),
 )
 
 KEY = (C.platform, C.workspace, C.channel, C.topic, C.user_id)

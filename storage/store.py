@@ -12,17 +12,25 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
+from storage.approvals import SqlApprovals
+from storage.audit_trail import SqlAuditTrail
+from storage.blocks import SqlBlocks
+from storage.budget_report import SqlBudgetReport
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
+from storage.feedback import SqlFeedbackReport
+from storage.handovers import SqlHandovers
 from storage.key_value import SqlKeyValueStore
 from storage.leases import SqlLeases
+from storage.people import SqlPeople
 from storage.queries import SqlTurnQueries
 from storage.reporting import SqlReportingStore
 from storage.schedules import SqlSchedules
 from storage.token_buckets import SqlTokenBuckets
 from storage.tool_files import SqlToolFiles
+from storage.turn_log import SqlTurnLogs
 from storage.turn_queue import SqlTurnQueue
 from storage.unparsed_updates import SqlUnparsedUpdates
 from storage.uploads import SqlUploads
@@ -70,7 +78,15 @@ class SqlStore:
         self.tool_files = SqlToolFiles(database)
         self.schedules = SqlSchedules(database)
         self.callbacks = SqlCallbacks(database)
+        self.handovers = SqlHandovers(database)
         self.uploads = SqlUploads(database)
+        self.approvals = SqlApprovals(database)
+        self.turn_logs = SqlTurnLogs(database)
+        self.audit_trail = SqlAuditTrail(database)
+        self.people = SqlPeople(database)
+        self.blocks = SqlBlocks(database)
+        self.feedback = SqlFeedbackReport(database)
+        self.budget_report = SqlBudgetReport(database)
 
     enqueue_all = implemented_by(lambda store: store.enqueueing.enqueue_all)
     enqueue_answered = implemented_by(lambda store: store.turn_queue.enqueue_answered)
@@ -107,6 +123,12 @@ class SqlStore:
     apply_writes = implemented_by(lambda store: store.leases.apply_writes)
     repair_clock_skew = implemented_by(lambda store: store.leases.repair_clock_skew)
 
+    approvals_of = implemented_by(lambda store: store.approvals.approvals_of)
+    get_approval = implemented_by(lambda store: store.approvals.get_approval)
+    decide = implemented_by(lambda store: store.approvals.decide)
+    close_approvals = implemented_by(lambda store: store.approvals.close_approvals)
+    open_approvals = implemented_by(lambda store: store.approvals.open_approvals)
+
     get_value = implemented_by(lambda store: store.key_values.get_value)
     set_value_if_absent = implemented_by(lambda store: store.key_values.set_value_if_absent)
     set_value = implemented_by(lambda store: store.key_values.set_value)
@@ -127,6 +149,7 @@ class SqlStore:
     turns_by_author = implemented_by(lambda store: store.reporting.turns_by_author)
     quotes_of = implemented_by(lambda store: store.reporting.quotes_of)
     feedback_by = implemented_by(lambda store: store.reporting.feedback_by)
+    decisions_by = implemented_by(lambda store: store.reporting.decisions_by)
     unfinished_turns_by = implemented_by(lambda store: store.reporting.unfinished_turns_by)
     conversations_of = implemented_by(lambda store: store.reporting.conversations_of)
     erase_author = implemented_by(lambda store: store.reporting.erase_author)

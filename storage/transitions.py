@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.exchange import CallRound
-from gateway.domain.models import Parking, RunId, Turn, TurnState
-from gateway.ports.leased_writes import FinishTurn, ParkTurn, ReassignTurn, RecordOutcome, SetPostedMessages
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, MessageKind, Parking, RunId, Turn, TurnState
+from gateway.ports.leased_writes import (
+    FinishTurn,
+    HoldCalls,
+    ParkTurn,
+    ReassignTurn,
+    RecordOutcome,
+    SetOutputs,
+    SetPostedMessages,
+)
 from storage.column_types import storable, storable_file
 
 FIRST_ENTRIES: Final = 8
@@ -77,20 +87,55 @@ def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
     put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
-    return put_off if write.round is None else _with_round(put_off, write, write.round, at)
+    return put_off if write.round is None else _with_rounds(put_off, write, (write.round,), at)
 
 
-def _with_round(turn: Turn, write: ParkTurn, requested: CallRound, at: float) -> Turn:
+def with_held_calls(turn: Turn, write: HoldCalls, at: float) -> Turn:
+    """With calls that people have to approve. One that was resolved meanwhile stays as it is."""
+    return turn if turn.state is not TurnState.RUNNING else _with_rounds(turn, write, write.rounds, at)
+
+
+def with_outputs(turn: Turn, write: SetOutputs) -> Turn:
+    """With outputs of calls of its last round. One that was resolved meanwhile stays as it is."""
+    if turn.state is not TurnState.RUNNING or not turn.rounds:
+        return turn
+    outputs = {name: storable(output) for name, output in write.outputs.items()}
+    return replace(turn, rounds=(*turn.rounds[:-1], turn.rounds[-1].with_outputs(outputs)))
+
+
+def _with_rounds(turn: Turn, write: ParkTurn | HoldCalls, requested: Sequence[CallRound], at: float) -> Turn:
     """With calls that it waits for. The run that requested them has ended."""
     return replace(
         turn,
         run_id=None,
-        rounds=(*turn.rounds, replace(requested, requested_at=at)),
+        rounds=(*turn.rounds, *(replace(each, requested_at=at) for each in requested)),
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,
         cost_is_estimate=write.cost_is_estimate,
     )
+
+
+def held(turn: Turn, at: float) -> Turn:
+    """Left to a person: answered, without a reply. One that was resolved meanwhile stays as it is."""
+    if turn.state is not TurnState.RUNNING:
+        return turn
+    return replace(turn, state=TurnState.ANSWERED, answered_at=at, handover=HandoverPart.HELD)
+
+
+def asking(turn: Turn, question: Message) -> Turn:
+    """With the question, in place of the command that gave the conversation back."""
+    files = tuple(map(storable_file, question.files))
+    message = replace(
+        turn.message,
+        kind=MessageKind.PROMPT,
+        text=storable(question.text),
+        files=files,
+        author=turn.message.author or question.author,
+        address=turn.message.address or question.address,
+        context=question.context or turn.message.context,
+    )
+    return replace(turn, message=message, handover=HandoverPart.RESUMED)
 
 
 def cancelled(turn: Turn, at: float) -> Turn:

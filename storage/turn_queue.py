@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
-from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
@@ -174,9 +174,9 @@ class SqlTurnQueue:
             if not found:
                 return None
             turn = found[0]
-            if not turn.is_parked or not turn.rounds or not turn.rounds[-1].is_open:
+            if not turn.awaits_outputs:
                 return turn
-            turn = replace(turn, rounds=(*turn.rounds[:-1], _with_outputs(turn.rounds[-1], outputs)))
+            turn = replace(turn, rounds=(*turn.rounds[:-1], turn.rounds[-1].with_outputs(outputs)))
             connection.execute(sql.set_rounds, {"turn": turn_id, "known": turn.rounds})
             if not turn.rounds[-1].is_open:
                 parking.wake_turn(connection, turn_id)
@@ -251,13 +251,6 @@ class SqlTurnQueue:
         if turns:
             connection.execute(self._upserts.insert_turn, [row_mapping.resolved_turn_columns(turn) for turn in turns])
         return conversation
-
-
-def _with_outputs(requested: CallRound, outputs: Mapping[str, str]) -> CallRound:
-    calls = (
-        call if call.output is not None else replace(call, output=outputs.get(call.id)) for call in requested.calls
-    )
-    return replace(requested, calls=tuple(calls))
 
 
 def _with_item(message: Message, item: Message) -> Message | None:

@@ -55,7 +55,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
-    """Restores the global state that ``logs.configure`` changes."""
+    """Restores the global state of logging."""
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.WARNING_LOGGERS))}
     before = structlog.get_config()
@@ -65,6 +65,7 @@ def _restore_logging() -> Iterator[None]:
         logger.setLevel(level)
     structlog.configure(**before)
     logs._masker.configure([])
+    logs.tap_turns(None)
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,16 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from adapters.base.api_client import ApiClient
+from adapters.base.approvals import question, question_id
 from adapters.base.capabilities import Capabilities
 from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from adapters.base.preview import NO_WAIT, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway import logs
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import DeliveryError, StoreUnavailable
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
@@ -55,6 +57,29 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
             await self.reconciler(turn, context, writer).reconcile(self._contents(turn, reply.language))
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
+        """Posts a question, or shows in it what was decided. Raises DeliveryError, LeaseLost."""
+        asked = replace(self.question_turn(turn), id=question_id(approval), state=TurnState.ANSWERED, reply_files=())
+        reply = await self._reply(asked, context)
+        writer = await self.writer(asked, context, reply, max_wait=MAX_WAIT)
+        text, language = question(approval, reply.language), reply.language
+        contents = self.question(text, asked.id, is_open=approval.is_open, language=language)
+        try:
+            await self.reconciler(asked, context, writer).reconcile(contents)
+        except StoreUnavailable as exc:
+            raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
+
+    def question_turn(self, turn: Turn) -> Turn:
+        """Returns the turn as a question about it is posted: where the reply is, but beside it."""
+        return turn
+
+    def question(self, text: str, asked: TurnId, *, is_open: bool, language: str) -> list[Content]:  # noqa: ARG002  # of a platform with buttons
+        """Returns the messages of a question, with buttons if it ``is_open`` and the platform has any.
+
+        ``asked``: what the value of a button ends with, see ``adapters.base.approvals``.
+        """
+        return self.plain(text)
 
     async def close(self) -> None:
         """See ``Closeable``."""
@@ -95,8 +120,8 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
         return reply
 
     def _contents(self, turn: Turn, language: str) -> list[Content]:
-        """Returns the messages of the outcome; none for a turn that was cancelled."""
-        if turn.state is TurnState.CANCELLED:
+        """Returns the messages of the outcome; none for a turn that was cancelled, or left to a person."""
+        if turn.state is TurnState.CANCELLED or turn.is_held:
             return []
         if turn.failure:
             return self.plain(say(turn.failure.user_message, language))

@@ -8,6 +8,9 @@ from gateway.domain.models import MessageKind
 
 RESETS = frozenset({"new", "reset"})
 STOPS = frozenset({"cancel", "stop"})
+HUMANS = frozenset({"human"})
+RESUMES = frozenset({"resume"})
+HANDOVER_WORDS = HUMANS | RESUMES
 CHOICES = frozenset({"assistant", "assistants"})
 CHOICE = re.compile(r"/assistants?(?:[ \t]+\S.{0,99})?|assistants|assistant(?:[ \t]+\S+){1,3}", re.IGNORECASE)
 """A command that chooses an assistant or asks which there are; without a slash it may be anything else as well, which
@@ -33,6 +36,8 @@ def kind_of(command: str) -> MessageKind:
     """Returns what a command asks for. ``command``: without its slash."""
     if command in CHOICES:
         return MessageKind.CHOOSE
+    if command in HANDOVER_WORDS:
+        return MessageKind.HAND_OVER if command in HUMANS else MessageKind.RESUME
     return MessageKind.RESET if command in RESETS else MessageKind.STOP if command in STOPS else MessageKind.PROMPT
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from adapters.base.json_fields import Fields
 from gateway import logs
+from gateway.domain.approvals import VerdictResult
 from gateway.domain.errors import GatewayError
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate
@@ -15,8 +17,10 @@ from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdates
 
 MAX_ERROR_CHARS = 500
 
-AcceptAll = Callable[[ParsedUpdate], Awaitable[None]]
-"""Commits what an update says."""
+AcceptAll = Callable[[ParsedUpdate], Awaitable[Sequence[VerdictResult]]]
+"""Commits what an update says. Returns what became of each verdict in it."""
+Tell = Callable[[ParsedUpdate, VerdictResult], Coroutine[Any, Any, None]]
+"""Tells whoever pressed a button what became of it, once that is committed. Raises nothing."""
 
 log = logs.get_logger(__name__)
 
@@ -40,6 +44,7 @@ class UpdateHandler:
         accept_all: AcceptAll,
         unparsed_updates: UnparsedUpdates,
         identify: Callable[[Fields], UnparsedUpdate],
+        tell: Tell | None = None,
     ) -> None:
         """``accept_all``: that of ``gateway.ports.inbox.AsyncInbox``, for the loop on which updates are taken.
 
@@ -49,13 +54,18 @@ class UpdateHandler:
         self._accept_all = accept_all
         self._unparsed_updates = unparsed_updates
         self._identify = identify
+        self._tell = tell
 
-    async def take(self, update: ParsedUpdate) -> None:
+    async def take(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         """Commits an update. When it returns, the platform may forget it. Raises what ``accept_all`` raises."""
         if update.error is not None:
             await self.keep(update, update.error)
-        else:
-            await self._accept_all(update)
+            return ()
+        results = await self._accept_all(update)
+        if self._tell is not None:
+            for result in results:
+                await self._tell(update, result)
+        return results
 
     async def keep(self, update: ParsedUpdate, error: Exception) -> None:
         """Stores an update for the operator. Raises StoreUnavailable."""
@@ -70,10 +80,22 @@ class UpdateHandler:
             log.error("update not processed; stored in unparsed_updates", **named, exc_info=error)
 
 
+def in_background(tell: Tell) -> Tell:
+    """Returns what does not wait until somebody is told: the platform waits for an answer meanwhile."""
+    tasks = set[asyncio.Task[None]]()
+
+    async def begin(update: ParsedUpdate, result: VerdictResult) -> None:
+        task = asyncio.ensure_future(tell(update, result))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return begin
+
+
 def blocking(inbox: Inbox) -> AcceptAll:
     """Returns ``accept_all`` for a loop of the adapter's own, which it holds up until the update is committed."""
 
-    async def accept_all(update: ParsedUpdate) -> None:
-        inbox.accept_all(update)
+    async def accept_all(update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return inbox.accept_all(update)
 
     return accept_all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from adapters.base.background_task import RunCoroutine
@@ -22,7 +23,7 @@ from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.files import Attachment, File
-from gateway.domain.models import ConversationKey, MessageKind, Turn
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
@@ -63,6 +64,14 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
         rated = self._settings.discord_feedback and asked
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
 
+    def question_turn(self, turn: Turn) -> Turn:
+        """The answer to an interaction is kept for the reply."""
+        place = replace(DiscordTarget.of(turn.message.address), interaction="", token="")
+        return replace(turn, message=replace(turn.message, address=place.address))
+
+    def question(self, text: str, asked: TurnId, *, is_open: bool, language: str) -> list[DiscordContent]:  # noqa: ARG002  # the writer has both
+        return formatter.contents(text, Buttons.APPROVAL if is_open else Buttons.NONE)
+
     def plain(self, text: str) -> list[DiscordContent]:
         return [DiscordContent(part) for part in formatter.plain(text)]
 
@@ -78,16 +87,20 @@ class DiscordAdapter(DiscordReplies, Inbound):
         run: RunCoroutine,
         several_assistants: Callable[[], bool] = lambda: False,
         languages: Languages = ENGLISH_ONLY,
+        *,
+        hands_over: bool = False,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
-        there are more than one. Raises SettingsError.
+        there are more than one. ``hands_over``: whether people may ask for a person. Raises SettingsError.
         """
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
         parser = DiscordParser(settings, languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(
-            settings, parser, memory, unparsed_updates, run, several_assistants, languages=languages
+            *(settings, parser, memory, unparsed_updates, run, self._client, several_assistants),
+            languages=languages,
+            hands_over=hands_over,
         )
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 

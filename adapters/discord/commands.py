@@ -52,6 +52,11 @@ CHOICE_COMMANDS = {
     "assistants": sentence("Which assistants can answer here"),
 }
 """Where there are several assistants."""
+HANDOVER_COMMANDS = {
+    "human": sentence("Have a person answer here"),
+    "resume": sentence("Have the assistant answer here again"),
+}
+"""Where people may ask for a person."""
 MAX_NAME = 100
 
 
@@ -61,13 +66,16 @@ def not_here(language: str) -> str:
     return json.dumps({"type": 4, "data": {"content": content, "flags": EPHEMERAL}})
 
 
-def described(languages: Languages, *, several_assistants: bool = False) -> list[dict[str, Any]]:
+def described(
+    languages: Languages, *, several_assistants: bool = False, hands_over: bool = False
+) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
     options = {
         "ask": [_option("text", sentence("What to ask"), MAX_TEXT, languages)],
         "assistant": [_option("name", sentence("Its name"), MAX_NAME, languages)],
     }
-    commands = {**COMMANDS, **CHOICE_COMMANDS} if several_assistants else COMMANDS
+    choices, handover = CHOICE_COMMANDS if several_assistants else {}, HANDOVER_COMMANDS if hands_over else {}
+    commands = {**COMMANDS, **choices, **handover}
     return [
         {
             "type": CHAT_INPUT,
@@ -92,10 +100,15 @@ def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
 
 
 async def register(
-    client: DiscordClient, application: str, languages: Languages, *, several_assistants: bool = False
+    client: DiscordClient,
+    application: str,
+    languages: Languages,
+    *,
+    several_assistants: bool = False,
+    hands_over: bool = False,
 ) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    commands = described(languages, several_assistants=several_assistants)
+    commands = described(languages, several_assistants=several_assistants, hands_over=hands_over)
     await client.call("PUT commands", f"/applications/{application}/commands", body=commands)
 
 

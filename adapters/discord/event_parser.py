@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapters.base import text_input
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
 from adapters.base.language import in_language
 from adapters.base.text_input import SOMEBODY
@@ -13,6 +14,7 @@ from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import File
@@ -45,12 +47,20 @@ class DiscordPlace:
     """Empty for a direct message."""
     parent: str = ""
     """Of a thread: the channel that it is in."""
+    name: str = field(default="", compare=False)
+    """Empty if it is not known."""
+
+    @property
+    def channel_name(self) -> str:
+        """Returns the name of a channel that is no thread."""
+        return f"#{self.name}" if self.name and self.guild and not self.parent else ""
 
     @classmethod
     def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
         is_thread = channel.get("type") in THREADS
-        return cls(_id(channel), guild or _id(channel, "guild_id"), _id(channel, "parent_id") if is_thread else "")
+        parent = _id(channel, "parent_id") if is_thread else ""
+        return cls(_id(channel), guild or _id(channel, "guild_id"), parent, clean_name(text_in(channel, "name")))
 
 
 class DiscordParser:
@@ -99,16 +109,20 @@ class DiscordParser:
         name = _thread_name(text, files) if opens else ""
         target = DiscordTarget(place.id, number, user, place.guild, thread_name=name)
         key = self._key(place, number if opens else "", user)
+        kind = MessageKind.PROMPT if files or not addressed else _kind_of(text)
         message = Message(
             key,
             number,
             self._with_reply(event, text),
             user,
             target.address,
-            kind=MessageKind.PROMPT if files or not addressed else _kind_of(text),
+            kind=kind,
             files=files,
             may_start_conversation=addressed,
+            only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
+            author_name=self._author_name(author, object_in(event, "member")),
+            channel_name=place.channel_name,
             context=in_language(
                 self._context(event, author, object_in(event, "member"), place), self._languages.best()
             ),
@@ -165,6 +179,8 @@ class DiscordParser:
         if not self._settings.allows(place.guild, (place.id, place.parent)):
             return ParsedUpdate(response_body=commands.not_here(language))
         key = self._key(place, "", user)
+        if event.get("type") == COMPONENT and (verdict := self._verdict(event, user)):
+            return ParsedUpdate(events=(verdict,), response_body=DEFERRED_UPDATE)
         if event.get("type") == COMPONENT:
             target = DiscordTarget(place.id, "", user, place.guild)
             return self._pressed(
@@ -180,7 +196,16 @@ class DiscordParser:
         message = Message(
             key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
         )
+        who = object_in(member, "user") or object_in(event, "user")
+        message = replace(message, author_name=self._author_name(who, member), channel_name=place.channel_name)
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
+
+    def _verdict(self, event: Fields, user: str) -> Verdict | None:
+        """Returns what a button below a question says."""
+        member = object_in(event, "member")
+        name = text_in(member, "nick") or name_of(object_in(member, "user") or object_in(event, "user"))
+        decider = Decider(self._settings.name, user, name=name)
+        return verdict_of(text_in(object_in(event, "data"), "custom_id"), decider)
 
     def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
         if button is None:
@@ -214,6 +239,10 @@ class DiscordParser:
         speaker = text_in(member, "nick") or name_of(author)
         return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
 
+    def _author_name(self, author: Fields, member: Fields) -> str:
+        """Returns the author's name, for operators."""
+        return clean_name(text_in(member, "nick") or name_of(author)) if self._settings.discord_names else ""
+
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""
         snapshots = [object_in(each, "message") for each in objects_in(event, "message_snapshots")]
@@ -229,8 +258,10 @@ class DiscordParser:
 
 def _kind_of(text: str) -> MessageKind:
     """Returns what a written text asks for; the other commands are slash commands."""
-    chooses = text_input.bare_kind(text_input.bare_word(text)) is MessageKind.CHOOSE
-    return MessageKind.CHOOSE if chooses else MessageKind.PROMPT
+    word = text_input.bare_word(text)
+    if word.removeprefix("/") in text_input.HANDOVER_WORDS:
+        return text_input.kind_of(word.removeprefix("/"))
+    return MessageKind.CHOOSE if text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
 
 
 def name_of(user: Fields) -> str:

@@ -17,6 +17,7 @@ class Buttons(StrEnum):
     NONE = ""
     STOP = "stop"
     FEEDBACK = "feedback"
+    APPROVAL = "approval"
 
 
 @dataclass(frozen=True, slots=True)

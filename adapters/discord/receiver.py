@@ -9,13 +9,13 @@ from typing import TypeVar
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
 from adapters.base.inbound import Receive
-from adapters.base.update_handler import UpdateHandler, blocking
+from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking, in_background
 from adapters.base.webhook import WebhookReceiver
 from adapters.discord import commands
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.gateway_connection import GatewayConnection
-from adapters.discord.interactions import PATH
+from adapters.discord.interactions import PATH, tell_presser
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.unparsed_event import identify
 from gateway.coordination.retry import Backoff, retry
@@ -31,18 +31,22 @@ T = TypeVar("T")
 class DiscordReceiver:
     """Has one thread, with the connection to the gateway."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what receiving takes
         self,
         settings: DiscordSettings,
         parser: DiscordParser,
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
+        client: DiscordClient,
         several_assistants: Callable[[], bool] = lambda: False,
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
+        """``client``: of the loop on which webhooks are called. ``hands_over``: whether people may ask for a person."""
+        self._client = client
         self._languages = languages
         self._settings = settings
         self._parser = parser
@@ -50,6 +54,7 @@ class DiscordReceiver:
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._several_assistants = several_assistants
+        self._hands_over = hands_over
         self._backoff = backoff
         self._identify = partial(identify, settings.name)
         self._background: BackgroundTask | None = None
@@ -58,7 +63,7 @@ class DiscordReceiver:
         """Returns the address for interactions, if there is a key to verify them."""
         if self._settings.discord_public_key is None:
             return ()
-        handler = UpdateHandler(inbox.accept_all, self._unparsed_updates, self._identify)
+        handler = self._handler(inbox.accept_all, self._client)
         return WebhookReceiver(receive, handler.take, "DISCORD_PUBLIC_KEY").at(self._settings.path(PATH))
 
     def start_receiving(self, inbox: Inbox) -> None:
@@ -70,14 +75,19 @@ class DiscordReceiver:
         if self._background is not None:
             self._background.stop()
 
+    def _handler(self, accept_all: AcceptAll, client: DiscordClient) -> UpdateHandler:
+        tell = in_background(partial(tell_presser, client, self._languages))
+        return UpdateHandler(accept_all, self._unparsed_updates, self._identify, tell)
+
     async def _connect(self, inbox: Inbox) -> None:
         client = DiscordClient(self._settings)
-        handler = UpdateHandler(blocking(inbox), self._unparsed_updates, self._identify)
+        handler = self._handler(blocking(inbox), client)
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
             several, application = self._several_assistants(), me.application
-            register = partial(commands.register, client, application, self._languages, several_assistants=several)
+            which = {"several_assistants": several, "hands_over": self._hands_over}
+            register = partial(commands.register, client, application, self._languages, **which)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

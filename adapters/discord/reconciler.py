@@ -37,7 +37,8 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
             return
         target = self._writer.target
         # A thread that was opened has the id of the message at which it is.
-        for place in (self._reply.place,) if self._reply.place else (target.message, target.channel):
+        places = (self._reply.place,) if self._reply.place else (target.message, target.channel)
+        for place in filter(None, places):  # what is pushed answers no message
             wanted, files = [each.text for each in contents], [each.name for each in self._turn.reply_files]
             found = await find_posted(self._writer, place, self._writer.me.bot, self._turn, wanted, files)
             if found.messages or found.files:

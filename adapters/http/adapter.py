@@ -12,6 +12,7 @@ from adapters.http.operations import operations
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import UploadLimits
 from gateway.configuration import ApiKey
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import DeliveryError, MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn, TurnId
@@ -65,6 +66,8 @@ class HttpAdapter:
         self._upload_limits = UploadLimits(settings.chat_max_file_bytes, max_message_file_bytes)
         self.callbacks: AnswerOutbox | None = None
         """Where to leave what is posted to a ``callback_url``; None: that is refused."""
+        self.hands_over = False
+        """Whether callers may ask for a person."""
         self._parser = ChatRequestParser(
             settings,
             self._check_callback,
@@ -83,6 +86,10 @@ class HttpAdapter:
         if turn.message.has_waiting_caller and not self.waiters.has_preview_waiter(turn.id):
             return  # the caller waits for the whole reply; any other may begin to watch later
         await self.waiters.publish_all(turn.id, events)
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:  # noqa: ARG002  # nothing is posted
+        """Tells callers that watch here; others learn it when they look."""
+        self.waiters.publish_preview(turn.id, approval)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait, and stores what is to be posted to a ``callback_url``. Others fetch the turn.
@@ -129,6 +136,7 @@ class HttpAdapter:
             self._uploads,
             self._upload_limits,
             self._ping_seconds,
+            self.hands_over,
         )
         return routes.api(handlers, self.operations())
 

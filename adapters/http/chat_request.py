@@ -19,6 +19,7 @@ from adapters.base.language import in_language
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import MAX_FILES, MessageUploads
 from gateway.configuration import ApiKey
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message
 from gateway.domain.visible_text import is_visible
@@ -182,6 +183,10 @@ class ChatRequestParser:
         message = self._message(owner, headers, form, uploads.message_id, contents)
         return ParsedChatRequest(with_files(message, uploads), form.stream)
 
+    def context(self, headers: Mapping[str, str]) -> ChatContext | None:
+        """Returns what is known of who sends a request."""
+        return in_language(None, self._languages.accepted(headers.get("accept-language", "")))
+
     def _message(
         self,
         owner: str,
@@ -199,8 +204,7 @@ class ChatRequestParser:
         message = Message(
             key, message_id, body.message, body.user or "", address, may_start_conversation=body.thread_id is None
         )
-        language = self._languages.accepted(headers.get("accept-language", ""))
-        message = replace(message, context=in_language(None, language))
+        message = replace(message, context=self.context(headers))
         if self._join_seconds and body.thread_id is not None and body.callback_url is None:  # its outcome is its own
             wait = self._join_seconds
             message = replace(message, join=Join(wait), debounce_seconds=wait)

@@ -22,12 +22,13 @@ from adapters.http.chat_request import (
     message_id_of,
     with_files,
 )
-from adapters.http.operations import Rating
+from adapters.http.operations import GivenDecision, Rating
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
-from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
+from gateway.domain.approvals import Decider, Verdict, VerdictResult
+from gateway.domain.errors import Blocked, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
+from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
@@ -47,8 +48,11 @@ from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnec
 
 PREFIX = "/chat"
 MAX_RATING_BYTES = 1024
+NOT_YOURS = sentence("You may not decide this.")
+TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
 MAX_LARGE_BODIES = 8
 """Bodies with files in JSON that are in memory at the same time, of one process."""
+COMMAND_TEXTS = {MessageKind.HAND_OVER: "/human", MessageKind.RESUME: "/resume"}
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
@@ -83,6 +87,8 @@ class ChatRoutes:
     uploads: Uploads
     upload_limits: UploadLimits
     ping_seconds: float
+    hands_over: bool = False
+    """Whether callers may ask for a person."""
     large_bodies: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, MAX_LARGE_BODIES))
 
     async def chat(self, request: HttpRequest) -> HttpResponse:
@@ -96,7 +102,7 @@ class ChatRoutes:
             return await self._stream(request, asked)
         with ExitStack() as leaving:
             accepted, updates = await self._wait(request, asked, leaving, watches=False)
-            return json_response(*await views.wait_for_result(accepted.turn, updates))
+            return json_response(*await views.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
 
     async def _read(self, request: HttpRequest, owner: str, network: str) -> ParsedChatRequest:
         """Reads a message, and stores the files that come with it."""
@@ -178,12 +184,50 @@ class ChatRoutes:
         turn = await self._turn(request)
         if _prefers_stream(request.headers.get("accept", "")):
             return await self._watch(request, turn)
-        return json_response(views.turn_body(turn))
+        return json_response(views.turn_body(turn, await self.inbox.approvals_of(turn.id) if turn.rounds else ()))
 
     async def cancel_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self.inbox.cancel_turn((await self._turn(request)).id)
         self.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(views.turn_body(turn))
+
+    async def list_approvals(self, request: HttpRequest) -> HttpResponse:
+        self._reader(request)
+        asked = views.approvals_of(await self.inbox.open_approvals(self._decider(request)))
+        return json_response({"approvals": [each.model_dump(mode="json") for each in asked]})
+
+    async def decide(self, request: HttpRequest) -> HttpResponse:
+        self._reader(request)
+        body = await request.read_body(MAX_RATING_BYTES)
+        given = read_model(GivenDecision, request.headers.get("content-type", ""), body)
+        approval_id, approves = request.path_values["approval_id"], given.decision == "approve"
+        result = await self.inbox.decide(Verdict(approval_id, given.digest, approves, self._decider(request)))
+        if result is not VerdictResult.DECIDED:
+            raise _undecided(result)
+        decided = await self.inbox.get_approval(approval_id)
+        return json_response(views.approval_view(decided).model_dump(mode="json"))
+
+    async def hand_over(self, request: HttpRequest) -> HttpResponse:
+        if not self.hands_over:
+            explanation = "No person answers here: HANDOVER_COMMAND is off."
+            raise Conflict(explanation, code="handover_off")
+        return await self._record_command(request, MessageKind.HAND_OVER)
+
+    async def give_back(self, request: HttpRequest) -> HttpResponse:
+        return await self._record_command(request, MessageKind.RESUME)
+
+    async def _record_command(self, request: HttpRequest, kind: MessageKind) -> HttpResponse:
+        """Records a command about a thread as a turn of it. Without an Idempotency-Key each one is a new turn."""
+        conversation, owner = await self._conversation(request), self.parser.owner(request.headers)
+        message = Message(
+            *(conversation.key, message_id_of(owner, request.headers), COMMAND_TEXTS[kind]),
+            kind=kind,
+            may_start_conversation=False,
+            caller=caller_name(owner, self._network(request)),
+            context=self.parser.context(request.headers),
+        )
+        turn = (await self.inbox.accept(message)).turn
+        return json_response(views.accepted_body(turn), 202, {"Location": f"{PREFIX}/turns/{turn.id}"})
 
     async def rate_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
@@ -233,6 +277,7 @@ class ChatRoutes:
             return self._event_stream(turn, updates, leaving)
 
     def _event_stream(self, turn: Turn, updates: views.TurnUpdates, leaving: ExitStack) -> HttpResponse:
+        updates = views.with_questions(turn, updates, self.inbox.approvals_of)
         events = views.event_stream(turn, updates, ping_seconds=self.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
@@ -261,6 +306,7 @@ class ChatRoutes:
             is_local=is_local,
             max_silence=self.settings.chat_wait_seconds,
             idle_interval=self.ping_seconds if waiter.wants_previews else self.settings.chat_wait_seconds,
+            with_approvals=True,
         )
 
     async def _accept(self, asked: ParsedChatRequest, turn: TurnId) -> AcceptResult:
@@ -317,12 +363,27 @@ class ChatRoutes:
         self.read_limit.check(caller_name(owner, self._network(request)))
         return owner
 
+    def _decider(self, request: HttpRequest) -> Decider:
+        owner = self.parser.owner(request.headers)
+        key = self.parser.keys.name_of(owner)
+        return Decider(NAME, caller=caller_name(owner, self._network(request)), key=key, name=key)
+
     def _allowed(self, owner: str) -> Sequence[str]:
         return tuple(self.parser.keys.assistants_of(owner))
 
     def _network(self, request: HttpRequest) -> str:
         forwarded_for = request.headers.get("x-forwarded-for", "")
         return network_of(client_ip(request.peer, forwarded_for, self.settings.trusted_proxies))
+
+
+def _undecided(result: VerdictResult) -> GatewayError:
+    """Returns the error for a decision that decided nothing."""
+    match result:
+        case VerdictResult.NOT_ALLOWED:
+            return Blocked(NOT_YOURS, code="not_approver")
+        case VerdictResult.TOO_LATE:
+            return Conflict(TOO_LATE, code="already_decided")
+    return TurnNotFound("There is no such approval, or it is about other arguments.", code="approval_not_found")
 
 
 async def _after(first: bytes, following: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from adapters.openai_api import assistants, program_routes, routes
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.room import Room
+from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.files.file_routes import FileRoutes
+from adapters.openai_api.files.server_files import ServerFiles
+from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import UploadedFiles
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn, TurnId
@@ -43,12 +48,14 @@ class OpenAiAdapter:
         """``origins``: see ``Cors``."""
         self.waiters = WaiterRegistry(limits.max_waiting, limits.caller_share)
         self._kept = kept
-        self._files = InlineFileKeeper(kept.uploads)
+        self._uploaded_files = UploadedFiles(kept.objects, kept.uploads)
+        self._files = InlineFileKeeper(kept.uploads, self._uploaded_files)
         self._callers = callers
         self._origins = origins
         self._directory = directory
         self._limits = limits
         self._opens_unknown_threads = opens_unknown_threads
+        self._running = RunningTurns()
 
     def receive(self, request: Request) -> ParsedUpdate:  # noqa: ARG002  # no request is a message by itself
         """Raises MalformedRequest: the routes read requests, which need what is stored beside them."""
@@ -59,6 +66,7 @@ class OpenAiAdapter:
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""
+        self._running.forget(turn.id)
         self.waiters.resolve(turn)
         await self._files.forget(turn)
 
@@ -69,6 +77,7 @@ class OpenAiAdapter:
         return (CheckResult("OpenAI's API at /v1", ok=True, detail=self._callers.keys.describe()),)
 
     def notify_resolved(self, turn_id: TurnId) -> None:
+        self._running.forget(turn_id)
         self.waiters.notify(turn_id)
 
     def drain(self, grace_seconds: float) -> None:
@@ -80,5 +89,12 @@ class OpenAiAdapter:
         return routes.api(self._routes(context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        room = Room(context, self._kept.objects, self._directory, self._opens_unknown_threads)
-        return (*assistants.routes(room), *program_routes.routes(context, self._kept, self._files, self._directory))
+        server_files = ServerFiles(context.inbox, self._uploaded_files, self._directory)
+        room = Room(
+            *(context, self._kept.objects, self._directory, self._uploaded_files, server_files, self._running),
+            opens_unknown_threads=self._opens_unknown_threads,
+        )
+        programs = program_routes.routes(context, self._kept, self._files, self._directory)
+        files = FileRoutes(self._callers, self._uploaded_files, server_files)
+        stores = VectorStoreRoutes(context, server_files)
+        return (*assistants.routes(room), *programs, *files.routes(), *stores.routes())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,6 @@ from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError
 from gateway.domain.models import Message, Turn, TurnId, TurnState
-from gateway.domain.run_events import PreviewEvent
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.routes import HttpRequest
@@ -136,7 +134,7 @@ class _End:
     is_reached: bool = False
 
 
-async def _noting(updates: AsyncIterator[PreviewEvent | Turn | None], end: _End) -> TurnUpdates:
+async def _noting(updates: TurnUpdates, end: _End) -> TurnUpdates:
     async for item in updates:
         end.is_reached = end.is_reached or isinstance(item, Turn)
         yield item

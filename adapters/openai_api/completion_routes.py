@@ -63,7 +63,7 @@ class CompletionRoutes:
         options = _options(asked, said, in_thread=bool(thread))
         message = Message(key, post.name, said.text, author, caller=caller.name, options=options)
         message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-        message = await self.files.attached(message, said.files)
+        message = await self.files.attached(caller, message, said.files)
         return await self._answer(request, post, message, asked, model)
 
     async def _answer(

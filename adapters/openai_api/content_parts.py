@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from mimetypes import guess_extension
 from typing import Annotated, Literal
 
@@ -21,18 +21,26 @@ from gateway.web.api.json_body import STORABLE
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.ASCII)
 EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 ONLY_DATA_URLS = "is not fetched from an address: send its content as a data URL (data:<media type>;base64,…)"
-NO_UPLOADS = "names an uploaded file; this gateway keeps none here: send its content as a data URL"
 
 Text = Annotated[str, STORABLE]
 
 
 @dataclass(frozen=True, slots=True)
 class InlineFile:
-    """A file that came with a request."""
+    """A file that came with a request, or that the request names by the id that it got at ``/files``."""
 
     name: str
     media_type: str
-    data: bytes
+    data: bytes = b""
+    file_id: str = ""
+    """Of a file that is kept already; its name and type may not be known yet."""
+    where: str = ""
+    """The name of the field with the id."""
+    kept_size: int = 0
+
+    @property
+    def size(self) -> int:
+        return self.kept_size if self.file_id else len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ def numbered(files: Iterable[InlineFile]) -> Sequence[InlineFile]:
         names = (f"{stem or ending}-{number}{dot}{ending if stem else ''}" for number in range(2, len(used) + 3))
         name = file.name if file.name not in used else next(name for name in names if name not in used)
         used.add(name)
-        kept.append(InlineFile(name, file.media_type, file.data))
+        kept.append(replace(file, name=name))
     return kept
 
 
@@ -146,10 +154,11 @@ def _read_file(
 ) -> InlineFile:
     match part:
         case ImageUrlPart():
-            return _from_data_url(part.image_url.url, "image", f"{where}.image_url.url")
+            return from_data_url(part.image_url.url, "image", f"{where}.image_url.url")
         case InputImagePart():
-            _refuse_file_id(part.file_id, f"{where}.file_id")
-            return _from_data_url(part.image_url or "", "image", f"{where}.image_url")
+            if part.file_id:
+                return InlineFile("image", "", file_id=part.file_id, where=f"{where}.file_id")
+            return from_data_url(part.image_url or "", "image", f"{where}.image_url")
         case InputAudioPart():
             ending = part.input_audio.format if EXTENSION.fullmatch(part.input_audio.format) else "bin"
             data = _decoded(part.input_audio.data, f"{where}.input_audio.data")
@@ -161,18 +170,19 @@ def _read_file(
 
 
 def _from_file_data(given: FileData, where: str) -> InlineFile:
-    _refuse_file_id(given.file_id, f"{where}.file_id")
+    if given.file_id:
+        return InlineFile("file", "", file_id=given.file_id, where=f"{where}.file_id")
     if given.file_url:
         raise refusal(f"{where}.file_url", ONLY_DATA_URLS)
     if not given.file_data:
         raise refusal(f"{where}.file_data", "is missing")
     if not given.file_data.startswith("data:"):
         return InlineFile(given.filename or "file", "", _decoded(given.file_data, f"{where}.file_data"))
-    read = _from_data_url(given.file_data, "file", f"{where}.file_data")
+    read = from_data_url(given.file_data, "file", f"{where}.file_data")
     return InlineFile(given.filename or read.name, read.media_type, read.data)
 
 
-def _from_data_url(url: str, stem: str, where: str) -> InlineFile:
+def from_data_url(url: str, stem: str, where: str) -> InlineFile:
     found = DATA_URL.match(url)
     if found is None:
         is_data = url.startswith("data:")
@@ -187,11 +197,6 @@ def _decoded(data: str, where: str) -> bytes:
         return base64.b64decode(data.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raise refusal(where, "is not valid base64") from None
-
-
-def _refuse_file_id(file_id: str | None, where: str) -> None:
-    if file_id:
-        raise refusal(where, NO_UPLOADS)
 
 
 def refusal(where: str, problem: str, code: str = "invalid_value") -> InvalidRequest:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from adapters.openai_api.content_parts import InlineFile
+from adapters.openai_api.callers import Caller
+from adapters.openai_api.content_parts import InlineFile, numbered
+from adapters.openai_api.uploaded_files import PREFIX, UploadedFiles, as_file
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import Message, Turn
@@ -23,16 +25,25 @@ MAX_FILE_BYTES = 20_000_000
 class InlineFileKeeper:
     """Used on the worker's loop; the database is called from other threads."""
 
-    def __init__(self, uploads: Uploads) -> None:
+    def __init__(self, uploads: Uploads, kept: UploadedFiles) -> None:
         self._uploads = uploads
+        self._kept = kept
 
-    async def attached(self, message: Message, files: Sequence[InlineFile]) -> Message:
-        """Saves the files of a message and returns it with them. Raises StoreUnavailable."""
-        named = [(f"upl_{secrets.token_hex(16)}", file) for file in files]
-        for name, file in named:
-            await asyncio.to_thread(self._save, name, file.data, message)
-        saved = (File(file.name, name, file.media_type, len(file.data)) for name, file in named)
-        return replace(message, files=(*message.files, *saved)) if files else message
+    async def attached(self, caller: Caller, message: Message, files: Sequence[InlineFile]) -> Message:
+        """Saves the files of a message and returns it with them, and with those that it names.
+
+        Raises InvalidRequest for an id of none, StoreUnavailable.
+        """
+        if not files:
+            return message
+        known = [await self._kept.named(caller, file) if file.file_id else file for file in files]
+        attached = [as_file(file) if file.file_id else await self._saved(file, message) for file in numbered(known)]
+        return replace(message, files=(*message.files, *attached))
+
+    async def _saved(self, file: InlineFile, message: Message) -> File:
+        name = f"upl_{secrets.token_hex(16)}"
+        await asyncio.to_thread(self._save, name, file.data, message)
+        return File(file.name, name, file.media_type, len(file.data))
 
     async def fetch(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         """Returns the files of a turn's message. Raises nothing."""
@@ -47,6 +58,8 @@ class InlineFileKeeper:
             return
         try:
             for file in turn.message.files:
+                if file.reference.startswith(PREFIX):
+                    continue  # its caller deletes it
                 await asyncio.to_thread(self._uploads.delete, file.reference)
         except StoreUnavailable as exc:
             raise DeliveryError(NOT_NOW, retry_after=1.0) from exc

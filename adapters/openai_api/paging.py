@@ -51,8 +51,8 @@ def paged(items: Sequence[Item], page: Page) -> Item:
     return {
         "object": "list",
         "data": kept,
-        "first_id": kept[0]["id"] if kept else None,
-        "last_id": kept[-1]["id"] if kept else None,
+        "first_id": kept[0]["id"] if kept else "",
+        "last_id": kept[-1]["id"] if kept else "",
         "has_more": len(kept) < len(found),
     }
 

@@ -70,7 +70,7 @@ class ResponseRoutes:
         _check_continues(place, said)
         message = _message(caller, post, asked, said, place)
         message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-        message = await self.files.attached(message, said.files)
+        message = await self.files.attached(caller, message, said.files)
         if asked.background:
             return await self._begin(request, post, message, streams=bool(asked.stream))
         return await self._answer(request, post, message, streams=bool(asked.stream))

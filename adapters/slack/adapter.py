@@ -32,10 +32,10 @@ from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspa
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError
 from gateway.domain.files import Attachment
-from gateway.domain.models import ConversationKey, MessageKind, Turn
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
+from gateway.ports.platform import DeliveryContext, Destination, KnownNames, TurnLoader
 from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -53,6 +53,15 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
 
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._settings.slack_scope)
+
+    @property
+    def opens_topics(self) -> bool:
+        return self._settings.slack_scope == "topic"
+
+    def topic_below(self, turn: Turn) -> str:
+        reply = SlackReply()
+        reply.restore(turn.posted_messages)
+        return reply.messages[0].ts if reply.messages else ""
 
     def new_reply(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
         again = not outbox.first_attempt  # an earlier process may have posted, and set the status
@@ -85,6 +94,11 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
         asks = self._settings.slack_feedback and asked
         below = (formatter.feedback_block(turn.id, language),) if asks else ()
         return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)] if last else []
+
+    def question(self, text: str, asked: TurnId, *, is_open: bool, language: str) -> list[OutgoingMessage]:
+        *others, last = formatter.pieces(text)
+        below = (formatter.approval_block(asked, language),) if is_open else ()
+        return [*map(OutgoingMessage, others), OutgoingMessage(last, below=below)]
 
     def plain(self, text: str) -> list[OutgoingMessage]:
         return plain_messages(text)
@@ -135,6 +149,13 @@ class SlackAdapter(SlackReplies, Inbound):
         identity = self._identities.known(turn.message.address.get("team", ""))
         context = await self._context_reader.fetch(turn, before, outbox, identity)
         return in_language(context, await self.language(turn, outbox))
+
+    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+        try:
+            workspace = await self._workspaces.find(turn.message.address)
+        except DeliveryError:
+            return KnownNames()
+        return await self._context_reader.names_of(turn.message, workspace, outbox)
 
     async def language(self, turn: Turn, outbox: DeliveryContext) -> str:
         """Asks Slack, as its events do not say it; what it told is remembered for a time."""

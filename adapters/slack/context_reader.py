@@ -16,10 +16,10 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.thread_reader import ThreadPart, ThreadReader
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
+from gateway.domain.context import ChatContext, Label, Quote, QuoteKind, clean_name
 from gateway.domain.errors import DeliveryError, NotForUs
-from gateway.domain.models import MessageKind, Turn
-from gateway.ports.platform import DeliveryContext, TurnLoader
+from gateway.domain.models import Message, MessageKind, Turn
+from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
 MARK = re.compile(r"(?<!\w)(?:@[UWB]|#[CG])[A-Z0-9]{1,20}(?!\w)")
 """How the text of a message names people, apps and channels whose names Slack did not write into it."""
@@ -59,6 +59,16 @@ class ContextReader:
         except TimeoutError:
             log.warning("context not read in time", turn=turn.id)
             return TOO_SLOW
+
+    async def names_of(self, message: Message, workspace: Workspace, outbox: DeliveryContext) -> KnownNames:
+        """Returns the names of author and channel. Raises LeaseLost."""
+        is_direct = message.address.get("channel_type") == "im" or message.key.channel.startswith("D")
+        author, channel = f"@{message.author}", f"#{message.key.channel}"
+        wanted = self._allowed((*([author] if message.author else []), *([] if is_direct else [channel])))
+        names = await self.directory.names(wanted, workspace, outbox)
+        return KnownNames(
+            clean_name(names.get(author, "")), f"#{clean_name(names[channel])}" if channel in names else ""
+        )
 
     async def _workspace(self, turn: Turn) -> Workspace | None:
         """Returns the workspace; None if it cannot be told now. Raises DeliveryError if the app is not installed."""

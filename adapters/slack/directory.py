@@ -72,6 +72,8 @@ class Directory:
     def __init__(self, client: SlackClient) -> None:
         self._client = client
         self._entries: ExpiringCache[DirectoryEntry] = ExpiringCache(MOST_KNOWN)
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
+        """So that what is wanted by several at once is asked once."""
 
     async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
@@ -88,10 +90,17 @@ class Directory:
     async def _entry(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> DirectoryEntry:
         key = (workspace.team, mark)
         known = self._entries.get(key)
-        if known is None:
-            known, seconds = await self._ask(mark, workspace, outbox)
-            self._entries.set(key, known, seconds)
-        return known
+        if known is not None:
+            return known
+        try:
+            async with self._asking.setdefault(key, asyncio.Lock()):
+                known = self._entries.get(key)
+                if known is None:
+                    known, seconds = await self._ask(mark, workspace, outbox)
+                    self._entries.set(key, known, seconds)
+                return known
+        finally:
+            self._asking.pop(key, None)
 
     async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[DirectoryEntry, float]:
         lookup = lookup_for(mark)

@@ -12,14 +12,16 @@ from urllib.parse import parse_qsl
 from slack_sdk.signature import SignatureVerifier
 
 from adapters.base import text_input as base_text_input
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
 from adapters.slack import replies, text_input
 from adapters.slack.attached_file import file_of
 from adapters.slack.event_context import BotIds, MessageContext, TeamContext, id_of, is_direct, nobody
-from adapters.slack.formatter import FEEDBACK_ACTION, read_feedback
+from adapters.slack.formatter import APPROVAL_ACTION, FEEDBACK_ACTION, read_feedback
 from adapters.slack.settings import SlackSettings
+from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.files import File
 from gateway.domain.models import Address, ConversationKey, Join, Message, MessageKind
@@ -83,7 +85,7 @@ class EventParser:
             case "event_callback":
                 return self._event(TeamContext.of(payload, self._known), object_in(payload, "event"))
             case "block_actions":
-                return _feedback(payload)
+                return _clicks(payload, self._name)
             case "url_verification":
                 return ParsedUpdate(response_body=json.dumps({"challenge": text_in(payload, "challenge")}))
         return self._command(payload) if "command" in payload else ParsedUpdate()
@@ -132,7 +134,7 @@ class EventParser:
             return None
         text, files = _text(event, team), _files(event)
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
-        if kind in (MessageKind.RESET, MessageKind.CHOOSE) and not addressed:
+        if kind in (MessageKind.RESET, MessageKind.CHOOSE, MessageKind.HAND_OVER) and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
         stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
@@ -148,7 +150,7 @@ class EventParser:
             debounce_seconds=max(twin_wait, join.seconds if join else 0.0),
             join=join,
             stops_channel=stops and not context.thread_ts and bool(key.topic),
-            only_if_running=stops and answers,
+            only_if_running=(stops and answers) or kind is MessageKind.RESUME,
             max_from_author=BOT_TURNS if _is_bot(event) else 0,
         )
 
@@ -226,20 +228,27 @@ class EventParser:
         name = text_in(form, "command").replace("-", "/").rpartition("/")[2].lower()
         said = text_in(form, "text").strip()
         asked = f"/{name} {said}".strip() if name in base_text_input.CHOICES else f"/{said}"
-        chooses = base_text_input.bare_kind(asked) is MessageKind.CHOOSE
-        if not chooses and "reset" not in {name, said.lower()}:
+        kind = self._command_kind(name, said, asked)
+        if kind is MessageKind.PROMPT:
             return ephemeral(say(replies.help_text(self._scope), self._language_of(form)))
         if self._scope == "topic":
-            why = replies.CHOOSE_IN_THREADS if chooses else replies.RESET_IN_THREADS
-            return ephemeral(say(why, self._language_of(form)))
+            return ephemeral(say(replies.IN_THREADS[kind], self._language_of(form)))
         team = TeamContext(id_of(form, "team_id"), id_of(form, "enterprise_id"))
         channel, user, trigger = (id_of(form, name) for name in ("channel_id", "user_id", "trigger_id"))
         if not (team.team_id and channel and user and trigger):
             return ParsedUpdate()
         context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        text, kind = (asked, MessageKind.CHOOSE) if chooses else ("reset", MessageKind.RESET)
+        text = asked if kind is MessageKind.CHOOSE else "reset" if kind is MessageKind.RESET else f"/{said or name}"
         return ParsedUpdate((Message(key, f"{team.team_id}:command:{trigger}", text, user, address, kind),))
+
+    @staticmethod
+    def _command_kind(name: str, said: str, asked: str) -> MessageKind:
+        """Returns what a slash command asks for, by its name or by the word behind it; PROMPT: for help."""
+        if base_text_input.bare_kind(asked) is MessageKind.CHOOSE:
+            return MessageKind.CHOOSE
+        words = {name, said.lower()} & {"reset", *base_text_input.HANDOVER_WORDS}
+        return base_text_input.kind_of(min(words)) if words else MessageKind.PROMPT
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""
@@ -345,13 +354,22 @@ def _files(message: Fields) -> tuple[File, ...]:
     return tuple(filter(None, (file_of(file) for holder in holders for file in objects_in(holder, "files"))))
 
 
-def _feedback(payload: Fields) -> ParsedUpdate:
-    """Clicks on the feedback buttons under replies.
+def _clicks(payload: Fields, platform: str) -> ParsedUpdate:
+    """Clicks on the buttons under replies and questions.
 
     docs.slack.dev/reference/interaction-payloads/block_actions-payload
     """
-    author = id_of(object_in(payload, "user"), "id")
-    actions = [action for action in objects_in(payload, "actions") if action.get("action_id") == FEEDBACK_ACTION]
-    read = [read_feedback(text_in(action, "value")) for action in actions if author]
-    verdicts = [Feedback(turn, author, value) for turn, value in filter(None, read)]
-    return ParsedUpdate(events=tuple(verdicts))
+    who = object_in(payload, "user")
+    author = id_of(who, "id")
+    if not author:
+        return ParsedUpdate()
+    decider = Decider(platform, author, name=text_in(who, "name") or text_in(who, "username"))
+    events = [_click(action, decider) for action in objects_in(payload, "actions")]
+    return ParsedUpdate(events=tuple(filter(None, events)))
+
+
+def _click(action: Fields, who: Decider) -> Feedback | Verdict | None:
+    name, value = text_in(action, "action_id"), text_in(action, "value")
+    if name == FEEDBACK_ACTION and (read := read_feedback(value)):
+        return Feedback(read[0], who.user, read[1])
+    return verdict_of(value, who) if name.startswith(APPROVAL_ACTION) else None

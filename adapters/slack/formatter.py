@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.markdown import FENCE, LINE, LIST_MARK, cut, utf8_bytes
 from adapters.base.reading import BREAK
 from adapters.slack.commonmark import Line
@@ -30,6 +31,8 @@ MAX_PLAIN_CHARACTERS = 3_900
 MAX_FALLBACK_CHARACTERS = 300
 
 FEEDBACK_ACTION = "gateway_feedback"
+APPROVAL_ACTION = "gateway_approval"
+"""How the ids of the actions of both buttons begin."""
 GOOD, BAD = "good", "bad"
 
 BRACKET = re.compile(r"(?<!\\)(\\*+)<")
@@ -108,6 +111,22 @@ def feedback_block(turn_id: str, language: str) -> dict[str, Any]:
         "negative_button": _button(say(sentence("Bad response"), language), feedback_value(turn_id, good=False)),
     }
     return {"type": "context_actions", "elements": [buttons]}
+
+
+def approval_block(asked: str, language: str) -> dict[str, Any]:
+    """Returns the buttons below a question. docs.slack.dev/reference/block-kit/blocks/actions-block"""
+    styles = {APPROVE: "primary", DENY: "danger"}
+    buttons = [
+        {
+            "type": "button",
+            "action_id": f"{APPROVAL_ACTION}_{action}",
+            "text": {"type": "plain_text", "text": label},
+            "style": styles[action],
+            "value": f"{action}:{asked}",
+        }
+        for action, label in labels(language)
+    ]
+    return {"type": "actions", "elements": buttons}
 
 
 def _button(label: str, value: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.domain.models import MessageKind
 from gateway.domain.sentences import Sentence, sentence
 
 RESET_IN_THREADS = sentence(
@@ -14,6 +15,18 @@ CHOOSE_IN_THREADS = sentence(
 Each thread is a conversation of its own: to have another assistant answer in one, mention me there with `assistant` \
 and its name; `assistants` lists those you can choose."""
 )
+HANDOVER_IN_THREADS = sentence(
+    """\
+Each thread is a conversation of its own: to have a person answer in one, mention me there with `human`; `resume` has \
+the assistant answer again."""
+)
+IN_THREADS = {
+    MessageKind.RESET: RESET_IN_THREADS,
+    MessageKind.CHOOSE: CHOOSE_IN_THREADS,
+    MessageKind.HAND_OVER: HANDOVER_IN_THREADS,
+    MessageKind.RESUME: HANDOVER_IN_THREADS,
+}
+"""What is said to a command that names no thread, where each is a conversation."""
 REMEMBERED = {
     "topic": sentence("I remember what was said in a thread; a new message begins a new one."),
     "channel": sentence("I remember what was said to me in a channel, whoever said it."),

@@ -48,7 +48,8 @@ def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
     if text_input.CHOICE.fullmatch(text_input.bare_word(text)):
         return MessageKind.CHOOSE
-    return text_input.bare_kind(command_word(text))
+    word = command_word(text)
+    return text_input.kind_of(word) if word in text_input.HANDOVER_WORDS else text_input.bare_kind(word)
 
 
 def command_word(text: str) -> str:

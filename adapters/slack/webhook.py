@@ -7,9 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from http.client import HTTPException
 
 import flask
+from slack_sdk.errors import SlackClientError
+from slack_sdk.webhook import WebhookClient
 
+from adapters.base.approvals import told
 from adapters.base.background_task import RunCoroutine
 from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
@@ -20,6 +24,7 @@ from adapters.slack.event_parser import EventParser, decode
 from adapters.slack.identities import Identities
 from adapters.slack.locales import Locales
 from adapters.slack.manifest import PATHS
+from adapters.slack.mrkdwn import escaped
 from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
@@ -28,6 +33,7 @@ from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.unparsed_update import identify
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
+from gateway.domain.approvals import VerdictResult
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
@@ -37,6 +43,8 @@ REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
 """Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
 SAID = frozenset({"message", "app_mention"})
+TELL_SECONDS = 2
+"""Slack waits three seconds for the answer to a click."""
 
 log = logs.get_logger(__name__)
 
@@ -107,7 +115,25 @@ class SlackReceiver:
             self._prompts.close()
 
     def _handler(self, accept_all: AcceptAll) -> UpdateHandler:
-        return UpdateHandler(accept_all, self._unparsed_updates, partial(identify, self._settings.name))
+        identified = partial(identify, self._settings.name)
+        return UpdateHandler(accept_all, self._unparsed_updates, identified, self._tell)
+
+    async def _tell(self, update: ParsedUpdate, result: VerdictResult) -> None:
+        """Tells whoever pressed a button why it did nothing, and nobody else. Raises nothing.
+
+        docs.slack.dev/interactivity/handling-user-interaction#message_responses
+        """
+        who = {"team_id": text_in(object_in(update.payload, "team"), "id")}
+        who["user_id"] = text_in(object_in(update.payload, "user"), "id")
+        text, url = told(result, self._locales.known(who)), text_in(update.payload, "response_url")
+        if not (text and url.startswith("http")):
+            return
+        client = WebhookClient(url, timeout=TELL_SECONDS, retry_handlers=[])
+        send = partial(client.send, text=escaped(text), response_type="ephemeral", replace_original=False)
+        try:
+            await asyncio.to_thread(send)
+        except (OSError, HTTPException, SlackClientError) as exc:
+            log.info("somebody was not told that they may not decide", error=type(exc).__name__)
 
     def _receive_payload(self, handler: UpdateHandler, payload: Fields) -> str:
         if "command" in payload:
@@ -116,12 +142,13 @@ class SlackReceiver:
         self._run(self._take(handler, receipt))
         return receipt.response_body
 
-    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
+    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> Sequence[VerdictResult]:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
         receipt = await self._with_identity(receipt)
-        await handler.take(receipt)
+        results = await handler.take(receipt)
         if text_in(_event_of(receipt), "type") in REACTED_TO:
             await asyncio.to_thread(self._react, receipt)
+        return results
 
     async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
         """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from adapters.base.approvals import labels
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
@@ -12,7 +13,7 @@ from adapters.telegram import files, formatter, setup_check
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.destination import destination
 from adapters.telegram.dry_run import dry_run
-from adapters.telegram.formatter import FormattedText
+from adapters.telegram.formatter import FormattedText, with_buttons
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, TelegramReply
@@ -23,7 +24,7 @@ from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.files import Attachment
-from gateway.domain.models import ConversationKey, Turn
+from gateway.domain.models import ConversationKey, Turn, TurnId
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
@@ -69,6 +70,10 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
     def formatted(self, turn: Turn, language: str) -> list[FormattedText]:  # noqa: ARG002  # nothing stands beside it
         return formatter.parts(turn.reply)
 
+    def question(self, text: str, asked: TurnId, *, is_open: bool, language: str) -> list[FormattedText]:
+        buttons = tuple((label, f"{action}:{asked}") for action, label in labels(language)) if is_open else ()
+        return with_buttons(formatter.parts(text), buttons)
+
     def plain(self, text: str) -> list[FormattedText]:
         return plain_messages(text)
 
@@ -83,12 +88,18 @@ class TelegramAdapter(TelegramReplies, Inbound):
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         languages: Languages = ENGLISH_ONLY,
+        *,
+        hands_over: bool = False,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
         self.name = settings.name
         parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), languages)
-        receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run, languages=languages)
+        receiver = TelegramReceiver(
+            *(settings, parser, memory, unparsed_updates, run, self._client),
+            languages=languages,
+            hands_over=hands_over,
+        )
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

@@ -37,6 +37,8 @@ class FormattedText:
     entities: tuple[MessageEntity, ...]
     markdown: str
     """The source."""
+    buttons: tuple[tuple[str, str], ...] = ()
+    """What is written on those below it, and what a press of them says."""
 
 
 def render(markdown: str) -> FormattedText:

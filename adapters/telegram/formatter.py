@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.base.markdown import MIN_LIMIT, cut, split, utf16_units
 from adapters.telegram.entity_writer import FormattedText, render, rendered
 from gateway.domain.visible_text import is_visible
 
-__all__ = ["FormattedText", "parts", "plain"]
+__all__ = ["FormattedText", "parts", "plain", "with_buttons"]
 
 MAX_UNITS = 4096
 """core.telegram.org/bots/api#sendmessage: "1-4096 characters after entities parsing", in UTF-16 code units."""
@@ -106,6 +106,11 @@ def _fits(message: FormattedText) -> bool:
 def plain(markdown: str) -> list[str]:
     """Returns the parts as they were written, for a server that refuses those of ``parts``."""
     return [part for part in cut(_normalized(markdown), MAX_UNITS, utf16_units) if is_visible(part)]
+
+
+def with_buttons(messages: Sequence[FormattedText], buttons: tuple[tuple[str, str], ...]) -> list[FormattedText]:
+    """Returns messages with buttons below the last one."""
+    return [*messages[:-1], *(replace(each, buttons=buttons) for each in messages[-1:])]
 
 
 def _normalized(markdown: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from telegram import LinkPreviewOptions, Message, ReplyParameters
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, Message, ReplyParameters
 
 from adapters.base.errors import NOT_DONE, Unreachable
 from adapters.base.message_writer import MessageWriter
@@ -82,6 +82,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             "text": content.text,
             "entities": content.entities,
             "link_preview_options": NO_LINK_PREVIEW,
+            "reply_markup": _keyboard(content),
             "business_connection_id": self._first_target.business or None,
         }
         before, message.shown = message.shown, None
@@ -158,6 +159,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             "entities": content.entities,
             "link_preview_options": NO_LINK_PREVIEW,
             "reply_parameters": reply,
+            "reply_markup": _keyboard(content),
             **target.args,
         }
         sent: Message = await self._client.call(
@@ -167,6 +169,13 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
 
     async def _call(self, method: str, chat: str | None, args: Mapping[str, Any]) -> None:
         await self._client.call(method, chat, outbox=self._outbox, max_wait=self._max_wait, **args)
+
+
+def _keyboard(content: FormattedText) -> InlineKeyboardMarkup | None:
+    """Returns the buttons below a message; None, also to remove those that are there."""
+    if not content.buttons:
+        return None
+    return InlineKeyboardMarkup([[InlineKeyboardButton(text, callback_data=says) for text, says in content.buttons]])
 
 
 def draft_id(turn: TurnId) -> int:

@@ -121,6 +121,5 @@ def looks_like(one: FormattedText | None, other: FormattedText | None) -> bool:
     if one is None or other is None:
         return False
     # The library's entities are equal also when they have different URLs.
-    return one.text.rstrip() == other.text.rstrip() and [entity.to_dict() for entity in one.entities] == [
-        entity.to_dict() for entity in other.entities
-    ]
+    same = (one.text.rstrip(), one.buttons) == (other.text.rstrip(), other.buttons)
+    return same and [entity.to_dict() for entity in one.entities] == [entity.to_dict() for entity in other.entities]

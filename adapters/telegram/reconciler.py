@@ -72,7 +72,8 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
         """Makes a message say that it may be a repetition. A very long one becomes two by that."""
         for content in contents[number : number + 1]:
             again = f"{say(SENT_AGAIN, self._reply.language)}\n\n{content.markdown}"
-            contents[number : number + 1] = plain_messages(again) if _is_plain(content) else formatter.parts(again)
+            labelled = plain_messages(again) if _is_plain(content) else formatter.parts(again)
+            contents[number : number + 1] = formatter.with_buttons(labelled, content.buttons)
 
     async def _wait_for_telegram(self) -> None:
         """Raises DeliveryError until Telegram answers: then a second attempt is almost certain to be the last."""
@@ -88,7 +89,8 @@ class TelegramReconciler(Reconciler[TelegramMessage, FormattedText]):
             await self._writer.update(message, content)
 
     def plainer(self, content: FormattedText) -> list[FormattedText] | None:
-        return None if _is_plain(content) else plain_messages(content.markdown)
+        plain = formatter.with_buttons(plain_messages(content.markdown), content.buttons)
+        return None if _is_plain(content) else plain
 
     async def replacement(self, number: int, content: FormattedText, exc: Rejected) -> list[FormattedText]:
         try:
@@ -172,4 +174,4 @@ def plain_messages(text: str) -> list[FormattedText]:
 
 
 def _is_plain(content: FormattedText) -> bool:
-    return content == FormattedText(content.markdown, (), content.markdown)
+    return content == FormattedText(content.markdown, (), content.markdown, content.buttons)

@@ -22,6 +22,7 @@ PATH = "/telegram/webhook"
 
 UPDATES = (
     "business_message",
+    "callback_query",
     "deleted_business_messages",
     "edited_business_message",
     "edited_message",
@@ -39,6 +40,10 @@ COMMANDS: Mapping[str, Sentence] = {
     "new": sentence("Begin a new conversation"),
     "stop": sentence("Stop the reply"),
     "help": sentence("Tell what the bot does"),
+}
+HANDOVER_COMMANDS: Mapping[str, Sentence] = {
+    "human": sentence("Have a person answer here"),
+    "resume": sentence("Have the assistant answer here again"),
 }
 EVERYWHERE = ("default", "all_private_chats", "all_group_chats")
 """Where the menu is shown. Set in the narrower scopes too: an older menu there would hide it."""
@@ -117,14 +122,19 @@ def host_of(url: str) -> str:
 
 
 async def set_menu(
-    calls: TelegramClient, settings: TelegramSettings, memory: KeyValueStore, languages: Languages
+    calls: TelegramClient,
+    settings: TelegramSettings,
+    memory: KeyValueStore,
+    languages: Languages,
+    *,
+    hands_over: bool = False,
 ) -> None:
     """Sets the menu of commands once, in each language: what an operator sets there later is kept.
 
-    Raises DeliveryError, StoreUnavailable.
+    ``hands_over``: whether people may ask for a person. Raises DeliveryError, StoreUnavailable.
     """
     scopes = IN_PRIVATE if settings.telegram_groups == "never" else EVERYWHERE
-    menus = _menus(languages)
+    menus = _menus(languages, {**COMMANDS, **(HANDOVER_COMMANDS if hands_over else {})})
     name, menu = f"{NAME}:{calls.bot_id}:menu", json.dumps([scopes, menus])
     before = memory.get_value(name)
     if before == menu:
@@ -138,14 +148,14 @@ async def set_menu(
     memory.set_value(name, menu)
 
 
-def _menus(languages: Languages) -> dict[str, dict[str, str]]:
+def _menus(languages: Languages, commands: Mapping[str, Sentence]) -> dict[str, dict[str, str]]:
     """Returns the menu in each language, the first one also for everybody else, under "".
 
     core.telegram.org/bots/api#setmycommands takes two letters for a language.
     """
     everybody, *others = languages.offered
     return {
-        shown: {name: say(described, language) for name, described in COMMANDS.items()}
+        shown: {name: say(described, language) for name, described in commands.items()}
         for shown, language in (("", everybody), *((language, language) for language in others))
     }
 

@@ -15,7 +15,7 @@ from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
 
-COMMANDS = text_input.RESETS | text_input.STOPS | {"start", "help"}
+COMMANDS = text_input.RESETS | text_input.STOPS | text_input.HANDOVER_WORDS | {"start", "help"}
 
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""

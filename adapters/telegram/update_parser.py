@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from adapters.base.approvals import verdict_of
 from adapters.base.json_fields import Fields, id_in, object_in, parse_object, text_in
 from adapters.base.language import in_language
 from adapters.base.markdown import utf16_units
@@ -19,6 +20,7 @@ from adapters.telegram.message_entities import BotIdentity, number_in, written
 from adapters.telegram.parsed_message import ParsedMessage
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
+from gateway.domain.approvals import Decider
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest, Unauthenticated
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind
@@ -107,7 +109,16 @@ class UpdateParser:
                 return self._deleted(_object(deleted))
             case {"stopped_message_generation": stopped}:
                 return self._stopped(_object(stopped))
+            case {"callback_query": pressed}:
+                return self._pressed(_object(pressed))
         return ParsedUpdate()
+
+    def _pressed(self, query: Fields) -> ParsedUpdate:
+        """A press of a button below a message: core.telegram.org/bots/api#callbackquery"""
+        who = object_in(query, "from")
+        name = " ".join(filter(None, (text_in(who, "first_name"), text_in(who, "last_name"))))
+        verdict = verdict_of(text_in(query, "data"), Decider(self._name, str(number_in(who, "id") or ""), name=name))
+        return ParsedUpdate(events=(verdict,) if verdict else ())
 
     # ------------------------------------------------------------ new messages
 
@@ -136,7 +147,10 @@ class UpdateParser:
         key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
         language = self._languages.best(text_in(object_in(parsed.message, "from"), "language_code"))
         who = in_language(self._speaker(context, parsed), language)
-        base = Message(key, message_id, parsed.own, context.user, address, context=who)
+        author, chat = self._names(context, parsed.message)
+        base = Message(
+            *(key, message_id, parsed.own, context.user, address), context=who, author_name=author, channel_name=chat
+        )
         match self._kind(context, parsed):
             case MessageKind.STOP:
                 answers = not parsed.command and text_input.may_answer(parsed.own)
@@ -146,6 +160,8 @@ class UpdateParser:
                 yield replace(base, kind=MessageKind.RESET, may_start_conversation=self._is_addressed(context, parsed))
                 if parsed.command and parsed.command.rest:
                     yield replace(base, message_id=f"{message_id}:asked", text=parsed.command.rest)
+            case MessageKind.HAND_OVER | MessageKind.RESUME as kind:
+                yield replace(base, kind=kind, may_start_conversation=kind is MessageKind.HAND_OVER)
             case MessageKind.CHOOSE:
                 yield replace(base, kind=MessageKind.CHOOSE, text=text_input.question(parsed.command, parsed.own, ""))
             case MessageKind.PROMPT:
@@ -178,6 +194,12 @@ class UpdateParser:
             return None
         name = text_input.author_of(parsed.message, self._me)
         return ChatContext(name if clean_name(name) else SOMEBODY)
+
+    def _names(self, context: TelegramTarget, message: Fields) -> tuple[str, str]:
+        """Returns the names of author and chat, for operators."""
+        author = text_input.author_of(message, self._me) if self._has_names else ""
+        chat = "" if context.direct else text_in(object_in(message, "chat"), "title")
+        return clean_name(author), clean_name(chat)
 
     def _author(self, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, other bots, a linked channel.

@@ -9,10 +9,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from adapters.base.approvals import told
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
 from adapters.base.inbound import Receive
-from adapters.base.update_handler import AcceptAll, blocking
+from adapters.base.json_fields import object_in, text_in
+from adapters.base.update_handler import AcceptAll, blocking, in_background
 from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.telegram.api_client import BotProfile, TelegramClient
 from adapters.telegram.polling import PollingClient, UpdatePoller
@@ -23,10 +25,11 @@ from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
 from gateway import logs
 from gateway.coordination.retry import Backoff, retry
-from gateway.domain.errors import Overloaded, StoreUnavailable
+from gateway.domain.approvals import VerdictResult
+from gateway.domain.errors import DeliveryError, Overloaded, StoreUnavailable
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
-from gateway.ports.platform import Request, Webhook, WebhookResponse
+from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
 
@@ -45,20 +48,27 @@ log = logs.get_logger(__name__)
 class TelegramReceiver:
     """Has one thread, which sets the bot up and polls."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what receiving takes
         self,
         settings: TelegramSettings,
         parser: UpdateParser,
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
+        client: TelegramClient,
         *,
         backoff: Backoff = BACKOFF,
         languages: Languages = ENGLISH_ONLY,
+        hands_over: bool = False,
     ) -> None:
-        """Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address."""
+        """``client``: of the loop on which webhooks are called.
+
+        Raises SettingsError if there is a webhook secret and PUBLIC_URL cannot be a webhook's address.
+        """
+        self._client = client
         self._backoff = backoff
         self._languages = languages
+        self._hands_over = hands_over
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -74,7 +84,9 @@ class TelegramReceiver:
         if self._settings.telegram_webhook_secret is None:
             return ()
 
-        receiver = WebhookReceiver(receive, self._handler(inbox.accept_all).take, "TELEGRAM_WEBHOOK_SECRET")
+        receiver = WebhookReceiver(
+            receive, self._handler(inbox.accept_all, self._client).take, "TELEGRAM_WEBHOOK_SECRET"
+        )
 
         async def handle(request: Request) -> WebhookResponse:
             await self._require_name()
@@ -98,10 +110,22 @@ class TelegramReceiver:
             self._background = BackgroundTask(self._run, work, self._settings.name)
             self._background.start()
 
-    def _handler(self, accept_all: AcceptAll) -> TelegramUpdateHandler:
-        return TelegramUpdateHandler(
-            accept_all, self._unparsed_updates, partial(identify, self._settings.name, self._parser.bot_id)
-        )
+    def _handler(self, accept_all: AcceptAll, client: TelegramClient) -> TelegramUpdateHandler:
+        identified = partial(identify, self._settings.name, self._parser.bot_id)
+        tell = in_background(partial(self._tell, client))
+        return TelegramUpdateHandler(accept_all, self._unparsed_updates, identified, tell)
+
+    async def _tell(self, client: TelegramClient, update: ParsedUpdate, result: VerdictResult) -> None:
+        """Ends what a pressed button shows, with why it did nothing. Raises nothing."""
+        query = object_in(update.payload, "callback_query")
+        text = told(result, self._languages.best(text_in(object_in(query, "from"), "language_code")))
+        answer: dict[str, Any] = {"callback_query_id": text_in(query, "id")}
+        if text:
+            answer |= {"text": text, "show_alert": True}
+        try:
+            await client.call("answer_callback_query", outbox=None, **answer)
+        except DeliveryError as exc:
+            log.info("a pressed button was not answered", error=str(exc))
 
     async def _require_name(self) -> None:
         """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
@@ -120,7 +144,7 @@ class TelegramReceiver:
 
     async def _poll(self, inbox: Inbox) -> None:
         calls = PollingClient(self._settings)
-        handler = self._handler(blocking(inbox))
+        handler = self._handler(blocking(inbox), calls)
         poller = UpdatePoller(self._settings, calls, self._memory, self._parser, handler, self._retry)
         try:
             await self._learn_name(calls)
@@ -156,7 +180,7 @@ class TelegramReceiver:
 
     async def _set_menu(self, calls: TelegramClient) -> None:
         await self._retry(
-            partial(set_menu, calls, self._settings, self._memory, self._languages),
+            partial(set_menu, calls, self._settings, self._memory, self._languages, hands_over=self._hands_over),
             "menu of commands not set yet; retrying",
         )
 

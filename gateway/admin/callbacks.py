@@ -5,16 +5,15 @@ from __future__ import annotations
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
-from gateway.admin import search_params
+from gateway.admin import actor, search_params
 from gateway.admin.context import AdminContext
-
-log = logs.get_logger(__name__)
+from gateway.ports.audit_trail import AuditedAction
 
 
 class CallbackPages:
     def __init__(self, context: AdminContext) -> None:
         self._callbacks = context.callbacks
+        self._audit_trail = context.books.audit_trail
 
     def show(self) -> str:
         most = search_params.PAGE_SIZE
@@ -24,7 +23,7 @@ class CallbackPages:
 
     def resend(self, callback_id: str) -> ResponseReturnValue:
         if self._callbacks.resend(callback_id):
-            log.info("operator sends a callback again", callback=callback_id)
+            actor.record(self._audit_trail, AuditedAction.CALLBACK_RESENT, callback_id)
         return flask.redirect(flask.url_for(".callbacks"), 303)
 
 

@@ -10,7 +10,7 @@ from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket
 from gateway.ports.store import QueueDepth
 
 DAY = 86_400.0
-MIN_STEP_FRACTION = 0.1
+MIN_STEP_FRACTION = 0.5
 """Minimum elapsed fraction of the current step: a rate over a shorter time would fluctuate."""
 
 
@@ -97,6 +97,15 @@ class Window:
     @property
     def since(self) -> float:
         return self.at[0]
+
+    def from_first(self, buckets: Iterable[UsageBucket], min_steps: int) -> Window:
+        """Returns the window from the step before the first one with turns, of at least ``min_steps`` steps.
+
+        So what happened is not squeezed into the end of a plot that is empty otherwise.
+        """
+        first = min((bucket.start for bucket in buckets), default=self.at[-1])
+        empty = sum(at < first for at in self.at)
+        return Window(self.at[max(0, min(empty - 1, len(self.at) - min_steps)) :], self.step, self.now)
 
     def elapsed(self, at: float) -> float:
         """Returns the elapsed seconds of a step, at least MIN_STEP_FRACTION of it."""

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from gateway.admin.settings import AdminSettings
 from gateway.configuration import Configuration
 from gateway.domain.models import DEFAULT_ASSISTANT
+from gateway.operations import AdminStore
+from gateway.operations.erasure import CoroutineRunner
+from gateway.policy.rules import Rules
+from gateway.ports.budgets import BudgetReport, BudgetStore
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.check import CheckResult
+from gateway.ports.feedback import FeedbackReport
+from gateway.ports.handovers import Handovers
 from gateway.ports.inbox import Inbox
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
 from gateway.ports.store import Store
+from gateway.ports.turn_log import TurnLogs
 
 RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
 """Checks each platform, the backend and the database; returns the results by name.
@@ -51,10 +58,25 @@ class AdminContext:
     """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
+    handovers: Handovers
+    turn_logs: TurnLogs
+    run: CoroutineRunner
+    """Runs what talks to an OpenID provider. Called from request threads."""
+    books: AdminStore
+    feedback: FeedbackReport
+    budget_store: BudgetStore
+    budget_report: BudgetReport
+    rules: Rules
+    max_answer_chars: int = 40_000
+    """The longest answer that a person may give."""
+    currency: str = "USD"
+    """Of all costs, as ISO 4217 names it."""
     about: str = ""
     """A description of the backend for people, without secrets: ``Assistant.description``."""
     assistants: Callable[[], Sequence[str]] = lambda: (DEFAULT_ASSISTANT,)
     """Returns the names of the assistants."""
+    is_stopping: Callable[[], bool] = lambda: False
+    """Returns whether the process is to end soon. No I/O."""
     configuration: Callable[[], Configuration] = lambda: Configuration({})
     """Returns what is in force."""
     backends: Callable[[], Sequence[RunningBackend]] = tuple

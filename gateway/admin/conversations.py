@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
-from gateway.admin import search_params
+from gateway.admin import actor, handovers, search_params
 from gateway.admin.context import AdminContext
+from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Conversation, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.ports.audit_trail import AuditedAction
+from gateway.ports.reporting import NamedIds, TurnFilter
 
 TURNS_PER_PAGE = 50
 """Turns on one page of a transcript."""
@@ -22,8 +25,6 @@ CONFIRMATION_ID = re.compile(r"[0-9a-f]{24}")
 RESET_TEXT = "reset"
 MAX_ID, MAX_SEQ = 2**63 - 1, 2**31 - 1
 """The largest values that the database columns hold."""
-
-log = logs.get_logger(__name__)
 
 
 class ConversationPages:
@@ -35,15 +36,24 @@ class ConversationPages:
         if TURN_ID.fullmatch(search.text) and self._context.store.get_turn(TurnId(search.text)):
             return flask.redirect(flask.url_for(".turn", turn_id=search.text), 303)
         before = search_params.cursor_summary(self._context.reporting)
+        search = self._with_names(search, flask.request.args.get("name", "").strip())
         found = self._context.reporting.find_conversations(search, limit=search_params.PAGE_SIZE, before=before)
         return flask.render_template(
             "admin/conversations.html",
             lines=found,
+            names=names_in_list(self._context.books.people, found),
             fields=search_params.form_fields(),
             platforms=self._context.platforms,
             states=list(TurnState),
             older=search_params.next_page_url(found, search_params.cursor_of(found[-1])) if found else None,
         )
+
+    def _with_names(self, search: TurnFilter, name: str) -> TurnFilter:
+        """Returns the search for conversations of people and channels with a name that contains a text."""
+        if not name:
+            return search
+        people, channels = self._context.books.people.named(name, MAX_NAMED)
+        return replace(search, named=NamedIds([each.user for each in people], [each.channel for each in channels]))
 
     def show(self, number: int) -> ResponseReturnValue:
         conversation = self._load_conversation(number)
@@ -52,9 +62,13 @@ class ConversationPages:
         return flask.render_template(
             "admin/conversation.html",
             conversation=conversation,
+            names=names_in_transcript(self._context.books.people, conversation, [turn.message for turn in turns]),
             turns=turns,
             paged=before is not None,
             older=turns[0].seq if turns and turns[0].seq > 1 else None,
+            handovers=self._context.handovers.of_conversation(conversation.id),
+            once=handovers.new_form_id(),
+            most=self._context.max_answer_chars,
         )
 
     def reset(self, number: int) -> ResponseReturnValue:
@@ -80,7 +94,8 @@ class ConversationPages:
             may_start_conversation=False,
         )
         turn = self._context.inbox.accept(message).turn
-        log.info("operator reset a conversation", conversation=conversation.id, turn=turn.id)
+        trail = self._context.books.audit_trail
+        actor.record(trail, AuditedAction.CONVERSATION_RESET, str(conversation.id), turn.id)
 
     def _load_conversation(self, conversation_id: int) -> Conversation:
         found = self._context.reporting.get_conversation(conversation_id) if conversation_id <= MAX_ID else None

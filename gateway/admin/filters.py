@@ -14,7 +14,19 @@ NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NO_VALUE = "–"  # noqa: RUF001  # the dash shown in place of a missing number
 
 
-def add_filters(blueprint: flask.Blueprint) -> None:
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "CN¥", "INR": "₹", "KRW": "₩", "BRL": "R$"}
+"""How currencies are written before an amount; the others by their code."""
+
+
+def add_filters(blueprint: flask.Blueprint, currency: str = "USD") -> None:
+    """``currency``: of costs, as ISO 4217 names it."""
+
+    def money(millionths: float) -> str:
+        return written_money(millionths, currency)
+
+    def amount(value: float | None, unit: str) -> str:
+        return written_amount(value, unit, currency)
+
     for write in (clock, iso, duration, count, money, share, amount):
         blueprint.add_app_template_filter(write, f"admin_{write.__name__}")
     blueprint.add_app_template_filter(mask, "admin_masked")
@@ -50,25 +62,31 @@ def count(number: float) -> str:
     return f"{number:,.0f}".replace(",", NARROW_SPACE)
 
 
-def money(millionths: float) -> str:
-    """Formats millionths of the price table's currency: two decimals, or more if the amount would show as zero."""
+def written_money(millionths: float, currency: str) -> str:
+    """Formats millionths of a currency: two decimals, or more if the amount would show as zero."""
     whole = millionths / 1e6
     digits = 2 if whole == 0 or abs(whole) >= 1 else min(6, 1 - math.floor(math.log10(abs(whole))))
-    return f"{whole:,.{max(2, digits)}f}".replace(",", NARROW_SPACE)
+    sign = "-" if whole < 0 else ""
+    return f"{sign}{symbol_of(currency)}{abs(whole):,.{max(2, digits)}f}".replace(",", NARROW_SPACE)
+
+
+def symbol_of(currency: str) -> str:
+    """Returns what is written before an amount."""
+    return SYMBOLS.get(currency) or f"{currency}{NARROW_SPACE}"
 
 
 def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.3g}{NARROW_SPACE}%" if whole else NO_VALUE
 
 
-def amount(value: float | None, unit: str) -> str:
+def written_amount(value: float | None, unit: str, currency: str) -> str:
     """Formats a number of a plot in its unit."""
     if value is None:
         return NO_VALUE
     if unit == "s":
         return duration(value)
     if unit == "cost":
-        return money(value * 1e6)
+        return written_money(value * 1e6, currency)
     return f"{value:.2f}" if unit == "per minute" else count(value)
 
 

@@ -8,14 +8,16 @@ from typing import TypeVar
 
 import flask
 
-from gateway.admin import charts
+from gateway.admin import approvals, charts, filters
 from gateway.admin.charts import DAY, TIME_RANGES, Plot, TimeRange, Totals, Window
 from gateway.admin.context import AdminContext
 from gateway.admin.ttl_cache import TtlCache
 from gateway.ports.reporting import UsageBucket
 from gateway.ports.store import QueueDepth
 
-DEFAULT_RANGE = "24h"
+DEFAULT_RANGE, SHORT_RANGE = "24h", "1h"
+MIN_STEPS = 12
+"""That a plot shows at least, if the range began with nothing."""
 MIN_DAYS = 7
 DAYS_TTL_SECONDS = 60.0
 """Seconds for which the numbers of whole days are cached."""
@@ -44,7 +46,7 @@ class OverviewPage:
         self._depth_cache: TtlCache[Sequence[QueueDepth]] = TtlCache()
 
     def show(self) -> str:
-        span = TIME_RANGES.get(flask.request.args.get("span", ""), TIME_RANGES[DEFAULT_RANGE])
+        span = TIME_RANGES.get(flask.request.args.get("span", "")) or self._default_range()
         platform = flask.request.args.get("platform", "")
         window, every = self._buckets_of(span)
         days, daily = self._daily_buckets(span)
@@ -54,7 +56,10 @@ class OverviewPage:
         tallies = _of_platform(platform, every)
         platforms = sorted({*self._context.platforms, *(tally.platform for tally in every)})
         chosen = [platform] if platform else platforms
-        plots = _plots(window, tallies, depths, chosen, days, _of_platform(platform, daily))
+        plots = _plots(
+            *(window.from_first(tallies, MIN_STEPS), tallies, depths, chosen),
+            *(days.from_first(daily, MIN_DAYS), _of_platform(platform, daily)),
+        )
         return flask.render_template(
             "admin/overview.html",
             spans=TIME_RANGES.values(),
@@ -68,9 +73,18 @@ class OverviewPage:
             waiting=sum(depth.unfinished for depth in depths),
             parked=sum(sum(depth.parked.values()) for depth in depths),
             oldest=max((depth.oldest_age_seconds for depth in depths), default=0.0),
+            approvals=approvals.waiting(self._context, platform),
             plots=plots,
             drawn=[asdict(plot) for plot in plots],
+            currency=filters.symbol_of(self._context.currency),
         )
+
+    def _default_range(self) -> TimeRange:
+        """Returns the last day; the last hour, if nothing happened before: a gateway that is new, or hardly used."""
+        window, every = self._buckets_of(TIME_RANGES[DEFAULT_RANGE])
+        hour = TIME_RANGES[SHORT_RANGE]
+        is_recent = every and min(tally.start for tally in every) + window.step > window.now - hour.length
+        return hour if is_recent else TIME_RANGES[DEFAULT_RANGE]
 
     def _buckets_of(self, time_range: TimeRange) -> WindowBuckets:
         return self._bucket_cache.get(

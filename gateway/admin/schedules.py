@@ -5,16 +5,15 @@ from __future__ import annotations
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs
-from gateway.admin import search_params
+from gateway.admin import actor, search_params
 from gateway.admin.context import AdminContext
-
-log = logs.get_logger(__name__)
+from gateway.ports.audit_trail import AuditedAction
 
 
 class SchedulePages:
     def __init__(self, context: AdminContext) -> None:
         self._schedules = context.schedules
+        self._audit_trail = context.books.audit_trail
 
     def show(self) -> str:
         """Shows the newest of all owners."""
@@ -23,7 +22,7 @@ class SchedulePages:
 
     def cancel(self, schedule_id: str) -> ResponseReturnValue:
         if self._schedules.cancel(schedule_id):
-            log.info("operator cancelled a schedule", schedule=schedule_id)
+            actor.record(self._audit_trail, AuditedAction.SCHEDULE_CANCELLED, schedule_id)
         return flask.redirect(flask.url_for(".schedules"), 303)
 
 

@@ -13,7 +13,14 @@ from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFil
 from gateway.ports.store import Store
 
 PAGE_SIZE = 50
-SEARCH_FIELDS = ("platform", "channel", "user", "text", "state", "assistant")
+SEARCH_FIELDS = ("name", "platform", "channel", "user", "text", "state", "assistant")
+SPANS: Mapping[str, tuple[str, float]] = {
+    "24h": ("24 hours", 86_400.0),
+    "7d": ("7 days", 7 * 86_400.0),
+    "30d": ("30 days", 30 * 86_400.0),
+    "365d": ("a year", 365 * 86_400.0),
+}
+"""Times to look back, by their value in a form: in words, and in seconds."""
 MAX_FIELD_CHARS = 200
 CURSOR_SEPARATOR = "~"
 
@@ -27,7 +34,22 @@ def requested_search() -> TurnFilter:
 
 def form_fields() -> Mapping[str, str]:
     """Returns the search fields of the current request, for the search form."""
-    return {name: flask.request.args.get(name, "").strip()[:MAX_FIELD_CHARS] for name in SEARCH_FIELDS}
+    return fields(SEARCH_FIELDS)
+
+
+def fields(names: Sequence[str]) -> Mapping[str, str]:
+    """Returns the fields of the current request's form; empty ones for those that it leaves out."""
+    return {name: flask.request.args.get(name, "").strip()[:MAX_FIELD_CHARS] for name in names}
+
+
+def query(given: Mapping[str, str], **more: object) -> str:
+    """Returns a query string with the fields of a form that have a value, and more parameters."""
+    return f"?{urlencode({name: value for name, value in {**given, **more}.items() if value})}"
+
+
+def seconds_of(span: str) -> float:
+    """Returns how long one of SPANS is; 0 for any other."""
+    return SPANS[span][1] if span in SPANS else 0.0
 
 
 def cursor_turn(store: Store) -> Turn | None:
@@ -58,5 +80,4 @@ def next_page_url(page: Sequence[object], cursor: str) -> str | None:
     """Returns the query string of the next page, or None if this page is not full."""
     if len(page) < PAGE_SIZE:
         return None
-    given = {name: value for name, value in form_fields().items() if value}
-    return f"?{urlencode({**given, 'before': cursor})}"
+    return query(form_fields(), before=cursor)

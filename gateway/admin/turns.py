@@ -7,13 +7,13 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway import logs, operations
-from gateway.admin import search_params, timeline
+from gateway import operations
+from gateway.admin import actor, approvals, search_params, timeline
 from gateway.admin.context import AdminContext
+from gateway.admin.names import names_of
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
-
-log = logs.get_logger(__name__)
+from gateway.ports.audit_trail import AuditedAction
 
 
 class TurnPages:
@@ -22,16 +22,22 @@ class TurnPages:
 
     def show(self, turn_id: str) -> str:
         turn = self._context.inbox.get_turn(TurnId(turn_id))
+        held = approvals.held_calls_of(self._context, turn)
         return flask.render_template(
             "admin/turn.html",
             turn=turn,
-            moments=operations.timeline(turn),
+            moments=operations.timeline(turn, held),
             stages=timeline.stages(turn),
+            spans=timeline.spans(turn, self._context.turn_logs.lines(turn.id), self._context.reporting.now()),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
             verdicts=self._context.store.feedback_on(turn.id),
+            approvals=[each for each in held if each.is_question],
+            names=names_of(
+                self._context.books.people, [turn.message.key], [(turn.message.key.platform, turn.message.author)]
+            ),
         )
 
     def failed(self) -> str:
@@ -74,7 +80,7 @@ class TurnPages:
 
     def _retry(self, turn_id: TurnId) -> TurnId:
         again = operations.retry_turn(self._context.store, turn_id)
-        log.info("operator retried a turn", turn=turn_id, again=again)
+        actor.record(self._context.books.audit_trail, AuditedAction.TURN_RETRIED, turn_id, again)
         return again
 
 

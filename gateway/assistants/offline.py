@@ -72,7 +72,7 @@ class OfflineBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         """Does nothing: every run gets the history."""
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json, json_value
+from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantRefused
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Usage
 from gateway.domain.run_events import ToolCall
 from gateway.domain.sentences import sentence
@@ -78,12 +81,45 @@ def parse_arguments(text: str) -> Json | None:
     return value if isinstance(value, dict) else None
 
 
+def held_calls(toolbox: ToolBox, calls: Iterable[FunctionCall]) -> tuple[HeldCall, ...]:
+    """Returns the calls of a round with who may approve them; none if nobody has to approve any of them."""
+    held = tuple(_held(toolbox, call) for call in calls)
+    return held if any(each.approvers for each in held) else ()
+
+
+def _held(toolbox: ToolBox, call: FunctionCall) -> HeldCall:
+    approvers = toolbox.approvers_of(call.name, call.arguments)
+    # What people are shown is what runs: of a name that is there twice, for example, the last value.
+    arguments = arguments_to_return(json.loads(call.arguments)) if approvers else call.arguments
+    return HeldCall(RequestedCall(call.id, call.name, arguments), approvers)
+
+
+def ran_calls(calls: Iterable[FunctionCall], outputs: Mapping[str, ToolResult], text: str) -> CallRound:
+    """Returns a round of calls that have run. ``text``: what the assistant said before them."""
+    return CallRound(
+        tuple(RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls), text
+    )
+
+
+async def run_approved(toolbox: ToolBox, calls: Iterable[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+    """Runs calls that people have approved, or that nobody has to, at the same time."""
+    wanted = [FunctionCall(each.id, each.name, each.arguments) for each in calls]
+    async with aclosing(run_calls(toolbox, wanted, {}, approved=True)) as events:
+        async for event in events:
+            yield event
+
+
 async def run_calls(
-    toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, ToolResult]
+    toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, ToolResult], *, approved: bool = False
 ) -> AsyncGenerator[ToolCall, None]:
-    """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id."""
+    """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id.
+
+    ``approved``: whether people have approved them.
+    """
     tasks = {
-        call: asyncio.create_task(toolbox.call(call.name, call.arguments)) for call in calls if call.id not in outputs
+        call: asyncio.create_task(toolbox.call(call.name, call.arguments, approved=approved))
+        for call in calls
+        if call.id not in outputs
     }
     try:
         for call in tasks:

@@ -28,7 +28,9 @@ EVENT_OF_STATE: Mapping[TurnState, str] = {
     TurnState.FAILED: "turn.failed",
     TurnState.CANCELLED: "turn.cancelled",
 }
+HELD = "turn.handed_over"
 FEEDBACK = "feedback.given"
+HANDED_OVER, RESUMED = "conversation.handed_over", "conversation.resumed"
 BACKOFF = Backoff(0.1, 5.0)
 """While the database is unavailable."""
 
@@ -46,7 +48,8 @@ class CallbackOutbox:
         self._rule.check_url(url)
 
     async def add_answer(self, turn: Turn, url: str, data: Mapping[str, Any]) -> None:
-        await self.add(turn, f"thread {turn.conversation_id}", url, EVENT_OF_STATE[turn.state], data)
+        event = HELD if turn.is_held else EVENT_OF_STATE[turn.state]
+        await self.add(turn, f"thread {turn.conversation_id}", url, event, data)
 
     async def add(
         self, turn: Turn, lane: str, url: str, event: str, data: Mapping[str, Any], known_by: str = ""
@@ -75,8 +78,19 @@ class EventOutbox:
     async def on_resolved(self, turn: Turn) -> None:
         """Stores that a turn was answered, or failed."""
         event = EVENT_OF_STATE[turn.state]
-        if event in self._events and turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text:
+        if turn.message.kind is not MessageKind.PROMPT or turn.is_pushed_text or turn.is_held:
+            return
+        if event in self._events:
             await self._add(turn, event, turn_data(turn))
+
+    async def on_handover(self, turn: Turn) -> None:
+        """Stores that a person takes a conversation over, or that it goes back to its assistant."""
+        begins = turn.message.kind is MessageKind.HAND_OVER
+        event = HANDED_OVER if begins else RESUMED
+        if event in self._events:
+            by = {"by": turn.message.sender}
+            reason = {"reason": turn.message.text if turn.message.is_pushed else ""} if begins else {}
+            await self._add(turn, event, turn_data(turn) | by | reason)
 
     async def on_feedback(self, feedback: Feedback) -> None:
         """Stores that a person rated a reply."""

@@ -13,7 +13,7 @@ from gateway.domain.errors import MalformedRequest
 from gateway.settings import EnvironmentSettings
 from gateway.settings.values import OwnKey
 
-EVENTS = ("turn.answered", "turn.failed", "feedback.given")
+EVENTS = ("turn.answered", "turn.failed", "feedback.given", "conversation.handed_over", "conversation.resumed")
 MOST_KEYS = 2
 
 

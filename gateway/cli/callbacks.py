@@ -8,14 +8,16 @@ from contextlib import AbstractContextManager
 
 import click
 
+from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
 from gateway.domain.errors import TurnNotFound
 from gateway.operations import as_json, iso
+from gateway.ports.audit_trail import AuditedAction, AuditTrail
 from gateway.ports.callbacks import Callback, Callbacks
 
 LISTED = 1000
 
-OpenCallbacks = Callable[[], AbstractContextManager[Callbacks]]
+OpenCallbacks = Callable[[], AbstractContextManager[tuple[Callbacks, AuditTrail]]]
 
 
 def command(open_callbacks: OpenCallbacks) -> click.Command:
@@ -28,9 +30,9 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
     @click.option("--json", "prints_json", is_flag=True, help="Print JSON, one object per line.")
     def callbacks(resend: str | None, *, dead: bool, resend_all: bool, prints_json: bool) -> None:
         """List answers and events that wait to be posted, and dead letters, the newest first."""
-        with open_callbacks() as stored:
+        with open_callbacks() as (stored, trail):
             if resend is not None or resend_all:
-                _resend(stored, resend)
+                _resend(stored, trail, resend)
                 return
             for each in stored.listed(LISTED, dead_only=dead):
                 click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
@@ -38,13 +40,15 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
     return callbacks
 
 
-def _resend(stored: Callbacks, name: str | None) -> None:
+def _resend(stored: Callbacks, trail: AuditTrail, name: str | None) -> None:
     """``name``: None for all dead letters."""
     wanted = [each.id for each in stored.listed(LISTED, dead_only=True)] if name is None else [name]
-    sent = sum(map(stored.resend, reversed(wanted)))
+    sent = [each for each in reversed(wanted) if stored.resend(each)]
     if name is not None and not sent:
         raise TurnNotFound(f"There is no dead letter {name!r}.")
-    click.echo(f"Sent again: {sent}.")
+    for each in sent:
+        trail.record(actor(), AuditedAction.CALLBACK_RESENT, each)
+    click.echo(f"Sent again: {len(sent)}.")
 
 
 def _line(callback: Callback) -> str:

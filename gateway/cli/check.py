@@ -8,10 +8,14 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 from gateway import app, assistants, loading, operations, platforms
+from gateway.admin import AdminSettings
+from gateway.admin.access.oidc_setup import check_provider
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
 from gateway.domain.errors import GatewayError, SettingsError
+from gateway.handover import HandoverSettings
+from gateway.handover.tool import NAME as HAND_OVER
 from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
@@ -58,7 +62,10 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
         )
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
+    yield from _check_handover_tool(configuration, load)
     yield _check_budgets(settings, load)
+    if (provider := load(AdminSettings).oidc) is not None:
+        yield from run_once(check_provider(provider))
     for warning in loading.start_warnings(settings, load):
         yield CheckResult("warning", ok=True, detail=warning)
     yield from _check_platforms(settings, load, configuration, count_unparsed=database.detail == UP_TO_DATE)
@@ -106,7 +113,7 @@ def _check_platforms(
     settings: Settings, load: Load, configuration: Configuration, *, count_unparsed: bool
 ) -> Iterator[CheckResult]:
     with _open_store(settings) as store:
-        found = []
+        found, adapters = [], list[Adapter]()
         if store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
         for build in platforms.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
@@ -117,11 +124,14 @@ def _check_platforms(
                 continue
             if adapter is not None:
                 found.append(adapter.name)
+                adapters.append(adapter)
                 yield from run_once(check_platform(adapter))
                 if count_unparsed:
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
         if count_unparsed:
             yield from _check_ownerless(store, load)
+            yield from _check_handovers(store)
+        yield from _check_staff_channel(load, adapters)
         yield from start_facts(load, found, store.location)
 
 
@@ -135,6 +145,34 @@ def _open_store(settings: Settings) -> Iterator[SqlStore]:
             store = SqlStore(f"sqlite:///{folder}/none.db")
         with closing(store):
             yield store
+
+
+def _check_handovers(store: SqlStore) -> Iterator[CheckResult]:
+    """Says in how many conversations a person answers."""
+    if count := store.handovers.count_open():
+        detail = f"a person answers in {count} of the conversations: python -m gateway handover lists them"
+        yield CheckResult("handed over", ok=True, detail=detail)
+
+
+def _check_staff_channel(load: Load, adapters: Sequence[Adapter]) -> Iterator[CheckResult]:
+    """Says whether the staff can answer in a channel, if one is set."""
+    settings = load(HandoverSettings)
+    if settings.place is None:
+        return
+    try:
+        platforms.staff_place(settings, adapters)
+    except SettingsError as exc:
+        yield CheckResult("staff channel", ok=False, detail=str(exc))
+    else:
+        yield CheckResult("staff channel", ok=True, detail=settings.handover_channel or "")
+
+
+def _check_handover_tool(configuration: Configuration, load: Load) -> Iterator[CheckResult]:
+    """Says which assistants may hand a conversation over by themselves."""
+    listed = [name for name, each in configuration.assistants.items() if HAND_OVER in (each.function_tools or ())]
+    whose = "all assistants" if load(HandoverSettings).handover_tool else ", ".join(listed)
+    if whose:
+        yield CheckResult(f"tool {HAND_OVER}", ok=True, detail=f"for {whose}")
 
 
 def _check_schema(settings: Settings) -> CheckResult:

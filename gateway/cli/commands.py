@@ -16,14 +16,16 @@ from adapters.telegram import cli as telegram_cli
 from adapters.telegram.settings import TelegramSettings
 from gateway import assistants
 from gateway.app import free_platforms, open_gateway, open_store
-from gateway.cli import callbacks, config, explain, init, push, reload, settings_table, turns
+from gateway.cli import callbacks, config, explain, handover, init, people, push, reload, settings_table, turns
+from gateway.cli.actor import actor
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_bot, load_configuration, load_settings, settings_classes
+from gateway.loading import load, load_bot, load_configuration, load_settings, settings_classes
 from gateway.operations import BackendThreads
-from gateway.platforms import enabled_platforms
+from gateway.platforms import enabled_platforms, people_hand_over
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
+from gateway.ports.audit_trail import AuditedAction, AuditTrail
 from gateway.ports.callbacks import Callbacks
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
@@ -39,8 +41,10 @@ def commands() -> Sequence[click.Command]:
     return (
         console.command(_open_console, run_once),
         *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
+        *people.commands(_open_admin_store),
         *push.commands(_open_push_context),
         callbacks.command(_open_callbacks),
+        handover.command(_open_handovers),
         explain.command(_open_explain_context),
         settings_table.command(settings_classes),
         config.command(),
@@ -75,9 +79,13 @@ def _open_admin_store() -> Iterator[SqlStore]:
 
 @contextmanager
 def _open_api_objects() -> Iterator[openai_cli.ObjectsOfKeys]:
-    """Opens what threads of OpenAI's API are kept in. Raises SettingsError, StoreUnavailable."""
+    """Opens what threads of OpenAI's API are kept in, for a command that changes them.
+
+    Raises SettingsError, StoreUnavailable.
+    """
     with _open_admin_store() as store:
         yield openai_cli.ObjectsOfKeys(store.api_objects, ApiKeys(HttpSettings.load().keys).owners)
+        store.audit_trail.record(actor(), AuditedAction.COMMAND_RUN, click.get_current_context().info_name or "")
 
 
 @contextmanager
@@ -99,14 +107,24 @@ def _open_explain_context() -> Iterator[explain.ExplainContext]:
             max_queue_per_platform=settings.max_queue_per_platform,
             max_caller_share=settings.max_caller_share,
             max_workspace_share=settings.max_workspace_share,
+            hands_over=people_hand_over(load),
         )
 
 
 @contextmanager
-def _open_callbacks() -> Iterator[Callbacks]:
+def _open_callbacks() -> Iterator[tuple[Callbacks, AuditTrail]]:
     """Opens what is posted to programs. Raises SettingsError, StoreUnavailable."""
     with _open_admin_store() as store:
-        yield store.callbacks
+        yield store.callbacks, store.audit_trail
+
+
+@contextmanager
+def _open_handovers() -> Iterator[handover.HandoverContext]:
+    """Opens what the command ``handover`` works with. Raises SettingsError, StoreUnavailable."""
+    settings = load_settings(quiet=True)
+    with _open_admin_store() as store:
+        limits = settings.max_reply_chars, settings.max_backlog
+        yield handover.HandoverContext(store, store, store.handovers, store.audit_trail, *limits)
 
 
 @contextmanager
@@ -120,6 +138,7 @@ def _open_push_context() -> Iterator[push.PushContext]:
             messages=PushMessages(adapters, AssistantRouter(current, free_platforms(adapters))),
             store=store,
             schedules=store.schedules,
+            audit_trail=store.audit_trail,
             now=store.now(),
             max_prompt_chars=settings.max_message_chars,
             max_text_chars=settings.max_reply_chars,

@@ -26,6 +26,8 @@ COMMAND_OUTCOMES = {
     MessageKind.RESET: "It would reset the conversation.",
     MessageKind.STOP: "It would stop the running turn.",
     MessageKind.CHOOSE: "It would choose an assistant, or list those that can be chosen.",
+    MessageKind.HAND_OVER: "It would hand the conversation over to a person.",
+    MessageKind.RESUME: "It would give the conversation back to the assistant.",
 }
 IGNORED_REASON = "it is not addressed to the bot. If it mentions the bot, pass --mention"
 NEEDS_CONVERSATION = "it is answered only in an existing conversation"
@@ -51,6 +53,8 @@ class ExplainContext:
     """The part of that which one caller may have."""
     max_workspace_share: float
     """The part of it which one workspace may have."""
+    hands_over: bool = False
+    """Whether people may ask for a person."""
 
 
 OpenExplainContext = Callable[[], AbstractContextManager[ExplainContext]]
@@ -156,11 +160,12 @@ def _explain_ignored(update: ParsedUpdate) -> str:
 
 def _explain_message(context: ExplainContext, message: Message) -> Explanation:
     conversation = _find_conversation(context.store, message)
-    message, route = context.router.place(message)
+    message, route = context.router.place(_as_meant(context, message, conversation))
     assistant = route.decide(message.assistant, conversation.chosen if conversation else "")
     findings = [_lists_finding(context, message), _conversation_finding(message, conversation)]
     if message.kind is MessageKind.PROMPT:
         findings += [
+            *_handover_findings(conversation),
             _assistant_finding(context, message, assistant, conversation),
             *_reading_findings(message),
             *_budget_findings(context, message, assistant),
@@ -175,6 +180,14 @@ def _explain_message(context: ExplainContext, message: Message) -> Explanation:
     )
     width = max(len(finding.name) for finding in findings) + 2
     return Explanation(not objection, [conclusion, *(f"{each.name:{width}}{each.text}" for each in findings)])
+
+
+def _as_meant(context: ExplainContext, message: Message, conversation: Conversation | None) -> Message:
+    """Returns the message; as a PROMPT if it is a command about persons that means nothing here."""
+    is_taken = conversation is not None and conversation.handover is not None
+    asks = message.kind is MessageKind.HAND_OVER and not context.hands_over
+    ends = message.kind is MessageKind.RESUME and message.only_if_running and not is_taken
+    return replace(message, kind=MessageKind.PROMPT) if asks or ends else message
 
 
 def _find_conversation(store: Store, message: Message) -> Conversation | None:
@@ -213,6 +226,13 @@ def _conversation_finding(message: Message, conversation: Conversation | None) -
         whose = "" if conversation.assistant == DEFAULT_ASSISTANT else f" for {conversation.assistant}"
         thread = f"thread {conversation.thread_id} of {conversation.backend}{whose}"
     return Finding("conversation", f"{conversation.id}, {thread}: {place}")
+
+
+def _handover_findings(conversation: Conversation | None) -> Iterator[Finding]:
+    """Yields that a person answers in the conversation."""
+    if conversation is not None and conversation.handover is not None:
+        text = f"a person has taken the conversation over, {operations.iso(conversation.handover.since)}"
+        yield Finding("handover", text, "a person answers in this conversation instead of the assistant")
 
 
 def _assistant_finding(

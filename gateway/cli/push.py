@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import click
 
 from gateway import operations
+from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Message, Turn, TurnId
 from gateway.operations import iso
+from gateway.ports.audit_trail import AuditedAction, AuditTrail
 from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.schedules import Schedule, Schedules
 from gateway.ports.store import Store
@@ -33,6 +35,7 @@ class PushContext:
     messages: PushMessages
     store: Store
     schedules: Schedules
+    audit_trail: AuditTrail
     now: float
     """By the database's clock."""
     max_prompt_chars: int
@@ -82,6 +85,7 @@ def _send_now(context: PushContext, order: PushOrder, name: str) -> str:
     message = context.messages.message(order.push, OWNER, name)
     turn = _record(context, message, TurnId(f"turn_{secrets.token_hex(12)}"))
     check_same_turn(message, turn)
+    context.audit_trail.record(actor(), AuditedAction.MESSAGE_SENT, turn.id)
     return turn.id
 
 
@@ -100,6 +104,7 @@ def _schedule(context: PushContext, order: PushOrder, name: str) -> str:
     wanted = context.messages.schedule(order, OWNER, name, context.now)
     stored = context.schedules.add(wanted)
     check_same_schedule(wanted, stored)
+    context.audit_trail.record(actor(), AuditedAction.SCHEDULE_ADDED, stored.id)
     return stored.id
 
 
@@ -112,6 +117,7 @@ def _schedules_command(open_context: OpenPushContext) -> click.Command:
         with open_context() as context:
             if cancel is not None:
                 _cancel(context.schedules, cancel)
+                context.audit_trail.record(actor(), AuditedAction.SCHEDULE_CANCELLED, cancel)
                 return
             for each in context.schedules.listed(LISTED):
                 shown = operations.as_json(views.schedule_view(each).model_dump(mode="json"))

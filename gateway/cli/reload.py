@@ -8,11 +8,16 @@ from contextlib import AbstractContextManager
 
 import click
 
-from gateway import reloading
+from gateway import logs, reloading
 from gateway.app import Gateway
+from gateway.cli.actor import actor
+from gateway.domain.errors import StoreUnavailable
 from gateway.loading import Loaded
-from gateway.reloading import Reloader, ReloadRequests
+from gateway.ports.audit_trail import AuditedAction
+from gateway.reloading import Answer, Reloader, ReloadRequests
 from storage.store import SqlStore
+
+log = logs.get_logger(__name__)
 
 NOBODY = (
     "No process has answered. Is one running with this database? One that was started without gateway.toml has to be "
@@ -25,7 +30,16 @@ def prepare(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
     reloader = Reloader(loaded, gateway.assistants.replace)
     requests = ReloadRequests(gateway.store, reloader.reload, gateway.worker.owner)
     gateway.worker.run_in_background(requests.run())
-    return lambda: gateway.worker.run_coroutine(reloader.reload())
+    return lambda: _record(gateway, gateway.worker.run_coroutine(reloader.reload()))
+
+
+def _record(gateway: Gateway, answer: Answer) -> None:
+    """Records that a signal made the process reload; the command records what it does itself."""
+    done = f"{'reloaded' if answer.ok else 'refused'}: {', '.join(answer.lines) or 'nothing has changed'}"
+    try:
+        gateway.store.audit_trail.record("signal", AuditedAction.CONFIGURATION_RELOADED, gateway.worker.owner, done)
+    except StoreUnavailable as exc:
+        log.warning("reload not written to the audit trail", error=str(exc))
 
 
 def command(open_store: Callable[[], AbstractContextManager[SqlStore]]) -> click.Command:
@@ -42,7 +56,9 @@ def command(open_store: Callable[[], AbstractContextManager[SqlStore]]) -> click
             for answer in reloading.ask_all(store, only_one=not store.is_shared):
                 answers.append(answer)
                 outcome = ", ".join(answer.lines) or "nothing has changed"
-                click.echo(f"{answer.process}: {'reloaded' if answer.ok else 'refused'}: {outcome}")
+                done = f"{'reloaded' if answer.ok else 'refused'}: {outcome}"
+                store.audit_trail.record(actor(), AuditedAction.CONFIGURATION_RELOADED, answer.process, done)
+                click.echo(f"{answer.process}: {done}")
         if not answers:
             raise click.ClickException(NOBODY)
         sys.exit(0 if all(answer.ok for answer in answers) else 1)

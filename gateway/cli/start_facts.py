@@ -40,4 +40,14 @@ def _who_may_talk(settings: HttpSettings) -> str:
 
 
 def _where_admin_is(settings: AdminSettings, url: str) -> str:
-    return f"{url}/admin" if settings.enabled else "off, as ADMIN_PASSWORD is not set"
+    if not settings.enabled:
+        return "off, as ADMIN_PASSWORD is not set"
+    if settings.oidc is None and settings.proxy is None:
+        return f"{url}/admin"
+    ways = [*settings.passwords]
+    if settings.oidc is not None:
+        ways.append(f"an account at {settings.oidc.issuer}")
+    if settings.proxy is not None:
+        ways.append(f"{settings.proxy.header} from {settings.admin_proxy_addresses}")
+    everybody = "; everybody there may" if settings.role_lists.has_everybody else ""
+    return f"{url}/admin, with {' or '.join(ways)}{everybody}"

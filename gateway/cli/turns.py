@@ -15,10 +15,13 @@ import click
 from rich.cells import cell_len, set_cell_size
 
 from gateway import logs, operations
+from gateway.cli.actor import actor
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.operations import AdminStore, BackendThreads, ErasureResult, iso
+from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
 
@@ -185,11 +188,19 @@ def _turn_command(open_store: OpenAdminStore) -> click.Command:
         with open_store() as store:
             turn = _get_turn(store, turn_id)
             feedback = store.feedback_on(turn.id)
+            held = store.approvals_of(turn.id) if turn.rounds else ()
         if as_json:
             ratings = [{"author": each.author, "value": each.value} for each in feedback]
-            click.echo(operations.as_json(operations.turn_view(turn) | {"verdicts": ratings}, indent=2))
+            asked = [operations.approval_view(each) for each in held if each.is_question]
+            shown = operations.turn_view(turn) | {"verdicts": ratings, "approvals": asked}
+            click.echo(operations.as_json(shown, indent=2))
             return
-        for line in (f"{turn.id}: {turn.state.value}", *_detail_lines(turn, feedback), "", *_timeline_lines(turn)):
+        for line in (
+            f"{turn.id}: {turn.state.value}",
+            *_detail_lines(turn, feedback),
+            "",
+            *_timeline_lines(turn, held),
+        ):
             click.echo(line)
 
     return turn_command
@@ -224,8 +235,8 @@ def _details(turn: Turn, feedback: Sequence[Feedback]) -> Iterator[tuple[str, st
     yield "verdicts", ", ".join(f"{verdict.value} by {verdict.author}" for verdict in feedback)
 
 
-def _timeline_lines(turn: Turn) -> Iterator[str]:
-    for number, moment in enumerate(operations.timeline(turn)):
+def _timeline_lines(turn: Turn, approvals: Sequence[Approval]) -> Iterator[str]:
+    for number, moment in enumerate(operations.timeline(turn, approvals)):
         after = f"+{moment.after:.3f} s" if number else ""
         between = " " if moment.what.endswith((" by", " as")) else ": "
         told = between.join(part for part in (moment.what, _truncated(moment.detail, MAX_DETAIL_CELLS)) if part)
@@ -252,7 +263,9 @@ def _retry_command(open_store: OpenAdminStore) -> click.Command:
             raise click.UsageError("--since and --platform can only be used with --failed.")
         with open_store() as store:
             if turn_id is not None:
-                click.echo(f"{turn_id} is retried as {operations.retry_turn(store, TurnId(turn_id))}.")
+                again = operations.retry_turn(store, TurnId(turn_id))
+                store.audit_trail.record(actor(), AuditedAction.TURN_RETRIED, turn_id, again)
+                click.echo(f"{turn_id} is retried as {again}.")
             else:
                 _retry_all(store, _search(store, state="failed", platform=platform, since=since), yes=yes)
 
@@ -267,6 +280,9 @@ def _retry_all(store: AdminStore, search: TurnFilter, *, yes: bool) -> None:
     if not yes:
         click.confirm(f"Retry {_counted(len(turns), 'turn')}?", abort=True)
     refused = operations.retry_all(store, turns)
+    for turn in turns:
+        if turn not in refused:
+            store.audit_trail.record(actor(), AuditedAction.TURN_RETRIED, turn)
     click.echo(f"Retried: {len(turns) - len(refused)}.")
     for reason in refused.values():
         click.echo(f"Not retried: {reason}", err=True)
@@ -282,18 +298,18 @@ def _require_name(_ctx: click.Context, _param: click.Parameter, name: str) -> st
     return name
 
 
-_person_platform = click.option(
+person_platform = click.option(
     "--platform", required=True, callback=_require_name, metavar="NAME", help="Platform of the person."
 )
-_person_user = click.option(
+person_user = click.option(
     "--user", required=True, callback=_require_name, metavar="ID", help="Id of the person on that platform."
 )
 
 
 def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads) -> click.Command:
     @click.command("forget")
-    @_person_platform
-    @_person_user
+    @person_platform
+    @person_user
     @click.option("--leave-threads", is_flag=True, help="Delete nothing at the backend, for one that no longer exists.")
     @_yes_option
     def forget_command(platform: str, user: str, *, leave_threads: bool, yes: bool) -> None:
@@ -311,6 +327,8 @@ def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads)
                 what += f", and {_counted(len(updates), 'update')} that could not be parsed" if updates else ""
                 click.confirm(f"Permanently delete {what}?", abort=True)
             result = operations.erase_person(store, None if leave_threads else backend_threads, platform, user)
+            done = f"{_counted(result.turns, 'turn')}, {_counted(len(result.not_deleted), 'thread')} left"
+            store.audit_trail.record(actor(), AuditedAction.PERSON_FORGOTTEN, f"{platform}:{user}", done)
         _print_erasure(result)
 
     return forget_command
@@ -336,8 +354,8 @@ def _print_erasure(result: ErasureResult) -> None:
 
 def _export_command(open_store: OpenAdminStore) -> click.Command:
     @click.command("export")
-    @_person_platform
-    @_person_user
+    @person_platform
+    @person_user
     @click.option("--output", default="-", metavar="FILE", help="File to write; default: standard output.")
     def export_command(platform: str, user: str, output: str) -> None:
         """Write all stored data of a person, as JSON."""
@@ -345,6 +363,7 @@ def _export_command(open_store: OpenAdminStore) -> click.Command:
             with _open_output(output) as file, open_store() as store:
                 for piece in operations.export(store, platform, user):
                     file.write(piece.encode())
+                store.audit_trail.record(actor(), AuditedAction.PERSON_EXPORTED, f"{platform}:{user}")
         except OSError as exc:
             raise click.ClickException(f"{output} cannot be written: {exc.strerror or exc}.") from exc
 

@@ -46,6 +46,7 @@ SETTINGS: Mapping[str, str] = {
     "poll_seconds": "assistant_poll_seconds",
     "timeout_seconds": "assistant_timeout_seconds",
     "tool_timeout_seconds": "tool_timeout_seconds",
+    "approval_minutes": "approval_minutes",
     "show_reasoning": "assistant_show_reasoning",
     "history_chars": "history_chars",
     "max_turn_tokens": "max_turn_tokens",

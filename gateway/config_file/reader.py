@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from gateway.config_file.approvals import TOOLS, ApproverReader
 from gateway.config_file.assistants import AssistantReader, ToolNames
 from gateway.config_file.names import ASSISTANTS, AssistantNames
 from gateway.config_file.problems import ProblemList
@@ -29,7 +30,7 @@ from gateway.settings.sources import TABLE, Unreadable, as_text
 from gateway.settings.toml_file import Key, TomlFile, nearest
 
 MCP, ROUTES, BOTS, KEYS = "mcp", "routes", "bots", "keys"
-TABLES = (TABLE, ASSISTANTS, MCP, ROUTES, BOTS, KEYS)
+TABLES = (TABLE, ASSISTANTS, MCP, TOOLS, ROUTES, BOTS, KEYS)
 Platforms = Mapping[str, type[EnvironmentSettings] | None]
 """The settings of each platform; None for one that has none."""
 
@@ -57,6 +58,7 @@ class _Reader:
         self._function_tools = function_tools
         tables = self._tables(ASSISTANTS)
         self._names = AssistantNames(problems, tables)
+        self._approvers = ApproverReader(problems, platforms, tuple(self._key_names()), function_tools)
         self._assistant_tables = {DEFAULT_ASSISTANT: {}, **tables}
 
     def reject_unknown(self, setting_names: Collection[str]) -> None:
@@ -68,9 +70,9 @@ class _Reader:
 
     def read(self) -> Configuration:
         """Returns what could be read."""
-        servers = dict(self._servers())
+        servers, approvers = dict(self._servers()), dict(self._approvers.read(self._tables(TOOLS)))
         return Configuration(
-            {each.name: each for each in self._assistants(servers)},
+            {each.name: replace(each, tool_approvers=approvers) for each in self._assistants(servers)},
             tuple(self._routes()),
             tuple(self._bots()),
             servers,
@@ -115,16 +117,9 @@ class _Reader:
             except ValueError as exc:
                 self.problems.add((MCP, name), f"{exc}.")
             table = self.problems.parse(McpTable, (MCP, name), value)
-            self._check_approvers((MCP, name, "approvers"), table.approvers if table else ())
+            if table is not None:
+                self._approvers.check((MCP, name), table)
             yield name, _server(name, table or McpTable(url="http://"))
-
-    def _check_approvers(self, key: Key, approvers: Sequence[str]) -> None:
-        for place, approver in enumerate(approvers):
-            platform, colon, user = approver.partition(":")
-            if not (colon and user):
-                self.problems.add((*key, place), "write platform:user.")
-            elif platform not in self._platforms:
-                self.problems.unknown((*key, place), "platform", platform, self._platforms)
 
     def _routes(self) -> Iterator[RouteRule]:
         seen: dict[object, Key] = {}
@@ -149,6 +144,11 @@ class _Reader:
             self._reject_twice(key, table.name.casefold(), names, "this name stands")
             self._reject_twice(key, table.key.get_secret_value(), keys, "this key stands")
             yield ApiKey(table.name, table.key, self._names.resolve_all((*key, ASSISTANTS), table.assistants))
+
+    def _key_names(self) -> Iterator[str]:
+        for _, value in self._array(KEYS):
+            if isinstance(value, dict):
+                yield str(value.get("name"))
 
     # ------------------------------------------------------------ bots
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from gateway.config_file.approvals import TOOLS
 from gateway.config_file.assistants import SETTINGS
 from gateway.config_file.names import ASSISTANTS
 from gateway.config_file.problems import Table
 from gateway.config_file.reader import BOTS, KEYS, MCP, ROUTES, Platforms
-from gateway.config_file.tables import NAME, AssistantTable, BotTable, KeyTable, McpTable, RouteTable
+from gateway.config_file.tables import NAME, AssistantTable, BotTable, KeyTable, McpTable, RouteTable, ToolTable
 from gateway.settings import EnvironmentSettings, Settings
 from gateway.settings.platforms import PlatformSettings
 from gateway.settings.sources import TABLE
@@ -35,6 +36,7 @@ def schema(classes: Collection[type[EnvironmentSettings]], platforms: Platforms)
                 TABLE: {**_object(settings), "description": "Any setting of the environment, in small letters."},
                 ASSISTANTS: _named(_assistant()),
                 MCP: _named(_table(McpTable)),
+                TOOLS: _named(_table(ToolTable)),
                 ROUTES: {"type": "array", "items": _table(RouteTable)},
                 BOTS: {"type": "array", "items": _bot(platforms)},
                 KEYS: {"type": "array", "items": _table(KeyTable)},

@@ -79,9 +79,10 @@ class McpTable(Table):
     allow: Texts | None = None
     """The tools that may be called. Unset: all."""
     approve: Texts = ()
-    """The tools whose calls somebody must approve; ``*`` for all."""
+    """The tools whose calls somebody has to approve; ``*`` for all."""
     approvers: Texts = ()
-    """Who can approve, as ``platform:user``. Unset: the person who wrote the message."""
+    """Who may approve, and nobody else: ``asker`` (who wrote the message), ``platform:user``, ``key:NAME`` (of an API
+    key), ``operators``."""
     hosted: bool = False
     """Whether the assistant's server calls the tools itself, where it can (``responses``)."""
     timeout: PositiveFloat | None = None
@@ -98,7 +99,19 @@ class McpTable(Table):
             raise ValueError(f"{stray} belongs to a server with {'command' if stray == 'env' else 'url'}")
         if self.hosted and self.command:
             raise ValueError("hosted needs url: the assistant's server cannot reach a program here")
+        if self.hosted and self.approve:
+            raise ValueError("approve cannot be with hosted: the assistant's server would call the tools by itself")
         return self
+
+
+class ToolTable(Table):
+    """A function tool: built in, of a package, or of TOOLS_PATH."""
+
+    approve: bool = False
+    """Whether somebody has to approve its calls."""
+    approvers: Texts = ()
+    """Who may approve, and nobody else: ``asker`` (who wrote the message), ``platform:user``, ``key:NAME`` (of an API
+    key), ``operators``."""
 
 
 class RouteTable(Table):

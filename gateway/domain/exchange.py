@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class CallRound:
     def is_open(self) -> bool:
         """Whether an output is still missing."""
         return any(call.output is None for call in self.calls)
+
+    def with_outputs(self, outputs: Mapping[str, str]) -> CallRound:
+        """Returns it with further outputs, by call id. One that is there already stays."""
+        calls = (each if each.output is not None else replace(each, output=outputs.get(each.id)) for each in self.calls)
+        return replace(self, calls=tuple(calls))
 
     @property
     def outputs(self) -> tuple[CallOutput, ...]:

@@ -17,7 +17,8 @@ def imports_of_extra(extra: str, setting: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as exc:
+        package = (exc.name or "").partition(".")[0]
         raise SettingsError(
-            f"{setting}: needs the package {exc.name}, which is not installed. Install the extra: "
+            f"{setting}: needs the package {package}, which is not installed. Install the extra: "
             f"pip install 'chat-gateway[{extra}]', or unset the variable."
         ) from exc

@@ -12,6 +12,7 @@ from gateway.domain.audit import AuditEntry
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
+from gateway.domain.handover import Handover, HandoverPart
 from gateway.domain.shares import NOBODY, Share
 from gateway.domain.turn_options import NO_OPTIONS, TurnOptions
 
@@ -31,8 +32,14 @@ Address = Mapping[str, str]
 """Where a reply is sent. Opaque: only the adapter that created it interprets it."""
 
 
+AWAITS_APPROVAL = "approval"
+"""The ``Parking.reason`` of a turn that waits until people have decided about calls of tools."""
+
 PUSHED = "push "
 """How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
+
+STAFF = f"{PUSHED}staff "
+"""How it begins for what a member of the staff does in a conversation of others: their name follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,10 @@ class MessageKind(StrEnum):
     """Cancellation of every prompt in the conversation that has no reply yet."""
     CHOOSE = "choose"
     """Another assistant for the conversation from here on, or to be told which there are."""
+    HAND_OVER = "hand_over"
+    """A person who answers in the conversation from here on. What waits there is left to that person at once."""
+    RESUME = "resume"
+    """The assistant again, which is asked what the person has not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,8 @@ class Message:
     stops_channel: bool = False
     """Whether a STOP also cancels what its author has unfinished in the channel's other conversations. Not stored."""
     only_if_running: bool = False
-    """Whether a STOP is a PROMPT where there is nothing to cancel: the word may answer a question. Not stored."""
+    """Whether a STOP is a PROMPT where there is nothing to cancel, and a RESUME where nothing is handed over: the word
+    may answer a question. Not stored."""
     max_from_author: int = 0
     """How many turns of its author the conversation may have had in a day; beyond that it is dropped, so that two bots
     cannot answer each other for ever. 0: no limit. Not stored."""
@@ -122,6 +134,10 @@ class Message:
     """Names and quotations that go with it; None: none, or not fetched yet."""
     options: TurnOptions | None = None
     """How it is to be answered; None: as the assistant answers everybody."""
+    author_name: str = field(default="", compare=False)
+    """How others see its author, for operators; empty: not known. Not stored with the turn."""
+    channel_name: str = field(default="", compare=False)
+    """The same of the channel."""
     only_if_idle: bool = False
     """Whether it is refused while the conversation has an unresolved turn. Not stored."""
     assistant: str = ""
@@ -165,6 +181,16 @@ class Message:
     def is_pushed(self) -> bool:
         """Whether no person wrote it: see ``caller``."""
         return self.caller.startswith(PUSHED)
+
+    @property
+    def is_from_staff(self) -> bool:
+        """Whether a member of the staff sent it, who answers in place of the assistant."""
+        return self.caller.startswith(STAFF)
+
+    @property
+    def sender(self) -> str:
+        """Returns who sent it, for the operator: whoever pushed it in, else its author."""
+        return self.caller.removeprefix(PUSHED) if self.is_pushed else self.author
 
     @property
     def language(self) -> str:
@@ -284,7 +310,10 @@ class Turn:
     parking: Parking | None = None
     """Why it waits, or last waited, in the table."""
     rounds: tuple[CallRound, ...] = ()
-    """The calls that its sender ran, or is to run, oldest first."""
+    """The calls that its sender ran, or is to run, and those that people were asked about, with those of the
+    assistant's tools before them; oldest first."""
+    handover: HandoverPart = HandoverPart.NONE
+    """What it is in the handover of its conversation to a person."""
 
     @property
     def options(self) -> TurnOptions:
@@ -300,6 +329,17 @@ class Turn:
         return self.message.is_pushed and not self.message.text
 
     @property
+    def said(self) -> str:
+        """Returns the text that a person wrote with it: none for what only the staff is to see, or was said before."""
+        is_of_staff = self.message.is_pushed and self.message.kind is not MessageKind.PROMPT
+        return "" if is_of_staff or self.handover is HandoverPart.RESUMED else self.message.text
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its message was left to a person, so that it has no reply."""
+        return self.handover is HandoverPart.HELD
+
+    @property
     def is_parked(self) -> bool:
         """Whether it waits in the table: no process works on it, and nothing behind it in its conversation starts."""
         return not self.state.is_resolved and self.parking is not None and self.parking.woken_at is None
@@ -307,7 +347,17 @@ class Turn:
     @property
     def awaits_outputs(self) -> bool:
         """Whether it goes on when its sender has run the functions of its last round."""
-        return self.is_parked and bool(self.rounds) and self.rounds[-1].is_open
+        return self.is_parked and self.has_open_round and not self.awaits_approval
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether it goes on when people have decided about calls of tools."""
+        return self.is_parked and self.parking is not None and self.parking.reason == AWAITS_APPROVAL
+
+    @property
+    def has_open_round(self) -> bool:
+        """Whether a call of its last round has no output yet."""
+        return bool(self.rounds) and self.rounds[-1].is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +382,8 @@ class Conversation:
     """The name of the assistant whose thread it is; no other one goes on in it."""
     chosen: str = ""
     """The name of the assistant that people chose for the conversation; empty: none, so its route decides."""
+    handover: Handover | None = None
+    """That a person answers; None: the assistant does."""
 
     def has_thread_of(self, assistant: str, backend: str) -> bool:
         """Returns whether an assistant, by its name and that of its backend, can go on in the thread."""

@@ -6,21 +6,71 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.domain.exchange import CallRound, Exchange, RequestedCall
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, MessageKind, Turn, TurnState
 
 
 def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
     """Returns what the assistant remembers of these turns. A history that a caller sent replaces what was before it."""
-    known = list[Exchange]()
+    known, held = list[Exchange](), list[Turn]()
     for each in _since_reset(turns):
         if each.options.past is not None:
             known = list(each.options.past)
         known += each.options.inserted
-        if each.is_pushed_text:
+        if each.is_held:
+            held.append(each)
+        elif each.is_pushed_text:
+            if _is_answer_of_person(each):
+                known += exchanges_of_held(held)
+                held.clear()
             _add_pushed_text(known, each)
         elif each.reply or each.reply_files or each.calls:
             known += _exchanges_of_turn(each)
     return tuple(known)
+
+
+def unanswered(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Returns those turns, oldest first, whose messages were left to a person who has not answered them yet.
+
+    The turn that gives the conversation back asks the assistant for all of them, so they end there.
+    """
+    held = list[Turn]()
+    for each in _since_reset(turns):
+        if each.is_held:
+            held.append(each)
+        elif each.handover is HandoverPart.RESUMED or _is_answer_of_person(each):
+            held.clear()
+    return held
+
+
+def exchanges_of_held(turns: Sequence[Turn]) -> Sequence[Exchange]:
+    """Returns messages that were left to a person, without those that are erased. Those of one speaker are one."""
+    found = list[Exchange]()
+    for said in (each.message for each in turns):
+        text = said.text_with_attachments
+        if found and found[-1].author == said.author:
+            found[-1] = replace(found[-1], text=f"{found[-1].text}\n\n{text}")
+        elif text:
+            found.append(Exchange(text, "", said.author, said.speaker))
+    return found
+
+
+def question_of(held: Sequence[Turn]) -> Message | None:
+    """Returns messages that were left to a person as the one question that they are to the assistant; None: no words.
+
+    It is its last author's, who is answered.
+    """
+    messages = [each.message for each in held if each.message.own_text]
+    if not messages:
+        return None
+    several = len({each.author for each in messages}) > 1
+    texts = [f"{each.speaker or each.author}: {each.text}" if several else each.text for each in messages]
+    files = tuple(file for each in messages for file in each.files)
+    return replace(messages[-1], text="\n\n".join(filter(None, texts)), files=files)
+
+
+def _is_answer_of_person(turn: Turn) -> bool:
+    return turn.is_pushed_text and turn.message.is_from_staff and turn.state is TurnState.DELIVERED
 
 
 def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
@@ -32,18 +82,35 @@ def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
 
 
 def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:
-    """Returns a turn as exchanges: one, and one more for each round of calls that its sender ran."""
+    """Returns a turn as exchanges: one, and one more for each round of calls that it waited for."""
     message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
     said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
     for each in turn.rounds:
         found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
         said, outputs = replace(said, text=""), each.outputs
-    return (*found, replace(said, reply=turn.reply, outputs=outputs, calls=turn.calls))
+    reply = turn.reply.removeprefix(said_in_rounds(turn)).lstrip("\n") if found else turn.reply
+    return (*found, replace(said, reply=reply, outputs=outputs, calls=turn.calls))
+
+
+def said_in_rounds(turn: Turn) -> str:
+    """Returns what the assistant said before and between calls that a turn waited for: how its reply to a person
+    begins. A program has it with each of the calls.
+    """
+    return "" if turn.options.is_program else "\n\n".join(each.text for each in turn.rounds if each.text)
 
 
 def open_rounds(turn: Turn) -> Sequence[Exchange]:
     """Returns what was said of a turn before the calls whose outputs are there now."""
     return _exchanges_of_turn(turn)[:-1]
+
+
+def as_asked(turn: Turn) -> Turn:
+    """Returns a turn as a backend gets it: after a round of calls, their outputs instead of the message."""
+    if not turn.rounds:
+        return turn
+    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
+    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
+    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
 
 
 def _without_outputs(requested: CallRound) -> tuple[RequestedCall, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.domain.exchange import RequestedCall
+from gateway.domain.approvals import HeldCall
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import NO_TOKENS, RunId, Usage
 
@@ -71,7 +72,26 @@ class RunCompleted:
     """Calls of functions that the turn's caller runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallsHeld:
+    """The assistant calls tools that people have to approve. The last event, in place of RunCompleted.
+
+    None of these calls has run. The turn is given to the assistant again when each has an output.
+    """
+
+    calls: tuple[HeldCall, ...]
+    """All calls of the round."""
+    text: str = ""
+    """What the assistant said before them, since the turn was given to it."""
+    earlier: tuple[CallRound, ...] = ()
+    """The rounds of calls before, with their outputs, where only the gateway keeps them."""
+    usage: Usage = NO_TOKENS
+    model: str = ""
+    leaves_run: bool = False
+    """Whether the run waits at the backend for the outputs. It is cancelled, as it does not wait as long as people."""
+
+
 PreviewEvent = TextDelta | ToolCall
 """Events that an adapter may show while a turn runs."""
 
-RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted
+RunEvent = RunStarted | TextDelta | ToolCall | UsageCounted | RunCompleted | CallsHeld

@@ -27,6 +27,7 @@ SWEEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 DEPTH_CACHE_SECONDS = 2.0
 """How long queue depths are cached, so that frequent scrapes do not load the database."""
 MILLIONTHS = 1_000_000
+HANDOVER_ASKERS = ("assistant", "staff", "person")
 STEPS = ("waiting", "answering", "delivering")
 BY_PLATFORM = ("platform",)
 BY_CODE = ("platform", "code")
@@ -128,6 +129,13 @@ class Metrics:
         self._cancelled = by_assistant(
             "gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply."
         )
+        self._handed_over = counter(
+            "gateway_handovers_total",
+            "Conversations that a person took over, by who asked for it: assistant, staff, person.",
+            labelnames=(*BY_PLATFORM, "by"),
+        )
+        self._resumed = counter("gateway_handovers_ended_total", "Conversations that were given back to the assistant.")
+        self._held = counter("gateway_turns_held_total", "Turns that were left to a person, and have no reply.")
         self._delivered = counter(
             "gateway_turns_delivered_total",
             "Turns whose outcome the platform accepted: a reply, or the sentence that says why there is none.",
@@ -168,7 +176,7 @@ class Metrics:
         """Creates a platform's series at 0, as far as their labels can be known, so that rates see the first event."""
         for counter in (
             *(self._accepted, self._deduplicated, self._started, self._leases_lost),
-            *(self._delivered, self._undeliverable),
+            *(self._delivered, self._undeliverable, self._resumed, self._held),
         ):
             counter.labels(platform)
         self._until_answered.labels(platform)
@@ -176,6 +184,8 @@ class Metrics:
             self._initialise_assistant(platform, assistant)
         for step in STEPS:
             self._steps.labels(platform, step)
+        for who in HANDOVER_ASKERS:
+            self._handed_over.labels(platform, who)
         self._refused.labels(platform, Overloaded.code)
         self._platforms.add(platform)
 
@@ -228,6 +238,19 @@ class Metrics:
     def passed_on(self, platform: str, assistant: str, code: str) -> None:
         """Counts a turn that another assistant is asked for, by the one that did not answer and its error's code."""
         self._of(self._passed_on, platform, assistant, code).inc()
+
+    def handed_over(self, turn: Turn) -> None:
+        """Counts a conversation that a person takes over, by the turn that asked for it."""
+        first = turn.message.sender.partition(" ")[0] if turn.message.is_pushed else ""
+        self._of(self._handed_over, _platform_of(turn), first if first in HANDOVER_ASKERS else "person").inc()
+
+    def resumed(self, turn: Turn) -> None:
+        """Counts a conversation that is given back to its assistant."""
+        self._of(self._resumed, _platform_of(turn)).inc()
+
+    def turn_held(self, turn: Turn) -> None:
+        """Counts a turn that is left to a person."""
+        self._of(self._held, _platform_of(turn)).inc()
 
     def lease_lost(self, platform: str) -> None:
         """Counts a conversation that another process took over from this one."""

@@ -1,5 +1,6 @@
 """What operators do, for the command line and the pages. Sync."""
 
+from gateway.operations.blocking import block_person, unblock_person
 from gateway.operations.erasure import (
     WRITTEN_DURING_DELETION,
     BackendThreads,
@@ -10,7 +11,7 @@ from gateway.operations.personal_export import export
 from gateway.operations.retrying import failed_turns, is_retriable, retry_all, retry_turn
 from gateway.operations.stores import AdminStore
 from gateway.operations.turn_timeline import TimelineEntry, timeline
-from gateway.operations.views import as_json, iso, parking_text, person_view, turn_view
+from gateway.operations.views import approval_view, as_json, iso, parking_text, person_view, turn_view
 
 __all__ = [
     "WRITTEN_DURING_DELETION",
@@ -18,7 +19,9 @@ __all__ = [
     "BackendThreads",
     "ErasureResult",
     "TimelineEntry",
+    "approval_view",
     "as_json",
+    "block_person",
     "erase_person",
     "export",
     "failed_turns",
@@ -30,4 +33,5 @@ __all__ = [
     "retry_turn",
     "timeline",
     "turn_view",
+    "unblock_person",
 ]

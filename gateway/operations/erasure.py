@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from gateway import logs
+from gateway.domain.bots import platform_of
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import Conversation, ThreadId
 from gateway.operations.stores import AdminStore
 from gateway.ports.assistant import Assistant
+from gateway.ports.people import PersonId
 
 MAX_ROUNDS = 5
 """How often the deletion is repeated for what the person writes meanwhile."""
@@ -139,10 +141,11 @@ class PersonEraser:
         self._left |= {each.id: (each, WRITTEN_DURING_DELETION) for each, _ in self._load_conversations()}
 
     def result(self) -> ErasureResult:
-        """Returns the result. Deletes unparsed updates first, and the person's feedback if all else is deleted."""
+        """Returns the result. Deletes unparsed updates first, and feedback and name if all else is deleted."""
         unparsed = self._store.unparsed_updates.erase_author(*self._person)
         if not self._left:
             self._store.erase_feedback_by(*self._person)
+            self._store.people.erase(PersonId(platform_of(self._person[0]), self._person[1]))
         left = tuple(self._left.values())
         shared = len(self._shared - self._whole)
         threads, abandoned = len(self._gone), tuple(self._abandoned)

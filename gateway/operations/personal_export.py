@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from gateway.domain.bots import platform_of
 from gateway.domain.models import Conversation, Turn
 from gateway.domain.platform_events import Feedback
 from gateway.operations.stores import AdminStore
-from gateway.operations.views import as_json, iso, person_view
+from gateway.operations.views import as_json, decision_view, iso, person_view
+from gateway.ports.people import PersonId
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.unparsed_updates import UnparsedUpdate
 
@@ -19,21 +21,24 @@ PAGE = 500
 def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     """Yields everything stored about a person as parts of one JSON object. Times are ISO 8601, UTC; null: not yet.
 
-    ``platform``, ``user``, ``exported_at``;
+    ``platform``, ``user``, ``name`` (empty: not known), ``blocked_at`` (null: not blocked), ``exported_at``;
     ``conversations``: ``id``, ``workspace``, ``channel``, ``topic``, ``alone`` (whether nobody else wrote in it),
     ``thread_id``, ``backend`` and ``assistant`` (its thread, null and empty: none, and whose it is);
     ``turns``, the oldest first: ``turn_id``, ``conversation`` (an ``id``), ``seq`` (its number in it), ``kind``
-    (ask, reset, stop, choose), ``assistant`` (the name of who was asked), ``state``, ``message``, ``files`` and
-    ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the backend),
+    (ask, reset, stop, choose, hand_over, resume), ``assistant`` (the name of who was asked), ``state``, ``message``,
+    ``files`` and ``reply_files`` (``name``, ``media_type``, ``size``: their content is at the platform and at the
+    backend),
     ``reply``, ``error`` (null, or ``code`` and ``message``), ``tokens`` (``in``, ``out``), ``received_at``,
     ``started_at``, ``answered_at``, ``delivered_at``;
     ``quoted``: ``turn_id`` and ``text``, what turns of others quote of their messages;
     ``verdicts``: ``turn_id`` and ``value``, their feedback on replies to them and to others;
+    ``decisions``: ``turn_id``, ``tool``, ``decision`` and ``decided_at``: calls of tools they decided on;
     ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
     the oldest first: what the gateway could not parse.
     """
     conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
-    head = {"platform": platform, "user": user, "exported_at": iso(books.now()), "conversations": conversations}
+    head = {"platform": platform, "user": user, **_person_view(books, PersonId(platform_of(platform), user))}
+    head |= {"exported_at": iso(books.now()), "conversations": conversations}
     yield as_json(head).removesuffix("}") + ',\n"turns": ['
     separator = "\n"
     for turn in _turns_by_author(books, platform, user):
@@ -41,9 +46,16 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
         separator = ",\n"
     quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in books.quotes_of(platform, user)]
     feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
+    decisions = [decision_view(each) for each in books.decisions_by(platform, user)]
     updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
     yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
+    yield f'"decisions": {as_json(decisions)},\n'
     yield f'"unparsed_updates": {as_json(updates)}}}\n'
+
+
+def _person_view(books: AdminStore, person: PersonId) -> dict[str, Any]:
+    known, block = books.people.get(person), books.blocks.get(person)
+    return {"name": known.name if known else "", "blocked_at": iso(block.blocked_at) if block else None}
 
 
 def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:

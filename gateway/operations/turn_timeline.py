@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.approvals import Approval, Decision
 from gateway.domain.audit import AuditEvent
 from gateway.domain.models import Turn, TurnState
 
@@ -20,9 +21,10 @@ class TimelineEntry:
     """Seconds since the previous entry."""
 
 
-def timeline(turn: Turn) -> Sequence[TimelineEntry]:
-    """Returns what happened to a turn, oldest first."""
-    entries = sorted(_timeline_entries(turn), key=lambda entry: entry.at)
+def timeline(turn: Turn, approvals: Sequence[Approval] = ()) -> Sequence[TimelineEntry]:
+    """Returns what happened to a turn, oldest first. ``approvals``: of its calls of tools."""
+    asked = [entry for each in approvals for entry in _approval_entries(each)]
+    entries = sorted([*_timeline_entries(turn), *asked], key=lambda entry: entry.at)
     before = (entries[0], *entries)
     return [TimelineEntry(each.at, each.what, each.detail, each.at - last.at) for each, last in zip(entries, before)]  # noqa: B905  # ``before`` is longer by one
 
@@ -43,3 +45,18 @@ def _timeline_entries(turn: Turn) -> Iterator[TimelineEntry]:
         yield TimelineEntry(
             turn.delivered_at, "delivered as" if turn.posted_messages else "delivered", ", ".join(turn.posted_messages)
         )
+
+
+def _approval_entries(approval: Approval) -> Iterator[TimelineEntry]:
+    if approval.is_question:
+        yield TimelineEntry(approval.requested_at, "approval asked", approval.tool)
+    if approval.decision and approval.decided_at is not None:
+        by = approval.decided_name or approval.decided_by
+        if by:
+            yield TimelineEntry(approval.decided_at, f"{approval.decision} by", f"{by}: {approval.tool}")
+        else:
+            gone = approval.decision in {Decision.EXPIRED, Decision.CANCELLED}
+            what = f"approval {approval.decision}" if gone else str(approval.decision)
+            yield TimelineEntry(approval.decided_at, what, approval.tool)
+    if approval.started_at is not None:
+        yield TimelineEntry(approval.started_at, "tool begun", approval.tool)

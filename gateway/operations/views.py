@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import logs
+from gateway.domain.approvals import Approval
 from gateway.domain.files import File
 from gateway.domain.models import Turn
 
@@ -40,6 +41,7 @@ def turn_view(turn: Turn) -> dict[str, Any]:
         "error": failure
         and {"code": failure.code, "message": failure.user_message, "detail": logs.mask(failure.detail)},
         "waits_for": parking_text(turn) or None,
+        "handover": turn.handover.value or None,
         "trail": [{"at": iso(entry.at), "what": entry.event.value, "detail": entry.detail} for entry in turn.audit_log],
         "erased_at": _iso(turn.erased_at),
     }
@@ -73,6 +75,28 @@ def person_view(turn: Turn) -> dict[str, Any]:
         "started_at": _iso(turn.started_at),
         "answered_at": _iso(turn.answered_at),
         "delivered_at": _iso(turn.delivered_at),
+    }
+
+
+def decision_view(approval: Approval) -> dict[str, Any]:
+    """Returns a decision about a call as the person may see it who made it."""
+    return {
+        "turn_id": approval.turn_id,
+        "tool": approval.tool,
+        "decision": approval.decision,
+        "decided_at": _iso(approval.decided_at),
+    }
+
+
+def approval_view(approval: Approval) -> dict[str, Any]:
+    """Returns a call that people have to approve as operators see it."""
+    return decision_view(approval) | {
+        "arguments": logs.mask(approval.arguments),
+        "approvers": list(approval.approvers),
+        "decided_by": approval.decided_by,
+        "decided_name": approval.decided_name,
+        "asked_at": iso(approval.requested_at),
+        "begun_at": _iso(approval.started_at),
     }
 
 

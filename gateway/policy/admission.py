@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.audit import AuditEvent
-from gateway.domain.errors import StoreUnavailable
+from gateway.domain.errors import Blocked, StoreUnavailable
 from gateway.domain.models import NO_TOKENS, Failure, Message, MessageKind, Turn, TurnId
 from gateway.languages import say
 from gateway.policy import replies
+from gateway.policy.block_list import BlockList
 from gateway.policy.prices import SOURCE, Prices
 from gateway.policy.rules import ApplicableBudget, Rules, UserRateLimit
 from gateway.ports.budgets import AttemptUsage, BudgetDecision, BudgetStore, BudgetUsage, Expense, ModelUsage
@@ -77,10 +78,14 @@ class AdmissionControl:
         self._budget_store = budget_store
         self._store = store
         self._max_wait = max_wait
+        self.block_list = BlockList()
 
     def denial_reason(self, message: Message) -> str | None:
         """Returns for the operator why a message is not answered at all; None when it is."""
-        return self._rules.denial_reason(message)
+        reason = self._rules.denial_reason(message)
+        if reason is None and self.block_list.refuse(message):
+            return "an operator has blocked its author"
+        return reason
 
     def expense_of(self, used: AttemptUsage) -> Expense:
         """Returns what the runs of a turn cost; its model is the one that used most."""
@@ -96,6 +101,8 @@ class AdmissionControl:
         """
         if turn.message.kind is not MessageKind.PROMPT:
             return Grant(turn.id)
+        if self.block_list.find(turn.message) is not None:  # since the message was accepted
+            return Denial(Failure(Blocked.code, Blocked.default_message))
         denial = await self._check_rate(turn)
         if denial is not None:
             return denial

@@ -56,6 +56,17 @@ class PriceSettings(EnvironmentSettings):
     """Prices per million tokens, which come before those of the ``genai-prices`` package: ``model=in/out``,
     comma-separated, such as ``gpt-5=1.25/10, my-model=0.2/0.8``; ``*`` for models without any other price."""
 
+    price_currency: str = "USD"
+    """The currency of all prices, costs and budgets, as ISO 4217 names it. Those of ``genai-prices`` are in USD: with
+    another one, ``PRICES`` has to have all your models."""
+
+    @field_validator("price_currency")
+    @classmethod
+    def _check_currency(cls, currency: str) -> str:
+        if not re.fullmatch(r"[A-Z]{3}", currency):
+            raise ValueError(f"is no currency: {currency[:20]!r}; write three capital letters, such as USD or EUR")
+        return currency
+
     @field_validator("prices")
     @classmethod
     def _check_prices(cls, prices: str) -> str:

@@ -297,9 +297,12 @@ def _scope_key(scope: BudgetScope, message: Message, assistant: str) -> Sequence
 
 def user_name(message: Message) -> str:
     """Returns the author's name as budgets and limits compare it. One that only the caller vouches for is folded."""
-    if not message.caller:
-        return message.author
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", message.author).strip().casefold())
+    return folded_name(message.author) if message.caller else message.author
+
+
+def folded_name(name: str) -> str:
+    """Returns a name that only a caller vouches for as it is compared: trimmed and case-folded, in NFC."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())
 
 
 # ---------------------------------------------------------------- parsing settings

@@ -43,6 +43,18 @@ class ThreadState:
     """The messages that no turn took so far, oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadMessages:
+    """The end of a thread."""
+
+    thread: ApiObject | None
+    """None if it has only turns."""
+    turns: Sequence[Turn]
+    """The newest, oldest first. Those before them are not read if the first one's ``seq`` is above 1."""
+    rows: Sequence[ApiObject]
+    """The objects that were added since the first of these turns, or all if there is none before it."""
+
+
 class ApiObjects(Protocol):
     """Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
 
@@ -92,6 +104,10 @@ class ApiObjects(Protocol):
 
     def thread_state(self, owner: str, thread_id: str) -> ThreadState:
         """Returns what there is of a thread of this owner."""
+        ...
+
+    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
+        """Returns the end of a thread of this owner. All is empty if there is no such thread."""
         ...
 
     def count_ownerless(self) -> int:

@@ -90,8 +90,11 @@ class Assistant(Protocol):
         """Returns the newest 100 exchanges of a thread created elsewhere, oldest first. None: no such thread."""
         ...
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
-        """Adds a turn's reply, which no run wrote, to a thread as the assistant's. Called again, it adds nothing."""
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
+        """Adds a turn's reply, which no run wrote, to a thread as the assistant's. Called again, it adds nothing.
+
+        ``before``: messages without a reply, which no run was asked, to be added before it.
+        """
         ...
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

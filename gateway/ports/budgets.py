@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +90,18 @@ class BudgetDecision:
     @property
     def is_granted(self) -> bool:
         return self.exhausted_budget is None and not self.must_wait
+
+
+class BudgetReport(Protocol):
+    """Budgets for operators. Sync, thread-safe; every method does I/O and may raise StoreUnavailable."""
+
+    def spent(self, scope_prefix: str, period: str, limit: int) -> Sequence[tuple[str, int]]:
+        """Returns the scopes that begin so and what was spent of each in a period, in millionths; the most first."""
+        ...
+
+    def refused(self, code: str, since: float) -> Mapping[str, int]:
+        """Returns by scope how many turns received since a time failed with the code of a used-up budget."""
+        ...
 
 
 class BudgetStore(Protocol):

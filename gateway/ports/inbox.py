@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
 from gateway.domain.files import Content, File
 from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
+from gateway.ports.server_objects import ServerObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ class AsyncInbox(Protocol):
         """
         ...
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
-        """Records everything in a parsed update; when this returns, all of it is committed.
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        """Records everything in a parsed update; when this returns, all of it is committed. Returns what became of each
+        verdict in it.
 
         Dropped are messages that may not start a conversation where none exists, messages of people whom the operator
         does not admit, and changes to messages that do not exist. An album item is appended to the queued turn of the
@@ -84,6 +87,25 @@ class AsyncInbox(Protocol):
         """Adds outputs of calls that a turn waits for, by call id; the turn goes on when it has all.
 
         Returns the turn as it is then; outputs that it does not wait for are ignored. Raises TurnNotFound.
+        """
+        ...
+
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        """Returns the held calls of a turn, in the order of its calls."""
+        ...
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        """Returns a held call. Raises TurnNotFound (``approval_not_found``)."""
+        ...
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        """Returns the held calls that somebody may decide now, oldest first."""
+        ...
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        """Takes somebody's answer to a question about a held call, if they may give it.
+
+        It acts once, however often it is sent; the turn goes on when nobody has to decide any more.
         """
         ...
 
@@ -115,6 +137,10 @@ class AsyncInbox(Protocol):
         """
         ...
 
+    def server_objects(self, assistant: str) -> AbstractContextManager[ServerObjects | None]:
+        """Gives files and vector stores at the server of the assistant of this name; None if it has none."""
+        ...
+
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         """Deletes a conversation and its threads at the backend; returns the turns that were cancelled by this.
 
@@ -130,7 +156,11 @@ class Inbox(Protocol):
 
     def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult: ...
 
-    def accept_all(self, update: ParsedUpdate) -> None: ...
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]: ...
+
+    def decide(self, verdict: Verdict) -> VerdictResult: ...
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]: ...
 
     def get_turn(self, turn_id: TurnId) -> Turn: ...
 

@@ -10,14 +10,27 @@ the current turn of its conversation, nothing is changed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.domain.approvals import Approval
 from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import DEFAULT_ASSISTANT, NO_TOKENS, Claim, Failure, Lease, RunId, ThreadId, Turn, Usage
+from gateway.domain.models import (
+    DEFAULT_ASSISTANT,
+    NO_TOKENS,
+    Claim,
+    Failure,
+    Lease,
+    Message,
+    RunId,
+    ThreadId,
+    Turn,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +166,86 @@ class ParkTurn:
     model: str = ""
     cost: int = 0
     cost_is_estimate: bool = False
+    awaits_approvals: bool = False
+    """Whether it waits until nobody has to decide about its calls any more. It is not parked if that is so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCalls:
+    """Stores calls of tools that people have to approve before anybody is asked. Result: the turn, without a run.
+
+    The turn stays as it is if it was resolved in the meantime.
+    """
+
+    lease: Lease
+    turn: Turn
+    rounds: tuple[CallRound, ...]
+    """Added to the turn's own. The calls of the last one are held."""
+    approvals: tuple[Approval, ...]
+    """One for each held call, undecided. Their times are set by the store."""
+    expires_seconds: float
+    """How long people have to decide."""
+    usage: Usage = NO_TOKENS
+    """With ``model``, ``cost`` and ``cost_is_estimate``: what the turn has used so far."""
+    model: str = ""
+    cost: int = 0
+    cost_is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartCalls:
+    """Notes that the tools of held calls are begun, before they are. Result: the turn.
+
+    Who finds this note, and no output, cannot know whether the tool did its work, and does not begin it again.
+    """
+
+    lease: Lease
+    turn: Turn
+    approval_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutputs:
+    """Sets outputs of calls of the turn's last round, by call id. One that is there already stays. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuestion:
+    """Replaces what is saved as posted of the question about a held call. Result: the turn."""
+
+    lease: Lease
+    turn: Turn
+    approval_id: str
+    posted_messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTurn:
+    """Leaves the message of a running turn to the person who answers in its conversation. Result: the turn.
+
+    It is answered without a reply. One that was cancelled in the meantime stays cancelled.
+    """
+
+    lease: Lease
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Ends the handover of the conversation, unless a turn behind this one has handed it over. Result: the turn.
+
+    With a ``question`` the turn becomes that PROMPT: the same transaction ends the handover and has the assistant
+    asked. A turn that was cancelled in the meantime changes nothing.
+    """
+
+    lease: Lease
+    turn: Turn
+    question: Message | None = None
+    """Its text and files are used, and its author, address and context where the turn has none."""
 
 
 LeasedWrite = (
@@ -166,5 +259,11 @@ LeasedWrite = (
     | FinishTurn
     | ReleaseLease
     | ParkTurn
+    | HoldCalls
+    | StartCalls
+    | SetOutputs
+    | SetQuestion
+    | HoldTurn
+    | GiveBack
 )
 WriteResult = Turn | Claim | LeaseLost | None

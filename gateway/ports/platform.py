@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gateway.domain.approvals import Approval, Verdict
 from gateway.domain.context import ChatContext
 from gateway.domain.files import Attachment, Content, File
 from gateway.domain.models import Address, ConversationKey, Message, Turn, TurnId
@@ -53,7 +54,7 @@ class Webhook:
     """
 
 
-PlatformEvent = MessageEdited | MessageDeleted | ChannelMigrated | Feedback
+PlatformEvent = MessageEdited | MessageDeleted | ChannelMigrated | Feedback | Verdict
 """An event of a platform other than a new message."""
 
 
@@ -184,6 +185,20 @@ class HasWaitingCallers(Protocol):
 
 
 @runtime_checkable
+class ShowsApprovals(Protocol):
+    """An adapter that can ask people whether a tool may be called."""
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
+        """Asks about a held call of an unresolved turn, or brings what was asked up to what was decided.
+
+        Called by the worker after the approval is stored, and again when it is decided; each time at least once.
+        ``context``: of the question alone; what is saved by it is saved with the approval. Raises only DeliveryError
+        and LeaseLost.
+        """
+        ...
+
+
+@runtime_checkable
 class BackgroundReceiver(Protocol):
     """An adapter that fetches messages itself (polling, a socket) instead of receiving webhook requests."""
 
@@ -243,6 +258,23 @@ class Destination:
     address: Address
 
 
+@dataclass(frozen=True, slots=True)
+class KnownNames:
+    """How people call the author and the channel of a message; empty: not known."""
+
+    author: str = ""
+    channel: str = ""
+
+
+@runtime_checkable
+class KnowsNames(Protocol):
+    """An adapter whose messages have no names, but that can ask for them: see ``Message.author_name``."""
+
+    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+        """Returns the names behind a turn, for operators. Called beside ``fetch_context``; raises LeaseLost."""
+        ...
+
+
 @runtime_checkable
 class Addressable(Protocol):
     """An adapter that can write to a channel in which nobody has written to it."""
@@ -252,6 +284,21 @@ class Addressable(Protocol):
 
         ``place`` names workspace, channel and topic as their platform does; its user is not read. No I/O. Raises
         MalformedRequest, which says what is wrong with a name.
+        """
+        ...
+
+
+@runtime_checkable
+class OpensTopics(Addressable, Protocol):
+    """An adapter below whose messages people can write, each in a topic of its own."""
+
+    opens_topics: bool
+    """Whether such a topic is a conversation of its own, as it is set up."""
+
+    def topic_below(self, turn: Turn) -> str:
+        """Returns the topic of what is written below the first message of a turn's reply; "" before it is posted.
+
+        No I/O.
         """
         ...
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
 from gateway.domain.models import Conversation, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the latency buckets, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedIds:
+    """People and channels by their ids, of any platform."""
+
+    people: Collection[str]
+    channels: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,8 @@ class TurnFilter:
     """Received at this time or later; seconds since the epoch."""
     until: float | None = None
     """Received before this time."""
+    named: NamedIds | None = None
+    """For conversations: only those of these people or channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,10 @@ class ConversationSummary:
     """Turns that are not finished."""
     last_at: float
     """When its newest turn was received."""
+    first_text: str = ""
+    """How its first message begins; empty if that is erased."""
+    first_author: str = ""
+    """Who wrote that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,10 @@ class ReportingStore(Protocol):
         """Returns a person's feedback on any replies, oldest first."""
         ...
 
+    def decisions_by(self, platform: str, author: str) -> Sequence[Approval]:
+        """Returns the calls of tools that a person approved or denied, oldest first."""
+        ...
+
     def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
         """Returns what turns quote of a person's messages that were not said to the bot, each with the turn."""
         ...
@@ -156,7 +175,7 @@ class ReportingStore(Protocol):
         ...
 
     def erase_feedback_by(self, platform: str, author: str) -> int:
-        """Deletes a person's feedback; returns how many entries."""
+        """Deletes a person's feedback, and their name where they decided about calls; returns how many entries."""
         ...
 
     # ------------------------------------------------------------ retention

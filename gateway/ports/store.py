@@ -22,6 +22,7 @@ from gateway.domain.models import (
 )
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.domain.shares import Share
+from gateway.ports.approvals import ApprovalStore
 from gateway.ports.cluster import ClusterEvent, WorkerLoad
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueRequest, EnqueueResult
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
@@ -109,7 +110,7 @@ class _AnyPlaces:
 ANY_PLACES: Places = _AnyPlaces()
 
 
-class Store(KeyValueStore, Protocol):
+class Store(KeyValueStore, ApprovalStore, Protocol):
     """Conversations and turns. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
     All times and lease expiries are by the database's clock.

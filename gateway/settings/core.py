@@ -104,6 +104,8 @@ class Settings(EnvironmentSettings):
     """A folder with Python files whose functions the assistant may call, see ``gateway/tools/README.md``."""
     tool_timeout_seconds: PositiveFloat = 30.0
     """How long one call of a function tool may take, in seconds."""
+    approval_minutes: PositiveFloat = 60.0
+    """How long people may take to decide about a call of a tool that they have to approve."""
     history_chars: PositiveInt = 48_000
     """How many characters of the conversation are sent along with a message where the server keeps none: by ``chat``,
     and by ``responses`` at servers without conversations."""

@@ -127,11 +127,6 @@ def check_servers(assistant: str, servers: Sequence[McpServerDefinition], functi
             raise SettingsError(
                 f"{where}: the function tool {own} has a name as the tools of mcp:{each.name} have. Rename one of them."
             )
-        if each.approve or each.approvers:
-            raise SettingsError(
-                f"mcp.{each.name}.approve: calls cannot be approved by people in this version. Leave the tools out by "
-                "allow, or remove approve and approvers if they may be called without."
-            )
 
 
 def _may_collide(one: McpServerDefinition, other: McpServerDefinition) -> bool:

@@ -55,6 +55,8 @@ class Tool:
     """Validates the arguments, see ``parse_arguments``; None: they may be any object, and ``call`` validates them."""
     time_limit: float | None = None
     """Seconds that a call may take; None: as long as that of any tool."""
+    approvers: tuple[str, ...] = ()
+    """Who may approve a call, see ``gateway.domain.approvals``; empty: nobody has to."""
 
     @property
     def is_async(self) -> bool:

@@ -21,6 +21,11 @@ MAX_RESULT_CHARS = 100_000
 MAX_REASON_CHARS = 1_000
 """Limit for the text of an exception."""
 
+NOT_APPROVED = (
+    "People have to approve a call of {tool}, and could not be asked about this one. It was not carried out. If it is "
+    "still needed, call it again without other functions beside it."
+)
+
 log = logs.get_logger(__name__)
 
 
@@ -113,8 +118,21 @@ class ToolBox:
         found = chain.from_iterable(source.tools for source in self._sources)
         return {tool.name: tool for tool in found} | self._own
 
-    async def call(self, name: str, arguments: str) -> ToolResult:
+    def approvers_of(self, name: str, arguments: str) -> tuple[str, ...]:
+        """Returns who may approve a call; empty if nobody has to, or if its arguments do not fit: then nothing runs."""
+        tool = self._tools.get(name)
+        if tool is None or not tool.approvers:
+            return ()
+        try:
+            tool.parse_arguments(arguments)
+        except Exception:  # noqa: BLE001  # the tool's own validators may raise anything; ``call`` says what is wrong
+            return ()
+        return tool.approvers
+
+    async def call(self, name: str, arguments: str, *, approved: bool = False) -> ToolResult:
         """Returns the result of a tool, or an error text for the model. Raises nothing but CancelledError.
+
+        ``approved``: whether people have approved the call. One that they have to approve is not run without.
 
         ``arguments`` is JSON as the model wrote it. A string result is returned unchanged, and so is a ToolResult; any
         other becomes JSON. A plain function runs in a thread, which is abandoned past the time limit (see
@@ -129,6 +147,8 @@ class ToolBox:
             return ToolResult(describe_validation_error(exc, tool.parameters))
         except Exception as exc:  # noqa: BLE001  # the tool's own validators may raise anything
             return _failure(tool, exc)
+        if tool.approvers and not approved:
+            return ToolResult(NOT_APPROVED.format(tool=tool.name))
         if tool.is_async:
             return await self._run_async(tool, values)
         return await self._run_in_thread(tool, values)

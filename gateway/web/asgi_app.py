@@ -50,6 +50,7 @@ def create_app(  # noqa: PLR0913  # all that one process serves
     operations: Sequence[Operation] = (),
     *,
     apis: Sequence[Api] = (),
+    routes: Sequence[Route] = (),
     trusted_proxies: int = 0,
     readiness_cache_seconds: float = health.READINESS_CACHE_SECONDS,
     languages: Languages = ENGLISH_ONLY,
@@ -57,7 +58,8 @@ def create_app(  # noqa: PLR0913  # all that one process serves
     """Builds the web application of a process.
 
     ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
-    programs, and of ``apis``: native routes beside those of the adapters. ``trusted_proxies``: see ``client_ip``.
+    programs, and of ``apis``: native routes beside those of the adapters. ``routes``: native routes of pages.
+    ``trusted_proxies``: see ``client_ip``.
     ``languages``: those in which people are told what went wrong.
     """
     adapters = tuple(adapters)
@@ -65,7 +67,7 @@ def create_app(  # noqa: PLR0913  # all that one process serves
     own_pages = [adapter.routes() for adapter in adapters if isinstance(adapter, HasRoutes)]
     webhooks = [each for adapter in adapters if isinstance(adapter, HasWebhooks) for each in adapter.webhooks(inbox)]
     return WebApp(
-        [*map(_webhook_route, webhooks), *health.routes(readiness, readiness_cache_seconds)],
+        [*map(_webhook_route, webhooks), *routes, *health.routes(readiness, readiness_cache_seconds)],
         [*(adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)), *apis],
         flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
         RefusalLimit(trusted_proxies),
@@ -214,9 +216,13 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
 
 
 def _with_length(scope: Scope, length: int) -> Scope:
-    """Returns the scope of a request whose body is here, however it was sent."""
+    """Returns the scope of a request whose body is here, however it was sent.
+
+    Leaves out headers with ``_`` in their names: WSGI has them under the same names as those with ``-``, so
+    ``X_Forwarded_Email`` of a client would pass for the header that a proxy sets and takes from clients.
+    """
     replaced = {b"content-length", b"transfer-encoding"}
-    headers = [(name, value) for name, value in scope["headers"] if name not in replaced]
+    headers = [(name, value) for name, value in scope["headers"] if name not in replaced and b"_" not in name]
     return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
 
 

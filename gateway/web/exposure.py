@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from gateway.settings import Settings
@@ -12,13 +12,14 @@ SAFE_SECRET_CHARS = 16
 
 
 def warnings(
-    settings: Settings, keys: Sequence[str], cors_origins: str, admin_password: str, metrics_token: str | None
+    settings: Settings, keys: Sequence[str], cors_origins: str, passwords: Mapping[str, str], metrics_token: str | None
 ) -> Iterator[str]:
-    """Yields a line for each thing to warn of. ``keys``: of ``/chat``. ``admin_password``: empty if there is none."""
+    """Yields a line for each thing to warn of. ``keys``: of ``/chat``. ``passwords``: of people, by setting."""
     if any(len(key) < SAFE_SECRET_CHARS for key in keys):
         yield f"GATEWAY_API_KEYS has a key of fewer than {SAFE_SECRET_CHARS} characters, which can be guessed"
-    if admin_password and len(admin_password) < SAFE_SECRET_CHARS:
-        yield f"ADMIN_PASSWORD has fewer than {SAFE_SECRET_CHARS} characters and can be guessed"
+    for name, password in passwords.items():
+        if len(password) < SAFE_SECRET_CHARS:
+            yield f"{name} has fewer than {SAFE_SECRET_CHARS} characters and can be guessed"
     if settings.backend == "offline" or _is_loopback(settings.host):
         return
     if not keys:

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.exchange import CallRound, Exchange, RequestedCall
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
     Claim,
@@ -34,8 +34,17 @@ from gateway.domain.models import (
     Turn,
     TurnState,
 )
-from gateway.domain.past import open_rounds
-from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
+from gateway.domain.past import as_asked, exchanges_of_held, open_rounds, unanswered
+from gateway.domain.run_events import (
+    CallsHeld,
+    PreviewEvent,
+    RunCompleted,
+    RunEvent,
+    RunStarted,
+    TextDelta,
+    ToolCall,
+    UsageCounted,
+)
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
 from gateway.domain.visible_text import is_visible
@@ -46,7 +55,7 @@ from gateway.ports.leased_writes import AppendAuditEntry, SetRun
 from gateway.worker.past_turns import past_of, turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
-from gateway.worker.run_attempt import MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
+from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
 from gateway.worker.turn_limits import TurnLimits
@@ -65,13 +74,16 @@ REMEMBER_SECONDS = 20.0
 
 TOO_LONG = "at MAX_REPLY_CHARS"
 
+RunCalls = Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
+"""Runs calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is done."""
+
 log = logs.get_logger(__name__)
 
 
 class AssistantRunner:
     """Runs turns at the assistant. Used on the worker's loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what runs differ by
         self,
         store: AsyncStore,
         assistant: Assistant,
@@ -82,11 +94,13 @@ class AssistantRunner:
         estimator: RequestEstimator | None = None,
         limits: TurnLimits | None = None,
         name: str = DEFAULT_ASSISTANT,
+        run_calls: RunCalls | None = None,
     ) -> None:
         """``name``: of the assistant, whose threads no other one goes on in. ``max_retries``: how often a failed run is
         retried, the first time after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests
-        that nobody counted.
+        that nobody counted. ``run_calls``: runs tools that people have approved.
         """
+        self.run_calls = run_calls or _no_tools
         self._store = store
         self._assistant = assistant
         self._metrics = metrics
@@ -97,6 +111,11 @@ class AssistantRunner:
         """What attempts used."""
         self._limits = limits or TurnLimits()
         self._name = name
+
+    @property
+    def approval_seconds(self) -> float:
+        """How long people may take to decide about a call of a tool."""
+        return self._limits.approval_seconds
 
     def attempt(
         self,
@@ -136,6 +155,7 @@ class AssistantRunner:
     async def remember(self, lease_guard: LeaseGuard) -> None:
         """Adds the text that the lease's turn has brought to the conversation's thread, so that the assistant knows it.
 
+        With the answer of a person come the messages that it answers.
         A thread that does not take it is detached: the next turn opens one with all that was said, this text included.
         Raises LeaseLost.
         """
@@ -145,11 +165,17 @@ class AssistantRunner:
             return  # the next turn opens a thread anyway
         await lease_guard.assert_held()
         try:
+            before = await self._answered_by(turn) if turn.message.is_from_staff else ()
             async with asyncio.timeout(REMEMBER_SECONDS):
-                await self._assistant.remember(turn, thread)
+                await self._assistant.remember(turn, thread, before)
         except (AssistantError, TimeoutError) as exc:
             log.warning("a pushed text was not added to the thread; the next turn opens another", error=str(exc))
             await set_thread(lease_guard, None)
+
+    async def _answered_by(self, answer: Turn) -> Sequence[Exchange]:
+        """Returns the messages that were left to the person who answers with this turn."""
+        before = await self._store.read_with_retry(lambda store: turns_before(store, answer))
+        return exchanges_of_held(unanswered(before))
 
     # ------------------------------------------------------------ running
 
@@ -208,6 +234,8 @@ class AssistantRunner:
                     if isinstance(event, RunStarted):
                         posting = False
                         await self._store_run(attempt, event.run_id)
+                    elif isinstance(event, CallsHeld):
+                        raise ApprovalsNeeded(event)
                     elif isinstance(event, RunCompleted):
                         if event.calls and attempt.turn.options.waits_for_outputs:
                             raise OutputsNeeded(CallRound(event.calls, event.text))
@@ -245,7 +273,7 @@ class AssistantRunner:
         return _has_content(fitted)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
-        history, turn = self._history(attempt.turn), _as_asked(attempt.turn)
+        history, turn = self._history(attempt.turn), as_asked(attempt.turn)
         if posting:
             return self._assistant.run(turn, thread, history, attempt.attachments)
         return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
@@ -307,17 +335,13 @@ class AssistantRunner:
         await asyncio.sleep(pause)
 
 
+async def _no_tools(_: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+    for call in calls:
+        yield ToolCall(call.id, call.name, call.arguments, f"There is no tool {call.name[:64]!r}.", done=True)
+
+
 def _was_postponed(turn: Turn) -> bool:
     return turn.parking is not None and turn.parking.reason == ASSISTANT
-
-
-def _as_asked(turn: Turn) -> Turn:
-    """Returns a turn as the backend gets it: after a round of calls, their outputs instead of the message."""
-    if not turn.rounds:
-        return turn
-    past = None if turn.options.past is None else (*turn.options.past, *open_rounds(turn))
-    options = replace(turn.options, outputs=turn.rounds[-1].outputs, past=past)
-    return replace(turn, message=replace(turn.message, text="", files=(), context=None, options=options))
 
 
 def _brings_history(claim: Claim) -> bool:

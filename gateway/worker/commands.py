@@ -1,15 +1,16 @@
-"""Carries out what people tell the bot itself: to begin anew, to stop, to have another assistant answer."""
+"""Carries out what people tell the bot itself: to begin anew, to stop, to have another assistant or a person answer."""
 
 from __future__ import annotations
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.models import Claim, MessageKind, Turn, TurnState
 from gateway.domain.run_events import RunCompleted
 from gateway.domain.sentences import Sentence, joined, sentence
 from gateway.languages import say
 from gateway.policy.routes import AssistantRouter
+from gateway.worker.handover import began_with
 from gateway.worker.past_turns import turns_before
 from gateway.worker.threads import set_thread
 
@@ -17,6 +18,9 @@ RESET_REPLY = sentence("A new conversation begins. Nothing of what was said befo
 STOPPED_REPLY = sentence("Stopped.")
 NOTHING_TO_STOP_REPLY = sentence("There is nothing to stop.")
 UNKNOWN_REPLY = sentence("There is no assistant of that name to choose here.")
+HANDED_OVER_REPLY = sentence("A person takes over here. What you write from now on is read and answered by them.")
+ALREADY_HANDED_OVER_REPLY = sentence("A person has taken over here already, and will answer.")
+RESUMED_REPLY = sentence("The assistant answers here again.")
 CHOOSE_EXAMPLE = "/assistant {name}"
 
 log = logs.get_logger(__name__)
@@ -39,6 +43,10 @@ class Commands:
                 return await self._report_stop(turn)
             case MessageKind.CHOOSE:
                 return RunCompleted(say(self._report_choice(turn), turn.message.language))
+            case MessageKind.HAND_OVER:
+                return RunCompleted(say(_report_handover(lease_guard.claim), turn.message.language))
+            case MessageKind.RESUME:  # what it ends was ended before, and it asks nothing
+                return RunCompleted(say(RESUMED_REPLY, turn.message.language))
             case MessageKind.PROMPT:
                 raise AssertionError(turn.id)
 
@@ -77,3 +85,8 @@ class Commands:
             names=", ".join(names),
             example=CHOOSE_EXAMPLE.format(name=others[0]),
         )
+
+
+def _report_handover(claim: Claim) -> Sentence:
+    """Returns the reply to a HAND_OVER message. The conversation was handed over when it was recorded."""
+    return HANDED_OVER_REPLY if began_with(claim) else ALREADY_HANDED_OVER_REPLY

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway import logs
@@ -13,9 +14,9 @@ from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
 from gateway.domain.models import Failure, MessageKind, Turn
 from gateway.domain.sentences import sentence
 from gateway.ports.leased_writes import SetContext
-from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext
+from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext, KnownNames, KnowsNames
 
-ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE})
+ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE, MessageKind.HAND_OVER, MessageKind.RESUME})
 """Kinds of messages whose reply is made for their author: it depends at least on the language that they read."""
 UNDELIVERABLE = sentence("I cannot answer here.")
 
@@ -27,6 +28,8 @@ class ContextFetcher:
 
     def __init__(self, store: AsyncStore) -> None:
         self._store = store
+        self.on_names: Callable[[Turn, KnownNames], None] = lambda _, __: None
+        """Called with the names behind a turn. No I/O."""
 
     async def fetch(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> None:
         """Fetches and stores the context of the lease's turn, unless it has one or was asked without it.
@@ -38,7 +41,9 @@ class ContextFetcher:
             return
         if turn.message.context is not None or turn.run_id is not None:
             return
-        context = await self._fetch(adapter, turn, outbox)
+        context, _ = await asyncio.gather(
+            self._fetch(adapter, turn, outbox), self._look_up_names(adapter, turn, outbox)
+        )
         if context is not None:
             await lease_guard.write(partial(SetContext, context=context))
 
@@ -54,6 +59,16 @@ class ContextFetcher:
         except Exception:  # a context that cannot be read must not cost the reply
             log.exception("context not fetched", turn=turn.id)
         return None
+
+    async def _look_up_names(self, adapter: Adapter, turn: Turn, outbox: DeliveryContext) -> None:
+        if not isinstance(adapter, KnowsNames):
+            return
+        try:
+            self.on_names(turn, await adapter.names_of(turn, outbox))
+        except LeaseLost:
+            raise
+        except Exception:  # a name that cannot be read must not cost the reply
+            log.exception("names not looked up", turn=turn.id)
 
     async def _turns_before(self, turn: Turn, limit: int) -> Sequence[Turn]:
         return await self._store.read_with_retry(

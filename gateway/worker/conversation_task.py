@@ -30,6 +30,8 @@ class ConversationTask:
     """Reserves what the turn may cost until its outcome is stored."""
     delivery_context: WorkerDeliveryContext | None = None
     interrupted_turn: TurnId | None = None
+    leaves_run: bool = False
+    """Whether a run waits at the backend while the turn is parked, and is to be stopped."""
     is_finishing: bool = False
     """Whether the last write is in progress; it may have released the lease already."""
 

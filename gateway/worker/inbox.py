@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,42 +16,39 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
+from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult, may_decide
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import Content, File
 from gateway.domain.models import (
     AssistantThread,
     Conversation,
     ConversationKey,
-    Failure,
     Message,
+    MessageKind,
     ThreadId,
     Turn,
     TurnId,
     TurnState,
 )
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
-from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AcceptResult, AsyncInbox, OfferedAssistant
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
+from gateway.ports.server_objects import HasServerObjects, ServerObjects
 from gateway.ports.store import Store
 from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
+from gateway.worker.refused_messages import RefusedMessages
 from gateway.worker.worker_handle import WorkerHandle
 
 THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
 
 DAY_SECONDS = 86400.0
-
-OVERLOADED_REPLY = sentence(
-    "Too many messages wait for an answer. I have not read this one, nor what comes after it until I have caught up: "
-    "please send it again in a few minutes."
-)
 
 Arrival = tuple[Message, TurnId, AssistantRoute]
 """A message to commit, the id of its turn, and who may answer it."""
@@ -86,8 +84,15 @@ class StoreInbox:
         self._spool = spool
         self._max_backlog = max_backlog
         self._early_items = EarlyItems()
+        self.refused = RefusedMessages(store, assistants.router, self.new_turn_id)
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
+        self.hands_over = False
+        """Whether people may ask for a person."""
+        self.as_answer: Callable[[Message], Awaitable[Message | None]] = _is_no_answer
+        """Returns what a message is that was written for another conversation, by a person who answers there."""
+        self.on_recorded: Callable[[Message], None] = lambda _: None
+        """Called with each message that is stored. No I/O."""
         self._arrivals: GroupCommit[Arrival, EnqueueResult] = GroupCommit(self._enqueue_all)
 
     def new_turn_id(self) -> TurnId:
@@ -102,13 +107,14 @@ class StoreInbox:
     # ------------------------------------------------------------ messages
 
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
+        message = await self.as_answer(message) or message
         platform = message.key.platform
         reason = self._admission.denial_reason(message)
         if reason is not None:
             self._metrics.refused(platform, Blocked.code)
             log.info("message blocked by the operator's rules", platform=platform, reason=reason)
             raise Blocked
-        message, route = self._router.place(message)
+        message, route = self._router.place(self._as_meant(message))
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
@@ -122,6 +128,7 @@ class StoreInbox:
             if message.given_reply:
                 self._worker.wake_up()
             self._metrics.accepted(turn)
+            self.on_recorded(message)
             log.info("message recorded", turn=turn.id, seq=turn.seq)
         elif recorded.is_joined:
             log.info("message joined the turn before it", turn=turn.id, seq=turn.seq)
@@ -130,6 +137,12 @@ class StoreInbox:
             log.info("message was recorded before", turn=turn.id, seq=turn.seq)
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
+
+    def _as_meant(self, message: Message) -> Message:
+        """Returns a message; as a PROMPT if it asks for a person where nobody is to."""
+        if message.kind is MessageKind.HAND_OVER and not (self.hands_over or message.is_pushed):
+            return replace(message, kind=MessageKind.PROMPT)
+        return message
 
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
         message, turn_id, route = arrival
@@ -172,12 +185,16 @@ class StoreInbox:
                     self._worker.interrupt_turn(cancelled)
         return results
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         for message in update.messages:
-            with suppress(ThreadNotFound, Blocked):
+            try:
                 await self._accept_or_append(message)
-        for event in update.events:
-            await self._apply(event)
+            except ThreadNotFound:
+                continue
+            except Blocked as exc:
+                await self.refused.blocked(message, exc)
+        results = [await self._apply(event) for event in update.events]
+        return tuple(filter(None, results))
 
     async def _accept_or_append(self, message: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
@@ -191,7 +208,7 @@ class StoreInbox:
         try:
             accepted = await self.accept(message)
         except Overloaded as exc:
-            await self._refuse_overloaded(message, exc)
+            await self.refused.overloaded(message, exc)
             return
         if accepted.is_new or accepted.is_joined:
             return
@@ -224,15 +241,11 @@ class StoreInbox:
             log.warning("message dropped: its author, a program, has had its turns", platform=key.platform, turns=had)
         return had >= message.max_from_author
 
-    async def _refuse_overloaded(self, message: Message, exc: Overloaded) -> None:
-        """Records the message as a failed turn, so that its author is told, unless such a notice is pending already."""
-        failure = Failure(exc.code, OVERLOADED_REPLY, detail=str(exc), retry_after=exc.retry_after)
-        turn_id, (placed, route) = self.new_turn_id(), self._router.place(message)
-        refused = await self._store.read(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
-        log.warning("message rejected; queue full", platform=message.key.platform, turn=refused and refused.id)
-
-    async def _apply(self, event: PlatformEvent) -> None:
+    async def _apply(self, event: PlatformEvent) -> VerdictResult | None:
+        """Returns what became of a verdict; None for any other event."""
         match event:
+            case Verdict():
+                return await self.decide(event)
             case MessageEdited():
                 await self._store.read(lambda store: store.edit_queued(event))
             case MessageDeleted():
@@ -242,6 +255,7 @@ class StoreInbox:
             case Feedback():
                 await self._store.read(lambda store: store.record_feedback(event))
                 await self.on_feedback(event)
+        return None
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
@@ -267,6 +281,37 @@ class StoreInbox:
         self._worker.wake_up()
         log.info("outputs of called functions came", turn=turn_id, outputs=len(outputs))
         return found
+
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return await self._store.read(lambda store: store.approvals_of(turn_id))
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        found = await self._store.read(lambda store: store.get_approval(approval_id))
+        if found is None:
+            raise TurnNotFound(f"There is no approval {approval_id!r}.", code="approval_not_found")
+        return found
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        return await self._store.read(lambda store: _open_to(store, decider))
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        asked = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
+        if asked is None or not hmac.compare_digest(asked.digest.encode(), verdict.digest.encode()):
+            return VerdictResult.UNKNOWN
+        turn = await self.get_turn(asked.turn_id)
+        decider, by = verdict.decider, str(verdict.decider)
+        if not may_decide(asked.approvers, turn.message, decider):
+            log.warning("somebody who may not decide about a call has tried to", turn=turn.id, tool=asked.tool)
+            return VerdictResult.NOT_ALLOWED
+        decision = Decision.APPROVED if verdict.approves else Decision.DENIED
+        given = (verdict.approval_id, decision, by, decider.name)
+        if await self._store.read(lambda store: store.decide(*given)) is None:
+            now = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
+            is_same = now is not None and (now.decision, now.decided_by) == (decision, by)
+            return VerdictResult.DECIDED if is_same else VerdictResult.TOO_LATE
+        self._worker.wake_up()
+        log.info("decided about a call", turn=turn.id, tool=asked.tool, decision=decision.value)
+        return VerdictResult.DECIDED
 
     async def resolve_conversation(
         self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
@@ -318,6 +363,12 @@ class StoreInbox:
             async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
 
+    @contextmanager
+    def server_objects(self, assistant: str) -> Iterator[ServerObjects | None]:
+        with self._assistants.using(assistant) as running:
+            backend = None if running is None else running.backend
+            yield backend.server_objects if isinstance(backend, HasServerObjects) else None
+
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         turns = await self.transcript(conversation)
         if conversation.key.channel == conversation.thread_id and all(map(_is_imported, turns)):
@@ -352,6 +403,15 @@ async def _nobody_is_told(_: Feedback) -> None:
     """Does nothing."""
 
 
+def _open_to(store: Store, decider: Decider) -> Sequence[Approval]:
+    asked = [(each, store.get_turn(each.turn_id)) for each in store.open_approvals()]
+    return [each for each, turn in asked if turn is not None and may_decide(each.approvers, turn.message, decider)]
+
+
+async def _is_no_answer(_: Message) -> None:
+    """Returns None: where there is no channel of the staff, nothing is."""
+
+
 def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:
     return store.cancel_turn(turn_id)
 
@@ -374,8 +434,14 @@ class ThreadInbox:
     def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         return self._run(self._inbox.accept(message, turn_id))
 
-    def accept_all(self, update: ParsedUpdate) -> None:
-        self._run(self._inbox.accept_all(update))
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return self._run(self._inbox.accept_all(update))
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return self._run(self._inbox.approvals_of(turn_id))
+
+    def decide(self, verdict: Verdict) -> VerdictResult:
+        return self._run(self._inbox.decide(verdict))
 
     def get_turn(self, turn_id: TurnId) -> Turn:
         return self._run(self._inbox.get_turn(turn_id))

@@ -18,6 +18,7 @@ CLOCK_REPAIR_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 ABANDONED_SECONDS = 30.0
 SCHEDULE_SECONDS = 1.0
+HANDOVER_SECONDS = 10.0
 RETENTION_LOCK = "clear up"
 """The name of the lock by which only one process at a time applies the retention."""
 
@@ -34,17 +35,20 @@ class Maintenance:
         retention: Callable[[Callable[[], bool]], object],
         abandoned_turns: AbandonedTurns,
         run_schedules: Callable[[], Awaitable[object]],
+        end_handovers: Callable[[], Awaitable[object]],
         *,
         owner: str,
     ) -> None:
         """``retention``: called in a database thread, by one process at a time, with a function that returns whether it
-        may continue. ``run_schedules``: makes turns of the schedules that are due.
+        may continue. ``run_schedules``: makes turns of the schedules that are due. ``end_handovers``: gives back the
+        conversations in which no person has answered for too long.
         """
         self._store = store
         self._backpressure = backpressure
         self._retention = retention
         self._abandoned_turns = abandoned_turns
         self._run_schedules = run_schedules
+        self._end_handovers = end_handovers
         self._owner = owner
         self._stopped = False
 
@@ -58,6 +62,7 @@ class Maintenance:
                     (self._apply_retention, RETENTION_SECONDS, "retention not applied"),
                     (self._abandoned_turns.settle, ABANDONED_SECONDS, "abandoned turns not charged"),
                     (self._run_schedules, SCHEDULE_SECONDS, "schedules not looked at"),
+                    (self._end_handovers, HANDOVER_SECONDS, "handovers not looked at"),
                 ):
                     group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
         finally:

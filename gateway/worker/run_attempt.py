@@ -9,6 +9,7 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.domain.exchange import CallRound
 from gateway.domain.files import Attachment
 from gateway.domain.models import RunId, ThreadId, Turn
+from gateway.domain.run_events import CallsHeld
 from gateway.ports.assistant import AttachmentLoader
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.usage_meter import UsageMeter
@@ -30,6 +31,14 @@ class OutputsNeeded(Exception):
     def __init__(self, requested: CallRound) -> None:
         super().__init__()
         self.round = requested
+
+
+class ApprovalsNeeded(Exception):
+    """The assistant goes on when people have decided about these calls, and those that they approved have run."""
+
+    def __init__(self, held: CallsHeld) -> None:
+        super().__init__()
+        self.held = held
 
 
 class MeteredAttachments:

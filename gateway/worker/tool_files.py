@@ -14,17 +14,21 @@ from typing import TypeVar
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall, UsageCounted
 from gateway.domain.sentences import sentence
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.server_objects import HasServerObjects
 from gateway.ports.spool import FileWriter
 from gateway.ports.tool_files import ToolFiles
 
 T = TypeVar("T")
+
+RunTools = Callable[[Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
+"""Runs calls of tools, all at once: yields each when it starts, and with its output when it is done."""
 
 PREFIX = "tool "
 """Of the references of these files."""
@@ -73,6 +77,7 @@ class AssistantWithToolFiles:
         self.description = assistant.description
         self.model = assistant.model
         self.is_metered = assistant.is_metered
+        self.server_objects = assistant.server_objects if isinstance(assistant, HasServerObjects) else None
         self.resumes_runs = assistant.resumes_runs
         self._assistant = assistant
         self._files = files
@@ -84,7 +89,7 @@ class AssistantWithToolFiles:
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         events = self._assistant.run(turn, thread_id, history, attachments)
-        return self._with_files(turn, events, may_have_files=False)
+        return self._with_files(turn, events, may_have_files=bool(turn.rounds))
 
     def resume(
         self,
@@ -115,6 +120,18 @@ class AssistantWithToolFiles:
                 else:
                     yield event
 
+    def run_calls(self, run: RunTools) -> Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]:
+        """Returns what runs tools that people have approved, and keeps the files that these return."""
+
+        async def run_calls(turn: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+            async with aclosing(run(calls)) as events:
+                async for event in events:
+                    if event.files:
+                        await self._files.keep(turn, event.files)
+                    yield replace(event, files=())
+
+        return run_calls
+
     async def fetch_file(self, file: File, writer: FileWriter) -> None:
         if not file.reference.startswith(PREFIX):
             await self._assistant.fetch_file(file, writer)
@@ -138,8 +155,8 @@ class AssistantWithToolFiles:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return await self._assistant.import_history(thread_id)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
-        await self._assistant.remember(turn, thread_id)
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
+        await self._assistant.remember(turn, thread_id, before)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         await self._assistant.delete_thread(thread_id)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from contextvars import Context
 from functools import partial
 from typing import cast
@@ -18,8 +18,9 @@ from gateway.domain.errors import (
     AssistantTimedOut,
     AssistantUnavailable,
 )
+from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import MessageKind, Turn, TurnState
-from gateway.domain.run_events import PreviewEvent, RunCompleted
+from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta, ToolCall
 from gateway.observability.metrics import Metrics
 from gateway.ports.assistant import AttachmentLoader
 from gateway.ports.budgets import AttemptUsage
@@ -58,7 +59,9 @@ class TurnAttempt:
         self._emit = emit
         self._load = load
         self._metrics = metrics
-        self._left = list(running.fallback)
+        self._said_before = ""
+        has_run_tools = bool(self.turn.rounds) and not self.turn.options.waits_for_outputs
+        self._left = [] if has_run_tools else list(running.fallback)
         self._ending: list[asyncio.Task[AttemptUsage]] = []
         """Those that were asked before."""
         self._attempt = running.runner.attempt(lease_guard, emit, load)
@@ -76,7 +79,31 @@ class TurnAttempt:
     @property
     def shown(self) -> str:
         """The text that was shown so far."""
-        return self._attempt.preview.shown
+        return self._said_before + self._attempt.preview.shown
+
+    @property
+    def approval_seconds(self) -> float:
+        """How long people may take to decide about a call of the assistant's tools."""
+        return self._running.runner.approval_seconds
+
+    async def run_calls(self, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+        """Runs calls of the assistant's tools, all at once, and shows them; yields each that is done."""
+        async with aclosing(self._running.runner.run_calls(self.turn, calls)) as events:
+            async for event in events:
+                self._emit(event)
+                if event.done:
+                    yield event
+
+    def begin(self) -> None:
+        """Says that nothing was sent to the assistant since the turn waited: it need not look for what it got."""
+        self._attempt.run_started = False
+
+    def go_on_after(self, said: str, *, is_shown: bool) -> None:
+        """Shows what the assistant said before the turn waited, as its reply begins so. ``is_shown``: whoever waits has
+        seen it.
+        """
+        self._said_before = f"{said}\n\n"
+        self._emit(TextDelta("\n\n" if is_shown else self._said_before))
 
     async def run(self) -> RunCompleted:
         """Returns the reply. Raises AssistantError, RunPostponed, LeaseLost."""

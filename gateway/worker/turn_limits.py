@@ -26,6 +26,8 @@ class TurnLimits:
     """None: a turn may cost anything."""
     seconds: float = 600.0
     """How long an assistant may take for it."""
+    approval_seconds: float = 3600.0
+    """How long people may take to decide about a call of a tool."""
 
     def check_cost(self, event: PreviewEvent, counted: Callable[[], Iterable[ModelUsage]]) -> None:
         """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""

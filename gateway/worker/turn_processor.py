@@ -18,6 +18,7 @@ from gateway.domain.errors import AssistantError, DeliveryError, GatewayError, L
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import Claim, Failure, Lease, MessageKind, Turn, TurnState
+from gateway.domain.past import said_in_rounds
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.languages import say
@@ -33,7 +34,10 @@ from gateway.worker.commands import Commands
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.run_attempt import OutputsNeeded, RunPostponed
+from gateway.worker.handover import HandoverKeeper
+from gateway.worker.held_calls import HeldCalls
+from gateway.worker.preview_notes import noted
+from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
 from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
@@ -82,7 +86,9 @@ class TurnProcessor:
         self._selector = AssistantSelector(assistants)
         self._commands = Commands(store, assistants.router)
         self._delivery = TurnDelivery(adapters, metrics, tracing)
-        self._context_fetcher = ContextFetcher(store)
+        self.context_fetcher = ContextFetcher(store)
+        self._held_calls = HeldCalls(store, adapters)
+        self.handovers = HandoverKeeper(store, self.context_fetcher, metrics)
         self._admission = admission
         self._adapters = adapters
         self._delivery_context_of = delivery_context_of
@@ -101,14 +107,18 @@ class TurnProcessor:
         """
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
         turn = task.claim.turn
+        logs.bind_turn(turn.id)
         if not turn.state.is_resolved:
-            outcome = await self._answer(task, context)
+            outcome = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
+            outcome = outcome or await self._answer(task, context)
             if outcome is None:
                 return False
             turn = outcome
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
             await self.on_resolved(turn)
+            if turn.rounds:
+                await self._held_calls.close(task.lease_guard, context)
             failure = await self._delivery.deliver(task.lease_guard, turn, context)
             if turn.is_pushed_text and failure is None:
                 await self._remember(task.lease_guard)
@@ -162,10 +172,10 @@ class TurnProcessor:
         """
         running = await self._selector.acquire(work.lease_guard)
         if isinstance(running, ParkTurn):
-            await self._park(work, running)
+            await self._park(work, running, work.claim.turn.cost)
             return None
         stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        shown = (stream.put, files.load, self._metrics)
+        shown = (noted(work.claim.turn.id, stream.put), files.load, self._metrics)
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
@@ -188,7 +198,13 @@ class TurnProcessor:
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
                 outcome = await self._outcome(work, attempt, files, context)
                 if isinstance(outcome, ParkTurn):
-                    await self._park(work, outcome)
+                    if outcome.awaits_approvals:
+                        stream.close()  # the questions come below what was said before them
+                        await _finish_preview(preview)
+                        outcome = await self._held_calls.ask(work.lease_guard, outcome, context)
+                    await self._park(work, outcome, charged_before)
+                    if work.leaves_run:
+                        self._create_background_task(attempt.stop(), attempt)
                     return None
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
@@ -210,19 +226,19 @@ class TurnProcessor:
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
 
-    async def _park(self, work: ConversationTask, write: ParkTurn) -> None:
-        """Puts the turn off. Unless it waits for its sender's functions, nothing of it has reached the assistant, and
-        what was reserved for it is not needed.
+    async def _park(self, work: ConversationTask, write: ParkTurn, charged_before: int) -> None:
+        """Puts the turn off. Unless it waits for people or for its sender's functions, nothing of it has reached the
+        assistant, and what was reserved for it is not needed.
 
         That is released afterwards: a process that has lost the lease must not release what its heir reserved.
         """
-        work.is_finishing, charged_before = True, work.claim.turn.cost
+        work.is_finishing, has_run = True, write.round is not None or write.awaits_approvals
         await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn))
         if work.budget_grant is not None:
-            cost = None if write.round is None else write.cost - charged_before
+            cost = max(write.cost, work.claim.turn.cost) - charged_before if has_run else None
             await self._admission.settle(work.budget_grant, cost)
         adapter = self._adapters[work.platform]
-        if write.round is not None and isinstance(adapter, HasWaitingCallers):
+        if has_run and isinstance(adapter, HasWaitingCallers):
             adapter.notify_resolved(write.turn.id)
         log.info("turn parked", turn=write.turn.id, reason=write.reason, wake_in=round(write.wake_seconds, 2))
 
@@ -235,8 +251,12 @@ class TurnProcessor:
             return await self._outcome_of(work, attempt, failure=GAVE_UP)
         if work.interrupted_turn == turn.id:
             return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
-        if turn.rounds and turn.rounds[-1].is_open:
-            return await self._still_waiting(work, attempt)
+        if turn.has_open_round:
+            held = await self._held_calls.of(turn)
+            if not held:
+                return await self._still_waiting(work, attempt)
+            if any(each.is_open for each in held):
+                return self._held_calls.parking(work.lease_guard, held)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
@@ -258,6 +278,10 @@ class TurnProcessor:
             return ParkTurn(lease, turn, ASSISTANT, later.wake_seconds, later.max_seconds)
         except OutputsNeeded as needed:
             return await self._parked_for_outputs(work, attempt, needed.round)
+        except ApprovalsNeeded as needed:
+            spent = await self._outcome_of(work, attempt, failure=CANCELLED)
+            work.leaves_run = needed.held.leaves_run
+            return await self._held_calls.hold(work.lease_guard, needed.held, spent, attempt.approval_seconds)
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
@@ -300,15 +324,21 @@ class TurnProcessor:
             return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
         try:
-            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+            await self.context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
             return RecordOutcome(lease, turn, failure=CANCELLED)
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
+        if turn.has_open_round and work.delivery_context is not None:
+            await self._held_calls.run(work.lease_guard, attempt, work.delivery_context)
+            attempt.begin()
+        said = said_in_rounds(turn)
+        if said:
+            attempt.go_on_after(said, is_shown=isinstance(self._adapters[work.platform], HasWaitingCallers))
         reply = await attempt.run()
-        text, language = reply.text, attempt.turn.message.language
+        text, language = "\n\n".join(filter(None, (said, reply.text))), attempt.turn.message.language
         if not turn.options.is_program:
             if files.left_out:
                 text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"

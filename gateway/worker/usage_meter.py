@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantRefused, ThreadBusy, ThreadMissing
 from gateway.domain.models import NO_TOKENS, RunId, Usage
-from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
+from gateway.domain.run_events import (
+    REASONING,
+    CallsHeld,
+    RunCompleted,
+    RunEvent,
+    RunStarted,
+    TextDelta,
+    ToolCall,
+    UsageCounted,
+)
 from gateway.policy.request_estimate import UNSEEN_REPLY_TOKENS
 from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage
@@ -53,7 +62,7 @@ class _Call:
                 self.counted[event.run_id] = ModelUsage(event.model, event.usage)
                 self.counted_before = event.usage.tokens_in + event.usage.tokens_out
                 self.rounds, self.run_id, self.is_open = [_Round()], None, False
-            case RunCompleted():
+            case RunCompleted() | CallsHeld():
                 if event.usage != NO_TOKENS:
                     self.total = ModelUsage(event.model, event.usage)
                 self.is_open = self.total is None and not self.counted  # some servers do not count

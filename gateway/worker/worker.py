@@ -147,6 +147,11 @@ class Worker:
     def is_processing(self, conversation_id: int) -> bool:
         return conversation_id in self._tasks
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process takes no new work, as it is about to stop."""
+        return self._draining
+
     def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
         """Raises StoreUnavailable when the worker has stopped, or stops meanwhile."""
         if self._loop.is_closed():

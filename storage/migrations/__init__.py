@@ -45,11 +45,16 @@ REVISIONS: Final = (
     "0018",
     "0019",
     "0020",
+    "0021",
+    "0022",
+    "0023",
+    "0024",
+    "0025",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"
 """The oldest revision whose code works on a database of the newest revision."""
-OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0015"})
+OUTSIDE_TRANSACTION: Final = frozenset({"0004", "0008", "0015", "0022"})
 """Revisions that run outside of a transaction on PostgreSQL, because they build indexes without blocking writers. One
 that was interrupted is run again and repairs what it finds."""
 

@@ -322,3 +322,6 @@ def test_a_command_chooses_an_assistant() -> None:
     adapter = ConsoleAdapter(Console(), streaming=True)
     kinds = [adapter.receive(request(line)).messages[0].kind for line in (b"/assistant support", b"assistants", b"hi")]
     assert kinds == [MessageKind.CHOOSE, MessageKind.CHOOSE, MessageKind.PROMPT]
+    lines = (b"/human", b" /resume ", b"human")
+    kinds = [adapter.receive(request(line)).messages[0].kind for line in lines]
+    assert kinds == [MessageKind.HAND_OVER, MessageKind.RESUME, MessageKind.PROMPT]

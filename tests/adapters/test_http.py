@@ -175,6 +175,9 @@ def test_a_turn_can_be_looked_up(chat: Chat) -> None:
         "files": [],
         "error": None,
         "tokens": {"in": 3, "out": 4},
+        "waits_for": None,
+        "approvals": [],
+        "handed_over": False,
     }
 
 

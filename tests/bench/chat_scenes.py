@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from adapters.openai_api.assistants.run_routes import HOLD_SECONDS
 from tests.bench.caller import ChatCaller
 from tests.bench.load import LoadOrder, LoadResult
 from tests.bench.loading import ServerLoadResult, hold_in_flight, run_load, wait_until
@@ -44,6 +45,7 @@ SINGLE_SECTION, MANY_SECTION, FIRST_TOKEN_SECTION, MEMORY_SECTION = (
     "First token, ms",
     "Memory, MB (RSS)",
 )
+POLLING_SECTION = "Clients that poll their runs"
 OWN_WORK = "CPU of its thread between two wake-ups"
 STALL_SECTION = f"Event loop held up, ms, {CALLERS} callers at once"
 SETTLE_SECONDS = 1.0
@@ -83,6 +85,7 @@ class ChatScenes:
             yield from self._at_fixed_rates(gateways["threads"], plain.result())
             yield from self._stalls(fake)
         yield from self._first_tokens()
+        yield from self._polling()
         yield from idle
         yield from self._in_flight()
 
@@ -100,9 +103,30 @@ class ChatScenes:
 
     def _assistants_api(self, fake: BenchServer, server: BenchServer) -> Iterator[Measurement]:
         self._report_progress("single caller: /v1/threads")
-        theirs, ours = SingleCaller(fake, "responses", server).turns_of_both_apis(self._plan.single_turns)
+        lone = SingleCaller(fake, "responses", server)
+        theirs, ours = lone.turns_of_both_apis(self._plan.single_turns)
         name, target = "responses, a run of /v1/threads: median", at_most_times(1.2)
         yield Measurement(SINGLE_SECTION, name, median(ours), median(theirs), "/chat", target)
+        chat, run = lone.cpu_of_both_apis(self._plan.single_turns)
+        yield Measurement(SINGLE_SECTION, "responses, a run of /v1/threads: CPU ms", run, chat, "/chat")
+
+    def _polling(self) -> Iterator[Measurement]:
+        """Has many clients poll runs that do not end. A poll is held for half a second, to tell an end at once."""
+        name = f"{self._plan.polling} clients polling /v1/threads"
+        self._report_progress(name)
+        with self._processes.start_fake_openai(think=THINK_SECONDS) as fake:
+            most = {"MAX_RUNS": f"{self._plan.polling}", "CHAT_READS_PER_MINUTE": "0"}
+            server = self._processes.start_gateway(fake, "responses", "polled", **most)
+            order = LoadOrder(
+                "poll", server.url, self._plan.polling, seconds=self._plan.rate_seconds, rate=ARRIVALS_PER_SECOND
+            )
+            polled = self._load(order, server)
+        held = [ms - 1000 * HOLD_SECONDS for ms in polled.result.times]
+        yield Measurement(POLLING_SECTION, f"{name}: ms beyond the hold, median", median(held))
+        yield Measurement(POLLING_SECTION, f"{name}: ms beyond the hold, p99", p99(held), target=below(100))
+        yield Measurement(POLLING_SECTION, f"{name}: polls a second", polled.rate)
+        yield Measurement(POLLING_SECTION, f"{name}: CPU ms a poll", polled.cpu_ms)
+        yield Measurement(POLLING_SECTION, f"{name}: MB", polled.rss_mb, target=below(200))
 
     def _first_tokens(self) -> Iterator[Measurement]:
         with self._processes.start_fake_openai(chunk_delay=CHUNK_SECONDS) as fake, ThreadPoolExecutor() as pool:

@@ -3,6 +3,7 @@
 ``closed``: each caller has its own thread and sends the next message as soon as it is answered.
 ``open``: a fixed rate of turns, whether or not the server keeps up; timed from the planned start.
 ``hold``: callers arrive at a fixed rate and wait. It prints a line when all are sent, and ends with its stdin.
+``poll``: callers begin a run of the Assistants API each, and poll it as often as they are told; every poll is timed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 from collections import deque
 from dataclasses import asdict, dataclass, field
+from random import random
 from time import perf_counter
 from typing import Any, Literal
 
@@ -19,7 +21,8 @@ import aiohttp
 
 from tests.bench.plan import TEXT
 
-LoadKind = Literal["closed", "open", "hold"]
+LoadKind = Literal["closed", "open", "hold", "poll"]
+POLL_AFTER = "openai-poll-after-ms"
 WARM_UP = 3
 
 
@@ -79,6 +82,47 @@ class LoadRunner:
             caller.cancel()
         return self._result
 
+    async def poll(self) -> LoadResult:
+        """Polls runs that do not end, for a time, after all have begun."""
+        start = perf_counter()
+        begun = [self._begin_run(start + number / self._order.rate) for number in range(self._order.callers)]
+        runs = [run for run in await asyncio.gather(*begun) if run]
+        await _signal_ready()
+        until = perf_counter() + self._order.seconds
+        await asyncio.gather(*(self._poll_until(until, *run) for run in runs))
+        return self._result
+
+    async def _begin_run(self, planned: float) -> tuple[str, float] | None:
+        """Returns the path of a new run, and the seconds after which to poll it; None when it failed."""
+        await asyncio.sleep(planned - perf_counter())
+        messages = [{"role": "user", "content": TEXT}]
+        asked = {"assistant_id": "default", "thread": {"messages": messages}}
+        try:
+            async with self._http.post(f"{self._order.url}/v1/threads/runs", json=asked) as answer:
+                said: dict[str, Any] = await answer.json()
+                if answer.status == 200:
+                    return f"/v1/threads/{said['thread_id']}/runs/{said['id']}", _pause(answer)
+                self._result.errors.append(f"{answer.status} {said}")
+        except (aiohttp.ClientError, ValueError) as exc:
+            self._result.errors.append(repr(exc))
+        return None
+
+    async def _poll_until(self, until: float, path: str, pause: float) -> None:
+        await asyncio.sleep(pause * random())  # they did not all begin at once
+        while (begun := perf_counter()) < until:
+            try:
+                async with self._http.get(f"{self._order.url}{path}") as answer:
+                    await answer.read()
+                    pause = _pause(answer)
+                    if answer.status == 200:
+                        self._record_time(begun)
+                        self._result.completed_in_time += perf_counter() < until
+                    else:
+                        self._result.errors.append(f"{answer.status}")
+            except aiohttp.ClientError as exc:
+                self._result.errors.append(repr(exc))
+            await asyncio.sleep(pause)
+
     def _turn_count(self) -> int:
         return int(self._order.seconds * self._order.rate)
 
@@ -123,6 +167,11 @@ class LoadRunner:
         return None
 
 
+def _pause(answer: aiohttp.ClientResponse) -> float:
+    """Returns the seconds after which a client of the Assistants API is to ask again."""
+    return int(answer.headers[POLL_AFTER]) / 1000
+
+
 async def _signal_ready() -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -133,7 +182,8 @@ async def main() -> None:
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
         load = LoadRunner(order, http)
-        result = await {"closed": load.closed_loop, "open": load.open_loop, "hold": load.hold}[order.kind]()
+        kinds = {"closed": load.closed_loop, "open": load.open_loop, "hold": load.hold, "poll": load.poll}
+        result = await kinds[order.kind]()
     print(json.dumps(asdict(result)), flush=True)
 
 

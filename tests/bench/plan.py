@@ -43,6 +43,8 @@ class BenchPlan:
     """Fixed rates in turns per second, whether or not the server keeps up."""
     rate_seconds: float
     first_tokens: int
+    polling: int
+    """Clients that poll a run of the Assistants API each."""
     held_by: tuple[Backend, ...]
     """Backends whose memory with turns in flight is measured."""
     held_without_callers: tuple[Backend, ...]
@@ -79,6 +81,7 @@ FULL = BenchPlan(
     rates=(40.0, 80.0),
     rate_seconds=6.0,
     first_tokens=80,
+    polling=1000,
     held_by=BACKENDS,
     held_without_callers=("responses",),
     most_waiting=10_000,
@@ -101,6 +104,7 @@ QUICK = BenchPlan(
     rates=(40.0,),
     rate_seconds=2.0,
     first_tokens=15,
+    polling=200,
     held_by=("responses",),
     held_without_callers=("responses",),
     most_waiting=0,

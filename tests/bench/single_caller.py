@@ -14,6 +14,8 @@ from tests.bench.processes import BenchServer
 from tests.bench.sdk_callers import SDK_CALLERS, SdkCaller, new_client
 
 WARM_UP = 10
+CPU_ROUNDS = 4
+"""In how many alternating parts the CPU of two ways is measured."""
 
 SdkAndServerTimes = tuple[Sequence[float], Sequence[float]]
 """Milliseconds of the SDK and of the server, measured alternately, so that noise affects both alike."""
@@ -55,6 +57,22 @@ class SingleCaller:
         for caller in callers:
             caller.close()
         return samples
+
+    def cpu_of_both_apis(self, turns: int) -> tuple[float, float]:
+        """Returns the server's CPU milliseconds a turn: by ``/chat``, and by a run of the Assistants API."""
+        spent = [0.0, 0.0]
+        for _ in range(CPU_ROUNDS):
+            for side, kind in enumerate((ChatCaller, RunCaller)):
+                caller = kind(self._server.url)
+                caller.send(TEXT)
+                before = self._server.usage().cpu_seconds
+                for _ in range(turns // CPU_ROUNDS):
+                    caller.send(TEXT)
+                _let_server_settle()
+                spent[side] += self._server.usage().cpu_seconds - before
+                caller.close()
+        chat, runs = (1000 * seconds / (turns // CPU_ROUNDS * CPU_ROUNDS) for seconds in spent)
+        return chat, runs
 
     async def _measure(
         self, turns: int, *, first_text_only: bool = False, turns_per_thread: int = TURNS_PER_THREAD

@@ -9,16 +9,20 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from playwright.sync_api import Browser, Page
 
 from gateway.domain.models import TurnState
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import TurnFilter
 from storage.migrations import upgrade
+from storage.store import SqlStore
 from tests.browser.admin_history import AdminHistory
+from tests.browser.admin_people import operate
 from tests.browser.browsers import PageGuard, launch_browser, open_page
-from tests.browser.site import serve
+from tests.browser.site import serve, serve_admin
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, disabled_client, open_harness
 
 PLATFORMS = ("http", "slack", "telegram")
@@ -32,6 +36,14 @@ CHECK_RESULTS = {
     "responses": (CheckResult("responses", ok=True, detail="gpt-5.4-mini at api.openai.com"),),
     "database": (CheckResult("database", ok=True),),
 }
+RULES = Rules.from_settings(
+    AdmissionSettings(
+        budget_user_day="0.05/0.10",
+        budget_channel_month="1/2",
+        budget_platform_day="1, slack=0.4/0.5",
+        user_turns_per_hour=60,
+    )
+)
 SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 390, "height": 844}}
 
 
@@ -42,7 +54,7 @@ def take_all(browser: Browser, folder: Path) -> None:
         upgrade(url)
         with open_harness(url) as scene:
             fill(scene)
-            with serve(scene.app()) as site, serve(disabled_client().application) as shut:
+            with serve_admin(scene.context) as site, serve(disabled_client().application) as shut:
                 for scheme in ("light", "dark"):
                     for size in SIZES:
                         _take_pages(browser, folder, scene, (site, shut), scheme, size)
@@ -50,9 +62,11 @@ def take_all(browser: Browser, folder: Path) -> None:
 
 def fill(harness: AdminHarness) -> None:
     about = "OpenAI's Responses, gpt-5.4-mini at api.openai.com"
-    harness.context = replace(harness.context, platforms=PLATFORMS, backend="responses", about=about)
+    harness.context = replace(harness.context, platforms=PLATFORMS, backend="responses", about=about, rules=RULES)
     harness.check_results.update(CHECK_RESULTS)
-    AdminHistory(harness.store, harness.context.reporting.now()).write()  # type: ignore[arg-type]  # it is an SqlStore
+    store = cast("SqlStore", harness.store)
+    AdminHistory(store, harness.context.reporting.now()).write()
+    operate(store, RULES)
 
 
 def _take_pages(
@@ -94,6 +108,15 @@ def _page_paths(harness: AdminHarness) -> dict[str, str]:
         "turn": f"/admin/turns/{well.id}",
         "turn-failed": f"/admin/turns/{failed.id}",
         "failed": "/admin/failed",
+        "people": "/admin/people",
+        "person": "/admin/person?platform=slack&user=U02BEN",
+        "person-blocked": "/admin/person?platform=telegram&user=71234567",
+        "budgets": "/admin/budgets",
+        "feedback": "/admin/feedback",
+        "schedules": "/admin/schedules",
+        "callbacks": "/admin/callbacks",
+        "assistants": "/admin/assistants",
+        "audit": "/admin/audit",
         "platforms": "/admin/platforms",
         "none": "/admin/turns/none",
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
@@ -15,11 +16,20 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
 from adapters.http import HttpAdapter, HttpSettings
+from gateway import admin
+from gateway.admin import AdminContext
 from gateway.app import Gateway, open_gateway
+from gateway.loading import load
+from gateway.platforms import people_hand_over
+from gateway.ports.check import CheckResult
+from gateway.ports.inbox import AsyncInbox
 from gateway.settings import Settings
+from gateway.web import asgi_app
+from gateway.web.chat_page import Assets
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
 from storage.store import SqlStore
+from tests.adapters.app_client import served
 from tests.fakes.openai_server import FakeOpenAI
 
 MAX_MESSAGE_CHARS = 2000
@@ -54,6 +64,22 @@ def serve(app: WSGIApplication) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+async def _ready() -> Sequence[CheckResult]:
+    return ()
+
+
+@contextmanager
+def serve_admin(context: AdminContext) -> Iterator[str]:
+    """Serves the operator's pages, with the route that streams, as a gateway does; yields the URL."""
+    no_inbox = cast("AsyncInbox", None)  # of adapters, of which there are none
+    pages = [admin.blueprint(context), Assets().routes()]
+    application = asgi_app.create_app((), no_inbox, _ready, pages, routes=admin.native_routes(context))
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with served(application, listener):
+        yield url
 
 
 def _backend_settings(fake: FakeOpenAI) -> dict[str, str]:
@@ -99,6 +125,7 @@ def open_site(database_url: str, listener: socket.socket | None = None, **enviro
         chat = HttpAdapter(
             HttpSettings.load(), store, store.uploads, max_message_chars=most, max_waiting=200, ping_seconds=0.2
         )
+        chat.hands_over = people_hand_over(load)
         gateway = open_gateway(settings, (chat,), store)
         try:
             with _serving(gateway, listener or listen()) as url:

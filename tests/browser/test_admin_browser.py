@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from gateway.admin import overview
+from gateway.admin import overview, turn_log_stream
 from gateway.domain.models import Usage
+from gateway.ports.turn_log import TurnLogLine
 from tests.browser.browsers import PageGuard, chromium_only
 from tests.browser.conftest import OpenPage
-from tests.browser.site import serve
+from tests.browser.site import serve_admin
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, open_harness
 
 INJECTION = """<script>alert(1)</script><img src=x onerror=alert(2)>"' onfocus="alert(3)" autofocus='"""
@@ -31,7 +32,7 @@ def scene(sqlite_url: str) -> Iterator[AdminHarness]:
 
 @pytest.fixture
 def url(scene: AdminHarness) -> Iterator[str]:
-    with serve(scene.app()) as url:
+    with serve_admin(scene.context) as url:
         yield url
 
 
@@ -128,6 +129,29 @@ def test_a_failed_turn_is_retried_and_seen_to_be_answered(scene: AdminHarness, u
     expect(page.locator("body[data-refresh]")).not_to_be_attached()
 
 
+def test_the_live_log_of_a_turn_is_shown_as_text_and_ends(
+    scene: AdminHarness, url: str, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_log_stream, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(turn_log_stream, "QUIET_SECONDS", 0.2)
+    turn = scene.enqueue("hello")
+    lines = [
+        TurnLogLine(turn.id, 1.5, "host:1", "info", "gateway.worker", event, {"error": INJECTION})
+        for event in ("turn started", INJECTION)
+    ]
+    scene.context.turn_logs.add(lines[:1])
+    page.goto(f"{url}/admin/turns/{turn.id}")
+    log = page.get_by_role("region", name="Log")
+    expect(log.get_by_role("row")).to_have_count(2)
+    expect(log).to_contain_text("00:00:01.500infoturn started")
+    scene.context.turn_logs.add(lines[1:])
+    expect(log.get_by_role("row").last).to_contain_text(INJECTION)
+    expect(page.get_by_role("status")).to_have_text("Live.")
+    scene.work_off_queue()
+    expect(page.get_by_role("status")).to_have_text("The turn has ended.")
+    expect(page.get_by_role("region", name="Spans")).to_contain_text("delivery")
+
+
 def test_everything_but_the_plots_works_without_scripts(scene: AdminHarness, url: str, visit: OpenPage) -> None:
     for number in range(3):
         scene.fail_turn(f"number {number}", channel=f"C{number}")
@@ -185,7 +209,7 @@ def test_nothing_is_cut_off_on_a_phone_and_the_keyboard_is_enough(
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    for name in ("Overview", "Conversations", "Failed"):
+    for name in ("Overview", "Conversations", "Handed over", "Failed"):
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name=name, exact=True)).to_be_focused()
     page.keyboard.press("Enter")

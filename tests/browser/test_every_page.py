@@ -18,7 +18,7 @@ from tests.browser.browsers import browser_name
 from tests.browser.chat_actions import last_complete_reply, message_box, send_message
 from tests.browser.conftest import StartGateway
 from tests.browser.replies import RICH, SCIENCE
-from tests.browser.site import EmbeddingSite, serve
+from tests.browser.site import EmbeddingSite, serve, serve_admin
 from tests.browser.test_chat_assistants import FILE
 from tests.fakes.openai_server import Fail, Say
 from tests.gateway.admin.harness import PASSWORD, AdminHarness, disabled_client, open_harness
@@ -114,7 +114,7 @@ def test_the_operators_pages(sqlite_url: str, empty: Page, subtests: pytest.Subt
     with open_harness(sqlite_url) as scene:
         fill(scene)
         app = scene.app()
-        with serve(app) as site, serve(disabled_client().application) as shut:
+        with serve_admin(scene.context) as site, serve(disabled_client().application) as shut:
 
             def check(address: str) -> None:
                 with subtests.test(address.removeprefix(site)):
@@ -136,6 +136,12 @@ def _paths(app: flask.Flask, scene: AdminHarness) -> list[str]:
     (failed,) = scene.context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
     ids: dict[str, Any] = {"turn_id": failed.id, "number": failed.conversation_id}
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
-    shown = [rule for rule in rules if "GET" in (rule.methods or ())]
+    downloads = {"admin.export_feedback", "admin.export_audit"}
+    pages = (rule for rule in rules if "GET" in (rule.methods or ()) and rule.endpoint not in downloads)
+    shown = [rule for rule in pages if rule.arguments <= ids.keys()]
+    query: dict[str, dict[str, Any]] = {"admin.person": {"platform": "slack", "user": "U02BEN"}}
     with app.test_request_context():
-        return [flask.url_for(rule.endpoint, **{name: ids[name] for name in rule.arguments}) for rule in shown]
+        return [
+            flask.url_for(rule.endpoint, **{name: ids[name] for name in rule.arguments}, **query.get(rule.endpoint, {}))
+            for rule in shown
+        ]

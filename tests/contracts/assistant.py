@@ -56,6 +56,19 @@ class AssistantContract:
             assert history[-1].reply.count("The build has failed.") == 1
         assert "Again" in await session.say("Again")
 
+    async def test_messages_that_no_run_was_asked_are_added_before_the_answer_to_them(
+        self, session: AssistantSession
+    ) -> None:
+        await session.say("Hello")
+        thread, turn = await session.open_thread(), replace(session.make_turn(""), reply="It comes tomorrow.")
+        before = [Exchange("Where is it?", ""), Exchange("I wait.", "", "bob", "Bob")]
+        for _ in range(2):
+            await session.assistant.remember(turn, thread, before)
+        history = await session.assistant.import_history(thread)
+        if history is not None:  # else every run gets it
+            assert [each.text for each in history[-2:]] == ["Where is it?", "I wait."]
+            assert history[-1].reply == "It comes tomorrow."
+
     async def test_threads_are_isolated(self, assistant: Assistant) -> None:
         ada, bob = AssistantSession(assistant), AssistantSession(assistant)
         await ada.say("I am Ada.")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from adapters.base.chat_adapter import ChatAdapter
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import DeliveryError
 from gateway.domain.files import File
 from gateway.domain.models import Failure, Message, Turn, TurnState
@@ -125,6 +126,31 @@ class ReplyScene(ABC):
 
     def cancelled(self) -> Turn:
         return replace(self.turn, state=TurnState.CANCELLED, failure=Failure("cancelled", "It was cancelled."))
+
+    # ------------------------------------------------------------ questions
+
+    def question(self, **change: Any) -> Approval:
+        """Returns a question about a call, or what became of it."""
+        asked = Approval(
+            f"appr_{self.turn.id}", self.turn.id, 0, "call_1", "refund", '{"order": "<@U1> **1** ``` `x`"}', ("asker",)
+        )
+        return replace(asked, **change)
+
+    async def ask(self, approval: Approval, outbox: FakeDeliveryContext) -> None:
+        """Shows a question as the worker does, but without pauses. ``outbox``: of the question."""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                await self.replies.show_approval(self.turn, approval, outbox)
+            except DeliveryError as exc:
+                if exc.retry_after is None:
+                    raise
+            else:
+                return
+        raise AssertionError(f"not shown in {MAX_ATTEMPTS} attempts")
+
+    def presses(self) -> list[str]:
+        """Returns what the buttons say that are below our messages; a platform without any has none."""
+        return []
 
     async def previewed(self, text: str = "Some words ") -> None:
         """Leaves a message that shows how the reply begins."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
-from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFilter
+from gateway.ports.reporting import ConversationSummary, NamedIds, ReportingStore, TurnFilter
 from gateway.ports.store import Store
 from tests.contracts.reporting_helpers import SetTimes, answered_turn, enqueue_message, failed_turn, ids, new_message
 from tests.contracts.store_helpers import PLATFORM, enqueue_one, get_turn, key, new_turn
@@ -123,10 +123,32 @@ class SearchingContract:
         first, second = reporting.find_conversations(EVERYTHING, limit=10)
         conversation = store.find_conversation(newest.message.key)
         assert first == ConversationSummary(
-            conversation or first.conversation, turn_count=2, unfinished_count=1, last_at=newest.received_at
+            *(conversation or first.conversation, 2, 1, newest.received_at), first_text="Hello", first_author="Ada"
         )
         assert first.conversation.thread_id is not None
         assert (second.conversation.key.channel, second.turn_count, second.unfinished_count) == ("roof", 1, 1)
+
+    def test_a_conversation_is_listed_with_its_first_words(self, store: Store, reporting: ReportingStore) -> None:
+        answered_turn(store, "loft", "Ab" * 200)
+        answered_turn(store, "loft", "And?", author="Ben")
+        (found,) = reporting.find_conversations(EVERYTHING, limit=10)
+        assert (found.first_text, found.first_author) == ("Ab" * 80, "Ada")
+
+    def test_conversations_are_found_by_the_people_and_channels_that_have_a_name(
+        self, store: Store, reporting: ReportingStore
+    ) -> None:
+        answered_turn(store, "loft")
+        answered_turn(store, "loft", author="Ben")
+        answered_turn(store, "roof")
+        answered_turn(store, "tower", author="", user="Cy")
+        for people, where, found in (
+            (["Ben"], [], {"loft"}),
+            (["Ada", "Dan"], [], {"loft", "roof"}),
+            (["Cy"], ["roof"], {"tower", "roof"}),
+            ([], [], set()),
+        ):
+            summaries = reporting.find_conversations(TurnFilter(named=NamedIds(people, where)), limit=10)
+            assert set(channels(list(summaries))) == found, (people, where)
 
     def test_a_conversation_without_turns_is_not_found(self, store: Store, reporting: ReportingStore) -> None:
         store.import_thread(key(), ThreadId("thread"), "x", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract, CompleteContract
+from tests.contracts.store_approvals import ApprovalsContract
 from tests.contracts.store_assistants import AssistantContract
 from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
@@ -12,6 +13,7 @@ from tests.contracts.store_enqueue_together import EnqueueTogetherContract
 from tests.contracts.store_failed_and_retry import EnqueueFailedContract, RetryContract
 from tests.contracts.store_fairness import FairnessContract
 from tests.contracts.store_foreign_writes import ForeignWriteContract
+from tests.contracts.store_handovers import HandoverContract
 from tests.contracts.store_joins import JoinContract
 from tests.contracts.store_key_value_and_tokens import SharingContract
 from tests.contracts.store_leased_writes import WritingContract
@@ -42,9 +44,11 @@ class StoreContract(
     AuditLogContract,
     MaintenanceContract,
     ParkingContract,
+    ApprovalsContract,
     FairnessContract,
     AssistantContract,
     ScheduleContract,
+    HandoverContract,
     ConcurrencyContract,
 ):
     """Subclasses provide ``store``, ``peer`` (a Store of another process), ``expire_lease`` and ``let_time_pass``."""

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.errors import AssistantError, AssistantRefused, ThreadMissing
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import RunId, ThreadId, Turn, TurnId, Usage
-from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
+from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -49,6 +49,12 @@ class FakeAssistant:
         """The content of the files it created, by reference."""
         self.cancelled: list[tuple[ThreadId, RunId | None]] = []
         self.closed = False
+        self.tools: dict[str, Callable[[str], str]] = {}
+        """What its tools return for their arguments."""
+        self.ran: list[tuple[str, str]] = []
+        """The calls of its tools that were run, with their arguments."""
+        self.asked: list[Turn] = []
+        """The turns as it was given them."""
         self.think: Callable[[Turn], asyncio.Event | float | None] = lambda _: None
         self._ids = itertools.count(1)
 
@@ -82,7 +88,16 @@ class FakeAssistant:
         async for event in self._go(turn, thread_id):
             yield event
 
+    async def run_calls(self, turn: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+        """Runs tools that people have approved."""
+        for call in calls:
+            yield ToolCall(call.id, call.name, call.arguments)
+        for call in calls:
+            self.ran.append((call.name, call.arguments))
+            yield ToolCall(call.id, call.name, call.arguments, self.tools[call.name](call.arguments), done=True)
+
     async def _go(self, turn: Turn, thread: ThreadId) -> AsyncGenerator[RunEvent, None]:
+        self.asked.append(turn)
         if thread not in self.threads:
             raise ThreadMissing(f"no thread {thread}")
         self.running += 1
@@ -139,13 +154,14 @@ class FakeAssistant:
         known = self.threads.get(thread_id)
         return None if known is None else tuple(known.history)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         self.calls.append("remember")
         if thread_id not in self.threads:
             raise ThreadMissing(f"no thread {thread_id}")
         thread = self.threads[thread_id]
         if turn.id not in thread.replies:
             thread.replies[turn.id] = turn.reply
+            thread.texts += [each.text for each in before]
             thread.texts.append(f"assistant: {turn.reply}")
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

@@ -167,6 +167,17 @@ def _edit_original(state: DiscordState, path: Mapping[str, str], body: Json) -> 
     return _edit_message(state, {"channel": interaction.channel, "message": interaction.original}, body)
 
 
+def _follow_up(state: DiscordState, path: Mapping[str, str], body: Json) -> Json:
+    interaction = state.interactions.get(path["token"])
+    if interaction is None or interaction.acknowledged is None:
+        raise DiscordError(404, 10015, "Unknown Webhook")
+    _check_content(body, allows_empty=False)
+    if body.get("flags", 0) & EPHEMERAL:
+        state.whispers.append({"channel": interaction.channel, "content": body["content"]})
+        return {"id": "0", "content": body["content"]}
+    return state.add_message(interaction.channel, state.bot_user, body["content"])
+
+
 def _application(state: DiscordState, _path: Mapping[str, str], _body: Json) -> Json:
     return {
         "id": state.bot.application,
@@ -189,6 +200,7 @@ def _put_commands(state: DiscordState, _path: Mapping[str, str], body: Any) -> A
     return body
 
 
+EPHEMERAL = 1 << 6
 CHANNEL_PATH = r"/channels/(?P<channel>\d+)"
 MESSAGE_PATH = rf"{CHANNEL_PATH}/messages/(?P<message>\d+)"
 
@@ -202,6 +214,7 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),
     "editOriginal": ("PATCH", r"/webhooks/\d+/(?P<token>[^/]+)/messages/@original", _edit_original),
+    "followUp": ("POST", r"/webhooks/\d+/(?P<token>[^/]+)", _follow_up),
     "getApplication": ("GET", r"(?:/oauth2)?/applications/@me", _application),
     "getMe": ("GET", "/users/@me", lambda state, *_: state.bot_user),
     "putCommands": ("PUT", r"/applications/\d+/commands", _put_commands),

@@ -79,6 +79,7 @@ class FakeDiscord(FakePlatformServer):
         whose = {"member": {"user": person}, "guild_id": GUILD} if "guild_id" in described else {"user": person}
         return {
             "id": number,
+            "application_id": self.state.bot.application,
             "type": kind,
             "token": f"token{number}",
             "channel_id": channel,

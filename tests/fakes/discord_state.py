@@ -91,6 +91,8 @@ class DiscordState(ChangeSignal):
         self.typing: list[str] = []
         self.commands: list[Json] = []
         self.interactions: dict[str, Interaction] = {}
+        self.whispers: list[Json] = []
+        """What only whoever pressed a button sees."""
         self.sessions: dict[str, Session] = {}
         self.interactions_url = ""
         self.gateway_url = ""

@@ -8,9 +8,10 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
+from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import BytesContent, Content, File
@@ -32,10 +33,12 @@ from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult, OfferedAssistant
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
+from gateway.ports.server_objects import ServerObjects
 from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"
+HANDED_OVER_REPLY = "A person takes over here."
 CHOICE_REPLY = "You can choose another assistant."
 LONGEST_WAIT = 20.0
 
@@ -92,6 +95,11 @@ class FakeInbox:
     accepted_updates: list[ParsedUpdate] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     migrations: list[ChannelMigrated] = field(default_factory=list)
+    approvals: list[Approval] = field(default_factory=list)
+    """The held calls of its turns."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    verdict_result: VerdictResult = VerdictResult.DECIDED
+    """What becomes of verdicts."""
     delivery_contexts: dict[TurnId, FakeDeliveryContext] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,7 +140,7 @@ class FakeInbox:
         self.loop.call_soon_threadsafe(self._begin, recorded)
         return AcceptResult(recorded, is_new=True, claimed_here=self.claimed_here)
 
-    def accept_all(self, update: ParsedUpdate) -> None:
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         self._check()
         self.accepted_updates.append(update)
         for message in update.messages:
@@ -140,6 +148,14 @@ class FakeInbox:
                 self._take(message)
         for change in update.events:
             self._apply(change)
+        return [self.verdict_result for change in update.events if isinstance(change, Verdict)]
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return [each for each in self.approvals if each.turn_id == turn_id]
+
+    def decide(self, verdict: Verdict) -> VerdictResult:
+        self.verdicts.append(verdict)
+        return self.verdict_result
 
     def get_turn(self, turn_id: TurnId) -> Turn:
         self._check()
@@ -205,6 +221,9 @@ class FakeInbox:
     def _apply(self, change: PlatformEvent) -> None:
         if isinstance(change, Feedback):
             self.feedback.append(change)
+            return
+        if isinstance(change, Verdict):
+            self.verdicts.append(change)
             return
         if isinstance(change, ChannelMigrated):
             self.migrations.append(change)
@@ -337,6 +356,8 @@ class FakeInbox:
                 return self.script(turn)
             case MessageKind.RESET:
                 return (RunCompleted(RESET_REPLY),)
+            case MessageKind.HAND_OVER | MessageKind.RESUME:
+                return (RunCompleted(HANDED_OVER_REPLY),)
             case MessageKind.CHOOSE:
                 return (RunCompleted(CHOICE_REPLY),)
             case MessageKind.STOP:
@@ -368,8 +389,20 @@ class AsyncFakeInbox:
     async def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
         return self._inbox.accept(message, turn_id)
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
-        self._inbox.accept_all(update)
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return self._inbox.accept_all(update)
+
+    async def decide(self, verdict: Verdict) -> VerdictResult:
+        return self._inbox.decide(verdict)
+
+    async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        return self._inbox.approvals_of(turn_id)
+
+    async def get_approval(self, approval_id: str) -> Approval:
+        return next(each for each in self._inbox.approvals if each.id == approval_id)
+
+    async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
+        return [each for each in self._inbox.approvals if each.is_open and decider.caller]
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
         return self._inbox.get_turn(turn_id)
@@ -396,6 +429,9 @@ class AsyncFakeInbox:
     @asynccontextmanager
     async def read_file(self, turn: Turn, file: File) -> AsyncIterator[Content]:
         yield BytesContent(file.reference.encode())
+
+    def server_objects(self, assistant: str) -> AbstractContextManager[ServerObjects | None]:
+        return nullcontext()
 
     async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
         return self._inbox.delete_conversation(conversation)

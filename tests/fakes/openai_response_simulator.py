@@ -70,6 +70,11 @@ class FakeResponse:
         messages = (item for item in [*self.earlier_items, *self.input_items] if item["type"] == "message")
         return [PromptMessage(item["role"], text_of(item)) for item in messages]
 
+    def begins_with_call(self, call: CallTool) -> bool:
+        """Returns whether the request brings a message, and a function that may be called before it is answered."""
+        has_function = any(tool.get("name") == call.name for tool in self.body.get("tools") or [])
+        return has_function and any(item["type"] == "message" for item in self.input_items)
+
     def emit(self, name: str, data: Json) -> None:
         if self.event_log is not None:
             self.event_log.put(name, {"type": name, "sequence_number": self.sequence, **data})
@@ -186,7 +191,8 @@ class ResponseSimulator:
         response.emit_status("response.in_progress")
         self._state.request_log.notify()
         await self._state.think_pause()
-        taken = self._state.next_step()
+        called = self._state.calls_first
+        taken = ActiveStep([called]) if called and response.begins_with_call(called) else self._state.next_step()
         for act in taken.acts:
             response.cancel_if_caller_gone()
             await self._act(response, act, taken)

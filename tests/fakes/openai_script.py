@@ -141,9 +141,9 @@ def count_tokens(*texts: str) -> int:
 class ActiveStep:
     """A step that is being played, and the future that its hanging acts wait for."""
 
-    def __init__(self, acts: list[Act], released: ReleaseFuture) -> None:
+    def __init__(self, acts: list[Act], released: ReleaseFuture | None = None) -> None:
         self.acts = acts
-        self._released = released
+        self._released = released or ReleaseFuture()
 
     def abrupt_end_after(self, say: Say) -> Fail | Incomplete | Expire | None:
         """Returns the Fail, Incomplete or Expire directly after a message, which leaves it unfinished."""

@@ -41,6 +41,7 @@ from tests.fakes.openai_script import (
 )
 from tests.fakes.openai_state import NO_MODEL, FakeOpenAIState, ObjectView
 from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoutes
+from tests.fakes.openai_vector_stores import VectorStoreRoutes
 
 __all__ = [
     "ASSISTANT_ID",
@@ -78,6 +79,7 @@ class FakeOpenAI(FakeOpenAIState):
         self._response_routes = ResponseRoutes(self, self._conversation_routes)
         self._chat_routes = FakeChatRoutes(self)
         self._file_routes = FileRoutes(self)
+        self._vector_store_routes = VectorStoreRoutes(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -231,6 +233,7 @@ class FakeOpenAI(FakeOpenAIState):
         router.add("", self._chat_routes.models())
         router.add("chat", self._chat_routes.routes())
         router.add("files", self._file_routes.routes())
+        router.add("vector_stores", self._vector_store_routes.routes())
         router.add("containers", self._file_routes.container_routes())
         router.add("audio", self._file_routes.audio_routes())
         router.add("threads", self._thread_routes.routes())

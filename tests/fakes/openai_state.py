@@ -12,12 +12,22 @@ from typing import Generic, TypeVar
 
 from tests.fakes.openai_faults import HttpFaults, RequestLog
 from tests.fakes.openai_messages import ApiError, FileUpload, Json, bad_request
-from tests.fakes.openai_script import ActiveStep, PromptMessage, Reply, Say, Script, reply_text, split_evenly
+from tests.fakes.openai_script import ActiveStep, CallTool, PromptMessage, Reply, Say, Script, reply_text, split_evenly
 
 T = TypeVar("T")
 Converted = TypeVar("Converted")
 
-FEATURES = ("threads", "conversations", "responses", "background", "chat", "files", "containers", "audio")
+FEATURES = (
+    "threads",
+    "conversations",
+    "responses",
+    "background",
+    "chat",
+    "files",
+    "vector_stores",
+    "containers",
+    "audio",
+)
 NO_MODEL = "no-such-model"
 
 
@@ -30,6 +40,8 @@ class FakeOpenAIState:
         self.chunks = 5
         self.chunk_delay = 0.0
         self.think = 0.0
+        self.calls_first: CallTool | None = None
+        """A function that is called before each message is answered, if the request has it (responses only)."""
         self.poll_after_ms: int | None = None
         self.context_tokens: int | None = None
         """A longer input is rejected as too long for the model."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from gateway.domain.approvals import Approval
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import DeliveryError, GatewayError, MalformedRequest
 from gateway.domain.files import Attachment
@@ -27,6 +28,9 @@ class FakePlatform:
     """What is fetched for the next messages, or raised; nothing for the others."""
     refusals: list[DeliveryError] = field(default_factory=list)
     attempts: int = 0
+    questions: list[Approval] = field(default_factory=list)
+    """What was shown of held calls, each time."""
+    question_refusals: list[DeliveryError] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def receive(self, request: Request) -> ParsedUpdate:
@@ -39,6 +43,11 @@ class FakePlatform:
         if place.channel == "nowhere":
             raise MalformedRequest("`channel` must be somewhere.", code="invalid_field")
         return Destination(replace(place, user=""), {"channel": place.channel})
+
+    opens_topics = True
+
+    def topic_below(self, turn: Turn) -> str:
+        return f"below {turn.message.message_id}" if turn.delivered_at is not None else ""
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:
         async for event in events:
@@ -53,6 +62,23 @@ class FakePlatform:
         with self._news:
             self.delivered.append(turn)
             self._news.notify_all()
+
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
+        if self.question_refusals:
+            raise self.question_refusals.pop(0)
+        assert approval.turn_id == turn.id
+        assert bool(context.posted_messages) or context.first_attempt or approval.decision is None
+        await context.save_posted([f"question {approval.id}"])
+        with self._news:
+            self.questions.append(approval)
+            self._news.notify_all()
+
+    def wait_asked(self, count: int, timeout: float = 20.0) -> list[Approval]:
+        """Waits until ``count`` questions were shown, or shown again; returns the first ``count``."""
+        with self._news:
+            arrived = self._news.wait_for(lambda: len(self.questions) >= count, timeout)
+            assert arrived, f"{len(self.questions)} of {count} questions were shown in {timeout} s"
+            return self.questions[:count]
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         return self.attachments

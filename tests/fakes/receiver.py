@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -51,7 +52,8 @@ class FakeReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                receiver._take(self)
+                with suppress(ConnectionError):  # the sender is dead
+                    receiver._take(self)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base class
                 """Does not log."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from gateway.domain.approvals import Verdict, VerdictResult
 from gateway.domain.models import Message
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate
@@ -16,8 +17,8 @@ from gateway.ports.platform import ParsedUpdate
 class _AsyncRecordingInbox:
     recording: RecordingInbox
 
-    async def accept_all(self, update: ParsedUpdate) -> None:
-        await asyncio.to_thread(self.recording.accept_all, update)
+    async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        return await asyncio.to_thread(self.recording.accept_all, update)
 
 
 @dataclass
@@ -27,12 +28,15 @@ class RecordingInbox:
     taken: list[ParsedUpdate] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     before: Callable[[ParsedUpdate], object] = lambda _: None
+    verdict_result: VerdictResult = VerdictResult.DECIDED
+    """What becomes of verdicts."""
 
-    def accept_all(self, update: ParsedUpdate) -> None:
+    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
         self.before(update)
         if self.faults:
             raise self.faults.pop(0)
         self.taken.append(update)
+        return [self.verdict_result for event in update.events if isinstance(event, Verdict)]
 
     @property
     def async_inbox(self) -> AsyncInbox:

@@ -10,9 +10,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,31 @@ from typing import Any
 from sqlalchemy import create_engine, update
 
 from gateway import app
+from gateway.domain.approvals import Approval, Decider, Verdict
+from gateway.domain.handover import Handover
 from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
+from gateway.handover import messages as handover
 from gateway.ports.check import CheckResult
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.inbox import AsyncInbox
+from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
     FinishTurn,
+    GiveBack,
+    HoldCalls,
+    HoldTurn,
     LeasedWrite,
     ParkTurn,
     RecordOutcome,
     ReleaseLease,
     SetContext,
+    SetOutputs,
     SetPostedMessages,
+    SetQuestion,
     SetRun,
     SetThread,
+    StartCalls,
     WriteResult,
 )
 from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request
@@ -56,6 +65,12 @@ WRITE_NAMES: dict[type, str] = {
     FinishTurn: "finish turn",
     ReleaseLease: "release lease",
     ParkTurn: "park turn",
+    HoldCalls: "hold calls",
+    SetQuestion: "save question",
+    StartCalls: "start calls",
+    SetOutputs: "set outputs",
+    HoldTurn: "hold turn",
+    GiveBack: "give back",
 }
 """What the steps of the store are called, with ``before`` or ``after``."""
 TIMEOUT_SECONDS = 40.0
@@ -107,6 +122,11 @@ class CrashPlan:
     """Whether it exits only when all callbacks are delivered."""
     pushes: Sequence[tuple[str, str]] = ()
     """Texts to push behind the messages: channel and text."""
+    approves: bool = False
+    """Whether an operator approves each call that a parked turn waits for."""
+    handover: Sequence[tuple[str, str]] = ()
+    """What happens while a person has taken the conversation of the first message over, in order: ``take``, ``say``,
+    ``answer`` or ``resume``, and a text."""
 
 
 @dataclass
@@ -130,6 +150,7 @@ class CrashingStore(SqlStore):
         for method in ("add", "claim", "mark_delivered"):
             setattr(self.callbacks, method, partial(self._stepping, method, getattr(self.callbacks, method)))
         self.schedules.advance = partial(self._advance, self.schedules.advance)  # type: ignore[method-assign]
+        self.approvals.decide = partial(self._decide, self.approvals.decide)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -154,6 +175,13 @@ class CrashingStore(SqlStore):
             self._on_step(f"after {method} callback")
         return result
 
+    def _decide(self, decide: Callable[..., Any], *decision: Any) -> Any:
+        """Records what somebody decided about a call."""
+        self._on_step("before decide")
+        decided = decide(*decision)
+        self._on_step("after decide")
+        return decided
+
     def _advance(self, advance: Callable[..., bool], *tick: Any) -> bool:
         """Records what became of a tick."""
         self._on_step("before advance")
@@ -172,6 +200,12 @@ class CrashingStore(SqlStore):
         recorded = super().enqueue_answered(*message, **options)
         self._on_step("after enqueue answered")
         return recorded
+
+    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
+        self._on_step("before provide outputs")
+        turn = super().provide_outputs(turn_id, outputs)
+        self._on_step("after provide outputs")
+        return turn
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
         claims = super().claim(*wanted)
@@ -212,6 +246,9 @@ class FilePlatform:
         async for _ in events:
             self._on_step("while it streams")
 
+    async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:  # one line each
+        await context.save_posted([f"question {approval.id}"])
+
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         self._on_step("before deliver")
         line = {"channel": turn.message.key.channel, "text": turn.message.text, "reply": turn.reply}
@@ -251,6 +288,10 @@ def run_process(plan: CrashPlan) -> None:
         gateway.inbox.accept(
             PushMessages([platform], gateway.assistants.router).message(push, "push key", f"{channel}:{text}")
         )
+    if plan.approves:
+        threading.Thread(target=approve_all, args=(gateway.inbox, store), daemon=True).start()
+    for number, (what, text) in enumerate(plan.handover):
+        gateway.inbox.accept(handover_message(store, platform, what, text, f"{number}"))
     with platform.changed:
         assert platform.changed.wait_for(
             lambda: platform.delivered_count() >= plan.expected_deliveries, TIMEOUT_SECONDS
@@ -258,6 +299,32 @@ def run_process(plan: CrashPlan) -> None:
     while plan.awaits_callbacks and store.callbacks.listed(1):
         time.sleep(0.02)
     gateway.close(grace=5.0)
+
+
+def approve_all(inbox: Inbox, store: SqlStore) -> None:
+    """Approves, as an operator, each call that a parked turn waits for."""
+    operator = Decider(is_operator=True)
+    while True:
+        for asked in store.open_approvals():
+            turn = store.get_turn(asked.turn_id)
+            if turn is not None and turn.is_parked:
+                inbox.decide(Verdict(asked.id, asked.digest, approves=True, decider=operator))
+        time.sleep(0.02)
+
+
+def handover_message(store: SqlStore, platform: FilePlatform, what: str, text: str, name: str) -> Message:
+    """Returns the message of a step of a handover, the same one if it is sent again."""
+    if what == "say":
+        return platform.message("a", text)
+    found = store.find_conversation(ConversationKey(platform.name, channel="a"))
+    assert found is not None
+    turns, eve = store.transcript(found.id), handover.staff("Eve")
+    if what == "take":
+        return handover.take_over(replace(found, handover=None), turns, eve, text, name)
+    found = replace(found, handover=Handover(0, 0.0))
+    if what == "answer":
+        return handover.answer(found, turns, eve, text, name, 1000)
+    return handover.give_back(found, turns, eve, name)
 
 
 async def accept_together(inbox: AsyncInbox, messages: Sequence[Message], accepted: Path | None) -> None:

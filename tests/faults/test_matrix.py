@@ -7,6 +7,7 @@ import pytest
 from adapters.telegram.reconciler import SENT_AGAIN
 from tests.faults.matrix.cell_scenario import CellOutcome
 from tests.faults.matrix.plan import (
+    OF_SOME,
     SMOKE_CELLS,
     DatabaseKind,
     FaultStep,
@@ -85,6 +86,7 @@ def test_the_quick_matrix_has_each_possible_pair_of_fault_and_platform() -> None
 
     chosen = list(quick(ALL_FAMILIES, set(DatabaseKind)))
     assert kinds(chosen) == kinds(list(cells(ALL_FAMILIES, set(DatabaseKind))))
-    assert len(chosen) == len(kinds(chosen))
+    killed = [cell for cell in chosen if cell.fault is MatrixFault.KILL and cell.step in OF_SOME]
+    assert len(kinds(chosen)) <= len(chosen) <= len(kinds(chosen)) + len(killed)
     assert {cell.step for cell in chosen} == set(FaultStep)
     assert {cell.database for cell in chosen} == set(DatabaseKind)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from gateway.assistant_setup import AssistantBuilder
+from gateway.assistant_setup import AssistantBuilder, tools_of
 from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
+from gateway.handover.tool import hand_over_tool
 from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
@@ -46,3 +49,36 @@ def test_an_assistant_that_cannot_be_made_holds_nothing(builder: AssistantBuilde
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         builder.build(definition(assistant_backend="chat"), [ORDERS])
     assert not builder.servers.in_use
+
+
+async def nobody(_: str) -> str:
+    return "nobody"
+
+
+@pytest.mark.parametrize(
+    ("listed", "offered", "has_it"),
+    [
+        (None, False, False),
+        (None, True, True),
+        (("calculate",), False, False),
+        (("calculate",), True, True),
+        (("calculate", "hand_over"), False, True),
+    ],
+)
+def test_an_assistant_hands_over_if_it_lists_the_tool_or_all_do(
+    listed: tuple[str, ...] | None, *, offered: bool, has_it: bool
+) -> None:
+    described = replace(definition(assistant_backend="offline"), function_tools=listed)
+    names = [each.tool.name for each in tools_of(described, hand_over_tool(nobody), offered=offered)]
+    assert ("hand_over" in names) is has_it
+    assert "calculate" in names
+
+
+def test_a_tool_of_the_same_name_comes_before_that_of_the_gateway(tmp_path: Path) -> None:
+    own = '"""Tools."""\n\ndef hand_over(to: str) -> str:\n    """Call somebody."""\n    return to\n'
+    (tmp_path / "own.py").write_text(own)
+    described = definition(assistant_backend="offline", tools_path=tmp_path)
+    found = [
+        each for each in tools_of(described, hand_over_tool(nobody), offered=True) if each.tool.name == "hand_over"
+    ]
+    assert [each.tool.description for each in found] == ["Call somebody."]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import operations
+from gateway.domain.approvals import Approval, Decision
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import Conflict, TurnNotFound
@@ -20,6 +21,7 @@ from gateway.operations import BackendThreads, ErasureResult
 from gateway.ports.leased_writes import SetContext, SetThread
 from gateway.ports.reporting import TurnFilter
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
+from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, get_turn, key
 from tests.contracts.unparsed_updates import unparsed
 from tests.fakes.assistant import FakeAssistant
@@ -88,6 +90,32 @@ def test_the_timeline_of_a_turn_without_an_audit_log_has_its_times() -> None:
         ("failed", "timed_out"),
     ]
     assert [entry.what for entry in operations.timeline(told())] == ["received"]
+
+
+def held(**more: Any) -> Approval:
+    return Approval("appr_1", TurnId("t1"), 0, "c1", "refund", "{}", ("asker",), requested_at=102.0, **more)
+
+
+@pytest.mark.parametrize(
+    ("decided", "entries"),
+    [
+        ({}, []),
+        (
+            {"decision": Decision.APPROVED, "decided_by": "slack:U1", "decided_name": "Ann", "started_at": 104.0},
+            [("approved by", "Ann: refund"), ("tool begun", "refund")],
+        ),
+        ({"decision": Decision.DENIED, "decided_by": "slack:U1"}, [("denied by", "slack:U1: refund")]),
+        ({"decision": Decision.DENIED}, [("denied", "refund")]),
+        ({"decision": Decision.EXPIRED}, [("approval expired", "refund")]),
+    ],
+)
+def test_the_timeline_has_what_people_were_asked_and_decided(
+    decided: dict[str, Any], entries: list[tuple[str, str]]
+) -> None:
+    if decided:
+        decided = {"decided_at": 103.0, **decided}
+    found = operations.timeline(told(started_at=101.0), [held(**decided)])
+    assert [(entry.what, entry.detail) for entry in found[2:]] == [("approval asked", "refund"), *entries]
 
 
 def test_a_turn_that_waits_says_for_what() -> None:
@@ -310,6 +338,20 @@ def test_an_export_contains_everything_of_a_person_and_nothing_of_others(
     assert {verdict["turn_id"] for verdict in found["verdicts"]} == {first.id, bobs.id}
     assert not {"secret", "answer", "after 600 s"} & set(json.dumps(found).split('"'))
     assert (found["platform"], found["user"]) == (PLATFORM, "Ada")
+
+
+def test_what_a_person_decided_about_calls_of_others_is_exported(store: SqlAdminStore) -> None:
+    claim, (asked, _) = hold(store, enqueue_and_claim(store, "shared", author="Bob"))
+    store.decide(asked.id, Decision.DENIED, f"{PLATFORM}:Ada", "Ada L")
+    (found,) = exported(store)["decisions"]
+    assert found["decided_at"]
+    assert found == {
+        "turn_id": claim.turn.id,
+        "tool": "refund",
+        "decision": "denied",
+        "decided_at": found["decided_at"],
+    }
+    assert exported(store, "Bob")["decisions"] == []
 
 
 def test_what_turns_of_others_quote_of_a_person_is_exported_and_erased(

@@ -18,6 +18,7 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, Turn, TurnId
+from gateway.handover.desk import HandoverDesk
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -80,10 +81,12 @@ class WorkerProcess:
         lease_seconds: float = 0.6,
         sweep_seconds: float = 0.05,
         timeout: float = 30.0,
+        approval_seconds: float = 60.0,
         rules: Mapping[str, str] = MappingProxyType({}),
         caller_share: float = 1.0,
         others: Mapping[str, Assistant] = MappingProxyType({}),
         configured: Configuration | None = None,
+        handover_seconds: float = 0.0,
     ) -> None:
         """``others``: assistants beside the default one, by name; they are in force if ``configured`` has them."""
         self.store = store
@@ -93,12 +96,14 @@ class WorkerProcess:
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()
         backends = {DEFAULT_ASSISTANT: assistant, **others}
-        limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout)
+        limits = TurnLimits(MAX_REPLY_CHARS, seconds=timeout, approval_seconds=approval_seconds)
 
         def build(definition: AssistantDefinition, _: object) -> RunningAssistant:
             name, backend = definition.name, backends[definition.name]
             pace = {"max_retries": 2, "retry_delay": 0.001}
-            runner = AssistantRunner(async_store, backend, metrics, limits=limits, name=name, **pace)  # type: ignore[arg-type]  # pace
+            tools = getattr(backend, "run_calls", None)
+            more = {"limits": limits, "name": name, "run_calls": tools}
+            runner = AssistantRunner(async_store, backend, metrics, **more, **pace)  # type: ignore[arg-type]  # of many types
             return RunningAssistant(name, backend, runner, definition.fallback)
 
         self.assistants = assistants = Assistants(CurrentConfiguration(configured or configuration()), build)
@@ -122,6 +127,9 @@ class WorkerProcess:
             *(async_store, assistants, self.worker, gatekeeper, self.pressure, metrics, tracing, FileSpool()),
             max_backlog=1000,
         )
+        self.async_inbox.hands_over = True
+        self.desk = HandoverDesk(async_store, store.handovers, seconds=handover_seconds)
+        self.desk.accept = self.async_inbox.accept
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()
         self.decided: SimpleQueue[TurnId] = SimpleQueue()

@@ -54,8 +54,20 @@ class ApiObjectsContract:
         assert [each.id for each in objects.list_of_parent("thread_1", turns_from=1)] == ["msg_c"]
         assert [each.id for each in objects.list_of_parent("thread_1", newest=2)] == ["msg_b", "msg_c"]
         assert objects.thread_state("bob", "thread_1").thread is None
+        self._check_the_end_is_read_alone(store)
         assert objects.delete("thread_1")
         assert objects.list_of_parent("thread_1") == []
+
+    def _check_the_end_is_read_alone(self, store: SqlStore) -> None:
+        newer = enqueue_one(store, said("c", taken="3"), new_turn()).turn
+        found = store.api_objects.newest_messages("ann", "thread_1", 1)
+        assert found.thread is not None
+        assert ([each.id for each in found.turns], found.rows) == ([newer.id], [])
+        whole = store.api_objects.newest_messages("ann", "thread_1", 9)
+        assert [each.seq for each in whole.turns] == [1, 2]
+        assert [each.id for each in whole.rows] == ["msg_a", "msg_b", "msg_c"]
+        another = store.api_objects.newest_messages("bob", "thread_1", 9)
+        assert (another.thread, another.turns, another.rows) == (None, [], [])
 
     def test_an_id_is_added_once_and_found_by_its_request(self, store: SqlStore) -> None:
         objects = store.api_objects

@@ -10,9 +10,15 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from gateway.domain.models import Turn, TurnState
+from gateway.ports.audit_trail import ActionFilter
+from gateway.ports.feedback import FeedbackFilter
+from gateway.ports.people import PersonId
 from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
+from storage.audit_trail import SqlAuditTrail
 from storage.database import Database
+from storage.feedback import SqlFeedbackReport
+from storage.people import SqlPeople
 from storage.reporting import SqlReportingStore
 from storage.schema import leases, limits, turns
 from storage.store import SqlStore
@@ -112,6 +118,41 @@ def test_search_reads_about_one_page(reporting: SqlReportingStore, plans: Callab
     read = plans()
     assert len(read) == 5
     assert [plan for plan in read if WHOLE_TABLE.search(plan)] == []
+
+
+PEOPLE = f"""
+    INSERT INTO people (platform, user_id, first_at, last_at) {NUMBERS.format(5000)}
+    SELECT 'pigeon', 'u' || n, n, n FROM numbers
+"""
+AUTHORS = "UPDATE turns SET author = 'u' || seq || 'of' || conversation_id, erased_at = NULL"
+RATINGS = """
+    INSERT INTO verdicts (turn_id, author, value, at) SELECT id, 'u', 'good', received_at FROM turns WHERE seq < 5
+"""
+WHOLE_OF_OTHERS = re.compile(
+    r"Seq Scan on (turns|people|verdicts)|SCAN (turns|people|verdicts)$|B-TREE FOR ORDER", re.MULTILINE
+)
+
+
+def test_pages_of_people_read_about_what_they_show(
+    engine: Engine, reporting: SqlReportingStore, plans: Callable[[], list[str]]
+) -> None:
+    database = reporting._database
+    with engine.begin() as connection:
+        for statement in (PEOPLE, AUTHORS, RATINGS, "ANALYZE"):
+            connection.exec_driver_sql(statement)
+    people = SqlPeople(database)
+    page = people.find("", "", limit=50)
+    people.find("", "", limit=50, before=page[-1])
+    people.usage_of([PersonId("pigeon", "u1of1000001")], 0.0)
+    reporting.find_turns(TurnFilter(author="u1of1000001"), limit=50)
+    SqlFeedbackReport(database).find(FeedbackFilter(), limit=50)
+    SqlFeedbackReport(database).find(FeedbackFilter(), limit=50, before=(4000.0, "n1", "u"))
+    SqlAuditTrail(database).find(ActionFilter(), limit=50)
+    read = plans()
+    assert [plan for plan in read if WHOLE_OF_OTHERS.search(plan)] == []
+    assert sum("people_seen" in plan for plan in read) == 2
+    assert sum("turns_author" in plan for plan in read) == 2
+    assert sum("verdicts_given" in plan for plan in read) == 2
 
 
 def test_usage_reads_only_the_counted_turns(reporting: SqlReportingStore, plans: Callable[[], list[str]]) -> None:

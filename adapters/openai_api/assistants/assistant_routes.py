@@ -10,6 +10,7 @@ from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequ
 from adapters.openai_api.assistants.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.assistants.ids import new_id
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
+from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import read_post
@@ -40,6 +41,7 @@ class AssistantRoutes:
         asked, post = read_request(AssistantRequest, body), read_post(caller, request, body)
         self.room.directory.model_for(asked.model)
         refuse_tools(asked.tools or (), self.room.directory.default(caller))
+        await self._check_resources(caller, asked)
         async with self.room.api.attempts.turn_of(post):
             made: Sequence[ApiObject] = await self.room.made_before(post)
             if not made:
@@ -47,6 +49,10 @@ class AssistantRoutes:
                 new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
                 made = await self.room.do(self.room.objects.add, [new])
         return json_response(assistant_view(self.room.directory.own(caller, made[0])))
+
+    async def _check_resources(self, caller: Caller, asked: AssistantChange) -> None:
+        """Raises InvalidRequest for files and vector stores of another key."""
+        await self.room.server_files.check_resources(caller, given_fields(asked).get("tool_resources"))
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page = self.room.api.callers.reader(request), read_page(request)
@@ -66,6 +72,7 @@ class AssistantRoutes:
         if asked.model is not None:
             self.room.directory.model_for(asked.model)
         refuse_tools(asked.tools or (), known.configured)
+        await self._check_resources(caller, asked)
         changed = {**known.body, **given_fields(asked)}
         await self.room.do(self.room.objects.replace_body, known.id, changed)
         return json_response(assistant_view(await self.room.directory.find(caller, known.id)))

@@ -146,6 +146,15 @@ class MessageRequest(Body):
     metadata: Metadata | None = None
 
     @property
+    def listed(self) -> list[Part]:
+        """The parts of the content; none if it is a text."""
+        return [] if isinstance(self.content, str) else self.content
+
+    @property
+    def given(self) -> list[Attachment]:
+        return self.attachments or []
+
+    @property
     def text(self) -> str:
         if isinstance(self.content, str):
             return self.content
@@ -206,14 +215,8 @@ class ThreadAndRunRequest(RunFields):
     tool_resources: ToolResources | None = None
 
     def as_run(self) -> RunRequest:
-        """Returns the run, with the messages of the new thread."""
-        messages = self.thread.messages if self.thread else None
-        fields = self.model_dump(exclude={"thread", "tool_resources"}, exclude_none=True)
-        return RunRequest.model_validate({**fields, "additional_messages": [_dumped(each) for each in messages or ()]})
-
-
-def _dumped(message: MessageRequest) -> dict[str, Any]:
-    return message.model_dump(exclude_none=True)
+        """Returns the run, without the messages of the new thread."""
+        return RunRequest.model_validate(self.model_dump(exclude={"thread", "tool_resources"}, exclude_none=True))
 
 
 class ToolOutput(Body):

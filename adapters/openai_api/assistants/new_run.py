@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 from adapters.openai_api.assistants.assistant_routes import refuse_tools
 from adapters.openai_api.assistants.bodies import FunctionTool, RunRequest, Tool, Tools
 from adapters.openai_api.assistants.directory import AssistantDirectory, KnownAssistant
-from adapters.openai_api.assistants.room import key_of, message_body, text_of
+from adapters.openai_api.assistants.room import files_of, key_of, text_of
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest
 from gateway.domain.exchange import Exchange
+from gateway.domain.files import File
 from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import Json, TurnOptions
 from gateway.ports.api_objects import ThreadState
@@ -33,10 +34,21 @@ ECHOED = (
 
 
 @dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run is asked with."""
+
+    asked: RunRequest
+    additional: Sequence[Mapping[str, Any]] = ()
+    """Its messages, as they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """What there is to answer."""
 
     text: str
+    files: tuple[File, ...]
+    """Those of earlier messages too that no turn took so far."""
     before: tuple[Exchange, ...]
     """What was said before it, and after the turns."""
 
@@ -44,13 +56,13 @@ class Said:
 def new_message(
     caller: Caller,
     thread_id: str,
-    asked: RunRequest,
+    new: NewRun,
     known: KnownAssistant,
     directory: AssistantDirectory,
     state: ThreadState,
 ) -> Message:
     """Returns the message of a new run, without its id. Raises InvalidRequest."""
-    additional = [message_body(each) for each in asked.additional_messages or ()]
+    asked, additional = new.asked, new.additional
     said = _said([*(row.body for row in state.pending), *additional], state.newest)
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
@@ -74,6 +86,7 @@ def new_message(
         "",
         said.text,
         address=address,
+        files=said.files,
         caller=caller.name,
         options=options,
         only_if_idle=True,
@@ -90,11 +103,12 @@ def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
     ends = [place for place, each in enumerate(messages) if each["role"] == "assistant"]
     split = ends[-1] + 1 if ends else 0
     text = SEPARATOR.join(filter(None, (text_of(each) for each in messages[split:])))
+    files = files_of(messages)
     if not text and not messages and newest is not None and failure_of(newest) is not None:
-        return Said(newest.message.text, newest.options.inserted)
-    if not text:
+        return Said(newest.message.text, newest.message.files, newest.options.inserted)
+    if not text and not files_of(messages[split:]):
         raise InvalidRequest("The thread has no message of a user that is not answered yet. Add one first.")
-    return Said(text, tuple(_exchanges(messages[:split])))
+    return Said(text, files, tuple(_exchanges(messages[:split])))
 
 
 def _exchanges(messages: Iterable[Mapping[str, Any]]) -> Iterable[Exchange]:

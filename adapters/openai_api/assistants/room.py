@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
-from adapters.openai_api.assistants.bodies import MessageRequest, TextPart
+from adapters.openai_api.assistants.bodies import ImageUrlPart, MessageRequest, Part, TextPart
 from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
+from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.content_parts import InlineFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import UploadedFiles, as_file
 from gateway.domain.errors import TurnNotFound
+from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Turn
 from gateway.ports.api_objects import ApiObject, ApiObjects, ThreadState
 
@@ -35,6 +40,9 @@ class Room:
     api: ApiContext
     objects: ApiObjects
     directory: AssistantDirectory
+    files: UploadedFiles
+    server_files: ServerFiles
+    running: RunningTurns
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
 
@@ -67,6 +75,27 @@ class Room:
                 return turn
         raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
 
+    async def checked(self, caller: Caller, thread: ApiObject, bodies: Sequence[Mapping[str, Any]]) -> ApiObject:
+        """Returns a new thread with the files that its messages attach for tools. Raises InvalidRequest."""
+        given = thread.body["tool_resources"]
+        await self.server_files.check_resources(caller, given)
+        resources = await self.server_files.with_attachments(caller, bodies, given)
+        return replace(thread, body={**thread.body, "tool_resources": resources})
+
+    async def attach(self, caller: Caller, thread_id: str, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """Adds the files that messages attach for tools to the resources of their thread.
+
+        Raises NoSuchObject, InvalidRequest.
+        """
+        if not any(each.get("tools") for body in bodies for each in body["attachments"]):
+            return
+        thread = (await self.thread_state(caller, thread_id)).thread
+        body = thread.body if thread else {"metadata": {}, "tool_resources": None}
+        resources = await self.server_files.with_attachments(caller, bodies, body["tool_resources"])
+        if thread is None:
+            await self.do(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
+        await self.do(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
+
     async def made_before(self, post: Post) -> Sequence[ApiObject]:
         """Returns what an earlier attempt at a request made. Raises Conflict if that had another body."""
         if not post.may_be_repeated:
@@ -76,8 +105,24 @@ class Room:
             post.check_same(found[0].request or "")
         return found
 
-    def check_texts(self, messages: Sequence[MessageRequest], where: str) -> None:
-        """Raises InvalidRequest for messages that are too many or too long, or have parts that cannot be read here."""
+    async def read_messages(
+        self, caller: Caller, messages: Sequence[MessageRequest], where: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """Returns messages as they are stored, with what is known of their files.
+
+        Raises InvalidRequest for messages that are too many or too long, or have parts that cannot be read here.
+        """
+        self._check_texts(messages, where)
+        return [await self._body(caller, each, f"{where}[{number}]") for number, each in enumerate(messages)]
+
+    async def _body(self, caller: Caller, message: MessageRequest, where: str) -> Mapping[str, Any]:
+        named = [file_of(part, f"{where}.content[{number}]") for number, part in enumerate(message.listed)]
+        documents = (each for each in message.given if not each.tools)
+        named += [InlineFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in documents]
+        files = [asdict(as_file(await self.files.named(caller, file))) for file in named if file]
+        return message_body(message) | ({"files": files} if files else {})
+
+    def _check_texts(self, messages: Sequence[MessageRequest], where: str) -> None:
         if len(messages) > MAX_MESSAGES:
             raise InvalidRequest(f"A request may bring at most {MAX_MESSAGES} messages.", param=where)
         longest = self.api.limits.max_message_chars
@@ -85,20 +130,18 @@ class Room:
             if len(message.text) > longest:
                 limit = f"A message may have at most {longest} characters here (MAX_MESSAGE_CHARS)."
                 raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
-            if message.attachments or not isinstance(message.content, str):
-                _refuse_files(message, f"{where}[{number}]")
             if not message.text.strip() and isinstance(message.content, str):
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
 
 
-def _refuse_files(message: MessageRequest, where: str) -> None:
-    """Raises InvalidRequest for what needs files, which cannot be uploaded here."""
-    explanation = "is not supported here: this gateway takes no uploads at this API."
-    if message.attachments:
-        raise InvalidRequest(f"`attachments` {explanation}", param=f"{where}.attachments", code="unsupported_parameter")
-    for part in message.content if isinstance(message.content, list) else ():
-        if not isinstance(part, TextPart):
-            raise InvalidRequest(f"`{part.type}` {explanation}", param=f"{where}.content", code="unsupported_parameter")
+def file_of(part: Part, where: str) -> InlineFile | None:
+    """Returns the picture that a part names. Raises InvalidRequest for one by its address."""
+    if isinstance(part, ImageUrlPart):
+        explanation = "is not fetched from an address: upload it (POST /v1/files, purpose vision) as an image_file"
+        raise refusal(f"{where}.image_url", explanation, "unsupported_parameter")
+    if isinstance(part, TextPart):
+        return None
+    return InlineFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
 
 
 def key_of(caller: Caller, thread_id: str) -> ConversationKey:
@@ -106,19 +149,17 @@ def key_of(caller: Caller, thread_id: str) -> ConversationKey:
 
 
 def message_objects(
-    messages: Sequence[MessageRequest], caller: Caller, thread_id: str, post: Post
+    bodies: Sequence[Mapping[str, Any]], caller: Caller, thread_id: str, post: Post
 ) -> Sequence[ApiObject]:
     """Returns new messages as they are stored."""
-    return [
-        ApiObject(new_id("msg"), MESSAGE, caller.owner, message_body(each), thread_id, post.name) for each in messages
-    ]
+    return [ApiObject(new_id("msg"), MESSAGE, caller.owner, body, thread_id, post.name) for body in bodies]
 
 
-def message_body(message: MessageRequest) -> Mapping[str, Any]:
+def message_body(message: MessageRequest) -> dict[str, Any]:
     return {
         "role": message.role,
         "content": message.parts,
-        "attachments": [each.model_dump(exclude_none=True) for each in message.attachments or ()],
+        "attachments": [each.model_dump(exclude_none=True) for each in message.given],
         "metadata": message.metadata or {},
     }
 
@@ -127,3 +168,9 @@ def text_of(body: Mapping[str, Any]) -> str:
     """Returns the text of a stored message."""
     texts = (part["text"]["value"] for part in body["content"] if part["type"] == "text")
     return "\n".join(texts)
+
+
+def files_of(bodies: Iterable[Mapping[str, Any]]) -> tuple[File, ...]:
+    """Returns the files of stored messages, each once."""
+    found = {each["reference"]: File(**each) for body in bodies for each in body.get("files", ())}
+    return tuple(found.values())

@@ -10,10 +10,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from adapters.openai_api.assistants.bodies import MetadataChange, RunRequest, ThreadAndRunRequest, ToolOutputsRequest
+from adapters.openai_api.assistants.bodies import (
+    MetadataChange,
+    RunRequest,
+    ThreadAndRunRequest,
+    ThreadRequest,
+    ToolOutputsRequest,
+)
 from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
-from adapters.openai_api.assistants.new_run import new_message
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
+from adapters.openai_api.assistants.new_run import NewRun, new_message
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
 from adapters.openai_api.assistants.run_stream import RunStream, event
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
@@ -24,8 +30,9 @@ from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import Conflict, Overloaded
-from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 from gateway.web.api.views import EVENT_STREAM, TurnUpdates
 from gateway.web.api.waiting import Waiter
@@ -78,49 +85,71 @@ class RunRoutes:
         caller, thread = self.room.api.callers.identify(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(RunRequest, body), read_post(caller, request, body)
-        self.room.check_texts(asked.additional_messages or (), "additional_messages")
+        added = await self.room.read_messages(caller, asked.additional_messages or (), "additional_messages")
         await self.room.api.callers.count_message(caller)
-        begin = partial(self._begin, caller, thread, asked, post)
+        begin = partial(self._begin, caller, thread, NewRun(asked, added), post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
     async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
         caller = self.room.api.callers.identify(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadAndRunRequest, body), read_post(caller, request, body)
-        self.room.check_texts((asked.thread and asked.thread.messages) or (), "thread.messages")
+        messages = (asked.thread and asked.thread.messages) or ()
+        new = NewRun(asked.as_run(), await self.room.read_messages(caller, messages, "thread.messages"))
         await self.room.api.callers.count_message(caller)
-        begin = partial(self._begin_with_thread, caller, asked, post)
+        fields = asked.thread
+        if asked.tool_resources is not None and (fields is None or fields.tool_resources is None):
+            given = (fields or ThreadRequest()).model_dump(exclude_unset=True)
+            fields = ThreadRequest.model_validate({**given, "tool_resources": asked.tool_resources.model_dump()})
+        begin = partial(self._begin_with_thread, caller, fields, new, post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
-    async def _begin_with_thread(self, caller: Caller, asked: ThreadAndRunRequest, post: Post, turn: TurnId) -> Begun:
-        fields = asked.thread
+    async def _begin_with_thread(
+        self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
+    ) -> Begun:
         thread = new_thread(caller, fields, new_id("thread")) if fields else None
+        thread = await self.room.checked(caller, thread, new.additional) if thread else None
         name = thread.id if thread else new_id("thread")
         if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
             await self.room.do(self.room.objects.add, [thread])
-        begun = await self._accept(caller, name, asked.as_run(), post, ThreadState(thread, None), turn)
+        begun = await self._accept(caller, name, new, post, ThreadState(thread, None), turn)
         return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
 
-    async def _begin(self, caller: Caller, thread: str, asked: RunRequest, post: Post, turn: TurnId) -> Begun:
+    async def _begin(self, caller: Caller, thread: str, new: NewRun, post: Post, turn: TurnId) -> Begun:
         state = await self.room.thread_state(caller, thread)
         if state.newest is not None and not state.newest.state.is_resolved:
             raise _active(thread, state.newest)
-        return await self._accept(caller, thread, asked, post, state, turn)
+        if any(body["attachments"] for body in new.additional):
+            await self.room.attach(caller, thread, new.additional)
+            state = await self.room.thread_state(caller, thread)
+        return await self._accept(caller, thread, new, post, state, turn)
 
     async def _accept(
-        self, caller: Caller, thread: str, asked: RunRequest, post: Post, state: ThreadState, turn: TurnId
+        self, caller: Caller, thread: str, new: NewRun, post: Post, state: ThreadState, turn: TurnId
     ) -> Begun:
         """Records the turn. Raises NoSuchObject, InvalidRequest, Overloaded, Blocked."""
-        known = await self.room.directory.find(caller, asked.assistant_id)
-        message = new_message(caller, thread, asked, known, self.room.directory, state)
-        message = replace(message, message_id=post.name, has_waiting_caller=bool(asked.stream))
+        known = await self.room.directory.find(caller, new.asked.assistant_id)
+        message = new_message(caller, thread, new, known, self.room.directory, state)
+        message = replace(message, message_id=post.name, has_waiting_caller=bool(new.asked.stream))
         try:
-            accepted = await self.room.api.inbox.accept(message, turn)
+            accepted = await self._record(message, turn)
         except Conflict as exc:
             if exc.code != "conversation_busy":
                 raise
             raise _active(thread, (await self.room.thread_state(caller, thread)).newest) from None
         return Begun(accepted.turn, is_local=accepted.claimed_here)
+
+    async def _record(self, message: Message, turn: TurnId) -> AcceptResult:
+        """Raises as ``AsyncInbox.accept``."""
+        self.room.running.add(turn, message.key)
+        is_here = False
+        try:
+            accepted = await self.room.api.inbox.accept(message, turn)
+            is_here = accepted.is_new and accepted.claimed_here
+            return accepted
+        finally:
+            if not is_here:
+                self.room.running.forget(turn)
 
     async def _begun(
         self, request: HttpRequest, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
@@ -161,19 +190,25 @@ class RunRoutes:
         return json_response(paged([run_view(turn) for turn in turns], page))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["run_id"]
+        caller, thread = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        name = request.path_values["run_id"]
         with ExitStack() as leaving:
             turn_id = turn_of_run(name)
             waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
-            turn = await self.room.turn(caller, request.path_values["thread_id"], name)
-            if waiter is not None and status_of(turn) in ("queued", "in_progress"):
-                turn = await self._held(turn, waiter)
+            ended = None
+            if turn_id and waiter and self.room.running.runs(turn_id, key_of(caller, thread)):
+                ended = await self._ended(turn_id, waiter)
+                waiter = None
+            turn = ended or await self.room.turn(caller, thread, name)
+            if turn_id and waiter and status_of(turn) in ("queued", "in_progress"):
+                turn = await self._ended(turn_id, waiter) or turn
             return json_response(run_view(turn), headers=self._poll_headers())
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         metadata = json.dumps(asked.metadata or {})
+        self.room.running.forget(turn.id)
         await self.room.do(self.room.objects.set_address, turn.id, "metadata", metadata)
         return json_response(run_view(await self.room.api.inbox.get_turn(turn.id)))
 
@@ -186,6 +221,7 @@ class RunRoutes:
             turn = await self.room.api.inbox.cancel_turn(turn.id)
         except Conflict:  # it has ended just now
             raise _not_cancellable(await self.room.api.inbox.get_turn(turn.id)) from None
+        self.room.running.forget(turn.id)
         self.room.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(run_view(turn))
 
@@ -234,9 +270,10 @@ class RunRoutes:
         leaving.callback(waiter.close)
         return waiter
 
-    async def _held(self, turn: Turn, waiter: Waiter) -> Turn:
-        """Returns the turn when it has ended, or as it is after a moment."""
-        load = partial(self.room.api.inbox.get_turn, turn.id)
+    async def _ended(self, turn_id: TurnId, waiter: Waiter) -> Turn | None:
+        """Waits a moment; returns the turn if it ended in that time."""
+        turn = None
+        load = partial(self.room.api.inbox.get_turn, turn_id)
         updates = waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
         async for item in updates:  # to its end, since a generator that is left early costs a task
             if isinstance(item, Turn):

@@ -61,12 +61,13 @@ class ThreadRoutes:
         caller = self.room.api.callers.reader(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
-        self.room.check_texts(asked.messages or (), "messages")
+        bodies = await self.room.read_messages(caller, asked.messages or (), "messages")
         async with self.room.api.attempts.turn_of(post):
             made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
-                messages = message_objects(asked.messages or (), caller, thread.id, post)
+                thread = await self.room.checked(caller, thread, bodies)
+                messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
                     await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
                 made = [*await self.room.do(self.room.objects.add, [thread])]
@@ -80,6 +81,7 @@ class ThreadRoutes:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
         thread = (await self.room.thread_state(caller, name)).thread
+        await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
         changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
         if thread is None:
             await self.room.do(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
@@ -102,14 +104,19 @@ class ThreadRoutes:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
-        self.room.check_texts([asked], "messages")
+        bodies = await self.room.read_messages(caller, [asked], "messages")
         async with self.room.api.attempts.turn_of(post):
-            made = await self.room.made_before(post) or await self._add(caller, name, asked, post)
+            made = await self.room.made_before(post)
+            if not made:
+                await self.room.attach(caller, name, bodies)
+                made = await self._add(caller, name, bodies, post)
         return json_response(stored_message(made[0]))
 
-    async def _add(self, caller: Caller, name: str, asked: MessageRequest, post: Any) -> Sequence[ApiObject]:
+    async def _add(
+        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Any
+    ) -> Sequence[ApiObject]:
         """Raises NoSuchObject; InvalidRequest while a run is active."""
-        messages = message_objects([asked], caller, name, post)
+        messages = message_objects(bodies, caller, name, post)
         thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
         try:
             added = await self.room.do(self.room.objects.add_messages, thread, messages)
@@ -127,13 +134,16 @@ class ThreadRoutes:
     async def list_messages(self, request: HttpRequest) -> HttpResponse:
         caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
         page, run = read_page(request), request.query_value("run_id")
+        if not run and page.newest_first and not page.after and not page.before:
+            return json_response(paged(await self._newest(caller, name, page), page))
         state = await self.room.thread_state(caller, name)
         if run:
             turn = await self.room.turn(caller, name, run)
             rows = await self._rows(name, turn.seq, turn.seq)
             notes = [row for row in rows if row.kind == NOTE]
             return json_response(paged([each for each in timeline([turn], notes) if each["run_id"] == run], page))
-        return json_response(paged(await self._messages(state, name, page), page))
+        turns = await self.room.api.inbox.transcript(state.conversation) if state.conversation else ()
+        return json_response(paged(timeline(turns, await self._rows(name, 0, None)), page))
 
     async def retrieve_message(self, request: HttpRequest) -> HttpResponse:
         caller = self.room.api.callers.reader(request)
@@ -191,24 +201,17 @@ class ThreadRoutes:
             return None
         return turn if turn.message.key == key_of(caller, thread) else None
 
-    async def _messages(self, state: ThreadState, name: str, page: Page) -> Sequence[Item]:
-        """Returns the messages of a thread, or at least those of the page and one more."""
-        conversation = state.conversation
-        if conversation is None:
-            return timeline((), await self._rows(name, 0, None))
-        transcript = self.room.api.inbox.transcript
-        if not page.newest_first or page.after or page.before:
-            return timeline(await transcript(conversation), await self._rows(name, 0, None))
-        turns, window = [state.newest] if state.newest else [], page.limit
-        found: Sequence[Item] = ()
-        while len(found) <= page.limit and (not found or turns[0].seq > 1):
-            turns = [*await transcript(conversation, limit=window)]
-            since = turns[0].seq if turns[0].seq > 1 else 0
-            found = timeline(turns, await self._rows(name, since, None))
-            window *= 4
-            if turns[0].seq <= 1:
-                break
-        return found
+    async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
+        """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
+        most_turns = page.limit // 2 + 2  # a turn has a message and a reply
+        while True:
+            found = await self.room.do(self.room.objects.newest_messages, caller.owner, name, most_turns)
+            if found.thread is None and not found.turns:
+                await self.room.thread_state(caller, name)  # unless it may be opened
+            items = timeline(found.turns, found.rows)
+            if len(items) > page.limit or not found.turns or found.turns[0].seq <= 1:
+                return items
+            most_turns *= 4
 
     async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
         objects = self.room.objects

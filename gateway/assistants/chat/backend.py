@@ -24,14 +24,22 @@ from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, parts_for_model, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import (
+    MAX_ROUNDS,
+    check_tokens,
+    held_calls,
+    parts_for_model,
+    ran_calls,
+    run_calls,
+    too_many_rounds,
+)
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import of_caller, refused_parameter
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import RunId, ThreadId, Turn, Usage
-from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall
+from gateway.domain.run_events import REASONING, CallsHeld, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -148,10 +156,14 @@ class ChatBackend:
                 yield _answer(state)
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
+            if held := held_calls(self._toolbox, calls):
+                yield CallsHeld(held, completion.text, tuple(state.rounds), state.usage, completion.model)
+                return
             outputs: dict[str, ToolResult] = {}
             async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
+            state.rounds.append(ran_calls(calls, outputs, completion.text))
             state.tool_messages += [completion.to_message(), *output_messages(completion.calls, outputs)]
             if files := self._limits.accepted(parts_for_model(outputs.values())):
                 state.tool_messages.append(tool_files_message(files))
@@ -262,7 +274,7 @@ class ChatBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # noqa: ARG002  # only the gateway itself creates these threads
         return None
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         """Does nothing: every run gets the history."""
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

@@ -14,6 +14,7 @@ from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError
+from gateway.domain.exchange import CallRound
 from gateway.domain.models import RunId, Turn, Usage
 from gateway.domain.run_events import UsageCounted
 
@@ -33,6 +34,8 @@ class ChatRunState:
     usage: Usage = field(default_factory=Usage)
     tool_messages: list[Json] = field(default_factory=list)
     """Messages with function calls and their outputs, sent after the user's message."""
+    rounds: list[CallRound] = field(default_factory=list)
+    """The same, as a turn keeps them that waits until people have approved a call."""
     call_ids: set[str] = field(default_factory=set)
     completion: CompletionAccumulator = field(default_factory=CompletionAccumulator)
     started: bool = False

@@ -36,10 +36,19 @@ from gateway.assistants.responses.local_threads import create_local_thread, is_l
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import (
+    MAX_ROUNDS,
+    FunctionCall,
+    check_tokens,
+    held_calls,
+    run_calls,
+    too_many_rounds,
+)
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import of_caller, others, refused_parameter
+from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -51,7 +60,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import RunId, ThreadId, Turn, Usage
-from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
 from gateway.domain.turn_options import TurnOptions
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -80,6 +89,7 @@ class ResponsesBackend:
         self.model = config.model
         self.description = f"{self.name} at {api.host}, model {config.model}"
         self._api = api
+        self.server_objects = ApiServerObjects(api)
         self._config = config
         self._toolbox = toolbox
         self._history_chars = history_chars
@@ -114,9 +124,9 @@ class ResponsesBackend:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:
         return None if is_local(thread_id) else await self._conversations.import_history(thread_id)
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         if not is_local(thread_id):
-            await self._conversations.add(thread_id, Exchange("", turn.reply), turn.reply)
+            await self._conversations.add(thread_id, [*before, Exchange("", turn.reply)], turn.reply)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         if not is_local(thread_id):
@@ -244,8 +254,9 @@ class ResponsesBackend:
             options = state.turn.options
             ends, outputs = not calls or bool(of_caller(options, calls)), dict[str, ToolResult]()
             own = () if ends and is_local(state.thread_id) else others(options, calls)
-            if not ends:
-                check_tokens(state.usage, self._config.max_turn_tokens)
+            if held := () if ends else self._held(state, calls):
+                yield CallsHeld(held, state.take_said(), tuple(state.rounds), state.usage, state.model)
+                return
             async with aclosing(run_calls(self._toolbox, own, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
@@ -254,6 +265,11 @@ class ResponsesBackend:
                 return
             items = state.items_with_outputs(calls, outputs)
         raise too_many_rounds()
+
+    def _held(self, state: ResponseRunState, calls: Sequence[FunctionCall]) -> tuple[HeldCall, ...]:
+        """Returns the calls if people have to approve one. Raises AssistantRefused if no more tools may be run."""
+        check_tokens(state.usage, self._config.max_turn_tokens)
+        return held_calls(self._toolbox, calls)
 
     def _reduced_items(self, state: ResponseRunState, error: AssistantError, items: list[Json] | None) -> list[Json]:
         """Returns what to post after a refusal. Raises the error if there is nothing to leave out."""
@@ -294,7 +310,7 @@ class ResponsesBackend:
             return
         exchange = Exchange(state.turn.message.text_with_attachments, text)
         try:
-            await self._conversations.add(state.thread_id, exchange, state.accumulator.text)
+            await self._conversations.add(state.thread_id, [exchange], state.accumulator.text)
         except AssistantError as exc:
             log.warning("cut-off answer could not be added to the conversation", turn=state.turn.id, error=str(exc))
 

@@ -12,7 +12,7 @@ from gateway.assistants.history import pair_exchanges
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.responses.items import exchange_items, first_text, message_text
 from gateway.assistants.sse import Json
-from gateway.domain.errors import AssistantError, ThreadMissing
+from gateway.domain.errors import AssistantError, AssistantRefused, ThreadMissing
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import ThreadId
 
@@ -44,15 +44,21 @@ class ServerConversations:
             raise
         return thread
 
-    async def add(self, thread_id: ThreadId, exchange: Exchange, said: str) -> None:
-        """Adds an exchange, unless the conversation ends with ``said``, the assistant's text as the server has it."""
+    async def add(self, thread_id: ThreadId, exchanges: Sequence[Exchange], said: str) -> None:
+        """Adds exchanges at once, unless the conversation ends with ``said``, the assistant's text as it has it.
+
+        Raises AssistantRefused when there are more of them than one request may add.
+        """
         async with aclosing(self.items_newest_first(thread_id)) as items:
             async for item in items:
                 if item.get("type") == "message":
                     if item.get("role") == "assistant" and message_text(item) == said:
                         return
                     break
-        await self._api.post(f"{_path(thread_id)}/items", {"items": exchange_items(exchange)})
+        new = [item for exchange in exchanges for item in exchange_items(exchange)]
+        if len(new) > ITEMS_PER_POST:  # half of them could be added twice
+            raise AssistantRefused(f"{len(new)} items are too many to add at once")
+        await self._api.post(f"{_path(thread_id)}/items", {"items": new})
 
     async def import_history(self, thread_id: ThreadId) -> list[Exchange] | None:
         """Returns the exchanges; of a user message only its first text, as files follow it. None: no such thread."""

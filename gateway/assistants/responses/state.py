@@ -9,7 +9,7 @@ from gateway.assistants.attachments import load, without_files
 from gateway.assistants.history import with_turn
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.past import PastOfTurn
-from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
 from gateway.assistants.reply_filter import PLAIN, ReplyFilters
 from gateway.assistants.responses.items import (
     call_item,
@@ -29,8 +29,9 @@ from gateway.assistants.responses.items import (
 )
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall, parts_for_model
+from gateway.assistants.tool_calls import FunctionCall, parts_for_model, ran_calls
 from gateway.assistants.transcription import Transcripts
+from gateway.domain.exchange import CallRound
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage
 from gateway.domain.run_events import UsageCounted
@@ -69,6 +70,15 @@ class ResponseRunState:
     files: dict[str, File] = field(default_factory=dict)
     """Files that the assistant made, by reference."""
     cut_off: bool = False
+    rounds: list[CallRound] = field(default_factory=list)
+    """The rounds of calls so far, where the server keeps no history."""
+    said_chars: int = 0
+    """How much of the text was said before the newest round."""
+
+    def take_said(self) -> str:
+        """Returns what was said since it was last taken."""
+        said, self.said_chars = self.accumulator.text[self.said_chars :], len(self.accumulator.text)
+        return said.removeprefix(MESSAGE_SEPARATOR)
 
     def count_usage(self) -> UsageCounted | None:
         """Adds the tokens of the newest response. Returns the event for them; None without any."""
@@ -102,6 +112,8 @@ class ResponseRunState:
         made = [call_item(call) for call in calls if call.id not in known]
         items = [*made, *(self._output_item(call_id, result) for call_id, result in outputs.items())]
         self.since_message += items
+        if self.past is not None:
+            self.rounds.append(ran_calls(calls, outputs, self.take_said()))
         return items
 
     def _output_item(self, call_id: str, result: ToolResult) -> Json:

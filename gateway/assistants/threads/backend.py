@@ -32,7 +32,7 @@ from gateway.assistants.threads.items import (
 from gateway.assistants.threads.replies import PAGE_SIZE, ThreadReplies
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
-from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import MAX_ROUNDS, FunctionCall, check_tokens, held_calls, run_calls, too_many_rounds
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import same, translated, unsupported
 from gateway.domain.errors import (
@@ -44,7 +44,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import RunId, ThreadId, Turn, Usage
-from gateway.domain.run_events import RunEvent, RunStarted, UsageCounted
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -125,11 +125,13 @@ class ThreadsBackend:
             return None
         return pair_exchanges(reversed(said))
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
-        state = self._new_state(turn, thread_id, no_attachments)
-        if await self._find_newest(state, "messages") is None:
-            message = {"role": "assistant", "content": turn.reply, "metadata": {"turn_id": turn.id}}
-            await self._api.post(f"{_path(thread_id)}/messages", message)
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
+        added = [as_object(one.get("metadata")) for one in await self._newest_page(thread_id, "messages")]
+        messages = [("user", each.text, {"before": f"{turn.id} {number}"}) for number, each in enumerate(before)]
+        for role, content, metadata in (*messages, ("assistant", turn.reply, {"turn_id": turn.id})):
+            if metadata not in added:
+                message = {"role": role, "content": content, "metadata": metadata}
+                await self._api.post(f"{_path(thread_id)}/messages", message)
 
     async def delete_thread(self, thread_id: ThreadId) -> None:
         with suppress(NotFound, BadRequest):
@@ -145,6 +147,8 @@ class ThreadsBackend:
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
         state = self._new_state(turn, thread_id, attachments)
+        if turn.rounds:
+            await self._end_waiting_runs(thread_id)
         async with aclosing(self._run_or_explain(state, await self._create_run_request(state), history)) as events:
             async for event in events:
                 yield event
@@ -161,6 +165,8 @@ class ThreadsBackend:
         if run_id is None and (found := await self._find_newest(state, "runs")):
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
+        if run_id is None and turn.rounds:
+            await self._end_waiting_runs(thread_id)
         run = await self._wait_until_stopped(thread_id, run_id) if run_id else None
         request = await self._resume_request(state, run)
         async with aclosing(self._run_or_explain(state, request, history)) as events:
@@ -181,6 +187,14 @@ class ThreadsBackend:
                 run_id = next((RunId(as_text(run.get("id"))) for run in active), None)
             if run_id is not None:
                 await self._api.post(f"{_run_path(thread_id, run_id)}/cancel", {})
+
+    async def _end_waiting_runs(self, thread_id: ThreadId) -> None:
+        """Cancels the run whose calls people were asked about: its thread takes no other one before it has ended."""
+        for run in [each for each in await self._newest_page(thread_id, "runs") if not is_final(each)]:
+            path = _run_path(thread_id, RunId(as_text(run.get("id"))))
+            with suppress(NotFound, BadRequest):  # it ends just now
+                await self._api.post(f"{path}/cancel", {})
+            await self._api.poll_until(path, is_final, interval_seconds=self._config.poll_seconds)
 
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
         try:
@@ -233,17 +247,28 @@ class ThreadsBackend:
                 continue
             for event in await self._replies.read_stopped_run(state):
                 yield event
-            if is_final(reading.run) and not state.text_calls:
-                self._new_threads.answered(state.thread_id)
-                yield await self._replies.answer(state)
+            if end := await self._end(state):
+                yield end
                 return
-            check_tokens(state.tokens_used, self._config.max_turn_tokens)
             calls = state.text_calls or pending_calls(reading.run)
             async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
             request = await self._outputs_request(state, calls)
         raise too_many_rounds()
+
+    async def _end(self, state: ThreadRunState) -> RunCompleted | CallsHeld | None:
+        """Returns the reply of a run that has ended, or its calls if people have to approve one; else None."""
+        run = state.reader.run
+        if is_final(run) and not state.text_calls:
+            self._new_threads.answered(state.thread_id)
+            return await self._replies.answer(state)
+        check_tokens(state.tokens_used, self._config.max_turn_tokens)
+        held = held_calls(self._toolbox, state.text_calls or pending_calls(run))
+        if not held:
+            return None
+        text, model = await self._replies.text_so_far(state), as_text(run.get("model"))
+        return CallsHeld(held, text, (), state.tokens_used, model, leaves_run=not is_final(run))
 
     async def _post_and_follow(self, state: ThreadRunState, path: str, body: Json) -> AsyncGenerator[RunEvent, None]:
         """POSTs and follows the run until it stops. Raises AssistantUnavailable if the run did not start."""
@@ -284,9 +309,9 @@ class ThreadsBackend:
 
     async def _create_run_request(self, state: ThreadRunState, *, with_message: bool = True) -> PostRequest:
         await self._toolbox.ready()
-        metadata = {"turn_id": state.turn.id}
+        metadata = {"turn_id": state.marker}
         options = state.turn.options
-        if options.functions or options.outputs:
+        if options.functions or (options.outputs and not state.turn.rounds):
             raise unsupported("`tools`", self.name)
         fields = {**await self._assistant.run_fields(), **self._config.parameters}
         body = {**fields, "metadata": metadata, "stream": self._config.stream}
@@ -298,7 +323,9 @@ class ThreadsBackend:
             body["instructions"] = self._instructions.for_message(state.turn.message)
         if note := instructions_for(state.turn, "", self._toolbox.notice):
             body["additional_instructions"] = note
-        if with_message:
+        if with_message and state.turn.rounds:
+            body["additional_messages"] = [state.message_with_held_outputs()]
+        elif with_message:
             message, state.message_without_files = await self._files.build_messages(state.turn, state.transcripts.load)
             body["additional_messages"] = [message]
         return f"{_path(state.thread_id)}/runs", body
@@ -328,7 +355,7 @@ class ThreadsBackend:
     async def _find_newest(self, state: ThreadRunState, kind: str) -> Json | None:
         """Returns the turn's newest run or message; ``kind`` is ``runs`` or ``messages``."""
         page = await self._newest_page(state.thread_id, kind)
-        matching = (one for one in page if as_object(one.get("metadata")).get("turn_id") == state.turn.id)
+        matching = (one for one in page if as_object(one.get("metadata")).get("turn_id") == state.marker)
         return next(matching, None)
 
     async def _newest_page(self, thread_id: ThreadId, kind: str) -> list[Json]:

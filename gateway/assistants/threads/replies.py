@@ -12,7 +12,15 @@ from gateway.assistants.json_fields import as_text
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
-from gateway.assistants.threads.items import cited_files, failure_of, files_in, is_cut_off, is_final, read_message
+from gateway.assistants.threads.items import (
+    cited_files,
+    failure_of,
+    files_in,
+    is_cut_off,
+    is_final,
+    message_text,
+    read_message,
+)
 from gateway.assistants.threads.state import ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError
@@ -58,6 +66,13 @@ class ThreadReplies:
         if rest := state.accumulator.take_unshown():
             events.append(TextDelta(rest))
         return events
+
+    async def text_so_far(self, state: ThreadRunState) -> str:
+        """Returns what was said by a run that waits for outputs."""
+        if not is_final(state.reader.run):
+            await self._fetch_messages(state)
+            state.accumulator.replace_messages([*state.said, *map(message_text, state.reader.messages)])
+        return without_sandbox_links(state.accumulator.text)
 
     async def answer(self, state: ThreadRunState) -> RunCompleted:
         """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""

@@ -61,7 +61,22 @@ class ThreadRunState:
         self.text_calls, files = [], self.reader.files
         self.reader = RunEventReader(self.accumulator, self.filters)
         self.reader.files = files
-        return {"role": "user", "content": "\n\n".join(told), "metadata": {"turn_id": self.turn.id}}
+        return self._message_with_outputs(told)
+
+    def message_with_held_outputs(self) -> Json:
+        """Returns the message that tells a run what came of the calls that people were asked about."""
+        return self._message_with_outputs(
+            [f"[{call.name} {call.arguments} returned]\n{call.output}" for call in self.turn.rounds[-1].calls]
+        )
+
+    def _message_with_outputs(self, told: list[str]) -> Json:
+        return {"role": "user", "content": "\n\n".join(told), "metadata": {"turn_id": self.marker}}
+
+    @property
+    def marker(self) -> str:
+        """By what the runs and messages of the turn are found again: other ones after each round of calls."""
+        rounds = len(self.turn.rounds)
+        return f"{self.turn.id} {rounds}" if rounds else self.turn.id
 
     def may_run_again(self) -> bool:
         """Returns whether the run expired, for the first time, before anything was shown of it."""

@@ -24,7 +24,7 @@
   const seconds = (value) =>
     value < 1 ? `${short.format(1000 * value)} ms` : value < 60 ? `${short.format(value)} s`
       : value < 3600 ? `${short.format(value / 60)} min` : `${short.format(value / 3600)} h`;
-  const cost = (value) => (value && value < 0.01 ? value.toPrecision(2) : value.toFixed(2));
+  const cost = (value) => `${root.dataset.currency}${value && value < 0.01 ? value.toPrecision(2) : value.toFixed(2)}`;
   const written = (unit) => (value) =>
     value === null || value === undefined ? "–" : value === 0 ? "0" : unit === "s" ? seconds(value) : unit === "cost" ? cost(value) : short.format(value);
 

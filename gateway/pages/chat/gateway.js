@@ -93,6 +93,13 @@ export class Gateway {
     return this.#json((signal) => this.#call(`chat/turns/${id}/cancel`, { method: "POST", signal }));
   }
 
+  /** Approves or denies a call of a tool, as it was shown. */
+  decide({ approval_id: id, digest }, approves) {
+    const body = JSON.stringify({ decision: approves ? "approve" : "deny", digest });
+    const request = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    return this.#json((signal) => this.#call(`chat/approvals/${id}`, { ...request, signal }));
+  }
+
   async rate(id, value) {
     const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ value }) };
     await this.#withKey(() => this.#call(`chat/turns/${id}/feedback`, { ...request, signal: AbortSignal.timeout(PATIENCE) }));

@@ -3,6 +3,7 @@
 import { titleOf } from "./assistants.js";
 import { listFiles } from "./files.js";
 import { render } from "./markdown.js";
+import { showQuestion } from "./questions.js";
 import { sentence } from "./sentences.js";
 
 const SLOWEST = 1000; // maximum milliseconds between two renderings of a streaming reply
@@ -74,6 +75,12 @@ export class Reply {
   /** Shows how the reply was rated. */
   rated(value) {
     for (const button of this.line.querySelectorAll(".rate")) button.setAttribute("aria-pressed", button.dataset.value === value);
+  }
+
+  /** Shows a question about a call of a tool, or what was decided. */
+  ask(asked, decide) {
+    this.#tool(asked.decision ? "" : sentence("Waiting for an approval …"));
+    showQuestion(this.line.querySelector(".questions"), asked, decide);
   }
 
   use(tool) {

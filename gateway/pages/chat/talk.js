@@ -34,6 +34,7 @@ export class Talk {
   /** Tells the other tabs of this browser in which conversation something was said. */
   #tabs = new BroadcastChannel("chat");
   #isStale = false;
+  #waiting = null;
 
   constructor(gateway, view, assistants) {
     this.#gateway = gateway;
@@ -144,15 +145,19 @@ export class Talk {
     this.#view.busy(true);
     reply.expect();
     try {
-      const { response, files, assistant } = await how.call(this, asked, reply, work.signal);
-      reply.from(assistant);
-      reply.finish(response, files);
+      const { response, files, assistant, handedOver } = await how.call(this, asked, reply, work.signal);
+      if (handedOver) {
+        this.#isStale = true; // a person may have answered meanwhile
+      } else {
+        reply.from(assistant);
+        reply.finish(response, files);
+      }
       this.#view.speak(reply.spoken);
     } catch (problem) {
       if (!work.signal.aborted) this.#failed(asked, reply, known(problem));
     } finally {
       if (this.#work === work) {
-        this.#leave();
+        this.#done();
         if (this.#isStale) this.#heardOf(this.thread);
       }
     }
@@ -164,6 +169,11 @@ export class Talk {
   }
 
   #leave() {
+    this.#waiting?.abort();
+    this.#done();
+  }
+
+  #done() {
     this.#work?.abort();
     [this.#work, this.#asked] = [null, null];
     this.#view.busy(false);
@@ -203,7 +213,9 @@ export class Talk {
         reply.add(data.text);
       }
       else if (name === "tool") reply.use(data.name);
+      else if (name === "approval") reply.ask(data, (approves) => this.#gateway.decide(data, approves));
       else if (name === "done") return data;
+      else if (name === "handed_over") return { handedOver: true };
       else if (name === "error") {
         throw new Problem(data.error.code, data.error.message, { status: data.status, wait: data.retry_after ?? 0 });
       }
@@ -230,6 +242,7 @@ export class Talk {
       const turn = await this.#look(asked.turn, signal);
       if (turn?.error) throw new Problem(turn.error.code, turn.error.message, { status: 502 });
       if (typeof turn?.response === "string") return turn;
+      if (turn?.handed_over) return { handedOver: true };
       if (turn) {
         try {
           return await this.#listen(this.#gateway.watch(asked.turn, signal), asked, reply);
@@ -265,6 +278,20 @@ export class Talk {
     }
   }
 
+  /** Shows the conversation anew once something was said after a turn, until the assistant answers. */
+  async #awaitPerson(id, newest) {
+    this.#waiting?.abort();
+    const { signal } = (this.#waiting = new AbortController());
+    for (;;) {
+      await rest(LONGEST_PAUSE, signal).catch(() => null);
+      const thread = signal.aborted ? null : await this.#gateway.thread(id).catch(() => null);
+      if (signal.aborted) return;
+      if (!thread || this.busy) continue;
+      if (thread.messages.at(-1)?.turn_id !== newest) return void this.#load(id);
+      if (!thread.handed_over) return;
+    }
+  }
+
   #failed(asked, reply, problem) {
     if (problem.code === "cancelled") {
       reply.end(sentence("Stopped."));
@@ -292,7 +319,9 @@ export class Talk {
   async #load(id) {
     this.#view.loading(true);
     try {
-      this.#show(await this.#gateway.thread(id));
+      const thread = await this.#gateway.thread(id);
+      this.#show(thread);
+      if (thread.handed_over && !this.busy) this.#awaitPerson(id, thread.messages.at(-1)?.turn_id);
     } catch (problem) {
       if (problem.status !== 404) {
         this.#view.unreadable(problem, () => this.#load(id));
@@ -311,6 +340,7 @@ export class Talk {
     lines.forEach((line, index) => {
       const next = lines[index + 1];
       if (line.role === "assistant") this.#view.replied(line);
+      else if (line.handed_over) this.#view.said(line.text, line.attached, next ? "" : sentence("A person will answer this here."));
       else if (next?.role !== "user") this.#view.said(line.text, line.attached);
       else if (next.text !== line.text) this.#view.said(line.text, line.attached, sentence("No reply."));
       // else: it failed and was retried
@@ -318,7 +348,7 @@ export class Talk {
     const first = lines.find((line) => line.role === "user");
     if (first) conversations.note(this.thread, first.text || first.attached[0], assistant);
     const last = lines.at(-1);
-    if (last?.role !== "user") return;
+    if (last?.role !== "user" || last.handed_over) return;
     const asked = { ...ask(last.text, [], this.thread), turn: last.turn_id };
     this.#do(asked, this.#view.expectReply(), this.#follow);
   }

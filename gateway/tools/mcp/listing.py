@@ -10,7 +10,7 @@ from mcp import Client
 from mcp_types import Tool as ServerTool
 
 from gateway import logs
-from gateway.configuration import McpServerDefinition
+from gateway.configuration import ALL_TOOLS, McpServerDefinition
 from gateway.tools.mcp.names import tool_name
 from gateway.tools.mcp.schemas import SchemaRefused, model_schema
 from gateway.tools.tool import Tool, ToolResult
@@ -57,6 +57,9 @@ async def read_listing(client: Client, server: McpServerDefinition, call: Call) 
 
 def _listing_of(found: Mapping[str, ServerTool], server: McpServerDefinition, call: Call) -> Listing:
     allow = server.allow
+    if missing := [name for name in server.approve if name not in found and name != ALL_TOOLS]:
+        # Another tool may be meant, which would then run without.
+        raise ListRefused(f"approve names {', '.join(missing)}, which the server does not have")
     tools: dict[str, Tool] = {}
     left_out: dict[str, str] = {}
     for tool in (each for name, each in found.items() if allow is None or name in allow):
@@ -80,4 +83,5 @@ def _tool(name: str, tool: ServerTool, server: McpServerDefinition, call: Call) 
         result: ToolResult = await call(tool.name, arguments)
         return result
 
-    return Tool(name, description, parameters, work, model=None, time_limit=server.timeout)
+    approvers = server.approvers_of(tool.name)
+    return Tool(name, description, parameters, work, None, server.timeout, approvers)

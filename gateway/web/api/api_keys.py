@@ -30,6 +30,11 @@ class ApiKeys:
         """Returns the names of the assistants that a key may use, the first of them by default; empty: all."""
         return self._assistants().get(owner, ())
 
+    def name_of(self, owner: str) -> str:
+        """Returns what the operator calls a key; empty for one without a name, and for nobody."""
+        named = (each.name for each in self._bound() if owner_of(each.key.get_secret_value()) == owner)
+        return next(named, "")
+
     def owner(self, key: str, refusal: str) -> str:
         """Returns the digest of a key that may call; "" when everybody may.
 

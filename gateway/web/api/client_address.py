@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import flask
@@ -20,6 +21,7 @@ def client_ip(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
     return _hop_of_client(hops, trusted_proxies) if trusted_proxies else peer
 
 
+@lru_cache(maxsize=4096)  # parsing takes longer than the rest of what is done to know a caller
 def network_of(address: str) -> str:
     """Returns the network of an address: an IPv4 address itself, the /64 of an IPv6 address, or "elsewhere"."""
     try:

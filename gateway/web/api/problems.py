@@ -82,10 +82,12 @@ FINAL_CODES: Mapping[str, str] = {
 STATUS_MEANING: Mapping[int, str] = {
     400: "The request is invalid; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
-    403: "The operator has blocked this sender (`blocked`).",
-    404: "There is no such thread or turn for this key (`thread_not_found`, `turn_not_found`).",
+    403: "The operator has blocked this sender (`blocked`), or the caller is none of the approvers (`not_approver`).",
+    404: "There is no such thread, turn or approval for this key (`thread_not_found`, `turn_not_found`, "
+    "`approval_not_found`).",
     408: "The body did not arrive in time (`request_timeout`).",
-    409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), or the turn was `cancelled`.",
+    409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), the turn was `cancelled`, "
+    "or somebody else has decided (`already_decided`).",
     413: "The body is too large (`payload_too_large`), or its files are (`upload_too_large`).",
     415: "The body is of another type than this route takes (`unsupported_media_type`).",
     429: "Too many requests (`rate_limited`), too many of this caller's messages or requests wait for an answer "

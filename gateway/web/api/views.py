@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from gateway import logs
+from gateway.domain.approvals import Approval, Decision
 from gateway.domain.errors import DeliveryError, GatewayError
-from gateway.domain.models import Conversation, Failure, Turn, TurnState
+from gateway.domain.models import Conversation, Failure, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import OfferedAssistant
@@ -30,9 +31,11 @@ UNSAFE_CHARACTERS = re.compile(r"[\x85\u2028\u2029\ud800-\udfff]")
 CANCELLED = Failure("cancelled", sentence("This turn was cancelled."))
 FAILED = Failure("assistant_failed", sentence("The assistant could not answer this."))
 
-TurnUpdates = AsyncIterator[PreviewEvent | Turn | None]
-"""The preview events of a turn, then the resolved turn, with which it ends. Yields None while idle; may end without a
-resolved turn."""
+TurnUpdates = AsyncIterator[PreviewEvent | Approval | Turn | None]
+"""The preview events of a turn, what people are asked meanwhile, then the resolved turn, with which it ends. Yields the
+turn as well while it waits for their answer, and None while idle; may end without a resolved turn."""
+LoadApprovals = Callable[[TurnId], Awaitable[Sequence[Approval]]]
+"""Loads the held calls of a turn."""
 
 log = logs.get_logger(__name__)
 
@@ -58,11 +61,34 @@ class TurnReply(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="What the assistant created beside the text.")
 
 
+class ApprovalView(BaseModel):
+    """A call of a tool that somebody has to approve. It has not been carried out while `decision` is null."""
+
+    approval_id: str
+    turn_id: str
+    tool: str
+    arguments: str = Field(description="JSON: exactly what the tool is called with.")
+    digest: str = Field(description="Names the tool and these arguments. Send it with the decision.")
+    decision: Decision | None
+    decided_by: str | None = Field(description="What whoever decided is called, if that is known.")
+    expires_at: datetime = Field(description="From then on nobody can approve it any more.")
+
+
+WAITS_FOR = "`approval`: it goes on when its `approvals` are decided; the turn itself is fetched by its `turn_id`."
+HANDED_OVER = (
+    "Whether a person answers it instead of the assistant. Their answers are new messages of the thread, see "
+    "`GET /chat/threads/<thread_id>`."
+)
+
+
 class TurnAccepted(BaseModel):
     turn_id: str
     thread_id: str
     assistant: str = Field(description=ASKED)
     state: TurnState
+    waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
+    approvals: list[ApprovalView] = Field(default_factory=list, description="What people are asked.")
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class TurnView(BaseModel):
@@ -81,6 +107,9 @@ class TurnView(BaseModel):
     answered_at: datetime | None
     delivered_at: datetime | None
     tokens: dict[Literal["in", "out"], int]
+    waits_for: Literal["approval"] | None = Field(None, description=WAITS_FOR)
+    approvals: list[ApprovalView] = Field(default_factory=list, description="What people were asked.")
+    handed_over: bool = Field(default=False, description=HANDED_OVER)
 
 
 class ThreadMessage(BaseModel):
@@ -92,6 +121,8 @@ class ThreadMessage(BaseModel):
     files: list[FileView] = Field(default_factory=list, description="Of a reply.")
     attached: list[str] = Field(default_factory=list, description="Names of the files that came with a message.")
     stopped: bool = Field(default=False, description="Whether it is what was shown of a reply that was stopped.")
+    handed_over: bool = Field(default=False, description="Whether it is a message that was left to a person.")
+    by_person: bool = Field(default=False, description="Whether a person answered, in place of the assistant.")
 
 
 class ThreadView(BaseModel):
@@ -101,6 +132,7 @@ class ThreadView(BaseModel):
     next_assistant: str = Field(description="The name of the one that the next message asks if it names none.")
     assistant_thread_id: str | None = Field(description="The thread's id at that backend.")
     messages: list[ThreadMessage] = Field(description="The newest messages, oldest first.")
+    handed_over: bool = Field(description="Whether a person answers in the thread now.")
     earlier: str | None = Field(description="Pass it as `before` to read the messages before these; null at the start.")
 
 
@@ -117,6 +149,13 @@ class TurnBegun(BaseModel):
     thread_id: str
     turn_id: str
     assistant: str = Field(description=ASKED)
+
+
+class TurnHandedOver(BaseModel):
+    """The last event of a stream when a person answers in the thread: there is no reply yet."""
+
+    thread_id: str
+    turn_id: str
 
 
 class TextPart(BaseModel):
@@ -138,7 +177,9 @@ EVENTS: Mapping[str, type[BaseModel]] = {
     "turn": TurnBegun,
     "delta": TextPart,
     "tool": ToolBegun,
+    "approval": ApprovalView,
     "done": TurnReply,
+    "handed_over": TurnHandedOver,
     "error": TurnProblem,
 }
 """What the data of each server-sent event is, by the event's name."""
@@ -149,6 +190,8 @@ def result_response(turn: Turn) -> JsonResponse:
     failure = failure_of(turn)
     if failure is not None:
         return problems.from_failure(failure, turn_id=turn.id)
+    if turn.is_held:
+        return accepted_body(turn), 202, {}
     thread, files = turn.message.key.channel, files_of(turn)
     reply = TurnReply(response=turn.reply, thread_id=thread, turn_id=turn.id, assistant=turn.assistant, files=files)
     return reply.model_dump(), 200, {}
@@ -169,27 +212,66 @@ def failure_of(turn: Turn) -> Failure | None:
     return turn.failure or FAILED
 
 
-def accepted_body(turn: Turn) -> dict[str, Any]:
-    return TurnAccepted(state=turn.state, **_begun(turn)).model_dump()
+def accepted_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
+    return TurnAccepted(
+        turn_id=turn.id,
+        thread_id=turn.message.key.channel,
+        assistant=turn.assistant,
+        state=turn.state,
+        waits_for=_waits_for(turn),
+        approvals=approvals_of(approvals),
+        handed_over=turn.is_held,
+    ).model_dump(mode="json")
 
 
-def turn_body(turn: Turn) -> dict[str, Any]:
+def waiting_response(turn: Turn, approvals: Sequence[Approval]) -> JsonResponse:
+    """Returns the response to a caller whose turn goes on when people have approved a call of a tool."""
+    return accepted_body(turn, approvals), 202, {"Location": f"/chat/turns/{turn.id}"}
+
+
+def approvals_of(approvals: Sequence[Approval]) -> list[ApprovalView]:
+    """Returns what people were asked; calls that only wait beside are left out."""
+    return [approval_view(each) for each in approvals if each.is_question]
+
+
+def approval_view(approval: Approval) -> ApprovalView:
+    return ApprovalView(
+        approval_id=approval.id,
+        turn_id=approval.turn_id,
+        tool=approval.tool,
+        arguments=approval.arguments,
+        digest=approval.digest,
+        decision=approval.decision,
+        decided_by=approval.decided_name or None,
+        expires_at=datetime.fromtimestamp(approval.expires_at, UTC),
+    )
+
+
+def _waits_for(turn: Turn) -> Literal["approval"] | None:
+    return "approval" if turn.awaits_approval else None
+
+
+def turn_body(turn: Turn, approvals: Sequence[Approval] = ()) -> dict[str, Any]:
     failure = failure_of(turn)
+    has_reply = turn.state.is_resolved and failure is None and not turn.is_held
     error = problems.from_failure(failure)[0]["error"] if failure else None
     return TurnView(
         turn_id=turn.id,
         thread_id=turn.message.key.channel,
         assistant=turn.assistant,
         state=turn.state,
-        message=turn.message.text,
-        response=turn.reply if turn.state.is_resolved and failure is None else None,
-        files=files_of(turn) if turn.state.is_resolved and failure is None else [],
+        message=turn.said,
+        response=turn.reply if has_reply else None,
+        files=files_of(turn) if has_reply else [],
         error=Problem(**error) if error else None,
         received_at=datetime.fromtimestamp(turn.received_at, UTC),
         started_at=_utc(turn.started_at),
         answered_at=_utc(turn.answered_at),
         delivered_at=_utc(turn.delivered_at),
         tokens={"in": turn.usage.tokens_in, "out": turn.usage.tokens_out},
+        waits_for=_waits_for(turn),
+        approvals=approvals_of(approvals),
+        handed_over=turn.is_held,
     ).model_dump(mode="json")
 
 
@@ -211,6 +293,7 @@ def thread_body(conversation: Conversation, turns: Sequence[Turn], next_assistan
         assistant=conversation.assistant,
         next_assistant=next_assistant,
         assistant_thread_id=conversation.thread_id,
+        handed_over=conversation.handover is not None,
         messages=[line for turn in turns for line in _messages_of(turn)],
     ).model_dump(mode="json")
 
@@ -224,12 +307,14 @@ def files_of(turn: Turn) -> list[FileView]:
 
 def _messages_of(turn: Turn) -> Iterator[ThreadMessage]:
     said = partial(ThreadMessage, turn_id=turn.id, assistant=turn.assistant)
-    text, attached = turn.message.text, [file.name for file in turn.message.files]
+    text, attached = turn.said, [file.name for file in turn.message.files] if turn.said == turn.message.text else []
     if text or attached:
-        yield said(role="user", text=text, at=_utc(turn.received_at), attached=attached)
+        at, handed_over = _utc(turn.received_at), turn.is_held
+        yield said(role="user", text=text, at=at, attached=attached, handed_over=handed_over)
     if turn.reply or turn.reply_files:
         stopped, files = turn.state is TurnState.CANCELLED, files_of(turn)
-        yield said(role="assistant", text=turn.reply, at=_utc(turn.answered_at), stopped=stopped, files=files)
+        at, by_person = _utc(turn.answered_at), turn.is_pushed_text and turn.message.is_from_staff
+        yield said(role="assistant", text=turn.reply, at=at, stopped=stopped, files=files, by_person=by_person)
 
 
 def _utc(seconds: float | None) -> datetime | None:
@@ -239,17 +324,32 @@ def _utc(seconds: float | None) -> datetime | None:
 # ---------------------------------------------------------------- a running turn
 
 
-async def wait_for_result(turn: Turn, updates: TurnUpdates) -> JsonResponse:
-    """Waits for the turn to be resolved and returns the response."""
+async def wait_for_result(turn: Turn, updates: TurnUpdates, load: LoadApprovals) -> JsonResponse:
+    """Waits for the turn to be resolved, or to be held until people have approved a call; returns the response."""
     result = timeout_response(turn)
     async for item in updates:  # to its end, since a generator that is left early costs a task
         if isinstance(item, Turn):
-            result = result_response(item)
+            waits = item.awaits_approval
+            result = waiting_response(item, await load(item.id)) if waits else result_response(item)
     return result
 
 
+async def with_questions(turn: Turn, updates: TurnUpdates, load: LoadApprovals) -> TurnUpdates:
+    """Yields the updates; in place of a turn that waits for people, what they are asked, each state of it once."""
+    told: set[tuple[str, Decision | None]] = set()
+    async for item in updates:
+        waits = isinstance(item, Turn) and item.awaits_approval
+        for asked in await load(turn.id) if waits else [item] if isinstance(item, Approval) else ():
+            if asked.is_question and (asked.id, asked.decision) not in told:
+                told.add((asked.id, asked.decision))
+                yield asked
+        if not isinstance(item, Approval):
+            yield None if waits else item
+
+
 async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float) -> AsyncIterator[str]:
-    """Yields server-sent events: ``turn``, then ``delta`` and ``tool``, and finally one ``done`` or ``error``.
+    """Yields server-sent events: ``turn``, then ``delta``, ``tool`` and ``approval``, and finally one ``done`` or
+    ``error``.
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
@@ -277,6 +377,8 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
             if item.done:
                 continue
             yield _event("tool", {"name": item.name})
+        elif isinstance(item, Approval):
+            yield _event("approval", approval_view(item).model_dump(mode="json"))
         elif time.monotonic() - last_sent_at < ping_seconds:
             continue
         else:
@@ -287,6 +389,9 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
 
 
 def _final_events(turn: Turn, sent_text: str) -> Iterator[str]:
+    if turn.is_held:
+        yield _event("handed_over", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+        return
     body, status, headers = result_response(turn)
     if "error" in body:
         yield _error_event((body, status, headers))

@@ -11,6 +11,7 @@ from functools import partial
 from threading import Lock
 
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.domain.models import Turn, TurnId
 from gateway.domain.run_events import PreviewEvent, TextDelta
@@ -45,12 +46,12 @@ class Waiter:
         self._registry = registry
         self._turn_id = turn_id
         self._loop = asyncio.get_running_loop()
-        self._updates: list[PreviewEvent | Turn] = []  # few at a time: a deque takes 700 bytes for one
+        self._updates: list[PreviewEvent | Approval | Turn] = []  # few at a time: a deque takes 700 bytes for one
         self._woken: asyncio.Future[None] | None = None
         self._poll_now = False
         self._closed = False
 
-    def put(self, update: PreviewEvent | Turn) -> None:
+    def put(self, update: PreviewEvent | Approval | Turn) -> None:
         """Queues an update. Called from any thread."""
         self._updates.append(update)
         self.wake_up()
@@ -80,10 +81,17 @@ class Waiter:
                 self._loop.call_soon_threadsafe(self._set_woken)
 
     async def updates(
-        self, load_turn: LoadTurn, *, is_local: bool, max_silence: float, idle_interval: float
-    ) -> AsyncIterator[PreviewEvent | Turn | None]:
+        self,
+        load_turn: LoadTurn,
+        *,
+        is_local: bool,
+        max_silence: float,
+        idle_interval: float,
+        with_approvals: bool = False,
+    ) -> AsyncIterator[PreviewEvent | Approval | Turn | None]:
         """Yields the turn's preview events, then the turn once it is resolved or awaits outputs of its sender; None at
-        least every ``idle_interval`` seconds.
+        least every ``idle_interval`` seconds. ``with_approvals``: also yields it while people have to approve a call of
+        a tool, which ends the wait of a caller who gets no preview.
 
         Ends without a resolved turn after ``max_silence`` seconds without an event, or when the waiter or the registry
         is closed. ``load_turn`` reads the turn from the store; ``is_local``: this process works on it. Raises what
@@ -95,16 +103,16 @@ class Waiter:
             item = await self._next_update(min(next_look, now + idle_interval, until, self._registry.closes_at) - now)
             if item is None and (self._poll_now or time.monotonic() >= next_look):
                 self._poll_now = False
-                item = await _load_if_resolved(load_turn)
+                item = await _load_if_resolved(load_turn, with_approvals=with_approvals)
                 pause = LOCAL_POLL_SECONDS if is_local else self._registry.poll_pause(pause)
                 next_look = time.monotonic() + pause
             yield item
-            if isinstance(item, Turn):
+            if isinstance(item, Turn) and not (item.awaits_approval and self.wants_previews):
                 return
             if item is not None:
                 until = time.monotonic() + max_silence
 
-    async def _next_update(self, timeout: float) -> PreviewEvent | Turn | None:  # noqa: ASYNC109  # one timer, no task
+    async def _next_update(self, timeout: float) -> PreviewEvent | Approval | Turn | None:  # noqa: ASYNC109  # one timer, no task
         if not self._updates and not self._poll_now and not self._closed:
             self._woken = self._loop.create_future()
             timer = None if math.isinf(timeout) else self._loop.call_later(max(timeout, 0.0), self._set_woken)
@@ -213,7 +221,7 @@ class WaiterRegistry:
             finally:
                 pace.close()
 
-    def publish_preview(self, turn_id: TurnId, event: PreviewEvent) -> None:
+    def publish_preview(self, turn_id: TurnId, event: PreviewEvent | Approval) -> None:
         with self._lock:
             if isinstance(event, TextDelta) and turn_id in self._shown:
                 self._shown[turn_id].append(event.text)
@@ -313,10 +321,11 @@ class DeltaBatcher:
             self._pending.clear()
 
 
-async def _load_if_resolved(load_turn: LoadTurn) -> Turn | None:
+async def _load_if_resolved(load_turn: LoadTurn, *, with_approvals: bool) -> Turn | None:
     with suppress(StoreUnavailable):
         turn = await load_turn()
-        return turn if turn.state.is_resolved or turn.awaits_outputs else None
+        awaits_approval = with_approvals and turn.awaits_approval
+        return turn if turn.state.is_resolved or turn.awaits_outputs or awaits_approval else None
     return None
 
 

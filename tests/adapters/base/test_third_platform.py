@@ -7,9 +7,18 @@ import pytest
 from tests.adapters.base.board import BoardScene
 from tests.contracts.delivery import DeliveryContract
 from tests.contracts.preview import PreviewContract
+from tests.contracts.questions import QuestionContract
 
 
 class TestDelivery(DeliveryContract):
+    @pytest.fixture
+    def scene(self) -> BoardScene:
+        return BoardScene(pace=0.002)
+
+
+class TestQuestions(QuestionContract):
+    HAS_BUTTONS = False
+
     @pytest.fixture
     def scene(self) -> BoardScene:
         return BoardScene(pace=0.002)

@@ -131,6 +131,9 @@ class DiscordScene(ReplyScene):
             for button in row["components"]
         ]
 
+    def presses(self) -> list[str]:
+        return self.buttons()
+
     def erase(self, number: int) -> None:
         self.discord.deletes(self.messages()[number])
 

@@ -16,6 +16,7 @@ from gateway.worker.worker import run_once
 from tests.adapters.discord.reply_scene import DiscordScene, MakeScene, settings
 from tests.contracts.delivery import DeliveryContract
 from tests.contracts.preview import PreviewContract
+from tests.contracts.questions import QuestionContract
 from tests.contracts.webhook import WebhookContract
 from tests.fakes.discord_server import PUBLIC_KEY, SIGNING_KEY, FakeDiscord
 from tests.fakes.discord_state import CHANNEL, GUILD, USER
@@ -64,6 +65,12 @@ class TestDiscord(WebhookContract):
 
 class TestDelivery(DeliveryContract):
     @pytest.fixture(params=["direct", "channel", "thread"])
+    def scene(self, make_scene: MakeScene, request: pytest.FixtureRequest) -> DiscordScene:
+        return make_scene(request.param)
+
+
+class TestQuestions(QuestionContract):
+    @pytest.fixture(params=["direct", "thread", "command"])
     def scene(self, make_scene: MakeScene, request: pytest.FixtureRequest) -> DiscordScene:
         return make_scene(request.param)
 

@@ -54,6 +54,25 @@ async def test_a_pushed_text_without_an_answer_is_looked_for_and_asks_for_no_fee
     assert "message_reference" not in scene.messages()[0]
 
 
+async def test_a_pushed_text_is_looked_for_in_its_channel_before_it_is_posted(make_scene: MakeScene) -> None:
+    scene = make_scene("direct")
+    turn = scene.pushed("Here.")
+    await scene.restart()  # a text that is recorded as answered is a second attempt for whoever delivers it first
+    await scene.deliver(turn)
+    assert scene.texts() == ["Here."]
+    await scene.restart()
+    await scene.deliver(turn)
+    assert scene.texts() == ["Here."]
+
+
+async def test_a_command_is_answered_although_another_process_began(make_scene: MakeScene) -> None:
+    scene = make_scene("command")
+    turn = scene.answered("Here.")
+    await scene.restart()
+    await scene.deliver(turn)
+    assert scene.texts() == ["Here."]
+
+
 async def test_where_no_thread_can_be_opened_the_reply_is_posted_in_the_channel(make_scene: MakeScene) -> None:
     scene = make_scene("thread")
     scene.place = scene.channel

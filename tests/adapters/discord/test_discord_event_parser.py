@@ -142,6 +142,24 @@ def test_an_update_without_an_edit_is_no_edit() -> None:
     assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
 
 
+def test_operators_know_authors_and_channels_by_name() -> None:
+    told = {"id": CHANNEL, "guild_id": GUILD, "type": 0, "name": "general"}
+    thread = {"id": "77", "guild_id": GUILD, "type": 11, "parent_id": CHANNEL, "name": "a question"}
+    for place, member, names in (
+        (DiscordPlace.of(told), {"nick": "Annie"}, ("Annie", "#general")),
+        (DiscordPlace.of(thread), {}, ("Ann", "")),
+        (DM, {}, ("Ann", "")),
+    ):
+        (said,) = messages(event(f"<@{BOT}> hi", member=member), place)
+        assert (said.author_name, said.channel_name) == names
+    (unnamed,) = messages(event(f"<@{BOT}> hi"), DiscordPlace.of(told), discord_names=False)
+    assert (unnamed.author_name, unnamed.channel_name) == ("", "#general")
+    about = {"id": "7", "type": 2, "channel": told, "guild_id": GUILD, "token": "t", "data": {"name": "new"}}
+    who = {"member": {"nick": "Annie", "user": {"id": USER, "username": "ann"}}}
+    (command,) = parser().interaction({**about, **who}).messages
+    assert (command.author_name, command.channel_name) == ("Annie", "#general")
+
+
 def test_a_server_has_a_share_of_its_own_and_a_direct_message_is_in_none() -> None:
     (said,), (direct,) = messages(event()), messages(event(), DiscordPlace("9"))
     assert said.share.workspace == f"discord {TEXT_CHANNEL.guild}"
@@ -168,3 +186,17 @@ def test_the_commands_that_choose_are_there_where_there_are_several_assistants()
     names = {each["name"]: each["options"] for each in commands.described(ENGLISH_ONLY, several_assistants=True)}
     assert [option["name"] for option in names["assistant"]] == ["name"]
     assert names["assistants"] == []
+
+
+@pytest.mark.parametrize(("content", "kind"), [("human", "hand_over"), ("/human", "hand_over"), ("Resume!", "resume")])
+def test_a_mention_asks_for_a_person_and_for_the_assistant_again(content: str, kind: str) -> None:
+    (message,) = messages(event(f"<@{BOT}> {content}"))
+    assert (message.kind, message.only_if_running) == (kind, kind == "resume")
+
+
+def test_slash_commands_ask_for_a_person_where_one_may_be_asked_for() -> None:
+    about = {"id": "7", "type": 2, "channel_id": CHANNEL, "user": {"id": USER}, "token": "t"}
+    kinds = [parser().interaction({**about, "data": {"name": name}}).messages[0].kind for name in ("human", "resume")]
+    assert kinds == [MessageKind.HAND_OVER, MessageKind.RESUME]
+    offered = [each["name"] for each in commands.described(ENGLISH_ONLY, hands_over=True)]
+    assert offered == ["ask", "new", "stop", "help", "human", "resume"]

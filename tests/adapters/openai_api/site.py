@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import AzureOpenAI, OpenAI
+from openai import AzureOpenAI, DefaultHttpxClient, OpenAI
 
 from adapters.openai_api.adapter import OpenAiAdapter
 from gateway.app import Gateway, open_gateway
@@ -19,6 +19,7 @@ from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
 from storage.store import SqlStore
+from tests.adapters.openai_api.openapi.answers import check_answer
 from tests.fakes.openai_server import FakeOpenAI
 
 IGNORED_WARNINGS = "ignore::DeprecationWarning"
@@ -37,11 +38,12 @@ class ApiSite:
     clients: list[Any] = field(default_factory=list)
 
     def client(self, key: str | None = None, **options: Any) -> OpenAI:
-        """Returns OpenAI's SDK as it comes, but for that it checks every answer against its types."""
+        """Returns OpenAI's SDK as it comes, but for that every answer is checked against its types, and against the
+        published description of the API.
+        """
         address = f"{self.base_url}/v1"
-        made = OpenAI(
-            base_url=address, api_key=key or self.key, _strict_response_validation=True, **{"max_retries": 0, **options}
-        )
+        given = {"max_retries": 0, "http_client": checking_client(), **options}
+        made = OpenAI(base_url=address, api_key=key or self.key, _strict_response_validation=True, **given)
         self.clients.append(made)
         return made
 
@@ -51,10 +53,15 @@ class ApiSite:
             api_key=key or self.key,
             api_version="2024-05-01-preview",
             max_retries=0,
+            http_client=checking_client(),
             _strict_response_validation=True,
         )
         self.clients.append(made)
         return made
+
+
+def checking_client(**options: Any) -> DefaultHttpxClient:
+    return DefaultHttpxClient(event_hooks={"response": [check_answer]}, **options)
 
 
 @contextmanager

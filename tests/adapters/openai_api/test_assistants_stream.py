@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from openai import AssistantEventHandler, BadRequestError, OpenAI
 from openai.types.beta import FunctionToolParam
-from openai.types.beta.threads import Text, TextDelta
+from openai.types.beta.threads import Run, Text, TextDelta
 from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
 
+from tests.adapters.openai_api.openapi.answers import check_events
+from tests.adapters.openai_api.program_site import until
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
-from tests.fakes.openai_server import CallTool, Fail, HostedTool, Say
+from tests.fakes.openai_server import CallTool, Fail, HostedTool, Incomplete, Say
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -165,6 +166,24 @@ def test_outputs_are_brought_and_the_rest_is_streamed(client: OpenAI, site: ApiS
             assert names(more) == ["thread.run.queued", "thread.run.in_progress", *ending]
 
 
+def streamed(client: OpenAI, **asked: Any) -> list[str]:
+    """Streams a run in a new thread; returns the names of its events, each of which is checked."""
+    messages = [{"role": "user", "content": "6 * 7?"}]
+    given = {"assistant_id": "default", "thread": {"messages": messages}, "stream": True, **asked}
+    with client.beta.threads.with_streaming_response.create_and_run(**given) as response:
+        return check_events("".join(response.iter_text()))
+
+
+def test_the_events_of_a_run_are_as_described(client: OpenAI, site: ApiSite) -> None:
+    assert streamed(client)[-2:] == ["thread.run.completed", "done"]
+    site.fake.script([CallTool("weather", {"city": "Bonn"})])
+    assert streamed(client, tools=[WEATHER])[-2:] == ["thread.run.requires_action", "done"]
+    site.fake.script(Fail("invalid_prompt", "No."))
+    assert streamed(client)[-2:] == ["thread.run.failed", "done"]
+    site.fake.script([Say("It is"), Incomplete()])
+    assert streamed(client)[-2:] == ["thread.run.incomplete", "done"]
+
+
 def test_a_run_whose_outputs_do_not_come_expires(
     client: OpenAI, site: ApiSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,9 +191,12 @@ def test_a_run_whose_outputs_do_not_come_expires(
     site.fake.script([CallTool("weather", {"city": "Bonn"})])
     thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
     run = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", tools=[WEATHER])
-    while run.status in ("queued", "in_progress", "requires_action"):
-        time.sleep(0.02)  # a caller may ask 600 times a minute
-        run = client.beta.threads.runs.retrieve(run.id, thread_id=thread.id)
+
+    def retrieved() -> Run:
+        return client.beta.threads.runs.retrieve(run.id, thread_id=thread.id)
+
+    until(lambda: retrieved().status not in ("queued", "in_progress", "requires_action"))
+    run = retrieved()
     assert run.status == "expired"
     assert run.usage is not None
     assert run.usage.total_tokens > 0
@@ -210,6 +232,12 @@ def test_the_code_interpreter_of_the_server_is_used_and_shown(responses: ApiSite
             tools=[{"type": "file_search"}],
             additional_messages=[{"role": "user", "content": "more"}],
         )
+
+
+def test_the_events_of_a_tool_of_the_server_are_as_described(responses: ApiSite) -> None:
+    responses.fake.script([HostedTool("code_interpreter", "print(6 * 7)", "42"), Say("It is 42.")])
+    found = streamed(responses.client(), tools=[{"type": "code_interpreter"}])
+    assert found.count("thread.run.step.completed") == 2
 
 
 def test_functions_of_the_caller_work_with_responses(responses: ApiSite) -> None:

@@ -190,6 +190,10 @@ class SlackScene(ReplyScene):
             posted.ts for posted in said
         ]
 
+    def presses(self) -> list[str]:
+        blocks = [block for posted in self.said() for block in posted.blocks if block["type"] == "actions"]
+        return [element["value"] for block in blocks for element in block["elements"]]
+
     def count(self, method: str) -> int:
         return len(self.slack.calls(method))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, Turn, TurnId, TurnState
+from gateway.ports.platform import KnownNames
 from tests.adapters.slack.reply_scene import Installed
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, app_mention, event_envelope, message_event
@@ -126,6 +128,26 @@ async def test_names_of_people_can_be_kept_from_the_assistant(reading: Reading) 
     seen = await reading.mention("<@U0BOB> says so in <#C0CHAN>. Why?", root)
     assert seen.endswith("\n> It fails.\n\n@U0BOB says so in #general. Why?")
     assert not reading.called("users.info")
+
+
+@pytest.mark.parametrize(
+    ("event", "given", "known"),
+    [
+        (app_mention("hi"), {}, KnownNames("Ann Lee", "#general")),
+        (message_event("hi"), {}, KnownNames("Ann Lee")),
+        (app_mention("hi", channel="C9GONE"), {}, KnownNames("Ann Lee")),
+        (app_mention("hi"), {"slack_names": False}, KnownNames("", "#general")),
+    ],
+)
+async def test_operators_know_authors_and_channels_by_name(
+    reading: Reading, event: dict[str, Any], given: dict[str, Any], known: KnownNames
+) -> None:
+    with_settings(reading, **given)
+    message = reading.turn_of(event).message
+    workspace = await reading.workspaces.find(message.address)
+    asked = [reading.reader.names_of(message, workspace, reading.outbox) for _ in range(2)]
+    assert await asyncio.gather(*asked) == [known, known]
+    assert reading.called("users.info") == bool(known.author)
 
 
 async def test_a_conversation_of_one_person_needs_no_speaker(reading: Reading) -> None:

@@ -73,6 +73,12 @@ def test_a_text_in_blocks_alone_is_read_and_calls_us() -> None:
         (in_channel("cancel", thread_ts=ROOT), MessageKind.STOP, False),
         (in_channel("stop", thread_ts=ROOT), MessageKind.STOP, False),
         (in_channel("new", thread_ts=ROOT), MessageKind.PROMPT, False),
+        (app_mention("human"), MessageKind.HAND_OVER, True),
+        (app_mention("human", thread_ts=ROOT), MessageKind.HAND_OVER, True),
+        (in_channel("human", thread_ts=ROOT), MessageKind.PROMPT, False),
+        (app_mention("human error"), MessageKind.PROMPT, True),
+        (message_event("resume", thread_ts=ROOT), MessageKind.RESUME, True),
+        (in_channel("Resume.", thread_ts=ROOT), MessageKind.RESUME, False),
         (message_event("help"), MessageKind.PROMPT, True),
         (message_event("stop", files=[FILE]), MessageKind.PROMPT, True),
     ],
@@ -87,6 +93,7 @@ def test_a_word_alone_may_be_a_command(event: dict[str, Any], kind: MessageKind,
 def test_cancel_may_answer_a_question_and_stop_may_not(word: str) -> None:
     assert one(message_event(word, thread_ts=ROOT)).only_if_running
     assert not one(message_event("stop", thread_ts=ROOT)).only_if_running
+    assert one(message_event("resume", thread_ts=ROOT)).only_if_running
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -280,3 +287,20 @@ def test_a_slash_command_chooses_where_a_conversation_is_not_a_thread() -> None:
     (message,) = parser(slack_scope="channel").parse(given).messages
     assert (message.kind, message.text) == (MessageKind.CHOOSE, "/assistant support")
     assert whispered(parser().parse(given)) == replies.CHOOSE_IN_THREADS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("/human", "", MessageKind.HAND_OVER),
+        ("/ada", "human", MessageKind.HAND_OVER),
+        ("/ada", "Resume", MessageKind.RESUME),
+    ],
+)
+def test_a_slash_command_asks_for_a_person_where_a_conversation_is_not_a_thread(
+    name: str, text: str, kind: MessageKind
+) -> None:
+    given = slash_command(name, text, channel="C0CHAN", trigger_id="13.1.abc")
+    (message,) = parser(slack_scope="channel").parse(given).messages
+    assert message.kind is kind
+    assert whispered(parser().parse(given)) == replies.HANDOVER_IN_THREADS

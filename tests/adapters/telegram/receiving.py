@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from adapters.base.background_task import BackgroundTask
+from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import PollingClient, UpdatePoller
 from adapters.telegram.registration import PATH
@@ -67,7 +68,9 @@ class Receiving:
     def __init__(self, known: TelegramSettings, memory: KeyValueStore, unparsed: UnparsedUpdates | None = None) -> None:
         unparsed = FakeUnparsedUpdates() if unparsed is None else unparsed
         self.parser = UpdateParser(known, BotIdentity(BOT_ID))
-        self.receiver = TelegramReceiver(known, self.parser, memory, unparsed, run_once, backoff=BACKOFF)
+        self.receiver = TelegramReceiver(
+            known, self.parser, memory, unparsed, run_once, TelegramClient(known), backoff=BACKOFF
+        )
 
     def webhooks(self, inbox: AsyncInbox) -> Sequence[Webhook]:
         return self.receiver.webhooks(self.parser.receive, inbox)

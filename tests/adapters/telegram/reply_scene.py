@@ -128,6 +128,10 @@ class TelegramScene(ReplyScene):
     def erase(self, number: int) -> None:
         self.telegram.user_deletes(self.said()[number].message_id, chat_id=self.chat)
 
+    def presses(self) -> list[str]:
+        rows = [row for shown in self.said() for row in (shown.markup or {}).get("inline_keyboard", [])]
+        return [button["callback_data"] for row in rows for button in row]
+
     def texts(self) -> list[str]:
         return [shown.text for shown in self.said() if not shown.files]
 

@@ -57,6 +57,17 @@ def test_a_private_message_is_always_answered() -> None:
     )
 
 
+def test_operators_know_authors_and_groups_by_name() -> None:
+    group = group_chat(title="Book\u202e club")
+    for told, names, author, chat in (
+        (message_json("hi"), True, f"Ann {USER} Lee", ""),
+        (message_json("hi", chat=group, user=USER), True, f"Ann {USER} Lee", "Book club"),
+        (message_json("hi", chat=group, user=USER), False, "", "Book club"),
+    ):
+        said = one(told, telegram_groups="always", telegram_names=names)
+        assert (said.author_name, said.channel_name) == (author, chat)
+
+
 def test_an_address_leads_to_a_place() -> None:
     place = TelegramTarget.of(one(mention(message_id=5, thread=44)).address)
     assert place == TelegramTarget(str(GROUP), "44", "5", AUTHOR, "", "supergroup")

@@ -8,6 +8,7 @@ from adapters.telegram import preview
 from tests.adapters.telegram.reply_scene import MakeScene, TelegramScene
 from tests.contracts.delivery import DeliveryContract
 from tests.contracts.preview import PreviewContract
+from tests.contracts.questions import QuestionContract
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestDelivery(DeliveryContract):
+    @pytest.fixture
+    def scene(self, make: MakeScene) -> TelegramScene:
+        return make("group")
+
+
+class TestQuestions(QuestionContract):
     @pytest.fixture
     def scene(self, make: MakeScene) -> TelegramScene:
         return make("group")

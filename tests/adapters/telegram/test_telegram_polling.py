@@ -33,7 +33,17 @@ from tests.adapters.telegram.receiving import SOON, ends_soon, listening, make_r
 from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_server import ConnectionRefused, FakeTelegram, HangingCall, ResponseLost, TelegramErrorFault
-from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, TOKEN, UPDATE_KINDS, USER, message_json, update
+from tests.fakes.telegram_updates import (
+    BOT_ID,
+    BOT_NAME,
+    GROUP,
+    TOKEN,
+    UPDATE_KINDS,
+    USER,
+    button_pressed,
+    message_json,
+    update,
+)
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 from tests.faults.crashing_process import fork_context
 
@@ -93,6 +103,7 @@ def test_every_kind_of_update_is_acknowledged(telegram: FakeTelegram) -> None:
 def test_telegram_is_asked_for_every_kind_that_is_read() -> None:
     parser = UpdateParser(settings(telegram_groups="always"), BotIdentity(BOT_ID, BOT_NAME))
     told = {kind: update(**{kind: UPDATE_KINDS[kind]}) for kind in UPDATE_KINDS}
+    told["callback_query"] = update(callback_query=button_pressed("yes:appr_1.abc"))
     read = {kind for kind, one in told.items() if parser.parse(one) != ParsedUpdate()}
     assert read == set(UPDATES)
 

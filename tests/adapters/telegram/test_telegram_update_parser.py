@@ -283,6 +283,14 @@ def test_an_assistant_is_chosen_by_a_command(text: str, kind: MessageKind, said:
     assert (message.kind, message.text) == (kind, said)
 
 
+@pytest.mark.parametrize(("text", "kind"), [("/human", MessageKind.HAND_OVER), ("/resume", MessageKind.RESUME)])
+def test_a_person_is_asked_for_by_a_command(text: str, kind: MessageKind) -> None:
+    for said in (message_json(text, entities=[]), message_json(text, chat=GROUP, entities=[])):
+        message = one(said)
+        assert (message.kind, message.may_start_conversation) == (kind, kind is MessageKind.HAND_OVER)
+    assert one(message_json("human", entities=[])).kind is MessageKind.PROMPT
+
+
 def test_in_a_group_the_bot_has_to_be_named_to_choose() -> None:
     assert heard(message_json("/assistant support", chat=GROUP, entities=[])) == NOTHING
     message = one(message_json(f"/assistant@{BOT_NAME} support", chat=GROUP, entities=[]))

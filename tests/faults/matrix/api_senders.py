@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -50,7 +51,7 @@ class ApiSenders:
         for text in texts:
             body = {"message": text} | ({"thread_id": self._thread_ids[number]} if number in self._thread_ids else {})
             waits = number == 0 or text == texts[-1]
-            answer = self._request("POST", "/chat", body, **({} if waits else {"Prefer": "respond-async"}))
+            answer = self.request("POST", "/chat", body, **({} if waits else {"Prefer": "respond-async"}))
             self._thread_ids.setdefault(number, answer["thread_id"])
             if waits:
                 told += [*map(self._wait_for_turn, left), answer["response"]]
@@ -61,20 +62,23 @@ class ApiSenders:
     def _wait_for_turn(self, turn: str) -> str:
         end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
-            shown = self._request("GET", f"/chat/turns/{turn}")
+            shown = self.request("GET", f"/chat/turns/{turn}")
             if shown["state"] not in {"queued", "running"}:
                 return str(shown["response"])
             time.sleep(RETRY_SECONDS)
         raise AssertionError(f"no answer to {turn}")
 
-    def _request(self, method: str, path: str, body: Json | None = None, **headers: str) -> Json:
+    def request(self, method: str, path: str, body: Json | None = None, **headers: str) -> Json:
         """Repeats a request until it is answered. Raises AssertionError when the answer is an error."""
-        headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid4().hex}
-        end = time.monotonic() + TIMEOUT_SECONDS
+        headers |= {"Content-Type": "application/json"}
+        end, key = time.monotonic() + TIMEOUT_SECONDS, uuid4().hex
         said: object = None
-        while time.monotonic() < end:
+        for attempt in count():
+            if time.monotonic() > end:
+                break
             try:
-                status, answer = self._request_once(method, path, body, headers)
+                marked = {**headers, **self._marks(key, attempt)}
+                status, answer = self._request_once(method, path, body, marked)
             except (OSError, http.client.HTTPException) as exc:
                 said = repr(exc)
             else:
@@ -84,6 +88,10 @@ class ApiSenders:
                 said = answer
             time.sleep(RETRY_SECONDS)
         raise AssertionError(f"no answer to {method} {path}: {said}")
+
+    def _marks(self, key: str, attempt: int) -> Mapping[str, str]:
+        """Returns headers by which the gateway knows attempts at one request."""
+        return {"Idempotency-Key": key}
 
     def _request_once(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> tuple[int, Json]:
         with closing(
@@ -104,7 +112,7 @@ class ApiSenders:
         return [self._replies_of(number) for number in sorted(self._answers)]
 
     def _replies_of(self, number: int) -> list[str]:
-        shown = self._request("GET", f"/chat/threads/{self._thread_ids[number]}")
+        shown = self.request("GET", f"/chat/threads/{self._thread_ids[number]}")
         replies = [line["text"] for line in shown["messages"] if line["role"] == "assistant"]
         return replies + [text for text in self._answers[number] if text not in replies]
 

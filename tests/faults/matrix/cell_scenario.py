@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 
-from tests.fakes.openai_server import FakeOpenAI, HttpFault, Say
+from tests.fakes.openai_server import CallTool, FakeOpenAI, HttpFault, Say
 from tests.faults.gateway_process import GatewayProcess
 from tests.faults.matrix import injectors
 from tests.faults.matrix.api_senders import ApiSenders
+from tests.faults.matrix.callback_senders import CallbackSenders
 from tests.faults.matrix.databases import DatabaseTemplates, MatrixDatabase, MountNotAllowed, open_database
 from tests.faults.matrix.plan import (
     BACKEND_FAULTS,
@@ -34,8 +35,17 @@ from tests.faults.matrix.plan import (
 )
 from tests.faults.matrix.process_hooks import MatrixHooks, SharedControls
 from tests.faults.matrix.proxy import ProxyGroup, TcpProxy, open_proxies
+from tests.faults.matrix.push_senders import PushSenders
 from tests.faults.matrix.response_senders import ResponseSenders
-from tests.faults.matrix.scoring import EMPTY_SCORE, CellScore, reply_to, score_assistant_threads, score_replies
+from tests.faults.matrix.run_senders import FUNCTION, RunSenders
+from tests.faults.matrix.scoring import (
+    EMPTY_SCORE,
+    CellScore,
+    reply_to,
+    said_in,
+    score_assistant_threads,
+    score_replies,
+)
 from tests.faults.matrix.senders import RESPONSE_TIMEOUT, DiscordSenders, Senders, SlackSenders, TelegramSenders
 from tests.faults.matrix.sync_point import SyncPoint, listen_for_reports
 
@@ -95,6 +105,11 @@ class CellScenario:
         return self.cell.database is DatabaseKind.POSTGRESQL
 
     @property
+    def _waits_for_budget(self) -> bool:
+        """Whether turns are parked for a budget, not for the outputs of their callers."""
+        return self.cell.step in PARKING_STEPS and self.cell.platform is not PlatformVariant.RUNS
+
+    @property
     def first(self) -> GatewayProcess:
         return self.processes[0]
 
@@ -144,7 +159,7 @@ class CellScenario:
         }
         if self.cell.step is FaultStep.AFTER_CLAIM:
             environment["MAX_RUNS"] = "1"  # so that not every turn is claimed when it is enqueued
-        if self.cell.step in PARKING_STEPS:  # the first turn might use up all of it
+        if self._waits_for_budget:  # the first turn might use up all of it
             environment |= {"BUDGET_PLATFORM_DAY": "100", "PRICES": "gpt-test=1/1"}
         if self.cell.step not in PREVIEW_STEPS:
             environment |= {"SLACK_PREVIEW": "off", "TELEGRAM_STREAMING": "off", "DISCORD_STREAMING": "off"}
@@ -172,7 +187,7 @@ class CellScenario:
         self.senders.wait_until_idle()
         quiet = self._wait_until_finished()
         time.sleep(LATE_MESSAGE_SECONDS)
-        texts = [self.openai.user_texts(name) for name in self.openai.conversations]
+        texts = said_in(self.openai.conversations.values())
         self.replies = self.senders.replies()
         tally = score_assistant_threads(said, texts) + score_replies(said, self.replies, self.senders.stray_messages())
         assert quiet or not tally.passed, "a turn is unfinished, though all replies are there"
@@ -185,7 +200,7 @@ class CellScenario:
                 threading.Thread(target=self._watch_backend, daemon=True).start()
             case FaultStep.STREAMING:
                 self.openai.script(*[Say(hold_after=2)] * conversations)
-            case FaultStep.PARKED | FaultStep.WOKEN:
+            case FaultStep.PARKED | FaultStep.WOKEN if self._waits_for_budget:
                 self.openai.think = SLOW_CHUNK_DELAY
             case FaultStep.DELIVERING:
                 self.senders.hold_reply_call(self.sync)
@@ -252,10 +267,18 @@ def _sync_point(cell: MatrixCell) -> SyncPoint:
 @contextmanager
 def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
     crowd: Senders
+    patience = RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0
     match cell.platform:
-        case PlatformVariant.CHAT | PlatformVariant.RESPONSES:
-            kind = ApiSenders if cell.platform is PlatformVariant.CHAT else ResponseSenders
-            crowd = kind(door, timeout=RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0)
+        case PlatformVariant.CHAT:
+            crowd = ApiSenders(door, timeout=patience)
+        case PlatformVariant.RESPONSES:
+            crowd = ResponseSenders(door, timeout=patience)
+        case PlatformVariant.RUNS:
+            crowd = RunSenders(door, timeout=patience, counts_retries=cell.fault is MatrixFault.KILL)
+        case PlatformVariant.CALLBACK:
+            crowd = CallbackSenders(door, timeout=patience)
+        case PlatformVariant.PUSH | PlatformVariant.SCHEDULE:
+            crowd = PushSenders(door, scheduled=cell.platform is PlatformVariant.SCHEDULE)
         case PlatformVariant.SLACK:
             crowd = SlackSenders()
         case PlatformVariant.DISCORD:
@@ -279,6 +302,7 @@ def open_cell(cell: MatrixCell, templates: DatabaseTemplates) -> Iterator[CellSc
         links: ProxyGroup = leaving.enter_context(open_proxies())
         openai = leaving.enter_context(FakeOpenAI())
         openai.reply = lambda texts: reply_to(texts[-1])
+        openai.calls_first = CallTool(FUNCTION)  # of those who run functions
         openai.chunk_delay = SLOW_CHUNK_DELAY if cell.has_second_process and cell.fault not in KILLS else 0.0
         door = links.add_proxy()
         crowd = leaving.enter_context(_senders(cell, door))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -18,6 +18,14 @@ class PlatformVariant(StrEnum):
     """Events arrive over a WebSocket."""
     RESPONSES = "responses"
     """Programs call ``/v1/responses``."""
+    RUNS = "runs"
+    """Programs call ``/v1/threads``: each run calls a function of theirs, and is polled."""
+    PUSH = "push"
+    """Programs bring texts and prompts to channels of Discord by ``/messages``."""
+    SCHEDULE = "push, scheduled"
+    """The same, each at a time."""
+    CALLBACK = "callback"
+    """Callers of ``/chat`` do not wait: answers are posted to their address."""
 
     @property
     def family(self) -> str:
@@ -77,6 +85,21 @@ class FaultStep(StrEnum):
     """The turn waits for its budget."""
     WOKEN = "after charge"
     """The turn that it waited for is paid."""
+    BEFORE_OUTPUTS = "before provide outputs"
+    OUTPUTS_STORED = "after provide outputs"
+    """A program has brought the outputs of its functions."""
+    BEFORE_TEXT = "before enqueue answered"
+    TEXT_STORED = "after enqueue answered"
+    """A text is pushed, which no assistant writes."""
+    BEFORE_ADVANCE = "before advance"
+    """The turn of a scheduled message is recorded; the schedule does not know it yet."""
+    ADVANCED = "after advance"
+    BEFORE_CALLBACK = "before add callback"
+    CALLBACK_STORED = "after add callback"
+    CALLBACK_CLAIMED = "after claim callback"
+    CALLBACK_POSTED = "before mark_delivered callback"
+    """The receiver has accepted it; the database does not know it yet."""
+    CALLBACK_DELIVERED = "after mark_delivered callback"
 
 
 PARKING_STEPS = (FaultStep.PARKED, FaultStep.WOKEN)
@@ -92,8 +115,25 @@ RUNS_SECOND_PROCESS = (MatrixFault.FREEZE, MatrixFault.RESTART, *NEEDS_SERVER, *
 """Faults during which a second process works, where the database can be shared."""
 CONNECTS_ITSELF = (PlatformVariant.POLLING, PlatformVariant.DISCORD)
 """The gateway opens the connection over which messages arrive."""
-CALLED_ONLY = (PlatformVariant.CHAT, PlatformVariant.RESPONSES)
-"""The gateway calls nobody: its callers wait, or ask again."""
+CALLED_ONLY = (PlatformVariant.CHAT, PlatformVariant.RESPONSES, PlatformVariant.RUNS, PlatformVariant.CALLBACK)
+"""The gateway posts no messages: its callers wait, ask again, or are called back."""
+PUSHES = (PlatformVariant.PUSH, PlatformVariant.SCHEDULE)
+OF_SOME: Mapping[FaultStep, Collection[PlatformVariant]] = {
+    **dict.fromkeys((FaultStep.BEFORE_OUTPUTS, FaultStep.OUTPUTS_STORED), (PlatformVariant.RUNS,)),
+    **dict.fromkeys((FaultStep.BEFORE_TEXT, FaultStep.TEXT_STORED), PUSHES),
+    **dict.fromkeys((FaultStep.BEFORE_ADVANCE, FaultStep.ADVANCED), (PlatformVariant.SCHEDULE,)),
+    **dict.fromkeys(
+        (
+            *(FaultStep.BEFORE_CALLBACK, FaultStep.CALLBACK_STORED, FaultStep.CALLBACK_CLAIMED),
+            *(FaultStep.CALLBACK_POSTED, FaultStep.CALLBACK_DELIVERED),
+        ),
+        (PlatformVariant.CALLBACK,),
+    ),
+}
+"""Steps that messages of some kinds have, and no others."""
+WITHOUT_NETWORK = (*PUSHES, PlatformVariant.CALLBACK)
+"""Kinds whose way is that of another one, but for their own rows: played with what befalls processes and databases."""
+STORE_FAULTS = (MatrixFault.KILL, MatrixFault.FREEZE, MatrixFault.RESTART)
 POLLING_STEPS = (FaultStep.BEFORE_ENQUEUE, FaultStep.AFTER_ENQUEUE)
 """After these steps it does not matter how updates arrive."""
 
@@ -120,13 +160,27 @@ class MatrixCell:
             return False  # it holds a transaction open, in which the other faults cannot begin
         if self.database is DatabaseKind.SQLITE and self.fault in NEEDS_SERVER:
             return False
-        if self.platform in CALLED_ONLY and (
-            self.fault in NEEDS_PLATFORM or self.step is FaultStep.POSTED_MESSAGES_STORED
-        ):
+        return self._has_step and self._suffers_fault
+
+    @property
+    def _has_step(self) -> bool:
+        """Whether such a message comes by this step."""
+        if self.platform is PlatformVariant.POLLING:
+            return self.step in POLLING_STEPS
+        if self.platform is PlatformVariant.RUNS and self.step is FaultStep.WOKEN:
+            return False  # they wait for their callers, not for a budget
+        if self.platform in WITHOUT_NETWORK and self.step in PARKING_STEPS:
             return False
-        if self.platform in CONNECTS_ITSELF and self.fault in NEEDS_INBOUND_LINK:
+        is_posted = self.platform not in CALLED_ONLY or self.step is not FaultStep.POSTED_MESSAGES_STORED
+        return is_posted and self.platform in OF_SOME.get(self.step, PlatformVariant)
+
+    @property
+    def _suffers_fault(self) -> bool:
+        if self.platform in WITHOUT_NETWORK and self.fault not in STORE_FAULTS:
             return False
-        return self.platform is not PlatformVariant.POLLING or self.step in POLLING_STEPS
+        if self.platform in CALLED_ONLY and self.fault in NEEDS_PLATFORM:
+            return False
+        return self.platform not in CONNECTS_ITSELF or self.fault not in NEEDS_INBOUND_LINK
 
 
 def cells(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:
@@ -138,12 +192,24 @@ def cells(families: Collection[str], databases: Collection[str]) -> Iterator[Mat
 
 
 def quick(families: Collection[str], databases: Collection[str]) -> Iterator[MatrixCell]:
-    """Yields each fault once on each platform, at varying steps, on one of the databases."""
+    """Yields each fault once on each platform, at varying steps, on one of the databases; and a kill at the steps that
+    only some have.
+    """
     kinds: dict[tuple[MatrixFault, PlatformVariant], list[MatrixCell]] = {}
     for cell in cells(families, databases):
         kinds.setdefault((cell.fault, cell.platform), []).append(cell)
     for number, found in enumerate(kinds.values()):
         yield found[17 * number % len(found)]
+        yield from _killed_at_own_steps(found, number)
+
+
+def _killed_at_own_steps(found: Collection[MatrixCell], number: int) -> Iterator[MatrixCell]:
+    by_step: dict[FaultStep, list[MatrixCell]] = {}
+    for cell in found:
+        if cell.step in OF_SOME and cell.fault is MatrixFault.KILL:
+            by_step.setdefault(cell.step, []).append(cell)
+    for same in by_step.values():
+        yield same[number % len(same)]
 
 
 SMOKE_CELLS = (
@@ -160,6 +226,7 @@ SMOKE_CELLS = (
     ),
     MatrixCell(PlatformVariant.DISCORD, DatabaseKind.POSTGRESQL, MatrixFault.KILL, FaultStep.DELIVERING),
     MatrixCell(PlatformVariant.RESPONSES, DatabaseKind.SQLITE, MatrixFault.KILL, FaultStep.STREAMING),
+    MatrixCell(PlatformVariant.RUNS, DatabaseKind.SQLITE, MatrixFault.KILL, FaultStep.OUTPUTS_STORED),
     MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.INBOUND_SILENT, FaultStep.DELIVERING),
 )
 """A few varied cells, run with the normal tests."""

@@ -22,6 +22,7 @@ from adapters.telegram import adapter as telegram
 from adapters.telegram.api_client import TelegramClient
 from gateway.assistants import api_client
 from gateway.assistants.responses import backend
+from gateway.callbacks import sender
 from gateway.web import server
 from gateway.worker import maintenance
 from storage import database
@@ -29,6 +30,7 @@ from tests.faults.matrix.sync_point import report_reached
 
 UNIX_EPOCH_JULIAN_DAY = 2440587.5
 """The Julian day of the Unix epoch."""
+CALLBACK_LEASE_SECONDS = 3.0
 MIN_PAGES = 1
 """Fewer than any database has: SQLite then uses the current size as the limit."""
 MAX_PAGES = 2**30
@@ -81,6 +83,7 @@ class MatrixHooks:
         patch.setattr(server, "_freeze_gc", lambda: None)  # saves 0.1 s in a process that lives for 2 s
         patch.setitem(database.POSTGRESQL_TIMEOUTS, "idle_in_transaction_session_timeout", 1500)
         patch.setattr(maintenance, "CLOCK_REPAIR_SECONDS", 0.5)
+        patch.setattr(sender, "LEASE_SECONDS", CALLBACK_LEASE_SECONDS)
         if self.clock_controlled:
             self._control_clock(patch)
         if self.disk_controlled:

@@ -23,7 +23,7 @@ class ResponseSenders(ApiSenders):
             waits = number == 0 or text == texts[-1]
             previous = {"previous_response_id": chain[-1]} if chain else {}
             body = {"model": "default", "input": text, "background": not waits, **previous}
-            made = self._request("POST", PATH, body)
+            made = self.request("POST", PATH, body)
             chain.append(made["id"])
             self._answers[number] += [_text(made)] if waits else []
         self._thread_ids[number] = " ".join(chain)
@@ -35,7 +35,7 @@ class ResponseSenders(ApiSenders):
     def _wait_for_turn(self, turn: str) -> str:
         end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
-            shown = self._request("GET", f"{PATH}/{turn}")
+            shown = self.request("GET", f"{PATH}/{turn}")
             if shown["status"] not in {"queued", "in_progress"}:
                 return _text(shown)
             time.sleep(RETRY_SECONDS)

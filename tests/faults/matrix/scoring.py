@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise, zip_longest
+from typing import Any
 
 from adapters.telegram.reconciler import SENT_AGAIN
+from tests.fakes.openai_conversations import text_of
 
 SentMessages = Sequence[Sequence[str]]
 """Messages by conversation, in order."""
@@ -37,6 +39,18 @@ EMPTY_SCORE = CellScore()
 
 def reply_to(text: str) -> str:
     return f"You said: {text}"
+
+
+def said_in(conversations: Iterable[Sequence[dict[str, Any]]]) -> Iterable[Sequence[str]]:
+    """Returns the texts in each conversation of the assistant that it did not write: people's, and pushed ones.
+
+    A conversation that a process opened with the past, and died before it stored its id, is asked nothing: it does not
+    count.
+    """
+    for items in conversations:
+        texts = [(item["role"], text_of(item)) for item in items if item["type"] == "message"]
+        if any(role == "user" for role, _ in texts):
+            yield [text for role, text in texts if role == "user" or not text.startswith(reply_to(""))]
 
 
 def score_assistant_threads(sent: SentMessages, threads: Iterable[Sequence[str]]) -> CellScore:

@@ -28,6 +28,17 @@ STEP_TITLES = {
     FaultStep.FINISHED: "finished",
     FaultStep.PARKED: "parked",
     FaultStep.WOKEN: "woken",
+    FaultStep.BEFORE_OUTPUTS: "before outputs",
+    FaultStep.OUTPUTS_STORED: "outputs submitted",
+    FaultStep.BEFORE_TEXT: "before a text",
+    FaultStep.TEXT_STORED: "text stored",
+    FaultStep.BEFORE_ADVANCE: "tick recorded",
+    FaultStep.ADVANCED: "tick noted",
+    FaultStep.BEFORE_CALLBACK: "before callback",
+    FaultStep.CALLBACK_STORED: "callback stored",
+    FaultStep.CALLBACK_CLAIMED: "callback claimed",
+    FaultStep.CALLBACK_POSTED: "callback posted",
+    FaultStep.CALLBACK_DELIVERED: "callback delivered",
 }
 LEGEND = (
     "0: nothing lost, repeated, reordered or in the wrong place. "
@@ -42,10 +53,13 @@ LEGEND = (
 def platform_table(platform: str, outcomes: Sequence[CellOutcome]) -> Table:
     table = Table(title=platform, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for number, _ in enumerate(FaultStep, 1):
+    played = {outcome.cell.step for outcome in outcomes}
+    steps = {step: number for number, step in enumerate(FaultStep, 1) if step in played}
+    for number in steps.values():
         table.add_column(str(number), justify="center", no_wrap=True)
-    for fault in MatrixFault:
-        cells = [_counts(_matching(outcomes, fault, step)) for step in FaultStep]
+    faults = {outcome.cell.fault for outcome in outcomes}
+    for fault in (each for each in MatrixFault if each in faults):
+        cells = [_counts(_matching(outcomes, fault, step)) for step in steps]
         table.add_row(fault.value, *(_coloured(cell) for cell in cells))
     return table
 

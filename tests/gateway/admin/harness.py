@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import secrets
@@ -20,6 +21,8 @@ from werkzeug.test import TestResponse
 from gateway.admin import AdminContext, AdminSettings, blueprint
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Claim, ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
+from gateway.policy.rules import AdmissionSettings, Rules
+from gateway.ports.audit_trail import ActionFilter
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AcceptResult, Inbox
 from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, SetRun, SetThread
@@ -79,6 +82,11 @@ class AdminHarness:
         self.check_calls.append(1)
         return self.check_results
 
+    def audited(self) -> list[tuple[str, str, str]]:
+        """Returns who did what to what, the oldest first."""
+        found = self.context.books.audit_trail.find(ActionFilter(), limit=1000)
+        return [(each.actor, each.action, each.target) for each in reversed(found)]
+
     # ------------------------------------------------------------ operators
 
     def app(self, **changes: Any) -> flask.Flask:
@@ -92,10 +100,10 @@ class AdminHarness:
     def client(self, **changes: Any) -> FlaskClient:
         return self.app(**changes).test_client()
 
-    def signed_in_client(self, **changes: Any) -> FlaskClient:
-        """Returns the client of a signed-in operator."""
+    def signed_in_client(self, password: str = PASSWORD, **changes: Any) -> FlaskClient:
+        """Returns the client of a signed-in operator, or of whom the password lets in."""
         client = self.client(**changes)
-        assert sign_in(client).status_code == 303
+        assert sign_in(client, password).status_code == 303
         return client
 
     # ------------------------------------------------------------ turns
@@ -144,7 +152,11 @@ class _StoreInbox:
         self._store = store
 
     def accept(self, message: Message) -> AcceptResult:
-        recorded = enqueue_one(self._store, message, TurnId(f"turn_{secrets.token_hex(12)}"), received_by="web")
+        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
+        if message.given_reply:
+            recorded = self._store.enqueue_answered(message, turn_id)
+        else:
+            recorded = enqueue_one(self._store, message, turn_id, received_by="web")
         return AcceptResult(recorded.turn, recorded.is_new, claimed_here=False)
 
     def get_turn(self, turn_id: TurnId) -> Turn:
@@ -164,6 +176,14 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
             *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
             schedules=store.schedules,
             callbacks=store.callbacks,
+            handovers=store.handovers,
+            turn_logs=store.turn_logs,
+            run=asyncio.run,
+            books=store,
+            feedback=store.feedback,
+            budget_store=store.ledger,
+            budget_report=store.budget_report,
+            rules=Rules.from_settings(AdmissionSettings()),
             about=about,
         )
     )
@@ -176,7 +196,10 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
 def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
-    desk = AdminContext(settings(None), unused, unused, unused, dict, (), "", assets().base_path, unused, unused)
+    desk = AdminContext(
+        *(settings(None), unused, unused, unused, dict, (), "", assets().base_path),
+        *(unused, unused, unused, unused, unused, unused, unused, unused, unused, unused),
+    )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))
     app.register_blueprint(assets().routes())

@@ -84,13 +84,13 @@ def test_each_assistant_has_its_turns_cost_routes_and_health(scene: AdminHarness
     said = page(scene)
     assert (
         row(said, "default")
-        == "default offline an assistant in memory - works in memory 0 1 1 failed 0.00 1 1 failed 0.00"
+        == "default offline an assistant in memory - works in memory 0 1 1 failed $0.00 1 1 failed $0.00"
     )
     assert row(said, "support") == (
         "support also help else default chat chat at models.test gpt-test has a problem connection refused "
-        "2 1 1.50 1 1.50"
+        "2 1 $1.50 1 $1.50"
     )
-    assert row(said, "former") == "former not configured - - not checked 0 1 2.00 1 2.00"
+    assert row(said, "former") == "former not configured - - not checked 0 1 $2.00 1 $2.00"
     assert "/admin/conversations?assistant=support" in said
 
 

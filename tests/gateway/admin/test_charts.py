@@ -16,6 +16,7 @@ from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket
 from gateway.ports.store import QueueDepth
+from gateway.ports.turn_log import FIRST_WORDS, TOOL_CALLED, TOOL_RETURNED, TurnLogLine
 
 NARROW_SPACE = filters.NARROW_SPACE
 TIME_COUNTS = st.lists(st.integers(0, 50), min_size=len(LATENCY_BOUNDS) + 1, max_size=len(LATENCY_BOUNDS) + 1)
@@ -87,13 +88,23 @@ def example_window() -> Window:
 def test_a_window_has_every_step_up_to_now_and_the_last_one_is_running() -> None:
     assert example_window().at == [780.0, 840.0, 900.0, 960.0, 1020.0]
     assert example_window().since == 780.0
-    assert [example_window().elapsed(at) for at in (960.0, 1020.0)] == [60.0, 10.0]
+    assert [example_window().elapsed(at) for at in (960.0, 1020.0)] == [60.0, 30.0]
+
+
+def test_a_plot_begins_shortly_before_the_first_turn() -> None:
+    window = example_window()
+    first = [UsageBucket("fake", 960.0, received=1), UsageBucket("fake", 1020.0, received=1)]
+    assert window.from_first(first, 1).at == [900.0, 960.0, 1020.0]
+    assert window.from_first(first, 4).at == window.at[1:]
+    assert window.from_first(first, 9) == window
+    assert window.from_first([UsageBucket("fake", 780.0)], 1) == window
+    assert window.from_first([], 2).at == window.at[-2:]
 
 
 def test_a_step_that_has_just_begun_makes_no_peak_of_one_turn() -> None:
     barely = Window.up_to(1020.5, 300.0, 60.0)
     plot = charts.rate(barely, [UsageBucket("fake", 1020.0, received=1)])
-    assert plot.series[0].values[-1] == 10.0
+    assert plot.series[0].values[-1] == 2.0
 
 
 def test_turns_per_minute_are_counted_for_each_platform_and_step() -> None:
@@ -103,7 +114,7 @@ def test_turns_per_minute_are_counted_for_each_platform_and_step() -> None:
         UsageBucket("a", 1020.0, received=1),
     ]
     plot = charts.rate(example_window(), tallies)
-    assert {series.name: series.values for series in plot.series} == {"a": [0, 0, 0, 3, 6], "b": [0, 6, 0, 0, 0]}
+    assert {series.name: series.values for series in plot.series} == {"a": [0, 0, 0, 3, 2], "b": [0, 6, 0, 0, 0]}
     assert [at for at, _ in plot.rows] == [1020.0, 960.0, 840.0]
 
 
@@ -172,6 +183,48 @@ def test_stages_share_the_whole_time() -> None:
     assert timeline.stages(new_turn(TurnState.QUEUED, started_at=None, answered_at=None, delivered_at=None)) == []
 
 
+def test_spans_tell_where_the_time_went() -> None:
+    audit_log = (
+        AuditEntry(100.0, AuditEvent.RECEIVED, "web:1"),
+        AuditEntry(101.0, AuditEvent.CLAIMED, "worker:1"),
+        AuditEntry(101.5, AuditEvent.RUN_STARTED, "run_1"),
+    )
+    lines = [
+        TurnLogLine(TurnId("turn_1"), at, "p", "debug", "l", event, fields)
+        for at, event, fields in (
+            (102.0, TOOL_CALLED, {"tool": "weather", "call": "c1"}),
+            (102.25, TOOL_CALLED, {"tool": "clock", "call": "c2"}),
+            (103.0, TOOL_RETURNED, {"tool": "weather", "call": "c1"}),
+            (103.5, FIRST_WORDS, {}),
+            (103.6, "something else", {}),
+        )
+    ]
+    found = timeline.spans(new_turn(audit_log=audit_log), lines, 999.0)
+    assert [(each.name, each.detail, each.after, each.seconds, each.is_inner) for each in found] == [
+        ("queued", "web:1", 0.0, 1.0, False),
+        ("claimed", "worker:1", 1.0, 0.5, False),
+        ("until the first words", "", 1.0, 2.5, True),
+        ("run", "run_1", 1.5, 2.5, False),
+        ("tool", "weather", 2.0, 1.0, True),
+        ("tool", "clock", 2.25, 1.75, True),
+        ("delivery", "", 4.0, 0.5, False),
+    ]
+    assert all(each.begin + each.share <= 1.0 + 1e-9 and not each.is_open for each in found)
+
+
+def test_spans_of_a_turn_that_goes_on_end_now() -> None:
+    audit_log = (AuditEntry(101.0, AuditEvent.CLAIMED, "w:1"), AuditEntry(102.0, AuditEvent.RUN_STARTED, "run_1"))
+    running = new_turn(TurnState.RUNNING, answered_at=None, delivered_at=None, audit_log=audit_log)
+    *_, run = timeline.spans(running, [], 112.0)
+    assert (run.name, run.seconds, run.is_open) == ("run", 10.0, True)
+    (queued,) = timeline.spans(
+        new_turn(TurnState.QUEUED, started_at=None, answered_at=None, delivered_at=None), [], 105.0
+    )
+    assert (queued.name, queued.seconds, queued.share, queued.is_open) == ("queued", 5.0, 1.0, True)
+    answered = new_turn(TurnState.ANSWERED, delivered_at=None)
+    assert [(each.name, each.is_open) for each in timeline.spans(answered, [], 110.0)][-1] == ("delivery", True)
+
+
 def test_only_failed_turns_that_are_not_erased_can_be_retried() -> None:
     fates = {state: operations.is_retriable(new_turn(state)) for state in TurnState}
     assert {state for state, may in fates.items() if may} == {TurnState.FAILED, TurnState.CANCELLED}
@@ -202,14 +255,16 @@ def test_durations_are_written_in_their_largest_units(seconds: float | None, wri
     ],
 )
 def test_a_small_amount_of_money_is_never_written_as_zero(millionths: int, written: str) -> None:
-    assert filters.money(millionths) == written.replace("_", NARROW_SPACE)
+    assert filters.written_money(millionths, "CHF").removeprefix(f"CHF{NARROW_SPACE}") == written.replace(
+        "_", NARROW_SPACE
+    )
 
 
 def test_numbers_are_written_in_their_units() -> None:
     assert filters.count(1_234_567) == f"1{NARROW_SPACE}234{NARROW_SPACE}567"
     assert filters.share(1, 3) == f"33.3{NARROW_SPACE}%"
-    assert filters.share(0, 0) == filters.amount(None, "s") == filters.NO_VALUE
-    assert filters.amount(0.25, "per minute") == "0.25"
-    assert filters.amount(0.25, "cost") == "0.25"
-    assert filters.amount(90.0, "s") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
+    assert filters.share(0, 0) == filters.written_amount(None, "s", "USD") == filters.NO_VALUE
+    assert filters.written_amount(0.25, "per minute", "USD") == "0.25"
+    assert filters.written_amount(0.25, "cost", "EUR") == "€0.25"
+    assert filters.written_amount(90.0, "s", "USD") == f"1{NARROW_SPACE}min 30{NARROW_SPACE}s"
     assert filters.clock(0.0) == "1970-01-01 00:00:00"

@@ -65,6 +65,18 @@ def test_the_overview_counts_what_happened(scene: AdminHarness) -> None:
         assert all(len(each["values"]) == len(plot["at"]) for plot in plots.values() for each in plot["series"])
 
 
+def test_the_overview_shows_the_hour_in_which_all_happened_and_else_the_day(
+    scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.finish_turn("hello")
+    client = scene.signed_in_client()
+    assert re.search('span=1h" aria-current="true"', client.get("/admin").text)
+    long_ago = [UsageBucket("fake", scene.context.reporting.now() - 7300.0, received=1)]
+    monkeypatch.setattr(scene.context.reporting, "usage_buckets", lambda *_, **__: long_ago)
+    client = scene.signed_in_client()
+    assert re.search('span=24h" aria-current="true"', client.get("/admin").text)
+
+
 def test_the_overview_of_an_unused_gateway_is_empty(scene: AdminHarness) -> None:
     said = text_of(scene.signed_in_client().get("/admin"))
     assert "Turns 0" in said
@@ -116,7 +128,9 @@ def test_conversations_are_found_by_everything_that_is_known_of_them(scene: Admi
         "state=nonsense&text=+parcel+": ["C1"],
     }.items():
         page = client.get(f"/admin/conversations?{query}")
-        assert [channel for row in table_rows(page.text) for channel in re.findall(r">(C\d)<", row)] == found, query
+        assert [channel for row in table_rows(page.text) for channel in re.findall(r">fake (C\d)<", row)] == found, (
+            query
+        )
     assert 'value="&lt;b&gt;&#34;"' in client.get("/admin/conversations?text=<b>%22").text
 
 
@@ -327,6 +341,7 @@ def test_schedules_are_listed_and_cancelled(scene: AdminHarness) -> None:
         assert shown in text_of(page)
     assert submit_form(client, "/admin/schedules", "/admin/schedules/sch_1/cancel").status_code == 303
     assert "/sch_1/cancel" not in client.get("/admin/schedules").text
+    assert scene.audited()[-1] == ("operator", "schedule.cancelled", "sch_1")
 
 
 def test_callbacks_are_listed_and_dead_letters_sent_again(scene: AdminHarness) -> None:
@@ -343,6 +358,7 @@ def test_callbacks_are_listed_and_dead_letters_sent_again(scene: AdminHarness) -
     assert links(page.text, "/admin/turns/") == [f"/admin/turns/{turn}"] * 2
     assert submit_form(client, "/admin/callbacks", "/admin/callbacks/msg_1/resend").status_code == 303
     assert "dead letter" not in text_of(client.get("/admin/callbacks"))
+    assert scene.audited()[-1] == ("operator", "callback.resent", "msg_1")
 
 
 def test_what_people_wrote_is_shown_as_plain_text(scene: AdminHarness) -> None:

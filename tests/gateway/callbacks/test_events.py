@@ -13,6 +13,7 @@ from gateway.callbacks.addresses import AddressRule
 from gateway.callbacks.outbox import CallbackOutbox, EventOutbox
 from gateway.callbacks.settings import EVENTS
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Failure, MessageKind, Turn, TurnState
 from gateway.domain.platform_events import Feedback
 from storage.store import SqlStore
@@ -81,3 +82,25 @@ async def test_each_rating_is_stored_with_its_turn(
     await events.on_feedback(replace(Feedback(turn.id, "Ada", "good"), turn_id=turn.id))
     ratings = [each["data"]["rating"] for each in stored(store)]  # type: ignore[index]  # JSON
     assert ratings == [{"by": "Ada", "value": "good"}, {"by": "Ada", "value": "bad"}]
+
+
+async def test_handovers_are_told_once_each_and_what_is_left_to_a_person_is_no_answer(
+    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+) -> None:
+    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(store).turn
+    staff = replace(turn.message, text="angry", kind=MessageKind.HAND_OVER, caller="push staff Eve")
+    for _ in range(2):
+        await events.on_handover(replace(turn, message=staff))
+        await events.on_handover(replace(turn, message=replace(turn.message, kind=MessageKind.RESUME)))
+    await events.on_resolved(replace(answered(turn), handover=HandoverPart.HELD))
+    taken, resumed = stored(store)
+    assert (taken["type"], resumed["type"]) == ("conversation.handed_over", "conversation.resumed")
+    assert (taken["data"]["by"], taken["data"]["reason"]) == ("staff Eve", "angry")  # type: ignore[index]  # JSON
+    assert resumed["data"]["by"] == "Ada"  # type: ignore[index]  # JSON
+
+
+async def test_the_caller_of_a_held_turn_is_told_that_a_person_answers(store: SqlStore, outbox: CallbackOutbox) -> None:
+    held = replace(answered(enqueue(store).turn), handover=HandoverPart.HELD)
+    await outbox.add_answer(held, URL, {"handed_over": True})
+    (told,) = stored(store)
+    assert (told["type"], told["data"]) == ("turn.handed_over", {"handed_over": True})

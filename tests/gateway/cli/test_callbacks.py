@@ -24,7 +24,7 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 
 
 def run(store: SqlStore, *args: str) -> Result:
-    command = callbacks.command(lambda: nullcontext(store.callbacks))
+    command = callbacks.command(lambda: nullcontext((store.callbacks, store.audit_trail)))
     return CliRunner().invoke(OneLineErrorGroup(commands={"callbacks": command}), ["callbacks", *args])
 
 

@@ -1,4 +1,4 @@
-"""Tests of ``python -m gateway check``: unparsed updates are counted."""
+"""Tests of ``python -m gateway check``: what is counted, and that the OpenID provider is asked."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check import check
+from gateway.domain.models import MessageKind
 from storage.migrations import upgrade
 from storage.store import SqlStore
+from tests.contracts.store_helpers import enqueue_one, message, new_turn
 from tests.contracts.unparsed_updates import unparsed
+from tests.fakes.oidc_provider import CLIENT_ID, FakeOidcProvider
 
 
 def test_unparsed_updates_are_counted_by_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +30,39 @@ def test_unparsed_updates_are_counted_by_platform(tmp_path: Path, monkeypatch: p
     assert (line.name, line.ok) == ("http unparsed", True)
     assert line.detail.startswith("2 updates could not be parsed; newest 2")
     assert line.detail.endswith("; see the table unparsed_updates")
+
+
+def test_handovers_are_counted_and_those_who_may_hand_over_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    handover = {"HANDOVER_TOOL": "true", "HANDOVER_CHANNEL": "slack:T0123/C0123"}
+    for name, value in ({"DATABASE_URL": url, "ASSISTANT_BACKEND": "offline"} | handover).items():
+        monkeypatch.setenv(name, value)
+    upgrade(url)
+    store = SqlStore(url)
+    enqueue_one(store, message(kind=MessageKind.HAND_OVER), new_turn())
+    store.close()
+    found = {line.name: line.detail for line in check()}
+    assert found["staff channel"].startswith("HANDOVER_CHANNEL: no threads of the staff can be opened on slack.")
+    assert found["tool hand_over"] == "for all assistants"
+    assert found["handed over"].startswith("a person answers in 1 of the conversations")
+
+
+def test_the_openid_provider_is_asked_and_what_is_open_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeOidcProvider() as provider:
+        for name, value in {
+            "DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db",
+            "ASSISTANT_BACKEND": "offline",
+            "ADMIN_OIDC_ISSUER": provider.issuer,
+            "ADMIN_OIDC_CLIENT_ID": CLIENT_ID,
+            "ADMIN_URL": "https://bot.example.com/admin",
+            "ADMIN_VIEWERS": "*",
+        }.items():
+            monkeypatch.setenv(name, value)
+        lines = {line.name: line for line in check()}
+        assert lines["admin sign-in"].ok
+        assert lines["admin sign-in"].detail.endswith("https://bot.example.com/admin/oidc/callback")
+        assert lines["operator"].detail == f"/admin, with an account at {provider.issuer}; everybody there may"
+        provider.faults["/.well-known/openid-configuration"] = (500, "")
+        assert not next(line for line in check() if line.name == "admin sign-in").ok

@@ -76,7 +76,6 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
         )
         ledger, catalogue = SqlBudgetStore(database), SqlReportingStore(database)
         router = AssistantRouter(CurrentConfiguration(configured or configuration()))
-        limits = {"max_queue": 6, "max_queue_per_platform": 5}
         return ExplainContext(
             adapters,
             sqlite_store,
@@ -85,7 +84,8 @@ def see(sqlite_url: str, sqlite_store: SqlStore) -> Iterator[OpenContext]:
             rules,
             router,
             backlog,
-            **limits,
+            max_queue=6,
+            max_queue_per_platform=5,
             max_caller_share=share,
             max_workspace_share=workspace,
         )
@@ -308,3 +308,20 @@ def test_it_says_which_assistant_answers_and_by_which_route(see: OpenContext, sq
     enqueue_one(sqlite_store, replace(message, message_id=new_turn(), assistant="code"), new_turn())
     chosen = assistant_line(explain(context, "pigeon", there))
     assert chosen == "code, chosen for this conversation; may be chosen: support"
+
+
+@pytest.mark.parametrize(
+    ("hands_over", "told"), [(True, "It would hand the conversation over"), (False, "It would be")]
+)
+def test_a_command_for_a_person_is_one_where_somebody_answers(see: OpenContext, told: str, *, hands_over: bool) -> None:
+    explanation = explain(replace(see(), hands_over=hands_over), "pigeon", replace(SYNTHETIC, text="hand_over"))
+    assert verdict(explanation).startswith(told)
+
+
+def test_where_a_person_answers_the_assistant_does_not(see: OpenContext, sqlite_store: SqlStore) -> None:
+    taken = Message(ConversationKey("pigeon", "roof", "loft"), "1", "/human", "ann", kind=MessageKind.HAND_OVER)
+    enqueue_one(sqlite_store, taken, new_turn())
+    told = explain(see(), "pigeon", SYNTHETIC)
+    assert not told.is_answered
+    assert "a person answers in this conversation" in verdict(told)
+    assert "taken the conversation over" in line(told, "handover")

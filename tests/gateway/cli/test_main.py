@@ -22,6 +22,12 @@ from tests.fakes.openai_server import FakeOpenAI, HttpFault
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
 ROOT = Path(__file__).parents[3]
+OIDC = {
+    "ADMIN_OIDC_ISSUER": "https://id.example.com",
+    "ADMIN_OIDC_CLIENT_ID": "gateway",
+    "ADMIN_URL": "https://bot.example.com/admin",
+    "ADMIN_OPERATORS": "*",
+}
 RunCli = Callable[..., Result]
 
 
@@ -224,12 +230,14 @@ def test_a_database_that_cannot_be_is_an_error_without_its_password(run: RunCli,
         ("slack_sdk", "slack", {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_SIGNING_SECRET": "s"}),
         ("telegram", "telegram", {"TELEGRAM_BOT_TOKEN": "123456:ABC-DEF"}),
         ("psycopg", "postgres", {"DATABASE_URL": "postgresql://127.0.0.1/gateway"}),
+        ("authlib", "oidc", OIDC),
     ],
 )
 def test_the_extra_that_is_not_installed_is_named(
     run: RunCli, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, package: str, extra: str, settings: dict[str, str]
 ) -> None:
-    for name in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", f"adapters.{extra}."))]:
+    users = f"adapters.{extra}.", f"gateway.admin.access.{extra}."
+    for name in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", *users))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)  # as if it was not there
     result = run("serve", **{"PORT": "0", "DATABASE_URL": sqlite_url} | settings)

@@ -35,7 +35,8 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 @pytest.fixture
 def run(store: SqlStore) -> RunCommand:
     context = push.PushContext(
-        PushMessages([FakePlatform()], ROUTER), store, store.schedules, store.now(), 100, 100, max_backlog=3
+        *(PushMessages([FakePlatform()], ROUTER), store, store.schedules, store.audit_trail, store.now(), 100, 100),
+        max_backlog=3,
     )
 
     def run_command(*args: str) -> Result:

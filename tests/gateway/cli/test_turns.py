@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from gateway import logs
 from gateway.cli import turns as operator_commands
 from gateway.cli.main import OneLineErrorGroup
+from gateway.domain.approvals import Decision
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnState
 from gateway.domain.platform_events import Feedback
@@ -22,6 +23,7 @@ from gateway.operations import BackendThreads
 from gateway.ports.leased_writes import SetPostedMessages
 from storage.schema import turns
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
+from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn
 from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
 
@@ -167,6 +169,16 @@ def test_a_failed_turn_tells_why_without_a_secret(
     seen = json.loads(run("turn", turn.id, "--json").stdout)
     assert seen["error"] == {"code": "timed_out", "message": "It took too long.", "detail": "after ***"}
     assert (seen["turn_id"], seen["verdicts"], seen["cost"]) == (turn.id, [], 0)
+
+
+def test_a_turn_tells_what_people_approved(run: RunCommand, books: SqlAdminStore) -> None:
+    claim, (asked, _) = hold(books, enqueue_and_claim(books))
+    books.decide(asked.id, Decision.APPROVED, "slack:U1", "Ann")
+    told = run("turn", claim.turn.id).stdout
+    assert re.search(r"  approval asked: refund\n.*  approved by Ann: refund\n", told)
+    (seen,) = json.loads(run("turn", claim.turn.id, "--json").stdout)["approvals"]
+    assert (seen["tool"], seen["arguments"], seen["decision"]) == ("refund", '{"order": 1}', "approved")
+    assert (seen["approvers"], seen["decided_by"], seen["begun_at"]) == (["asker"], "slack:U1", None)
 
 
 def test_a_turn_that_was_tried_again_names_the_other(run: RunCommand, books: SqlAdminStore) -> None:

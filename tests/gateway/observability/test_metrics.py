@@ -49,6 +49,10 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
         ("gateway_turns_delivered_total", {}, 1),
         ("gateway_turns_undeliverable_total", {}, 1),
         ("gateway_leases_lost_total", {}, 1),
+        ("gateway_handovers_total", {"by": "staff"}, 1),
+        ("gateway_handovers_total", {"by": "assistant"}, 0),
+        ("gateway_handovers_ended_total", {}, 1),
+        ("gateway_turns_held_total", {}, 1),
         ("gateway_tokens_total", {"assistant": "default", "direction": "in"}, 360),
         ("gateway_tokens_total", {"assistant": "default", "direction": "out"}, 90),
         ("gateway_cost_total", {"assistant": "default"}, 0.0075),
@@ -137,14 +141,14 @@ def test_labels_are_of_a_closed_set() -> None:
         label for family in metrics.registry.collect() if _is_ours(family.name) for s in family.samples
         for label in s.labels
     }  # fmt: skip
-    assert labels == {"platform", "assistant", "code", "step", "direction", "le"}
+    assert labels == {"platform", "assistant", "code", "step", "direction", "le", "by"}
 
 
 def test_names_units_and_types_are_as_open_metrics_demands() -> None:
     metrics = all_of(Metrics(queue_depths=lambda: [QueueDepth("slack", 1, 1.0)]))
     text = openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]  # the library has no types there
     families = [f for f in strictly_parsed(text) if _is_ours(f.name)]  # type: ignore[no-untyped-call]  # likewise
-    assert len(families) == 23
+    assert len(families) == 26
     for family in families:
         assert family.documentation.endswith(".")
         assert family.type in {"counter", "gauge", "histogram"}

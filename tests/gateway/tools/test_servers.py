@@ -86,7 +86,6 @@ def orders__find() -> str:
     [
         (replace(ORDERS, name="a_", command=("x",)), "mcp:a_ and mcp:a_ could have the same names"),
         (ORDERS, "the function tool orders__find has a name as the tools of mcp:orders have"),
-        (replace(ORDERS, name="shop", approve=("refund",)), r"mcp\.shop\.approve: calls cannot be approved"),
     ],
 )
 def test_what_cannot_be_is_an_error_at_start(server: McpServerDefinition, problem: str) -> None:

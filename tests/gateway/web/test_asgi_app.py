@@ -242,6 +242,18 @@ def test_a_header_is_no_path_prefix(prefix: str) -> None:
         assert (answer.status, answer.read()) == (200, b" /ring")
 
 
+def test_a_header_with_an_underscore_passes_for_none_with_a_hyphen() -> None:
+    bell = client(lambda: flask.request.headers.get("X-Forwarded-Email", "nobody"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    with served(bell.application, listener), closing(HTTPConnection(*listener.getsockname())) as connection:
+        for headers, seen in (
+            ({"X_Forwarded_Email": "eve@example.com"}, b"nobody"),
+            ({"X-Forwarded_Email": "eve@example.com", "X-Forwarded-Email": "ann@example.com"}, b"ann@example.com"),
+        ):
+            connection.request("GET", "/ring", headers=headers)
+            assert connection.getresponse().read() == seen
+
+
 def test_head_and_options_are_answered_for_native_routes_as_flask_does() -> None:
     bell = client()
     for path, methods in (("/healthz", {"GET", "HEAD", "OPTIONS"}), ("/ring", {"GET", "HEAD", "OPTIONS", "POST"})):

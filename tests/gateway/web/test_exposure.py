@@ -18,7 +18,8 @@ def told(
     *, host: str = "0.0.0.0", key: str | None = None, password: str | None = None, token: str | None = LONG, **more: Any
 ) -> list[str]:
     settings = settings_of(Settings, host=host, openai_api_key=SecretStr("sk-1"), **more)
-    return list(warnings(settings, key.split(", ") if key else (), "*", password or "", token))
+    passwords = {"ADMIN_PASSWORD": password} if password else {}
+    return list(warnings(settings, key.split(", ") if key else (), "*", passwords, token))
 
 
 def test_an_open_gateway_says_who_can_spend_and_how_to_close_it() -> None:

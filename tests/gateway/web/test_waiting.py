@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.domain.approvals import Approval
 from gateway.domain.errors import Overloaded, TurnNotFound
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
@@ -46,7 +47,7 @@ async def done() -> Turn:
 
 async def everything(
     waiter: Waiter, *, load_turn: LoadTurn = must_not_load, max_silence: float = 9.0
-) -> list[PreviewEvent | Turn | None]:
+) -> list[PreviewEvent | Approval | Turn | None]:
     news = waiter.updates(load_turn, is_local=True, max_silence=max_silence, idle_interval=9.0)
     return [update async for update in news]
 

@@ -267,7 +267,7 @@ async def test_a_turn_started_at_another_backend_is_started_again(harness: Room)
 
 async def test_a_turn_that_times_out_is_cancelled_at_the_backend(harness: Room) -> None:
     harness.conversations = AssistantRunner(
-        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(seconds=0.05)
+        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(seconds=0.5)
     )
     harness.assistant.script(RunStarted(RunId("run_7")), asyncio.Event())
     with pytest.raises(AssistantTimedOut):

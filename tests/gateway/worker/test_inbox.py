@@ -35,7 +35,8 @@ from gateway.ports.leased_writes import FinishTurn, RecordOutcome, SetThread
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, Places
 from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.inbox import OVERLOADED_REPLY, StoreInbox, ThreadInbox
+from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.refused_messages import OVERLOADED_REPLY
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.gateway.one_assistant import one_assistant

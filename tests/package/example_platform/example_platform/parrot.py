@@ -69,7 +69,7 @@ class Parrot:
     async def import_history(self, thread_id: ThreadId) -> Sequence[Exchange] | None:  # none elsewhere
         return None
 
-    async def remember(self, turn: Turn, thread_id: ThreadId) -> None:
+    async def remember(self, turn: Turn, thread_id: ThreadId, before: Sequence[Exchange] = ()) -> None:
         """Does nothing: each run gets the history."""
 
     async def delete_thread(self, thread_id: ThreadId) -> None:

@@ -1,0 +1,190 @@
+"""Files: developers.openai.com/api/reference/resources/files."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from adapters.openai_api.callers import Caller, Callers
+from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.files.server_files import PURPOSE, ServerFiles, StoredContent
+from adapters.openai_api.inline_files import MAX_FILE_BYTES
+from adapters.openai_api.paging import Page, paged, read_page
+from adapters.openai_api.settings import NAME
+from adapters.openai_api.uploaded_files import (
+    FILE,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    PREFIX,
+    SERVER,
+    UploadedFiles,
+    file_view,
+)
+from gateway.domain.errors import StoreUnavailable
+from gateway.ports.api_objects import ApiObject
+from gateway.ports.uploads import PIECE_BYTES
+from gateway.web.api.multipart import FORM, PartHead, read_parts
+from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
+
+PATH = "/v1/files"
+KEPT = ("vision", "user_data")
+"""Purposes of files that become parts of messages."""
+PURPOSES = ("assistants_output", "batch", "batch_output", "fine-tune", "evals", *KEPT)
+MAX_FIELD_BYTES = 1024
+MAX_LISTED = 10_000
+"""developers.openai.com/api/reference/resources/files/methods/list"""
+
+
+@dataclass
+class Arrived:
+    """A form, as far as it has arrived."""
+
+    fields: dict[str, bytes] = field(default_factory=dict)
+    name: str | None = None
+    """Of the file; None: there is none."""
+    media_type: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileRoutes:
+    """The handlers. They run on the worker's loop."""
+
+    callers: Callers
+    files: UploadedFiles
+    server_files: ServerFiles
+
+    def routes(self) -> Sequence[Route]:
+        one = f"{PATH}/<file_id>"
+        return (
+            Route("POST", PATH, self.create),
+            Route("GET", PATH, self.list_all),
+            Route("GET", one, self.retrieve),
+            Route("DELETE", one, self.delete),
+            Route("GET", f"{one}/content", self.content),
+        )
+
+    async def create(self, request: HttpRequest) -> HttpResponse:
+        caller = self.callers.reader(request)
+        if not request.headers.get("content-type", "").lower().startswith(FORM):
+            raise InvalidRequest(f"Send the file as {FORM}, with the fields `purpose` and `file`.", param="file")
+        await self._check_room(caller)
+        name = f"{PREFIX}{secrets.token_hex(12)}"
+        try:
+            stored = await self._kept(caller, name, await self._store(request, name))
+        except BaseException:
+            with suppress(StoreUnavailable):  # it is deleted in a week
+                await asyncio.shield(self.files.do(self.files.uploads.delete, name))
+            raise
+        return json_response(file_view(stored))
+
+    async def _kept(self, caller: Caller, name: str, fields: dict[str, str | int]) -> ApiObject:
+        """Notes whose a file is. One for tools is brought to the assistant's server, and not kept here."""
+        if fields["purpose"] != PURPOSE:
+            made = ApiObject(name, FILE, caller.owner, fields)
+            return (await self.files.do(self.files.objects.add, [made]))[0]
+        content = StoredContent(self.files, name, int(fields["bytes"]))
+        brought = await self.server_files.upload(caller, fields, content)
+        await self.files.do(self.files.uploads.delete, name)
+        return brought
+
+    async def _check_room(self, caller: Caller) -> None:
+        """Raises InvalidRequest when the caller has uploaded as much as one may."""
+        known = await self.files.list_all(caller)
+        if len(known) >= MAX_FILES or sum(each.body["bytes"] for each in known) >= MAX_TOTAL_BYTES:
+            limit = f"A key may keep {MAX_FILES} files with {MAX_TOTAL_BYTES} bytes together here. Delete some."
+            raise InvalidRequest(limit, param="file", code="file_limit_reached")
+
+    async def _store(self, request: HttpRequest, name: str) -> dict[str, str | int]:
+        """Stores a file while it arrives; returns what is known of it. Raises InvalidRequest, MalformedRequest."""
+        pieces = request.body_pieces(MAX_FILE_BYTES + 2**16)
+        arrived, waiting, seq = Arrived(), bytearray(), 0
+        async for piece in _content(pieces, request.headers["content-type"], arrived):
+            waiting += piece
+            while len(waiting) >= PIECE_BYTES:
+                await self._append(name, seq, bytes(waiting[:PIECE_BYTES]))
+                del waiting[:PIECE_BYTES]
+                seq += 1
+        purpose = arrived.fields.get("purpose", b"").decode("utf-8", "replace")
+        _check(purpose, arrived)
+        if waiting or not seq:
+            await self._append(name, seq, bytes(waiting))
+        return {
+            "filename": arrived.name or "file",
+            "media_type": arrived.media_type,
+            "bytes": arrived.size,
+            "purpose": purpose,
+        }
+
+    async def _append(self, name: str, seq: int, piece: bytes) -> None:
+        await self.files.do(self.files.uploads.append, name, seq, piece, platform=NAME, message_id=name)
+
+    async def list_all(self, request: HttpRequest) -> HttpResponse:
+        caller, purpose = self.callers.reader(request), request.query_value("purpose")
+        known = await self.files.list_all(caller)
+        shown = [file_view(each) for each in known if purpose in ("", each.body["purpose"])]
+        given = request.query_value("limit")
+        page = read_page(request) if given else Page(MAX_LISTED, request.query_value("order") != "asc", "", "")
+        return json_response(paged(shown, page))
+
+    async def retrieve(self, request: HttpRequest) -> HttpResponse:
+        return json_response(file_view(await self._find(request)))
+
+    async def delete(self, request: HttpRequest) -> HttpResponse:
+        file = await self._find(request)
+        await (self.server_files if SERVER in file.body else self.files).delete(file)
+        return json_response({"id": file.id, "object": "file", "deleted": True})
+
+    async def content(self, request: HttpRequest) -> HttpResponse:
+        file = await self._find(request)
+        if SERVER in file.body:
+            raise InvalidRequest(f"Not allowed to download files of purpose: {file.body['purpose']}")
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(file.body["bytes"]),
+            "Content-Disposition": "attachment",
+        }
+        return HttpResponse(headers=headers, stream=StoredContent(self.files, file.id, 0).pieces())
+
+    async def _find(self, request: HttpRequest) -> ApiObject:
+        return await self.files.find(self.callers.reader(request), request.path_values["file_id"])
+
+
+async def _content(pieces: AsyncIterator[bytes], content_type: str, arrived: Arrived) -> AsyncIterator[bytes]:
+    """Yields the content of the file of a form, and notes the rest. Raises InvalidRequest, MalformedRequest."""
+    head = PartHead("", None, "")
+    async for part in read_parts(pieces, content_type):
+        if isinstance(part, PartHead):
+            head = part
+            if part.file_name is not None and arrived.name is not None:
+                raise refusal("file", "is there twice: send one file")
+            if part.file_name is not None:
+                arrived.name, arrived.media_type = part.file_name, part.media_type
+        elif head.file_name is None:
+            arrived.fields[head.name] = arrived.fields.get(head.name, b"") + part
+            if len(arrived.fields[head.name]) > MAX_FIELD_BYTES:
+                raise refusal(head.name[:100], "is too long")
+        else:
+            arrived.size += len(part)
+            if arrived.size > MAX_FILE_BYTES:
+                raise refusal("file", f"is larger than {MAX_FILE_BYTES} bytes", "file_too_large")
+            yield part
+
+
+def _check(purpose: str, arrived: Arrived) -> None:
+    """Raises InvalidRequest unless it is a file that can be kept here."""
+    missing = "file" if arrived.name is None else "" if purpose else "purpose"
+    if missing:
+        message = f"Missing required parameter: `{missing}`."
+        raise InvalidRequest(message, param=missing, code="missing_required_parameter")
+    if purpose in (*KEPT, PURPOSE):
+        return
+    if purpose in PURPOSES:
+        raise refusal(
+            "purpose", f"{purpose!r} is not supported here; {PURPOSE}, {' and '.join(KEPT)} are", "unsupported_purpose"
+        )
+    raise refusal("purpose", f"must be one of {', '.join((PURPOSE, *KEPT))}")

@@ -1,0 +1,1 @@
+"""Who may use the operator's pages: roles, sign-in at an OpenID provider, and sign-in by a proxy."""

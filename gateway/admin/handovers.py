@@ -1,0 +1,98 @@
+"""The page of conversations in which a person answers, and the forms by which one takes over, answers, gives back."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from gateway.admin import search_params
+from gateway.admin.actor import actor, record
+from gateway.admin.context import AdminContext
+from gateway.domain.errors import MalformedRequest, ThreadNotFound
+from gateway.domain.models import Conversation, Message
+from gateway.domain.past import unanswered
+from gateway.handover import messages
+from gateway.ports.handovers import OpenHandover
+
+MAX_ID = 2**63 - 1
+FORM_ID = re.compile(r"[0-9a-f]{24}")
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverLine:
+    """A conversation in the list, with what waits for an answer there."""
+
+    found: OpenHandover
+    unanswered: int
+    newest: str
+    """The newest of these messages."""
+
+
+class HandoverPages:
+    def __init__(self, context: AdminContext) -> None:
+        self._context = context
+
+    def show(self) -> str:
+        """Lists the conversations in which a person answers, the oldest first."""
+        lines = [self._line(each) for each in self._context.handovers.listed_open(search_params.PAGE_SIZE)]
+        return flask.render_template("admin/handovers.html", lines=lines)
+
+    def take_over(self, number: int) -> ResponseReturnValue:
+        conversation, reason = self._load(number), flask.request.form.get("reason", "")
+        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        return self._record(messages.take_over(conversation, turns, _caller(), reason, _form_id()), conversation)
+
+    def answer(self, number: int) -> ResponseReturnValue:
+        conversation, text = self._load(number), flask.request.form.get("text", "").replace("\r\n", "\n").strip()
+        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        most = self._context.max_answer_chars
+        return self._record(messages.answer(conversation, turns, _caller(), text, _form_id(), most), conversation)
+
+    def give_back(self, number: int) -> ResponseReturnValue:
+        conversation = self._load(number)
+        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        return self._record(messages.give_back(conversation, turns, _caller(), _form_id()), conversation)
+
+    def _record(self, message: Message, conversation: Conversation) -> ResponseReturnValue:
+        turn = self._context.inbox.accept(message).turn
+        record(self._context.books.audit_trail, messages.ACTIONS[message.kind], str(conversation.id), turn.id)
+        return flask.redirect(flask.url_for(".conversation", number=conversation.id), 303)
+
+    def _line(self, found: OpenHandover) -> HandoverLine:
+        turns = self._context.store.transcript(found.conversation.id, limit=messages.LOOKED_AT)
+        waiting = unanswered(turns)
+        return HandoverLine(found, len(waiting), waiting[-1].message.own_text if waiting else "")
+
+    def _load(self, number: int) -> Conversation:
+        found = self._context.reporting.get_conversation(number) if number <= MAX_ID else None
+        if found is None:
+            raise ThreadNotFound(f"There is no conversation {number}.")
+        return found
+
+
+def new_form_id() -> str:
+    """Returns what makes a form that is sent twice one message."""
+    return secrets.token_hex(12)
+
+
+def _form_id() -> str:
+    name = flask.request.form.get("once", "")
+    if not FORM_ID.fullmatch(name):
+        raise MalformedRequest("The form is incomplete. Go back, reload the page, and try again.")
+    return name
+
+
+def _caller() -> str:
+    return messages.staff(actor())
+
+
+def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
+    pages = HandoverPages(context)
+    blueprint.add_url_rule("/handovers", "handovers", pages.show)
+    for path, name in (("take-over", "take_over"), ("answer", "answer"), ("give-back", "give_back")):
+        address = f"/conversations/<int:number>/{path}"
+        blueprint.add_url_rule(address, name, getattr(pages, name), methods=["POST"])

@@ -1,0 +1,142 @@
+"""The command ``handover``: lists the conversations in which a person answers, takes over, answers, gives back."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+
+import click
+
+from gateway.cli.actor import actor
+from gateway.cli.turns import sanitized
+from gateway.domain.errors import ThreadNotFound
+from gateway.domain.models import Conversation, Message, Turn, TurnId
+from gateway.domain.past import unanswered
+from gateway.handover import messages
+from gateway.operations import iso
+from gateway.ports.audit_trail import AuditTrail
+from gateway.ports.enqueue import AssistantRoute, EnqueueRequest
+from gateway.ports.handovers import Handovers, OpenHandover
+from gateway.ports.reporting import ReportingStore
+from gateway.ports.store import Store
+
+LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverContext:
+    """What the command works with."""
+
+    store: Store
+    reporting: ReportingStore
+    handovers: Handovers
+    audit_trail: AuditTrail
+    max_answer_chars: int
+    max_backlog: int
+
+    def load(self, number: int) -> tuple[Conversation, list[Turn]]:
+        """Returns a conversation and its newest turns, oldest first. Raises ThreadNotFound."""
+        found = self.reporting.get_conversation(number)
+        if found is None:
+            raise ThreadNotFound(f"There is no conversation {number}.")
+        return found, list(self.store.transcript(found.id, limit=messages.LOOKED_AT))
+
+    def record(self, message: Message, route: AssistantRoute) -> Turn:
+        """Records a message, and who sent it; a running gateway does the rest. Raises InputError, Overloaded."""
+        turn = self._record(message, route)
+        action = messages.ACTIONS[message.kind]
+        self.audit_trail.record(actor(), action, str(turn.conversation_id), turn.id)
+        return turn
+
+    def _record(self, message: Message, route: AssistantRoute) -> Turn:
+        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
+        if message.given_reply:
+            return self.store.enqueue_answered(message, turn_id, self.max_backlog, route).turn
+        (result,) = self.store.enqueue_all([EnqueueRequest(message, turn_id, route=route)])
+        if isinstance(result, Exception):
+            raise result
+        return result.turn
+
+
+OpenHandoverContext = Callable[[], AbstractContextManager[HandoverContext]]
+
+
+def command(open_context: OpenHandoverContext) -> click.Group:
+    """Returns the command group ``handover``."""
+
+    @click.group("handover", invoke_without_command=True)
+    @click.pass_context
+    def handover(ctx: click.Context) -> None:
+        """List the conversations in which a person answers instead of the assistant; take one over, give it back."""
+        if ctx.invoked_subcommand is not None:
+            return
+        with open_context() as context:
+            found = context.handovers.listed_open(LISTED)
+            for each in found:
+                click.echo(_line(context, each))
+            if not found:
+                click.echo("The assistant answers everywhere.")
+
+    by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
+    number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
+
+    @handover.command("take")
+    @number
+    @click.option("--reason", default="", help="For the staff only.")
+    @by
+    def take(number: int, reason: str, by: str | None) -> None:
+        """Answer in conversation NUMBER yourself from now on. People there are told."""
+        with open_context() as context:
+            found, turns = context.load(number)
+            made = messages.take_over(found, turns, _caller(by), reason, secrets.token_hex(12))
+            click.echo(f"Conversation {number} is handed over, by {context.record(made, _route(found, turns)).id}.")
+
+    @handover.command("answer")
+    @number
+    @click.argument("text")
+    @by
+    def answer(number: int, text: str, by: str | None) -> None:
+        """Send TEXT as the answer in conversation NUMBER, which is handed over."""
+        with open_context() as context:
+            found, turns = context.load(number)
+            most, name = context.max_answer_chars, secrets.token_hex(12)
+            made = messages.answer(found, turns, _caller(by), text, name, most)
+            click.echo(f"The answer is recorded as {context.record(made, _route(found, turns)).id}.")
+
+    @handover.command("resume")
+    @number
+    @by
+    def resume(number: int, by: str | None) -> None:
+        """Give conversation NUMBER back to the assistant, which answers what you have not."""
+        with open_context() as context:
+            found, turns = context.load(number)
+            made = messages.give_back(found, turns, _caller(by), secrets.token_hex(12))
+            click.echo(f"Conversation {number} goes back, by {context.record(made, _route(found, turns)).id}.")
+
+    return handover
+
+
+def _line(context: HandoverContext, found: OpenHandover) -> str:
+    record, key = found.record, found.conversation.key
+    waiting = unanswered(context.store.transcript(found.conversation.id, limit=messages.LOOKED_AT))
+    place = " ".join(part for part in (key.platform, key.workspace, key.channel, key.topic, key.user) if part)
+    why = f": {record.reason}" if record.reason else ""
+    newest = f"\n    {sanitized(waiting[-1].message.own_text)}" if waiting else ""
+    said = f"{record.conversation_id}  since {iso(record.since)} by {record.by or 'somebody'}{why}"
+    return f"{sanitized(said)}  {sanitized(place)}  {len(waiting)} unanswered{newest}"
+
+
+def _caller(by: str | None) -> str:
+    if by is None:
+        with suppress(KeyError, OSError, ImportError):  # a container may run as a user without a name
+            by = getpass.getuser()
+    return messages.staff(by or "operator")
+
+
+def _route(conversation: Conversation, turns: list[Turn]) -> AssistantRoute:
+    """Returns who is asked when the conversation goes back: whom its last message was for."""
+    asked = (each.assistant for each in reversed(turns) if not each.message.is_pushed)
+    return AssistantRoute(next(asked, conversation.assistant))

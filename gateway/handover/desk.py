@@ -1,0 +1,78 @@
+"""Takes conversations over for the assistant's tool, and gives them back when their time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import CURRENT_LEASE
+from gateway.domain.errors import Conflict, GatewayError, StoreUnavailable
+from gateway.domain.models import Message
+from gateway.handover import messages
+from gateway.ports.handovers import Handovers, OpenHandover
+from gateway.ports.inbox import AcceptResult
+
+BATCH = 100
+HANDED_OVER = (
+    "A person takes the conversation over and is told the reason. They answer what is written after this message. Tell "
+    "the user so in a sentence, and do not promise when."
+)
+NOT_HERE = "Nobody can take this conversation over. Answer as well as you can."
+
+Accept = Callable[[Message], Awaitable[AcceptResult]]
+"""Records a message as a turn, see ``AsyncInbox.accept``."""
+
+log = logs.get_logger(__name__)
+
+
+class HandoverDesk:
+    """Used on the worker's loop only. Every process has one: what it records twice is one turn."""
+
+    def __init__(self, store: AsyncStore, handovers: Handovers, *, seconds: float) -> None:
+        """``seconds``: for which a person may keep a conversation without answering; 0: without a limit."""
+        self._store = store
+        self._handovers = handovers
+        self._seconds = seconds
+        self.accept: Accept | None = None
+        """Set before the first turn runs; None: nothing can be recorded yet."""
+
+    async def hand_over_current(self, reason: str) -> str:
+        """Hands over the conversation on which the current task works; returns what to tell the model.
+
+        Raises StoreUnavailable.
+        """
+        guard = CURRENT_LEASE.get()
+        if guard is None or self.accept is None:
+            return NOT_HERE
+        turn, conversation = guard.claim.turn, guard.claim.conversation
+        try:
+            message = messages.take_over(conversation, [turn], messages.ASSISTANT, reason, turn.id)
+        except Conflict as exc:
+            return HANDED_OVER if conversation.handover is not None else f"{exc} {NOT_HERE}"
+        await self.accept(message)
+        return HANDED_OVER
+
+    async def end_overdue(self) -> None:
+        """Gives back the conversations in which nobody has answered for too long. Raises StoreUnavailable."""
+        if self._seconds <= 0 or self.accept is None:
+            return
+        found = await self._store.read(lambda _: self._handovers.listed_open(BATCH, older_than=self._seconds))
+        for each in found:
+            try:
+                await self._end_if_overdue(each, self.accept)
+            except StoreUnavailable:
+                raise
+            except GatewayError as exc:  # one that cannot be given back must not hold up the others
+                log.warning("not given back", conversation=each.conversation.id, error=str(exc))
+
+    async def _end_if_overdue(self, found: OpenHandover, accept: Accept) -> None:
+        conversation, record = found.conversation, found.record
+        most = messages.LOOKED_AT
+        turns = await self._store.read(lambda store: store.transcript(conversation.id, limit=most))
+        answered_after = max(messages.last_answer_at(turns) - record.since, 0.0)
+        if found.age_seconds - answered_after < self._seconds:
+            return
+        name = f"time:{conversation.id}:{record.seq}"
+        await accept(messages.give_back(conversation, turns, messages.TIME, name))
+        log.info("nobody has answered; given back", conversation=conversation.id)

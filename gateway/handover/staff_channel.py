@@ -1,0 +1,184 @@
+"""Shows the conversations that are handed over in a channel of the staff, each as a topic, and takes answers there.
+
+All of it is read from the database: which message began a topic, and what was brought there already. So any process may
+go on where another one died, and what is brought twice is one turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
+from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
+from gateway.handover import messages
+from gateway.handover.desk import Accept
+from gateway.ports.handovers import HandoverRecord, Handovers, OpenHandover
+from gateway.ports.platform import OpensTopics
+
+RELAY = f"{PUSHED}handover"
+"""``Message.caller`` of what is brought to the channel."""
+FROM_CHANNEL = "channel"
+"""How the name of an answer begins that was given in the channel."""
+LOCK, LOCK_SECONDS = "handover relay", 10.0
+"""By which only one process at a time looks for what to bring."""
+BATCH = 100
+QUOTED_TURNS, QUOTED_CHARS = 6, 500
+CLOSED = "The assistant answers in this conversation again: what you wrote here was not sent."
+HOW_TO = "What you write in this thread is sent as the answer; `resume` gives the conversation back to the assistant."
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StaffPlace:
+    """Where the channel is, and the adapter of its platform."""
+
+    key: ConversationKey
+    adapter: OpensTopics
+
+    def message(self, topic: str, name: str, text: str) -> Message:
+        """Returns a message to the channel, or to a topic of it."""
+        key = self.key
+        found = self.adapter.destination(ConversationKey(key.platform, key.workspace, key.channel, topic))
+        return Message(found.key, f"handover:{name}", "", address=found.address, caller=RELAY, given_reply=text)
+
+    def has(self, key: ConversationKey) -> bool:
+        """Returns whether a conversation is a topic of the channel."""
+        own = self.key
+        here = (key.platform, key.workspace, key.channel) == (own.platform, own.workspace, own.channel)
+        return here and bool(key.topic)
+
+
+class StaffChannel:
+    """Used on the worker's loop only."""
+
+    def __init__(
+        self, store: AsyncStore, handovers: Handovers, place: StaffPlace, accept: Accept, *, owner: str, most: int
+    ) -> None:
+        """``owner``: the name of this process. ``most``: how many characters an answer may have."""
+        self._store = store
+        self._handovers = handovers
+        self._place = place
+        self._accept = accept
+        self._owner = owner
+        self._most = most
+        self._brought: dict[int, int] = {}
+        """The seq up to which a conversation's turns are brought, as far as this process knows."""
+
+    # ------------------------------------------------------------ to the channel
+
+    async def relay(self) -> None:
+        """Brings what is new in open handovers. Raises StoreUnavailable."""
+        if not await self._store.read(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
+            return
+        found = await self._store.read(lambda _: self._handovers.listed_open(BATCH))
+        self._brought = {each.conversation.id: self._brought.get(each.conversation.id, 0) for each in found}
+        for each in found:
+            try:
+                await self._relay(each)
+            except StoreUnavailable:
+                raise
+            except GatewayError as exc:  # one that cannot be shown must not hold up the others
+                log.warning("handover not shown to the staff", conversation=each.conversation.id, error=str(exc))
+
+    async def _relay(self, found: OpenHandover) -> None:
+        turns = await self._turns(found)
+        root = await self._root(found.record)
+        if root is None:
+            text = introduction(found, [each for each in turns if each.seq < found.record.seq])
+            await self._accept(self._place.message("", _root_name(found.record), text))
+        elif root.state is TurnState.DELIVERED and (topic := self._place.adapter.topic_below(root)):
+            await self._bring(found, turns, topic)
+
+    async def _bring(self, found: OpenHandover, turns: Sequence[Turn], topic: str) -> None:
+        number = found.conversation.id
+        for turn in turns:
+            if turn.seq <= max(found.record.seq, self._brought[number]):
+                continue
+            if not turn.state.is_resolved:
+                return  # what is behind it comes after it
+            if text := _shown(turn):
+                await self._accept(self._place.message(topic, f"said:{turn.id}", text))
+            self._brought[number] = turn.seq
+
+    # ------------------------------------------------------------ from the channel
+
+    async def as_answer(self, message: Message) -> Message | None:
+        """Returns what a message in a topic of the channel is to the conversation that the topic shows.
+
+        None for any other message. Raises StoreUnavailable.
+        """
+        if message.is_pushed or not self._place.has(message.key):
+            return None
+        for found in await self._store.read(lambda _: self._handovers.listed_open(BATCH)):
+            root = await self._root(found.record)
+            if root is not None and self._place.adapter.topic_below(root) == message.key.topic:
+                return await self._answer(found, message)
+        return await self._closed(message)
+
+    async def _answer(self, found: OpenHandover, message: Message) -> Message:
+        """Returns the answer; what to say in the topic if it cannot be one."""
+        turns, caller = await self._turns(found), messages.staff(message.speaker or message.author)
+        name = f"{FROM_CHANNEL}:{message.message_id}"
+        try:
+            if message.kind is MessageKind.RESUME:
+                return messages.give_back(found.conversation, turns, caller, name)
+            return messages.answer(found.conversation, turns, caller, message.own_text, name, self._most)
+        except InputError as exc:
+            return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
+
+    async def _closed(self, message: Message) -> Message | None:
+        """Returns what to say in a topic whose conversation has gone back; None if it never showed one."""
+        key = message.key
+        known = await self._store.read(lambda store: store.find_conversation(key))
+        if known is None:
+            return None
+        turns = await self._store.read(lambda store: store.transcript(known.id, limit=messages.LOOKED_AT))
+        if all(each.message.caller != RELAY for each in turns):
+            return None
+        return self._place.message(key.topic, f"closed:{message.message_id}", CLOSED)
+
+    # ------------------------------------------------------------ reading
+
+    async def _root(self, record: HandoverRecord) -> Turn | None:
+        """Returns the turn that began the topic of a handover."""
+        platform, name = self._place.key.platform, f"handover:{_root_name(record)}"
+        return await self._store.read(lambda store: store.find_turn_by_message(platform, name))
+
+    async def _turns(self, found: OpenHandover) -> Sequence[Turn]:
+        number = found.conversation.id
+        return await self._store.read(lambda store: store.transcript(number, limit=messages.LOOKED_AT))
+
+
+def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:
+    """Returns the message that begins a topic: where, why, and what was said last. In Markdown."""
+    record, key = found.record, found.conversation.key
+    why = f": {record.reason}" if record.reason else "."
+    head = (
+        f"**Conversation {record.conversation_id}** on {key.platform} is handed over by {record.by or 'somebody'}{why}"
+    )
+    quoted = "\n".join(line for turn in before[-QUOTED_TURNS:] for line in _quoted(turn))
+    return "\n\n".join(filter(None, [head, quoted, HOW_TO]))
+
+
+def _root_name(record: HandoverRecord) -> str:
+    return f"root:{record.conversation_id}:{record.seq}"
+
+
+def _shown(turn: Turn) -> str:
+    """Returns what of a turn is brought to the topic; "" for what was said there, or is of no use."""
+    if turn.is_held:
+        return f"**{turn.message.speaker or turn.message.author or 'somebody'}:** {turn.message.own_text}"
+    is_of_channel = turn.message.message_id.startswith(f"handover:{FROM_CHANNEL}:")
+    if turn.is_pushed_text and turn.message.is_from_staff and not is_of_channel:
+        return f"_{turn.message.sender}_ answered: {turn.reply}"
+    return ""
+
+
+def _quoted(turn: Turn) -> Iterator[str]:
+    for who, text in ((turn.message.speaker or "person", turn.message.own_text), ("assistant", turn.reply)):
+        if text:
+            yield f"> **{who}:** {' '.join(text[:QUOTED_CHARS].split())}"

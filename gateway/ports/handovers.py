@@ -1,0 +1,56 @@
+"""The interface to the database for what operators see of handovers: conversations in which a person answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.models import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverRecord:
+    """One handover of a conversation, open or ended. Times are seconds since the epoch by the database's clock."""
+
+    conversation_id: int
+    seq: int
+    """The seq of the turn that began it."""
+    since: float
+    by: str
+    """Who asked for it: ``Message.sender`` of that turn."""
+    reason: str
+    """Empty if none was given, or when it is erased."""
+    ended_at: float | None = None
+    """When the conversation was given back; None: a person answers there now."""
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHandover:
+    """A conversation in which a person answers now."""
+
+    record: HandoverRecord
+    conversation: Conversation
+    age_seconds: float = 0.0
+    """For how long already."""
+
+
+class Handovers(Protocol):
+    """The stored handovers. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
+
+    They begin and end with turns: ``Store.enqueue_all`` stores one with a message of kind HAND_OVER, in the same
+    transaction, and ``GiveBack`` ends it.
+    """
+
+    def listed_open(self, limit: int, *, older_than: float = 0.0) -> Sequence[OpenHandover]:
+        """Returns those that are open, and have been for so many seconds, the oldest first."""
+        ...
+
+    def count_open(self) -> int:
+        """Returns in how many conversations a person answers now."""
+        ...
+
+    def of_conversation(self, conversation_id: int, limit: int = 20) -> Sequence[HandoverRecord]:
+        """Returns the handovers of a conversation, the newest first."""
+        ...

@@ -1,0 +1,180 @@
+"""Calls of tools that people have to approve: held with their turn, asked about, and run once they have decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.lease import LeaseGuard
+from gateway.domain.approvals import Approval, Decision, HeldCall, new_approval_id
+from gateway.domain.errors import DeliveryError
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.models import AWAITS_APPROVAL, Failure, Turn, TurnState
+from gateway.domain.run_events import CallsHeld
+from gateway.domain.sentences import sentence
+from gateway.ports.leased_writes import HoldCalls, ParkTurn, RecordOutcome, SetOutputs, StartCalls
+from gateway.ports.platform import Adapter, ShowsApprovals
+from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.question_context import QuestionContext
+from gateway.worker.turn_attempt import TurnAttempt
+
+ASK_AGAIN_SECONDS = 30.0
+"""When a question is posted again that the platform did not take, unless it says a later time."""
+DENIED = (
+    "A person was asked about this call of {tool}, and denied it. It was not carried out. Do not call it again unasked."
+)
+EXPIRED = "Nobody approved this call of {tool} in time. It was not carried out."
+UNKNOWN = (
+    "Nobody knows whether this call of {tool} was carried out: the process that ran it ended before there was a "
+    "result. It is not repeated. Say so, and have it checked before it is done again."
+)
+
+MAX_ROUNDS = 20
+"""How often one turn may wait, as a model may call again and again what people deny."""
+TOO_MANY_ROUNDS = Failure(
+    "too_many_rounds",
+    sentence("The assistant used its tools too often without finding an answer. Please ask in another way."),
+    detail=f"{MAX_ROUNDS} rounds of tools that people have to approve",
+)
+
+log = logs.get_logger(__name__)
+
+
+class HeldCalls:
+    """Used on the worker's loop only."""
+
+    def __init__(self, store: AsyncStore, adapters: Mapping[str, Adapter]) -> None:
+        self._store = store
+        self._adapters = adapters
+
+    async def of(self, turn: Turn) -> Sequence[Approval]:
+        """Returns those of a turn's last round; none if its sender is to run the functions of that."""
+        found = await self._store.read(lambda store: store.approvals_of(turn.id))
+        return [each for each in found if each.round == len(turn.rounds) - 1]
+
+    # ------------------------------------------------------------ asking
+
+    async def hold(
+        self, guard: LeaseGuard, held: CallsHeld, spent: RecordOutcome, seconds: float
+    ) -> ParkTurn | RecordOutcome:
+        """Stores the calls with what the turn has used; returns that it has to wait, or that it was cancelled.
+
+        Raises LeaseLost.
+        """
+        if len(guard.claim.turn.rounds) >= MAX_ROUNDS:
+            return replace(spent, failure=TOO_MANY_ROUNDS)
+        rounds = (*held.earlier, CallRound(tuple(each.call for each in held.calls), held.text))
+        approvals = [_approval(guard.claim.turn, each) for each in held.calls]
+        write = partial(
+            HoldCalls,
+            rounds=rounds,
+            approvals=tuple(approvals),
+            expires_seconds=seconds,
+            usage=spent.usage,
+            model=spent.model,
+            cost=spent.cost,
+            cost_is_estimate=spent.cost_is_estimate,
+        )
+        turn = cast("Turn", await guard.write(write))
+        if turn.state is TurnState.CANCELLED:
+            return replace(spent, lease=guard.claim.lease, turn=turn)
+        questions = [each.tool for each in approvals if each.is_question]
+        log.info("calls held until people decide", turn=turn.id, tools=", ".join(questions))
+        return self.parking(guard, await self.of(turn))
+
+    def parking(self, guard: LeaseGuard, held: Sequence[Approval]) -> ParkTurn:
+        """Returns that a turn waits until people have decided, or until it is too late to."""
+        turn = guard.claim.turn
+        requested_at, expires_at = held[0].requested_at, max(each.expires_at for each in held)
+        is_same = turn.parking is not None and turn.parking.reason == AWAITS_APPROVAL
+        since = turn.parking.since if is_same and turn.parking is not None else requested_at
+        longest = max(expires_at - since, 0.0)
+        where = (guard.claim.lease, turn, AWAITS_APPROVAL, longest, longest, turn.id)
+        return ParkTurn(*where, not_started=False, awaits_approvals=True)
+
+    async def ask(self, guard: LeaseGuard, write: ParkTurn, context: WorkerDeliveryContext) -> ParkTurn:
+        """Posts what is not posted yet of the questions. What the platform does not take now is posted later.
+
+        Raises LeaseLost.
+        """
+        turn = guard.claim.turn
+        asked = [each for each in await self.of(turn) if each.is_question]
+        pauses = [await self._show(guard, each, context, is_new=not turn.is_parked) for each in asked]
+        later = [pause for pause in pauses if pause]
+        return replace(write, wake_seconds=min(later)) if later else write
+
+    async def show_decisions(self, guard: LeaseGuard, held: Sequence[Approval], context: WorkerDeliveryContext) -> None:
+        """Shows below the questions what was decided. What the platform does not take is left out. Raises LeaseLost."""
+        for each in held:
+            if each.is_question:
+                await self._show(guard, each, context)
+
+    async def close(self, guard: LeaseGuard, context: WorkerDeliveryContext) -> None:
+        """Ends the questions of a turn that has ended before people decided. Raises LeaseLost."""
+        turn = guard.claim.turn
+        await self._store.read(lambda store: store.close_approvals(turn.id))
+        found = await self._store.read(lambda store: store.approvals_of(turn.id))
+        await self.show_decisions(guard, [each for each in found if each.decision is Decision.CANCELLED], context)
+
+    async def _show(
+        self, guard: LeaseGuard, approval: Approval, context: WorkerDeliveryContext, *, is_new: bool = False
+    ) -> float:
+        """Returns the seconds after which it is to be tried again; 0 for never."""
+        turn = guard.claim.turn
+        adapter = self._adapters[turn.message.key.platform]
+        if not isinstance(adapter, ShowsApprovals):
+            return 0.0
+        question = QuestionContext(context, guard, approval, first_attempt=is_new or bool(approval.posted_messages))
+        try:
+            await adapter.show_approval(turn, approval, question)
+        except DeliveryError as exc:
+            log.warning("a question is not shown", turn=turn.id, tool=approval.tool, error=str(exc))
+            return 0.0 if exc.retry_after is None else max(exc.retry_after, ASK_AGAIN_SECONDS)
+        return 0.0
+
+    # ------------------------------------------------------------ running
+
+    async def run(self, guard: LeaseGuard, attempt: TurnAttempt, context: WorkerDeliveryContext) -> None:
+        """Runs what people have approved, and what nobody had to; sets the outputs of all calls of the round.
+
+        A tool is begun once: that it is begun is stored before. Raises LeaseLost.
+        """
+        held = await self.of(guard.claim.turn)
+        showing = asyncio.create_task(self.show_decisions(guard, held, context))
+        try:
+            await self._run(guard, attempt, held)
+            await showing
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+
+    async def _run(self, guard: LeaseGuard, attempt: TurnAttempt, held: Sequence[Approval]) -> None:
+        runnable = [each for each in held if each.may_run]
+        if told := {each.call_id: _told(each) for each in held if not each.may_run}:
+            await guard.write(partial(SetOutputs, outputs=told))
+        if not runnable:
+            return
+        await guard.write(partial(StartCalls, approval_ids=tuple(each.id for each in runnable)))
+        await guard.assert_held()  # what a tool does cannot be undone
+        log.info("held tools begin", turn=guard.claim.turn.id, tools=", ".join(each.tool for each in runnable))
+        calls = [RequestedCall(each.call_id, each.tool, each.arguments) for each in runnable]
+        async with aclosing(attempt.run_calls(calls)) as done:
+            async for call in done:
+                await guard.write(partial(SetOutputs, outputs={call.call_id: call.output}))
+
+
+def _approval(turn: Turn, held: HeldCall) -> Approval:
+    call = held.call
+    return Approval(new_approval_id(), turn.id, 0, call.id, call.name, call.arguments, held.approvers)
+
+
+def _told(approval: Approval) -> str:
+    """Returns what the model is told of a call that is not run."""
+    refusal = DENIED if approval.decision is Decision.DENIED else EXPIRED
+    return (refusal if approval.started_at is None else UNKNOWN).format(tool=approval.tool)

@@ -1,0 +1,108 @@
+"""Reads threads of OpenAI's API, by few statements of the driver itself: programs ask for them again and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from gateway.domain.models import ConversationKey, Turn
+from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
+from storage import row_mapping, sql
+from storage.column_types import SafeText
+from storage.database import Database
+from storage.driver_sql import Call, DriverStatement, Row, run_all
+from storage.schema import api_objects, conversations, turns
+from storage.sql import T
+
+O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
+OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)
+THREAD = "thread"
+
+get_object = select(*OBJECT).where(O.id == bindparam("name", type_=SafeText))
+_within = O.parent == bindparam("within", type_=SafeText)
+_pending = select(*OBJECT).where(_within, O.position > bindparam("after")).order_by(O.position)
+_since = select(*OBJECT).where(_within, O.turns >= bindparam("since")).order_by(O.position)
+_place = conversations.alias("place")
+_is_place = (_place.c[column.name] == bindparam(f"key_{column.name}") for column in sql.KEY)
+_newest = (
+    select(*sql.TURN, *sql.KEY)
+    .join_from(turns, conversations)
+    .where(T.conversation_id == select(_place.c.id).where(*_is_place).scalar_subquery())
+    .order_by(T.seq.desc())
+    .limit(bindparam("most"))
+)
+
+
+class _Statements:
+    """They have the same parameters, so that they can be sent together."""
+
+    def __init__(self, kind: str) -> None:
+        self.get = DriverStatement(get_object, kind)
+        self.conversation = DriverStatement(sql.conversation, kind)
+        self.newest = DriverStatement(_newest, kind)
+        self.pending = DriverStatement(_pending, kind)
+        self.since = DriverStatement(_since, kind)
+
+
+_statements = cache(_Statements)
+
+
+class SqlThreadReader:
+    """Implements the reading of threads of ApiObjects."""
+
+    def __init__(self, database: Database, platform: str) -> None:
+        self._database = database
+        self._platform = platform
+
+    def state(self, owner: str, thread_id: str) -> ThreadState:
+        named, statements = self._names(owner, thread_id, most=1), _statements(self._database.kind)
+        with self._database.driver_read() as cursor:
+            known = (statements.get, statements.conversation, statements.newest)
+            rows, places, found = run_all(cursor, [Call(each, named) for each in known])
+            thread = _thread_of(rows, owner)
+            newest = next(iter(row_mapping.to_turns(found)), None)
+            after = _taken(newest) if thread else None
+            pending: Sequence[Row] = ()
+            if after is not None:
+                (pending,) = run_all(cursor, [Call(statements.pending, {"within": thread_id, "after": after})])
+        conversation = row_mapping.to_conversation(places[0]) if places else None
+        return ThreadState(thread, conversation, newest, [*map(to_object, pending)])
+
+    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
+        named, statements = self._names(owner, thread_id, most_turns), _statements(self._database.kind)
+        with self._database.driver_read() as cursor:
+            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.newest)])
+            known = row_mapping.to_turns(found)[::-1]
+            thread = _thread_of(rows, owner)
+            since = known[0].seq if known and known[0].seq > 1 else 0
+            added: Sequence[Row] = ()
+            if thread or known:
+                (added,) = run_all(cursor, [Call(statements.since, {"within": thread_id, "since": since})])
+        return ThreadMessages(thread, known, [*map(to_object, added)])
+
+    def _names(self, owner: str, thread_id: str, most: int) -> Mapping[str, Any]:
+        key = row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")
+        return {**key, "name": thread_id, "most": most}
+
+
+def to_object(row: Sequence[Any]) -> ApiObject:
+    """Reads a row of OBJECT."""
+    identity, kind, owner, body, *rest = row
+    return ApiObject(identity, kind, owner, json.loads(body), *rest)
+
+
+def _thread_of(rows: Sequence[Row], owner: str) -> ApiObject | None:
+    found = to_object(rows[0]) if rows else None
+    return found if found is not None and (found.kind, found.owner) == (THREAD, owner) else None
+
+
+def _taken(newest: Turn | None) -> int | None:
+    """Returns the place of the last message that a turn took; None if that is erased, with the message."""
+    if newest is None:
+        return 0
+    taken = newest.message.address.get("taken")
+    return None if taken is None else int(taken)

@@ -1,0 +1,169 @@
+"""ApprovalStore on SQLAlchemy, and the writes of lease holders to held calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Double, and_, bindparam, insert, select, update
+
+from gateway.domain.approvals import Approval, Decision
+from gateway.domain.models import TurnId, TurnState
+from gateway.ports.leased_writes import HoldCalls, SetQuestion, StartCalls
+from storage import parking, sql
+from storage.clock import clock
+from storage.column_types import SafeText, storable
+from storage.database import Database
+from storage.schema import approvals
+from storage.sql import T
+
+A = approvals.c
+
+APPROVAL = (
+    *(A.id, A.turn_id, A.round, A.call_id, A.tool, A.arguments, A.approvers, A.decision, A.decided_by),
+    *(A.decided_name, A.requested_at, A.expires_at, A.decided_at, A.started_at, A.posted),
+)
+NOBODY: tuple[str, ...] = ()
+
+_asked = bindparam("approval", type_=SafeText)
+_of_turn = A.turn_id == bindparam("turn", type_=SafeText)
+_is_open = (A.decision.is_(None), A.approvers != NOBODY)
+_turn_goes_on = select(T.id).where(T.id == A.turn_id, T.state.in_((TurnState.QUEUED, TurnState.RUNNING))).exists()
+
+_insert = insert(approvals).values(
+    requested_at=clock(), expires_at=clock() + bindparam("seconds", type_=Double), posted=NOBODY
+)
+_start = update(approvals).where(_of_turn, A.id.in_(bindparam("named", expanding=True)), A.started_at.is_(None))
+_start = _start.values(started_at=clock())
+_set_question = update(approvals).where(_of_turn, A.id == _asked)
+_set_question = _set_question.values(posted=bindparam("entries", type_=A.posted.type))
+_any_open = select(A.id).where(_of_turn, *_is_open).limit(1)
+
+_select = select(*APPROVAL)
+_by_turn = _select.where(_of_turn).order_by(A.round, A.place)
+_by_id = _select.where(A.id == _asked)
+_expired = update(approvals).where(_of_turn, *_is_open, A.expires_at <= select(clock()).scalar_subquery())
+_expire = _expired.values(decision=Decision.EXPIRED.value, decided_at=clock())
+_decide = (
+    update(approvals)
+    .where(A.id == _asked, *_is_open, A.expires_at > select(clock()).scalar_subquery(), _turn_goes_on)
+    .values(
+        decision=bindparam("what", type_=SafeText),
+        decided_by=bindparam("person", type_=SafeText),
+        decided_name=bindparam("called", type_=SafeText),
+        decided_at=clock(),
+    )
+    .returning(*APPROVAL)
+)
+_close = update(approvals).where(_of_turn, *_is_open, ~_turn_goes_on)
+_close = _close.values(decision=Decision.CANCELLED.value, decided_at=clock())
+_open = _select.where(*_is_open, _turn_goes_on).order_by(A.requested_at).limit(bindparam("most"))
+_turn_of = select(A.turn_id).where(A.id == _asked)
+ERASED: dict[str, Any] = {"arguments": "", "decided_by": "", "decided_name": "", "posted": NOBODY}
+
+
+class SqlApprovals:
+    """Implements ApprovalStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
+        with self._database.transaction() as connection:
+            connection.execute(_expire, {"turn": turn_id})
+            return [_approval(row) for row in connection.execute(_by_turn, {"turn": turn_id})]
+
+    def get_approval(self, approval_id: str) -> Approval | None:
+        with self._database.read() as connection:
+            row = connection.execute(_by_id, {"approval": storable(approval_id)}).first()
+        return None if row is None else _approval(row)
+
+    def decide(self, approval_id: str, decision: Decision, by: str, name: str = "") -> Approval | None:
+        values = {"approval": approval_id, "what": decision.value, "person": storable(by), "called": storable(name)}
+        with self._database.transaction() as connection:
+            turn_id = connection.execute(_turn_of, {"approval": approval_id}).scalar()
+            # The conversation first, as in every transaction that locks both.
+            connection.execute(sql.lock_conversation_of, {"turn": turn_id})
+            row = connection.execute(_decide, values).first()
+            if row is None:
+                return None
+            decided = _approval(row)
+            if not has_open(connection, decided.turn_id):
+                parking.wake_turn(connection, decided.turn_id)
+            return decided
+
+    def close_approvals(self, turn_id: TurnId) -> None:
+        with self._database.single_write() as connection:
+            connection.execute(_close, {"turn": turn_id})
+
+    def open_approvals(self, limit: int = 100) -> Sequence[Approval]:
+        with self._database.read() as connection:
+            return [_approval(row) for row in connection.execute(_open, {"most": limit})]
+
+
+# ---------------------------------------------------------------- in a transaction of others
+
+
+def hold(connection: Connection, write: HoldCalls, number: int) -> None:
+    """Adds the calls that a turn's round ``number`` holds."""
+    rows = [
+        {
+            "id": each.id,
+            "turn_id": write.turn.id,
+            "round": number,
+            "place": place,
+            "call_id": storable(each.call_id),
+            "tool": storable(each.tool),
+            "arguments": storable(each.arguments),
+            "approvers": each.approvers,
+            "seconds": write.expires_seconds,
+        }
+        for place, each in enumerate(write.approvals)
+    ]
+    connection.execute(_insert, rows)
+
+
+def start(connection: Connection, write: StartCalls) -> None:
+    """Notes that tools are begun."""
+    if write.approval_ids:
+        connection.execute(_start, {"turn": write.turn.id, "named": write.approval_ids})
+
+
+def set_question(connection: Connection, write: SetQuestion) -> None:
+    """Saves what is posted of a question."""
+    entries = tuple(map(storable, write.posted_messages))
+    connection.execute(_set_question, {"turn": write.turn.id, "approval": write.approval_id, "entries": entries})
+
+
+def has_open(connection: Connection, turn_id: TurnId) -> bool:
+    """Returns whether somebody has yet to decide about a call of a turn."""
+    return connection.execute(_any_open, {"turn": turn_id}).first() is not None
+
+
+def erase_approvals_of(connection: Connection, which: ColumnElement[bool], parameters: Mapping[str, Any]) -> None:
+    """Erases what was asked about the turns that a condition selects, and who decided."""
+    of_them = A.turn_id.in_(select(T.id).where(which))
+    connection.execute(update(approvals).where(of_them).values(ERASED), parameters)
+
+
+def decisions_by(connection: Connection, platform: str, author: str) -> Sequence[Approval]:
+    """Returns what a person decided, on any bot of a platform."""
+    found = connection.execute(_select.where(_decided_by(platform, author)).order_by(A.decided_at, A.id))
+    return [_approval(row) for row in found]
+
+
+def erase_decider(connection: Connection, platform: str, author: str) -> None:
+    """Erases a person where they decided about calls, on any bot of a platform."""
+    connection.execute(update(approvals).where(_decided_by(platform, author)).values(decided_by="", decided_name=""))
+
+
+def _decided_by(platform: str, author: str) -> ColumnElement[bool]:
+    begin, end = f"{platform}:", f":{storable(author)}"
+    return and_(A.decided_by.startswith(begin, autoescape=True), A.decided_by.endswith(end, autoescape=True))
+
+
+def _approval(row: Sequence[Any]) -> Approval:
+    """Reads a row of APPROVAL."""
+    decision = None if row[7] is None else Decision(row[7])
+    columns: tuple[Any, ...] = (*row[:7], decision, *row[8:])
+    return Approval(*columns)

@@ -1,0 +1,199 @@
+"""Contract of Store: calls of tools that people have to approve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from gateway.domain.approvals import Approval, Decision, new_approval_id
+from gateway.domain.errors import LeaseLost
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.models import AWAITS_APPROVAL, Claim, RunId, Turn, TurnState, Usage
+from gateway.ports.leased_writes import HoldCalls, ParkTurn, SetOutputs, SetQuestion, SetRun, StartCalls
+from gateway.ports.reporting import ReportingStore
+from gateway.ports.store import Store
+from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, get_turn, run_concurrently
+
+DAY = 86_400.0
+ROUND = CallRound((RequestedCall("c1", "refund", '{"order": 1}'), RequestedCall("c2", "look", "{}")), "A moment.")
+OUTPUTS = {"c1": "refunded", "c2": "nothing"}
+
+
+def hold(
+    store: Store, claim: Claim, *, seconds: float = DAY, asked: int = 1, approvers: tuple[str, ...] = ("asker",)
+) -> tuple[Claim, list[Approval]]:
+    """Holds two calls, the first ``asked`` of which people have to approve."""
+    approvals = tuple(
+        Approval(new_approval_id(), claim.turn.id, 0, call.id, call.name, call.arguments, approvers * (place < asked))
+        for place, call in enumerate(ROUND.calls)
+    )
+    write = HoldCalls(claim.lease, claim.turn, (ROUND,), approvals, seconds, Usage(3, 4), "model", 5)
+    turn = apply_write(store, write)
+    assert isinstance(turn, Turn)
+    return replace(claim, turn=turn), list(store.approvals_of(turn.id))
+
+
+def park(store: Store, claim: Claim) -> None:
+    write = ParkTurn(claim.lease, claim.turn, AWAITS_APPROVAL, DAY, DAY, claim.turn.id, not_started=False)
+    assert apply_write(store, replace(write, awaits_approvals=True)) is None
+
+
+class ApprovalsContract:
+    def test_held_calls_are_stored_with_the_turn(self, store: Store, peer: Store) -> None:
+        claim = enqueue_and_claim(store)
+        apply_write(store, SetRun(claim.lease, claim.turn, RunId("r")))
+        claim, (asked, beside) = hold(store, claim)
+        turn = get_turn(peer, claim.turn)
+        assert (turn.run_id, turn.usage, turn.model, turn.cost) == (None, Usage(3, 4), "model", 5)
+        assert [each.text for each in turn.rounds] == ["A moment."]
+        assert turn.rounds[0].is_open
+        assert turn == claim.turn
+        assert (asked.tool, asked.arguments, asked.call_id) == ("refund", '{"order": 1}', "c1")
+        assert asked.expires_at == pytest.approx(asked.requested_at + DAY)
+        assert (asked.is_open, beside.is_open, beside.may_run) == (True, False, True)
+        assert peer.get_approval(asked.id) == asked
+        assert list(peer.open_approvals()) == [asked]
+        assert peer.get_approval("appr_none") is None
+
+    def test_a_decision_is_made_once_and_wakes_the_turn(self, store: Store, peer: Store) -> None:
+        claim, approvals = hold(store, enqueue_and_claim(store), asked=2)
+        park(store, claim)
+        assert get_turn(store, claim.turn).awaits_approval
+        assert not get_turn(store, claim.turn).awaits_outputs
+        decided = peer.decide(approvals[0].id, Decision.APPROVED, "slack:U1", "Ada")
+        assert decided is not None
+        assert (decided.decision, decided.decided_by, decided.decided_name) == (Decision.APPROVED, "slack:U1", "Ada")
+        assert decided.may_run
+        assert store.decide(approvals[0].id, Decision.DENIED, "slack:U2") is None
+        assert store.claim("one", ["pigeon"], 10) == ()
+        assert store.decide(approvals[1].id, Decision.DENIED, "slack:U2") is not None
+        woken = claim_one(peer, "two")
+        assert woken.turn.id == claim.turn.id
+        assert not woken.first_attempt
+        assert [each.decision for each in peer.approvals_of(woken.turn.id)] == [Decision.APPROVED, Decision.DENIED]
+        assert list(store.open_approvals()) == []
+
+    def test_of_two_who_decide_at_once_one_does(self, store: Store, peer: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        park(store, claim)
+        results = run_concurrently(
+            [
+                lambda: store.decide(asked.id, Decision.APPROVED, "one"),
+                lambda: peer.decide(asked.id, Decision.DENIED, "two"),
+            ]
+        )
+        (decided,) = filter(None, results)
+        assert store.approvals_of(claim.turn.id)[0] == decided
+
+    def test_a_turn_is_not_parked_when_all_is_decided_already(self, store: Store, peer: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        assert peer.decide(asked.id, Decision.APPROVED, "one") is not None
+        park(store, claim)
+        turn = get_turn(store, claim.turn)
+        assert (turn.is_parked, turn.state) == (False, TurnState.RUNNING)
+        assert claim_one(peer, "two").turn.id == turn.id
+
+    def test_what_nobody_decides_in_time_expires(self, store: Store, peer: Store) -> None:
+        claim, approvals = hold(store, enqueue_and_claim(store), seconds=0.0)
+        assert [each.decision for each in approvals] == [Decision.EXPIRED, None]
+        assert peer.decide(approvals[0].id, Decision.APPROVED, "one") is None
+        assert not approvals[0].may_run
+        park(store, claim)
+        assert claim_one(peer).turn.id == claim.turn.id
+
+    def test_nobody_decides_about_what_nobody_was_asked(self, store: Store) -> None:
+        _, (_, beside) = hold(store, enqueue_and_claim(store))
+        assert store.decide(beside.id, Decision.DENIED, "one") is None
+        assert store.decide("appr_none", Decision.DENIED, "one") is None
+
+    def test_a_begun_tool_stays_begun(self, store: Store, peer: Store) -> None:
+        claim, (asked, beside) = hold(store, enqueue_and_claim(store))
+        store.decide(asked.id, Decision.APPROVED, "one")
+        assert apply_write(store, StartCalls(claim.lease, claim.turn, (asked.id,))) == claim.turn
+        begun, other = peer.approvals_of(claim.turn.id)
+        assert begun.started_at is not None
+        assert (begun.may_run, other.may_run) == (False, True)
+        apply_write(store, StartCalls(claim.lease, claim.turn, (asked.id, beside.id)))
+        assert store.approvals_of(claim.turn.id)[0].started_at == begun.started_at
+
+    def test_outputs_are_set_once_each(self, store: Store, peer: Store) -> None:
+        claim, _ = hold(store, enqueue_and_claim(store))
+        turn = apply_write(store, SetOutputs(claim.lease, claim.turn, {"c1": "refunded\x00"}))
+        assert isinstance(turn, Turn)
+        assert turn.has_open_round
+        apply_write(store, SetOutputs(claim.lease, turn, {"c1": "again", "c2": "nothing"}))
+        stored = get_turn(peer, turn)
+        assert [each.output for each in stored.rounds[-1].calls] == ["refunded\ufffd", "nothing"]
+        assert not stored.has_open_round
+
+    def test_what_is_posted_of_a_question_is_saved(self, store: Store, peer: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        apply_write(store, SetQuestion(claim.lease, claim.turn, asked.id, ("17", "\x00")))
+        assert peer.approvals_of(claim.turn.id)[0].posted_messages == ("17", "\ufffd")
+
+    def test_the_outputs_of_a_question_are_not_the_senders_to_bring(self, store: Store) -> None:
+        claim, _ = hold(store, enqueue_and_claim(store))
+        park(store, claim)
+        turn = store.provide_outputs(claim.turn.id, OUTPUTS)
+        assert turn is not None
+        assert turn.rounds[-1].is_open
+
+    def test_nothing_is_held_or_decided_of_a_turn_that_has_ended(self, store: Store, peer: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        park(store, claim)
+        peer.cancel_turn(claim.turn.id)
+        assert store.decide(asked.id, Decision.APPROVED, "one") is None
+        assert list(store.open_approvals()) == []
+        store.close_approvals(claim.turn.id)
+        assert [each.decision for each in store.approvals_of(claim.turn.id)] == [Decision.CANCELLED, None]
+
+        other = enqueue_and_claim(store, "other")
+        peer.cancel_turn(other.turn.id)
+        other, approvals = hold(store, other)
+        assert (other.turn.rounds, approvals) == ((), [])
+
+    def test_an_undecided_question_of_a_turn_that_goes_on_stays_open(self, store: Store) -> None:
+        claim, _ = hold(store, enqueue_and_claim(store))
+        store.close_approvals(claim.turn.id)
+        assert store.approvals_of(claim.turn.id)[0].is_open
+
+    def test_who_has_lost_the_lease_begins_no_tool(self, store: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        park(store, claim)
+        for write in (
+            StartCalls(claim.lease, claim.turn, (asked.id,)),
+            SetOutputs(claim.lease, claim.turn, OUTPUTS),
+            SetQuestion(claim.lease, claim.turn, asked.id, ("17",)),
+        ):
+            assert isinstance(apply_write(store, write), LeaseLost)
+        assert store.approvals_of(claim.turn.id)[0] == asked
+
+    def test_erasing_a_turn_erases_the_arguments_and_who_decided(self, store: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        store.decide(asked.id, Decision.APPROVED, "slack:U1", "Ada")
+        cast("ReportingStore", store).erase_author(claim.conversation, "Ada")
+        erased = store.approvals_of(claim.turn.id)[0]
+        assert (erased.arguments, erased.decided_by, erased.decided_name) == ("", "", "")
+        assert (erased.tool, erased.decision) == ("refund", Decision.APPROVED)
+
+    @pytest.mark.parametrize(
+        ("by", "is_erased"),
+        [("slack:U1", True), ("slack:sales:U1", True), ("slack:U12", False), ("telegram:U1", False), ("key:U1", False)],
+    )
+    def test_forgetting_who_decided_erases_their_name(self, store: Store, by: str, *, is_erased: bool) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        store.decide(asked.id, Decision.DENIED, by, "Eve")
+        reporting = cast("ReportingStore", store)
+        assert [each.id for each in reporting.decisions_by("slack", "U1")] == [asked.id] * is_erased
+        reporting.erase_feedback_by("slack", "U1")
+        assert reporting.decisions_by("slack", "U1") == []
+        seen = store.approvals_of(claim.turn.id)[0]
+        assert (seen.decided_by, seen.decided_name) == (("", "") if is_erased else (by, "Eve"))
+        assert (seen.decision, seen.arguments) == (Decision.DENIED, asked.arguments)
+
+    def test_deleting_a_conversation_deletes_its_questions(self, store: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        store.delete_conversation(claim.conversation.id)
+        assert store.get_approval(asked.id) is None

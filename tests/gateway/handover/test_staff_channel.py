@@ -1,0 +1,169 @@
+"""The channel of the staff: each conversation that is handed over is a topic, in which people answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from gateway.domain.errors import SettingsError
+from gateway.domain.models import ConversationKey, MessageKind, Turn
+from gateway.handover import HandoverSettings
+from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
+from gateway.platforms import staff_place
+from tests.fakes.platform import FakePlatform
+from tests.gateway.handover.test_handover import answer, take_over
+from tests.gateway.worker.test_parking import wait_until
+from tests.gateway.worker_process import Start, WorkerProcess
+
+STAFF = ConversationKey("fake", channel="staff")
+
+
+@pytest.fixture
+def process(start: Start) -> WorkerProcess:
+    """A process with a conversation in which one message is answered."""
+    process = start()
+    process.say("one")
+    process.platform.wait_for(1)
+    return process
+
+
+def open_channel(process: WorkerProcess, owner: str = "one") -> StaffChannel:
+    place = StaffPlace(STAFF, process.platform)
+    inbox = process.async_inbox
+    staff = StaffChannel(inbox._store, process.store.handovers, place, inbox.accept, owner=owner, most=1000)
+    inbox.as_answer = staff.as_answer
+    return staff
+
+
+def relay(process: WorkerProcess, staff: StaffChannel) -> None:
+    process.worker.run_coroutine(staff.relay())
+
+
+def in_channel(process: WorkerProcess, count: int) -> Sequence[Turn]:
+    """Waits for so many turns that are delivered in the channel; returns them."""
+
+    def found() -> list[Turn]:
+        return [turn for turn in process.platform.delivered if turn.message.key.channel == STAFF.channel]
+
+    wait_until(lambda: len(found()) >= count and process.stored(found()[-1].id).delivered_at is not None)
+    return found()
+
+
+def write(process: WorkerProcess, topic: str, text: str, kind: MessageKind = MessageKind.PROMPT) -> Turn:
+    said = process.platform.message(text, channel=STAFF.channel, message_id=f"staff:{text}")
+    key = replace(said.key, topic=topic)
+    message = replace(said, key=key, author="eve", kind=kind, may_start_conversation=False)
+    return process.inbox.accept(message).turn
+
+
+def test_a_conversation_is_a_topic_in_which_the_staff_answers(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process, "a hard case")
+    process.say("two")
+    process.platform.wait_for(3)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    assert "handed over by staff Eve: a hard case" in root.reply
+    assert "> **person:** one\n> **assistant:** You said: one" in root.reply
+    assert root.reply.endswith(HOW_TO)
+    topic = process.platform.topic_below(process.stored(root.id))
+    for channel in (staff, open_channel(process)):  # another process knows nothing of it
+        relay(process, channel)
+    _, brought = in_channel(process, 2)
+    assert (brought.reply, brought.message.key.topic) == ("**ann:** two", topic)
+    answered = write(process, topic, "Hello, Eve here.")
+    assert (answered.reply, answered.message.key.channel, answered.message.sender) == (
+        "Hello, Eve here.",
+        "c",
+        "staff eve",
+    )
+    assert write(process, topic, "Hello, Eve here.").id == answered.id
+    answer(process, "And from the pages.")
+    wait_until(lambda: any(turn.reply == "And from the pages." for turn in process.platform.delivered))
+    relay(process, staff)
+    assert in_channel(process, 3)[2].reply == "_staff Eve_ answered: And from the pages."
+    given = write(process, topic, "resume", MessageKind.RESUME)
+    assert (given.message.kind, given.message.key.channel) == (MessageKind.RESUME, "c")
+    wait_until(lambda: process.store.handovers.count_open() == 0)
+    late = write(process, topic, "One more thing")
+    assert (late.reply, late.message.key.topic) == (CLOSED, topic)
+
+
+def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProcess) -> None:
+    first, second = open_channel(process), open_channel(process, "two")
+    relay(process, first)
+    take_over(process)
+    relay(process, second)
+    process.platform.wait_for(2)
+    assert [turn.message.key.channel for turn in process.platform.delivered] == ["c", "c"]
+
+
+def test_what_is_written_elsewhere_is_for_the_assistant(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    told = process.platform.message("hi", channel=STAFF.channel)
+    topic = replace(told.key, topic="another")
+    for message in (told, replace(told, key=topic), replace(told, key=replace(topic, channel="c"))):
+        assert process.worker.run_coroutine(staff.as_answer(message)) is None
+
+
+def test_what_cannot_be_sent_is_said_in_the_topic(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    topic = process.platform.topic_below(process.stored(root.id))
+    refused = write(process, topic, "x" * 1001)
+    assert (refused.reply, refused.message.key.topic) == (
+        "Not sent. An answer must have at most 1000 characters.",
+        topic,
+    )
+
+
+class NoTopics(FakePlatform):
+    opens_topics = False
+
+
+@pytest.mark.parametrize(
+    ("place", "platform", "problem"),
+    [
+        ("owl:/staff", FakePlatform(), "on owl. Platforms set up here where they can: fake"),
+        ("fake:/staff", NoTopics(), "on fake. Platforms set up here where they can: none"),
+        ("fake:/nowhere", FakePlatform(), "HANDOVER_CHANNEL: `channel` must be somewhere"),
+    ],
+)
+def test_a_channel_that_cannot_be_used_stops_the_start(place: str, platform: FakePlatform, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        staff_place(settings(handover_channel=place), [platform])
+
+
+def test_a_channel_is_written_as_a_place() -> None:
+    assert settings().place is None
+    assert settings(handover_channel="slack:T0123/C0123").place == ConversationKey("slack", "T0123", "C0123")
+    assert settings(handover_channel="slack:sales:T0123/C0123").place == ConversationKey(
+        "slack:sales", "T0123", "C0123"
+    )
+    with pytest.raises(ValueError, match="platform:workspace/channel"):
+        settings(handover_channel="C0123")
+
+
+@pytest.mark.parametrize(
+    ("given", "has_staff", "allowed"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"handover_channel": "fake:/staff"}, False, True),
+        ({"handover_command": False}, True, False),
+        ({"handover_command": True}, False, True),
+    ],
+)
+def test_people_may_ask_for_a_person_where_one_can_answer(
+    given: dict[str, object], *, has_staff: bool, allowed: bool
+) -> None:
+    assert settings(**given).allows_command(has_staff=has_staff) is allowed
+
+
+def settings(**given: object) -> HandoverSettings:
+    return HandoverSettings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]  # pydantic-settings takes it
