@@ -12,16 +12,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway import logs
+from gateway.domain.conversations import Claim, Conversation, Lease
 from gateway.domain.errors import Conflict, StoreUnavailable
-from gateway.domain.models import (
-    Claim,
-    Conversation,
-    ConversationKey,
-    Lease,
-    MessageKind,
-    Turn,
-    TurnId,
-)
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import handovers, joining, pubsub, row_mapping, sql
 from storage.database import Database

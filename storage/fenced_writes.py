@@ -25,7 +25,8 @@ from typing import Any, TypeGuard
 
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
 
-from gateway.domain.models import Claim, Conversation, Turn, TurnState
+from gateway.domain.conversations import Claim, Conversation
+from gateway.domain.models import Turn, TurnState
 from gateway.domain.shares import Share
 from gateway.ports.cluster import ClusterEvent, EventKind
 from gateway.ports.leased_writes import (

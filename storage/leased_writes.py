@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Insert, Update
 
+from gateway.domain.conversations import Claim, Conversation, Lease
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, Conversation, Lease, Parking, Turn, TurnId, TurnState
+from gateway.domain.models import Parking, Turn, TurnId, TurnState
 from gateway.domain.shares import Share
 from gateway.ports.cluster import ClusterEvent, EventKind
 from gateway.ports.leased_writes import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gateway.domain.models import Claim
+from gateway.domain.conversations import Claim
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import ANY_PLACES, LeaseRenewal, Places
 from storage import parking, sql

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Select
 
-from gateway.domain.models import AssistantThread, Conversation, ConversationKey, ThreadId, Turn, TurnId
+from gateway.domain.conversations import AssistantThread, Conversation
+from gateway.domain.models import ConversationKey, ThreadId, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.shares import Share
 from gateway.ports.store import QueueDepth

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Select
 
 from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
-from gateway.domain.models import Conversation, Turn, TurnId, TurnState
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.ports.reporting import LATENCY_BOUNDS, AssistantUsage, ConversationSummary, TurnFilter, UsageBucket
 from storage import handovers, parking, retention, row_mapping

@@ -29,7 +29,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from gateway.domain.models import Conversation, Turn, TurnState
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedIds, TurnFilter
 from storage.clock import clock
 from storage.column_types import SafeText

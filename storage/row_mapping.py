@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.domain.conversations import Conversation
 from gateway.domain.handover import Handover, HandoverPart
-from gateway.domain.models import Conversation, ConversationKey, Failure, Message, MessageKind, Turn, Usage
+from gateway.domain.models import ConversationKey, Failure, Message, MessageKind, Turn, Usage
 from storage import sql
 
 AWAITED_BY_INDEX = 9

@@ -10,12 +10,12 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from gateway.domain.audit import AuditEntry, AuditEvent
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
-    Conversation,
     ConversationKey,
     Failure,
     Message,

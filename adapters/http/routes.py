@@ -26,9 +26,10 @@ from adapters.http.operations import GivenDecision, Rating
 from adapters.http.settings import NAME, HttpSettings, split
 from adapters.http.uploads import MessageUploads, UploadLimits, are_unused, delete_files, read_form
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox

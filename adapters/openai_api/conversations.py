@@ -15,9 +15,10 @@ from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.turn_ids import response_id, turn_of_response
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import Conversation, ConversationKey, Turn
+from gateway.domain.models import ConversationKey, Turn
 from gateway.domain.past import exchanges_of
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.inbox import AsyncInbox

@@ -13,8 +13,9 @@ from flask.typing import ResponseReturnValue
 from gateway.admin import actor, handovers, search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound
-from gateway.domain.models import Conversation, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import Message, MessageKind, Turn, TurnId, TurnState
 from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.reporting import NamedIds, TurnFilter
 

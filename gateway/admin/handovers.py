@@ -12,8 +12,9 @@ from flask.typing import ResponseReturnValue
 from gateway.admin import search_params
 from gateway.admin.actor import actor, record
 from gateway.admin.context import AdminContext
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import MalformedRequest, ThreadNotFound
-from gateway.domain.models import Conversation, Message
+from gateway.domain.models import Message
 from gateway.domain.past import unanswered
 from gateway.handover import messages
 from gateway.ports.handovers import OpenHandover

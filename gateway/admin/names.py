@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.bots import platform_of
-from gateway.domain.models import Conversation, ConversationKey, Message
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import ConversationKey, Message
 from gateway.ports.people import ChannelId, People, PersonId
 from gateway.ports.reporting import ConversationSummary
 

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from gateway import app, assistants, loading, operations, platforms
+from gateway import assistants, loading, operations, platforms
 from gateway.admin import AdminSettings
 from gateway.admin.access.oidc_setup import check_provider
 from gateway.cli.start_facts import start_facts
@@ -23,6 +23,7 @@ from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
+from gateway.running_gateway import DISK_FULL
 from gateway.settings import Settings, config_file
 from gateway.tools import FoundTool, Tool, ToolBox, find_tools
 from gateway.tools.servers import ToolServers, check_servers
@@ -115,7 +116,7 @@ def _check_platforms(
     with _open_store(settings) as store:
         found, adapters = [], list[Adapter]()
         if store.is_disk_full():
-            yield CheckResult("disk", ok=False, detail=app.DISK_FULL)
+            yield CheckResult("disk", ok=False, detail=DISK_FULL)
         for build in platforms.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
             try:
                 adapter = build()

@@ -13,8 +13,9 @@ import click
 from gateway import operations
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.bots import is_named, platform_of
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import InputError
-from gateway.domain.models import DEFAULT_ASSISTANT, Conversation, Message, MessageKind, ThreadId
+from gateway.domain.models import DEFAULT_ASSISTANT, Message, MessageKind, ThreadId
 from gateway.policy.routes import AssistantRouter, described
 from gateway.policy.rules import MILLION, MINUTE, ApplicableBudget, Rules, UserRateLimit
 from gateway.ports.budgets import BudgetStore, BudgetUsage

@@ -12,8 +12,9 @@ import click
 
 from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound
-from gateway.domain.models import Conversation, Message, Turn, TurnId
+from gateway.domain.models import Message, Turn, TurnId
 from gateway.domain.past import unanswered
 from gateway.handover import messages
 from gateway.operations import iso

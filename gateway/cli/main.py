@@ -17,6 +17,7 @@ from gateway.domain.errors import GatewayError
 from gateway.loading import Loaded
 from gateway.platforms import enabled_platforms
 from gateway.process import stop_signals
+from gateway.running_gateway import Gateway
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from storage import migrations
@@ -109,14 +110,14 @@ def check() -> None:
     sys.exit(0 if all_ok else 1)
 
 
-def _open_gateway(loaded: Loaded) -> app.Gateway:
+def _open_gateway(loaded: Loaded) -> Gateway:
     settings = loaded.core
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
     current = CurrentConfiguration(loaded.configuration)
     return app.open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
 
 
-def _prepare_reload(loaded: Loaded, gateway: app.Gateway) -> Callable[[], object]:
+def _prepare_reload(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
     """Returns what takes up a changed file, if there is one."""
     if loaded.file is None:
         return lambda: None
@@ -134,7 +135,7 @@ def _run_server(*, start_receiving: bool) -> None:
     loaded = loading.load_all()
     settings = loaded.core
 
-    opened: list[app.Gateway] = []
+    opened: list[Gateway] = []
     reloads: list[Callable[[], object]] = []
 
     def reload() -> None:
@@ -162,7 +163,7 @@ def _run_server(*, start_receiving: bool) -> None:
     )
 
 
-def _print_startup(url: str, gateway: app.Gateway) -> None:
+def _print_startup(url: str, gateway: Gateway) -> None:
     facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
         f"Listening on {url} with {gateway.description}.",

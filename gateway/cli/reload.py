@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 import click
 
 from gateway import logs, reloading
-from gateway.app import Gateway
 from gateway.cli.actor import actor
 from gateway.domain.errors import StoreUnavailable
 from gateway.loading import Loaded
 from gateway.ports.audit_trail import AuditedAction
 from gateway.reloading import Answer, Reloader, ReloadRequests
+from gateway.running_gateway import Gateway
 from storage.store import SqlStore
 
 log = logs.get_logger(__name__)

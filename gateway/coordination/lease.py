@@ -11,8 +11,9 @@ from functools import partial
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim, Lease
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, Lease, Turn
+from gateway.domain.models import Turn
 from gateway.ports.leased_writes import AppendAuditEntry, LeasedWrite, WriteResult
 
 CURRENT_LEASE: ContextVar[LeaseGuard | None] = ContextVar("current lease", default=None)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.domain.context import ChatContext
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, MalformedRequest
-from gateway.domain.models import PUSHED, STAFF, Conversation, Message, MessageKind, Turn
+from gateway.domain.models import PUSHED, STAFF, Message, MessageKind, Turn
 from gateway.domain.visible_text import is_visible
 from gateway.ports.audit_trail import AuditedAction
 

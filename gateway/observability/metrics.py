@@ -1,41 +1,33 @@
-"""All metrics of the gateway, defined once: counts and times along a turn's way, and the length of the queue."""
+"""The counts and times along a turn's way, each defined once. The length of the queue is in ``collectors``."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from gateway.domain.errors import AssistantError, GatewayError, Overloaded, SettingsError, StoreUnavailable
+from gateway.domain.errors import AssistantError, GatewayError, Overloaded
 from gateway.domain.models import DEFAULT_ASSISTANT, Turn, TurnState
+from gateway.observability.collectors import (
+    BY_PLATFORM,
+    QueueCollector,
+    ReadQueueDepths,
+    SharedFolderCollector,
+    check_folder,
+)
 from gateway.ports.budgets import Expense
-from gateway.ports.store import QueueDepth
 
 TURN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SWEEP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-DEPTH_CACHE_SECONDS = 2.0
-"""How long queue depths are cached, so that frequent scrapes do not load the database."""
 MILLIONTHS = 1_000_000
 HANDOVER_ASKERS = ("assistant", "staff", "person")
 STEPS = ("waiting", "answering", "delivering")
-BY_PLATFORM = ("platform",)
 BY_CODE = ("platform", "code")
 BY_ASSISTANT = ("platform", "assistant")
 BY_ASSISTANT_AND_CODE = ("platform", "assistant", "code")
-
-ReadQueueDepths = Callable[[], Sequence[QueueDepth]]
-"""Returns the queue depth of each platform. Does I/O; may raise StoreUnavailable."""
 
 Labelled = TypeVar("Labelled", Counter, Histogram)
 
@@ -61,7 +53,7 @@ class Metrics:
         keep their values; it is created if needed and must be PROMETHEUS_MULTIPROC_DIR, which the library reads itself.
         Raises SettingsError when it is not, or cannot be written to.
         """
-        _check_folder(folder)
+        check_folder(folder)
         self.registry = CollectorRegistry(support_collectors_without_names=True)
         """Everything to collect."""
         self._platforms: set[str] = set()
@@ -82,9 +74,9 @@ class Metrics:
         self._in_progress.set(0)  # an earlier process with the same id may have left a value in the folder
         for platform in platforms:
             self._initialise(platform)
-        self.registry.register(_MultiprocessCollector(folder) if folder else ProcessCollector(registry=None))
+        self.registry.register(SharedFolderCollector(folder) if folder else ProcessCollector(registry=None))
         if queue_depths is not None:
-            self.registry.register(_QueueCollector(queue_depths, self._platforms))
+            self.registry.register(QueueCollector(queue_depths, self._platforms))
 
     # ------------------------------------------------------------ definitions
 
@@ -312,116 +304,3 @@ def _elapsed(begin: float, end: float | None) -> float:
 def _codes(kind: type[GatewayError]) -> set[str]:
     """Returns the error codes of a class and all its subclasses."""
     return {kind.code}.union(*map(_codes, kind.__subclasses__()))
-
-
-# ---------------------------------------------------------------- the queue
-
-
-class _QueueCollector(Collector):
-    """The queue in the database. All processes share it and report the same values."""
-
-    def __init__(self, depths: ReadQueueDepths, platforms: Iterable[str]) -> None:
-        """``platforms``: those that are reported even when they have nothing queued. Read at each collection."""
-        self._depths = depths
-        self._platforms = platforms
-        self._cached: Sequence[QueueDepth] | None = None
-        self._cached_until = 0.0
-        self._lock = Lock()
-
-    def describe(self) -> Iterable[Metric]:
-        return self._families(None, ())
-
-    def collect(self) -> Iterable[Metric]:
-        # While another caller queries the database, the cached value is used; only the first query ever must wait.
-        if self._lock.acquire(blocking=not self._cached_until):
-            try:
-                self._refresh()
-            finally:
-                self._lock.release()
-        return self._families(self._cached, tuple(self._platforms))
-
-    def _refresh(self) -> None:
-        if time.monotonic() < self._cached_until:
-            return
-        try:
-            self._cached = self._depths()
-        except StoreUnavailable:
-            self._cached = None
-        self._cached_until = time.monotonic() + DEPTH_CACHE_SECONDS
-
-    @staticmethod
-    def _families(depths: Sequence[QueueDepth] | None, platforms: Iterable[str]) -> Iterable[Metric]:
-        up = GaugeMetricFamily("gateway_database_up", "Whether the database answered when it was last asked.")
-        turns = GaugeMetricFamily("gateway_queue_turns", "Turns that are not finished.", labels=BY_PLATFORM)
-        age = GaugeMetricFamily(
-            "gateway_queue_age_seconds", "Seconds since the oldest unfinished turn was received.", labels=BY_PLATFORM
-        )
-        up.add_metric((), depths is not None)
-        parked = GaugeMetricFamily(
-            "gateway_queue_parked_turns",
-            "Turns that wait for something, such as a budget, and occupy no process meanwhile.",
-            labels=("platform", "reason"),
-        )
-        if depths is not None:
-            idle = {platform: QueueDepth(platform, 0, 0.0) for platform in platforms}
-            for depth in (idle | {depth.platform: depth for depth in depths}).values():
-                turns.add_metric((depth.platform,), depth.unfinished)
-                age.add_metric((depth.platform,), max(depth.oldest_age_seconds, 0.0))
-                for reason, count in depth.parked.items():
-                    parked.add_metric((depth.platform, reason), count)
-        return (up, turns, age, parked)
-
-
-# ---------------------------------------------------------------- several processes
-
-
-class _MultiprocessCollector(Collector):
-    """Metrics of all processes that share a folder. Ended processes keep their counts, but their gauges are removed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        self._remove_dead_gauges()
-        files = list(self._files())
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # it has no types
-        return merged
-
-    def _remove_dead_gauges(self) -> None:
-        """Removes the gauges of killed processes, which cannot do so themselves. All run on one machine."""
-        for file in self._folder.glob("gauge_live*_*.db"):
-            if not _is_alive(int(file.stem.rpartition("_")[2])):
-                file.unlink(missing_ok=True)
-
-    def _files(self) -> Iterable[str]:
-        """Yields non-empty files: a starting process's file is empty for a moment, and the library cannot read that."""
-        for file in self._folder.glob("*.db"):
-            with suppress(FileNotFoundError):
-                if file.stat().st_size:
-                    yield str(file)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it belongs to another user
-        return True
-    return True
-
-
-def _check_folder(folder: Path | None) -> None:
-    """Raises SettingsError unless ``folder`` agrees with what the library chose at import, and is writable."""
-    if (folder is not None) != (values.ValueClass is not values.MutexValue):
-        raise SettingsError(
-            "PROMETHEUS_MULTIPROC_DIR: set it to a folder in the environment of the process itself, or unset it there. "
-            "Setting it in .env or by PROMETHEUS_MULTIPROC_DIR_FILE is not enough, and it must not be empty."
-        )
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as exc:
-            reason = f"{folder} cannot be written to: {exc.strerror}"
-            raise SettingsError(f"PROMETHEUS_MULTIPROC_DIR: {reason}.") from exc

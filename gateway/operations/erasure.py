@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from gateway import logs
 from gateway.domain.bots import platform_of
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import Conversation, ThreadId
+from gateway.domain.models import ThreadId
 from gateway.operations.stores import AdminStore
 from gateway.ports.assistant import Assistant
 from gateway.ports.people import PersonId

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gateway.domain.bots import platform_of
-from gateway.domain.models import Conversation, Turn
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn
 from gateway.domain.platform_events import Feedback
 from gateway.operations.stores import AdminStore
 from gateway.operations.views import as_json, decision_view, iso, person_view

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from gateway.configuration import Configuration, CurrentConfiguration, RouteRule
 from gateway.domain.bots import is_named, platform_of
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import MalformedRequest
-from gateway.domain.models import Conversation, ConversationKey, Message, MessageKind
+from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.ports.enqueue import AssistantRoute
 from gateway.ports.inbox import OfferedAssistant
 

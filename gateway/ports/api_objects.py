@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.domain.models import Conversation, Turn, TurnId
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn, TurnId
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.domain.models import DEFAULT_ASSISTANT, Claim, Message, Turn, TurnId
+from gateway.domain.conversations import Claim
+from gateway.domain.models import DEFAULT_ASSISTANT, Message, Turn, TurnId
 
 
 @dataclass(frozen=True, slots=True)

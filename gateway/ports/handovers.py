@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.models import Conversation
+from gateway.domain.conversations import Conversation
 
 
 @dataclass(frozen=True, slots=True)

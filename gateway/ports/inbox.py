@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.files import Content, File
-from gateway.domain.models import Conversation, ConversationKey, Message, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.server_objects import ServerObjects
 

@@ -16,21 +16,11 @@ from dataclasses import dataclass
 from gateway.domain.approvals import Approval
 from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
+from gateway.domain.conversations import Claim, Lease
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import (
-    DEFAULT_ASSISTANT,
-    NO_TOKENS,
-    Claim,
-    Failure,
-    Lease,
-    Message,
-    RunId,
-    ThreadId,
-    Turn,
-    Usage,
-)
+from gateway.domain.models import DEFAULT_ASSISTANT, NO_TOKENS, Failure, Message, RunId, ThreadId, Turn, Usage
 
 
 @dataclass(frozen=True, slots=True)

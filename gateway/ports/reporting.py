@@ -8,7 +8,8 @@ from typing import Protocol
 
 from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
-from gateway.domain.models import Conversation, Turn, TurnId, TurnState
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)

@@ -7,19 +7,9 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
+from gateway.domain.conversations import AssistantThread, Claim, Conversation
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import (
-    DEFAULT_ASSISTANT,
-    AssistantThread,
-    Claim,
-    Conversation,
-    ConversationKey,
-    Failure,
-    Message,
-    ThreadId,
-    Turn,
-    TurnId,
-)
+from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Failure, Message, ThreadId, Turn, TurnId
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.domain.shares import Share
 from gateway.ports.approvals import ApprovalStore

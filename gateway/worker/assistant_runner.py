@@ -14,6 +14,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, assert_current_lease_held
 from gateway.coordination.retry import Backoff
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -25,15 +26,7 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.exchange import CallRound, Exchange, RequestedCall
-from gateway.domain.models import (
-    DEFAULT_ASSISTANT,
-    Claim,
-    Failure,
-    RunId,
-    ThreadId,
-    Turn,
-    TurnState,
-)
+from gateway.domain.models import DEFAULT_ASSISTANT, Failure, RunId, ThreadId, Turn, TurnState
 from gateway.domain.past import as_asked, exchanges_of_held, open_rounds, unanswered
 from gateway.domain.run_events import (
     CallsHeld,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
-from gateway.domain.models import Claim, MessageKind, Turn, TurnState
+from gateway.domain.conversations import Claim
+from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.domain.run_events import RunCompleted
 from gateway.domain.sentences import Sentence, joined, sentence
 from gateway.languages import say

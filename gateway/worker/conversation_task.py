@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from gateway.coordination.lease import LeaseGuard
-from gateway.domain.models import Claim, TurnId
+from gateway.domain.conversations import Claim
+from gateway.domain.models import TurnId
 from gateway.domain.shares import NOBODY, Share
 from gateway.policy.admission import Grant
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome

@@ -10,8 +10,9 @@ from typing import cast
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import DeliveryError, NotForUs
-from gateway.domain.models import Claim, MessageKind, Turn
+from gateway.domain.models import MessageKind, Turn
 from gateway.domain.past import question_of, unanswered
 from gateway.observability.metrics import Metrics
 from gateway.ports.leased_writes import GiveBack, HoldTurn

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,37 +14,26 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.lease import lease_clock
-from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult, may_decide
+from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import AssistantRefused, Blocked, Conflict, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.files import Content, File
-from gateway.domain.models import (
-    AssistantThread,
-    Conversation,
-    ConversationKey,
-    Message,
-    MessageKind,
-    ThreadId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageDeleted, MessageEdited
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
-from gateway.ports.inbox import AcceptResult, AsyncInbox, OfferedAssistant
+from gateway.ports.inbox import AcceptResult, OfferedAssistant
 from gateway.ports.platform import ParsedUpdate, PlatformEvent
 from gateway.ports.server_objects import HasServerObjects, ServerObjects
-from gateway.ports.store import Store
+from gateway.worker.approval_decisions import ApprovalDecisions
 from gateway.worker.assistants import Assistants
+from gateway.worker.conversation_threads import ConversationThreads
 from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
 from gateway.worker.early_items import EarlyItems
 from gateway.worker.refused_messages import RefusedMessages
 from gateway.worker.worker_handle import WorkerHandle
-
-THREAD_ID_PATTERN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
-"""The thread ids that callers may send: those of the backends; no characters with a meaning in a URL."""
 
 DAY_SECONDS = 86400.0
 
@@ -83,6 +70,8 @@ class StoreInbox:
         self._tracing = tracing
         self._spool = spool
         self._max_backlog = max_backlog
+        self._approvals = ApprovalDecisions(store, worker.wake_up)
+        self._threads = ConversationThreads(store, assistants, worker.interrupt_turn)
         self._early_items = EarlyItems()
         self.refused = RefusedMessages(store, assistants.router, self.new_turn_id)
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
@@ -283,62 +272,24 @@ class StoreInbox:
         return found
 
     async def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
-        return await self._store.read(lambda store: store.approvals_of(turn_id))
+        return await self._approvals.of_turn(turn_id)
 
     async def get_approval(self, approval_id: str) -> Approval:
-        found = await self._store.read(lambda store: store.get_approval(approval_id))
-        if found is None:
-            raise TurnNotFound(f"There is no approval {approval_id!r}.", code="approval_not_found")
-        return found
+        return await self._approvals.get(approval_id)
 
     async def open_approvals(self, decider: Decider) -> Sequence[Approval]:
-        return await self._store.read(lambda store: _open_to(store, decider))
+        return await self._approvals.open_to(decider)
 
     async def decide(self, verdict: Verdict) -> VerdictResult:
-        asked = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
-        if asked is None or not hmac.compare_digest(asked.digest.encode(), verdict.digest.encode()):
-            return VerdictResult.UNKNOWN
-        turn = await self.get_turn(asked.turn_id)
-        decider, by = verdict.decider, str(verdict.decider)
-        if not may_decide(asked.approvers, turn.message, decider):
-            log.warning("somebody who may not decide about a call has tried to", turn=turn.id, tool=asked.tool)
-            return VerdictResult.NOT_ALLOWED
-        decision = Decision.APPROVED if verdict.approves else Decision.DENIED
-        given = (verdict.approval_id, decision, by, decider.name)
-        if await self._store.read(lambda store: store.decide(*given)) is None:
-            now = await self._store.read(lambda store: store.get_approval(verdict.approval_id))
-            is_same = now is not None and (now.decision, now.decided_by) == (decision, by)
-            return VerdictResult.DECIDED if is_same else VerdictResult.TOO_LATE
-        self._worker.wake_up()
-        log.info("decided about a call", turn=turn.id, tool=asked.tool, decision=decision.value)
-        return VerdictResult.DECIDED
+        return await self._approvals.decide(verdict)
 
     async def resolve_conversation(
         self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
     ) -> Conversation:
-        name = ThreadId(key.channel)
-        if not THREAD_ID_PATTERN.fullmatch(name):
-            raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
-        conversation = await self._store.read(
-            lambda store: store.find_conversation(key) or store.find_conversation_by_thread(name)
-        )
-        if conversation is None and may_adopt:
-            conversation = await self._import_thread(key, name, assistant)
-        if conversation is None:
-            raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
-        if (conversation.key.platform, conversation.key.workspace) != (key.platform, key.workspace):
-            raise ThreadNotFound(f"There is no thread {name!r}. Leave thread_id out to open a new one.")
-        return conversation
+        return await self._threads.resolve(key, may_adopt=may_adopt, assistant=assistant)
 
-    async def _import_thread(self, key: ConversationKey, thread: ThreadId, asked: str) -> Conversation:
-        """Imports a thread of the assistant that is asked for, by its name; without one, of that of the route."""
-        with self._assistants.using(self._router.named(asked) or self._router.names(key)[0]) as running:
-            history = None if running is None else await running.backend.import_history(thread)
-        if running is None or history is None:
-            raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
-        log.info("thread imported", thread=thread, assistant=running.name, exchanges=len(history))
-        whose = (running.backend.name, history, running.name)
-        return await self._store.read(lambda store: store.import_thread(key, thread, *whose))
+    async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
+        return await self._threads.delete(conversation)
 
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
@@ -369,95 +320,10 @@ class StoreInbox:
             backend = None if running is None else running.backend
             yield backend.server_objects if isinstance(backend, HasServerObjects) else None
 
-    async def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        turns = await self.transcript(conversation)
-        if conversation.key.channel == conversation.thread_id and all(map(_is_imported, turns)):
-            await self._store.read(lambda store: store.release_adopted(conversation.id))
-            return ()
-        cancelled = await self._cancel_open(turns)
-        former = await self._store.read(lambda store: store.former_threads(conversation.id))
-        for thread in (*former, *conversation.threads):
-            await self._delete_thread(thread)
-        await self._store.read(lambda store: store.delete_conversation(conversation.id))
-        log.info("conversation deleted", conversation=conversation.id)
-        return cancelled
-
-    async def _delete_thread(self, thread: AssistantThread) -> None:
-        """Deletes a thread at its backend, if that is still set up."""
-        with self._assistants.using(thread.assistant) as running:
-            if running is not None and running.backend.name == thread.backend:
-                await running.backend.delete_thread(thread.thread_id)
-
-    async def _cancel_open(self, turns: Sequence[Turn]) -> Sequence[Turn]:
-        cancelled = []
-        for turn in turns:
-            if not turn.state.is_resolved:
-                found = await self._store.read(partial(_cancel, turn_id=turn.id))
-                if found is not None:
-                    self._worker.interrupt_turn(found.id)
-                    cancelled.append(found)
-        return cancelled
-
 
 async def _nobody_is_told(_: Feedback) -> None:
     """Does nothing."""
 
 
-def _open_to(store: Store, decider: Decider) -> Sequence[Approval]:
-    asked = [(each, store.get_turn(each.turn_id)) for each in store.open_approvals()]
-    return [each for each, turn in asked if turn is not None and may_decide(each.approvers, turn.message, decider)]
-
-
 async def _is_no_answer(_: Message) -> None:
     """Returns None: where there is no channel of the staff, nothing is."""
-
-
-def _cancel(store: Store, *, turn_id: TurnId) -> Turn | None:
-    return store.cancel_turn(turn_id)
-
-
-def _is_imported(turn: Turn) -> bool:
-    """Returns whether a turn is from the history of an imported thread."""
-    return turn.started_at is None and turn.state is TurnState.DELIVERED
-
-
-class ThreadInbox:
-    """Implements ``gateway.ports.inbox.Inbox``: an AsyncInbox for other threads than the loop's."""
-
-    def __init__(self, inbox: AsyncInbox, worker: WorkerHandle) -> None:
-        self._inbox = inbox
-        self._run = worker.run_coroutine
-
-    def new_turn_id(self) -> TurnId:
-        return self._inbox.new_turn_id()
-
-    def accept(self, message: Message, turn_id: TurnId | None = None) -> AcceptResult:
-        return self._run(self._inbox.accept(message, turn_id))
-
-    def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
-        return self._run(self._inbox.accept_all(update))
-
-    def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
-        return self._run(self._inbox.approvals_of(turn_id))
-
-    def decide(self, verdict: Verdict) -> VerdictResult:
-        return self._run(self._inbox.decide(verdict))
-
-    def get_turn(self, turn_id: TurnId) -> Turn:
-        return self._run(self._inbox.get_turn(turn_id))
-
-    def resolve_conversation(
-        self, key: ConversationKey, *, may_adopt: bool = True, assistant: str = ""
-    ) -> Conversation:
-        return self._run(self._inbox.resolve_conversation(key, may_adopt=may_adopt, assistant=assistant))
-
-    def transcript(
-        self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
-    ) -> Sequence[Turn]:
-        return self._run(self._inbox.transcript(conversation, before=before, limit=limit))
-
-    def cancel_turn(self, turn_id: TurnId) -> Turn:
-        return self._run(self._inbox.cancel_turn(turn_id))
-
-    def delete_conversation(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._run(self._inbox.delete_conversation(conversation))

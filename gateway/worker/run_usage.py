@@ -6,8 +6,9 @@ import asyncio
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import AssistantError
-from gateway.domain.models import Conversation, RunId, ThreadId, Turn, Usage
+from gateway.domain.models import RunId, ThreadId, Turn, Usage
 from gateway.domain.run_events import UsageCounted
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant

@@ -17,8 +17,9 @@ from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
 from gateway.coordination.peers import MAX_AGE_SECONDS, SLACK, PeerLoads
 from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost, StoreUnavailable
-from gateway.domain.models import Claim, TurnId
+from gateway.domain.models import TurnId
 from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad

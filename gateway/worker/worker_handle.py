@@ -6,7 +6,8 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from gateway.domain.models import Claim, TurnId
+from gateway.domain.conversations import Claim
+from gateway.domain.models import TurnId
 from gateway.ports.store import Places
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from gateway.cli.handover import HandoverContext
-from gateway.domain.models import DEFAULT_ASSISTANT, Conversation, Turn
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import DEFAULT_ASSISTANT, Turn
 from gateway.handover import messages
 from gateway.ports.enqueue import AssistantRoute
 from gateway.worker.commands import HANDED_OVER_REPLY

@@ -24,6 +24,7 @@ from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachme
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.spool import FileWriter
+from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
@@ -131,7 +132,7 @@ def run_order(order: CoreOrder) -> None:
     gateway.close(CLOSE_SECONDS)
 
 
-def _accept_share(gateway: app.Gateway, order: CoreOrder, feeder: int) -> None:
+def _accept_share(gateway: Gateway, order: CoreOrder, feeder: int) -> None:
     """Accepts this thread's share of the messages, in conversations that no other thread uses."""
     for number in range(feeder, order.messages, FEEDER_THREADS):
         channel = f"{order.name}-{number % order.conversations}"

@@ -11,7 +11,8 @@ from time import perf_counter
 from sqlalchemy import create_engine, select, text
 
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.models import Claim, ConversationKey, Message, TurnId
+from gateway.domain.conversations import Claim
+from gateway.domain.models import ConversationKey, Message, TurnId
 from gateway.domain.shares import Share
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome
 from storage.clock import clock

@@ -18,11 +18,12 @@ from werkzeug.wrappers import Response
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext
-from gateway.app import Gateway, open_gateway
+from gateway.app import open_gateway
 from gateway.loading import load
 from gateway.platforms import people_hand_over
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
+from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.web import asgi_app
 from gateway.web.chat_page import Assets

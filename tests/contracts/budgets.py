@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from gateway.domain.models import Claim, TurnId, Usage
+from gateway.domain.conversations import Claim
+from gateway.domain.models import TurnId, Usage
 from gateway.ports.budgets import Budget, BudgetStore, Expense
 from gateway.ports.leased_writes import RecordOutcome, ReleaseLease
 from gateway.ports.reporting import ReportingStore

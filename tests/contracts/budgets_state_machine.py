@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from gateway.domain.models import Claim
+from gateway.domain.conversations import Claim
 from gateway.ports.budgets import Budget, BudgetDecision, BudgetStore, Expense
 from gateway.ports.leased_writes import RecordOutcome
 from gateway.ports.store import Store

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from gateway.domain.conversations import Claim
 from gateway.domain.files import File
-from gateway.domain.models import Claim, ConversationKey, Failure, Message, ThreadId, Turn
+from gateway.domain.models import ConversationKey, Failure, Message, ThreadId, Turn
 from gateway.ports.leased_writes import RecordOutcome, SetThread
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import PLATFORM, answer, enqueue_one, finish, get_turn, new_turn

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.context import ChatContext, Label, Quote
+from gateway.domain.conversations import Conversation
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import Conversation, ThreadId, Turn, TurnState
+from gateway.domain.models import ThreadId, Turn, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.ports.leased_writes import SetContext, SetThread
 from gateway.ports.reporting import ReportingStore

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from gateway.domain.conversations import Claim
 from gateway.domain.files import File
-from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnState
+from gateway.domain.models import ConversationKey, Message, Turn, TurnState
 from gateway.domain.platform_events import ChannelMigrated, MessageEdited
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from gateway.domain.approvals import Approval, Decision, new_approval_id
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallRound, RequestedCall
-from gateway.domain.models import AWAITS_APPROVAL, Claim, RunId, Turn, TurnState, Usage
+from gateway.domain.models import AWAITS_APPROVAL, RunId, Turn, TurnState, Usage
 from gateway.ports.leased_writes import HoldCalls, ParkTurn, SetOutputs, SetQuestion, SetRun, StartCalls
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import AssistantThread, Claim
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import DEFAULT_ASSISTANT, AssistantThread, Claim, Join, MessageKind, RunId, ThreadId, Turn
+from gateway.domain.models import DEFAULT_ASSISTANT, Join, MessageKind, RunId, ThreadId, Turn
 from gateway.ports.enqueue import AssistantRoute, EnqueueRequest, EnqueueResult
 from gateway.ports.leased_writes import ReassignTurn, SetRun, SetThread
 from gateway.ports.store import Store

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.domain.audit import AuditEvent
-from gateway.domain.models import Claim, RunId, Turn, Usage
+from gateway.domain.conversations import Claim
+from gateway.domain.models import RunId, Turn, Usage
 from gateway.ports.leased_writes import AppendAuditEntry, FinishTurn, RecordOutcome, ReleaseLease, SetRun
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

@@ -9,7 +9,8 @@ from functools import partial
 
 import pytest
 
-from gateway.domain.models import Claim, Turn, TurnState
+from gateway.domain.conversations import Claim
+from gateway.domain.models import Turn, TurnState
 from gateway.ports.leased_writes import ReleaseLease
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

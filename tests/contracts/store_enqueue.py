@@ -7,9 +7,10 @@ from functools import partial
 
 import pytest
 
+from gateway.domain.conversations import Lease
 from gateway.domain.errors import Conflict, Overloaded, ThreadNotFound
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
-from gateway.domain.models import ConversationKey, Lease, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.turn_options import TurnOptions
 from gateway.ports.leased_writes import SetThread
 from gateway.ports.store import Store

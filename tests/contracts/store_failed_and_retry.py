@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import Conflict, TurnNotFound
-from gateway.domain.models import NO_TOKENS, Claim, Failure, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import NO_TOKENS, Failure, MessageKind, Turn, TurnId, TurnState
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome, SetPostedMessages
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (

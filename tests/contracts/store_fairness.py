@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 from gateway.coordination.shares import SharedPlaces
-from gateway.domain.models import Claim, Message, Turn
+from gateway.domain.conversations import Claim
+from gateway.domain.models import Message, Turn
 from gateway.domain.shares import NOBODY
 from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store

@@ -14,9 +14,10 @@ import pytest
 
 from gateway.domain.audit import AuditEvent
 from gateway.domain.context import ChatContext
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
 from gateway.domain.files import File
-from gateway.domain.models import Claim, Join, MessageKind, RunId, ThreadId, Turn, TurnState
+from gateway.domain.models import Join, MessageKind, RunId, ThreadId, Turn, TurnState
 from gateway.domain.platform_events import ChannelMigrated, MessageEdited
 from gateway.ports.leased_writes import (
     FinishTurn,

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import Claim, MessageKind, Turn, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.handovers import Handovers
 from gateway.ports.leased_writes import GiveBack, HoldTurn, ParkTurn

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.files import File
-from gateway.domain.models import Claim, ConversationKey, Failure, Message, Turn, TurnId, Usage
+from gateway.domain.models import ConversationKey, Failure, Message, Turn, TurnId, Usage
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome
 from gateway.ports.store import Store

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import ThreadNotFound
 from gateway.domain.files import File
-from gateway.domain.models import Claim, Join, Message, MessageKind, Turn, TurnState
+from gateway.domain.models import Join, Message, MessageKind, Turn, TurnState
 from gateway.domain.platform_events import MessageEdited
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.store import Store

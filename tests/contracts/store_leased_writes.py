@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.conversations import AssistantThread, Claim, Lease
 from gateway.domain.errors import LeaseLost, ThreadNotFound
 from gateway.domain.exchange import Exchange, RequestedCall
-from gateway.domain.models import AssistantThread, Claim, Failure, Lease, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.domain.models import Failure, RunId, ThreadId, Turn, TurnState, Usage
 from gateway.ports.leased_writes import (
     FinishTurn,
     LeasedWrite,

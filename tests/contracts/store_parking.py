@@ -7,8 +7,9 @@ from typing import cast
 import pytest
 
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, MessageKind, RunId, TurnId, TurnState
+from gateway.domain.models import MessageKind, RunId, TurnId, TurnState
 from gateway.domain.platform_events import MessageEdited
 from gateway.ports.leased_writes import ParkTurn, ReleaseLease, SetRun
 from gateway.ports.reporting import ReportingStore

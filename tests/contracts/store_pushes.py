@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import Conflict, Overloaded
-from gateway.domain.models import Claim, Message, TurnState
+from gateway.domain.models import Message, TurnState
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import Conflict, LeaseLost
-from gateway.domain.models import Claim, Failure, Message, MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.models import Failure, Message, MessageKind, RunId, Turn, TurnId, TurnState
 from gateway.domain.platform_events import MessageEdited
 from gateway.ports.leased_writes import (
     AppendAuditEntry,

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import Overloaded, ThreadNotFound
-from gateway.domain.models import Claim, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.models import MessageKind, Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback, MessageEdited
 from gateway.ports.enqueue import EnqueueResult
 from gateway.ports.leased_writes import RecordOutcome, ReleaseLease

@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext,
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.approvals import Approval, Decider, Verdict, VerdictResult
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import AssistantError, Conflict, GatewayError, Overloaded, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import BytesContent, Content, File
 from gateway.domain.models import (
     DEFAULT_ASSISTANT,
-    Conversation,
     ConversationKey,
     Failure,
     Message,

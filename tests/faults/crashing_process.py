@@ -21,8 +21,9 @@ from sqlalchemy import create_engine, update
 
 from gateway import app
 from gateway.domain.approvals import Approval, Decider, Verdict
+from gateway.domain.conversations import Claim
 from gateway.domain.handover import Handover
-from gateway.domain.models import Claim, ConversationKey, Message, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
 from gateway.handover import messages as handover
 from gateway.ports.check import CheckResult

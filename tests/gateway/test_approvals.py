@@ -14,11 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.app import Gateway, open_gateway
+from gateway.app import open_gateway
 from gateway.configuration import CurrentConfiguration
 from gateway.loading import load_configuration
 from gateway.platforms import enabled_platforms
 from gateway.ports.platform import HasWaitingCallers
+from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer

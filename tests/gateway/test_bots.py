@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from adapters.telegram.update_parser import SECRET_HEADER
-from gateway.app import Gateway, open_gateway
+from gateway.app import open_gateway
 from gateway.cli import commands
 from gateway.cli.check import check
 from gateway.cli.explain import explain
@@ -24,6 +24,7 @@ from gateway.domain.models import ConversationKey, Turn, TurnState
 from gateway.loading import load_configuration, load_settings
 from gateway.platforms import enabled_platforms
 from gateway.ports.platform import SyntheticMessage
+from gateway.running_gateway import Gateway
 from storage import migrations
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient

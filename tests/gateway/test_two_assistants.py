@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from gateway.app import Gateway, open_gateway
+from gateway.app import open_gateway
 from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.loading import load_configuration, load_settings
 from gateway.platforms import enabled_platforms
+from gateway.running_gateway import Gateway
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.fakes.openai_server import FakeOpenAI, HttpFault

@@ -30,7 +30,8 @@ from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.inbox import StoreInbox
+from gateway.worker.thread_inbox import ThreadInbox
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker

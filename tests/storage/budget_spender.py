@@ -9,7 +9,8 @@ import signal
 import time
 from multiprocessing.connection import Connection
 
-from gateway.domain.models import Claim, Failure, TurnId
+from gateway.domain.conversations import Claim
+from gateway.domain.models import Failure, TurnId
 from gateway.ports.budgets import Budget
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome, ReleaseLease
 from storage.budgets import SqlBudgetStore

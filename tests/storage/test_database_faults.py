@@ -15,8 +15,8 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.app import check_database
 from gateway.domain.errors import StoreUnavailable
+from gateway.running_gateway import check_database
 from storage import database, error_map
 from storage.migrations import upgrade
 from storage.outage import describe_outage

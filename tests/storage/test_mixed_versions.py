@@ -14,8 +14,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, ConversationKey, Message, RunId, ThreadId, Turn, TurnState, Usage
+from gateway.domain.models import ConversationKey, Message, RunId, ThreadId, Turn, TurnState, Usage
 from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, ReleaseLease, SetPostedMessages, SetRun
 from gateway.ports.leased_writes import SetThread as SetThreadWrite
 from storage import migrations

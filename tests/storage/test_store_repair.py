@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, create_engine, delete, select, update
 
-from gateway.domain.models import Claim, TurnState
+from gateway.domain.conversations import Claim
+from gateway.domain.models import TurnState
 from gateway.ports.leased_writes import ReleaseLease
 from storage.schema import conversations, turns
 from storage.store import SqlStore

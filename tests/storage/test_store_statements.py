@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from gateway.domain.conversations import Claim
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import Claim, MessageKind, RunId, ThreadId, Turn
+from gateway.domain.models import MessageKind, RunId, ThreadId, Turn
 from gateway.domain.platform_events import Feedback, MessageEdited
 from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.leased_writes import LeasedWrite, ReleaseLease, SetPostedMessages, SetRun, SetThread

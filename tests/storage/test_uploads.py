@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from gateway.domain.models import Conversation, Message
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import Message
 from storage.database import Database
 from storage.reporting import UPLOAD_KEEP_SECONDS
 from storage.schema import uploads

@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 
 from gateway import logs
 from gateway.domain.approvals import Approval, Decision
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import DeliveryError, GatewayError
-from gateway.domain.models import Conversation, Failure, Turn, TurnId, TurnState
+from gateway.domain.models import Failure, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.ports.inbox import OfferedAssistant

@@ -13,8 +13,9 @@ import pytest
 from openai import AzureOpenAI, DefaultHttpxClient, OpenAI
 
 from adapters.openai_api.adapter import OpenAiAdapter
-from gateway.app import Gateway, open_gateway
+from gateway.app import open_gateway
 from gateway.platforms import enabled_platforms
+from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from gateway.admin import AdminContext, AdminSettings, blueprint
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import TurnNotFound
-from gateway.domain.models import Claim, ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
+from gateway.domain.models import ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.audit_trail import ActionFilter
 from gateway.ports.check import CheckResult

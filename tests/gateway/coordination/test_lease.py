@@ -11,8 +11,9 @@ import pytest
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import Claim, ConversationKey, Message, TurnId
+from gateway.domain.models import ConversationKey, Message, TurnId
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 

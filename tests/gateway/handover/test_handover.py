@@ -9,19 +9,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.context import ChatContext
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, DeliveryError, NotForUs
 from gateway.domain.exchange import Exchange
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import (
-    Conversation,
-    ConversationKey,
-    Message,
-    MessageKind,
-    RunId,
-    Turn,
-    TurnId,
-    TurnState,
-)
+from gateway.domain.models import ConversationKey, Message, MessageKind, RunId, Turn, TurnId, TurnState
 from gateway.domain.run_events import RunCompleted, RunStarted
 from gateway.domain.turn_options import TurnOptions
 from gateway.handover import messages

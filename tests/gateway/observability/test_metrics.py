@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from gateway.domain.errors import AssistantError, AssistantRateLimited, SettingsError, StoreUnavailable
 from gateway.domain.models import TurnState
-from gateway.observability import metrics as metrics_module
+from gateway.observability import collectors
 from gateway.observability.metrics import Metrics
 from gateway.ports.store import QueueDepth
 from tests.gateway.turn_factory import FAILED, TURN, all_of
@@ -193,7 +193,7 @@ class QueueDepthsStub:
 @pytest.fixture
 def at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disables the cache of queue depths."""
-    monkeypatch.setattr(metrics_module, "DEPTH_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(collectors, "DEPTH_CACHE_SECONDS", 0.0)
 
 
 def test_the_queue_is_asked_for_when_somebody_collects() -> None:

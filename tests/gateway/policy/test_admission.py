@@ -16,9 +16,9 @@ import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.audit import AuditEntry, AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import (
-    Claim,
     ConversationKey,
     Failure,
     Message,

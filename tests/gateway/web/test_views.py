@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.models import Conversation, ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.conversations import Conversation
+from gateway.domain.models import ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.run_events import TextDelta
 from gateway.web.api import views
 

@@ -14,6 +14,7 @@ from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.audit import AuditEvent
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -26,7 +27,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
-from gateway.domain.models import Claim, ConversationKey, Message, MessageKind, RunId, ThreadId, TurnId, Usage
+from gateway.domain.models import ConversationKey, Message, MessageKind, RunId, ThreadId, TurnId, Usage
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.observability.metrics import Metrics
 from gateway.policy.prices import Price, Prices

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.coordination.peers import SLACK
 from gateway.domain.audit import AuditEvent
-from gateway.domain.models import Claim, Join, TurnId, TurnState
+from gateway.domain.conversations import Claim
+from gateway.domain.models import Join, TurnId, TurnState
 from gateway.ports.cluster import WorkerLoad
 from gateway.ports.inbox import AcceptResult
 from gateway.worker.worker import BUSY_PAUSE_SECONDS

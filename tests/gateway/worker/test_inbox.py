@@ -14,6 +14,7 @@ import pytest
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import (
     AssistantRefused,
     Blocked,
@@ -25,7 +26,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
-from gateway.domain.models import Claim, ConversationKey, Join, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
+from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.platform_events import MessageDeleted
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
@@ -35,8 +36,9 @@ from gateway.ports.leased_writes import FinishTurn, RecordOutcome, SetThread
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, Places
 from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.inbox import StoreInbox, ThreadInbox
+from gateway.worker.inbox import StoreInbox
 from gateway.worker.refused_messages import OVERLOADED_REPLY
+from gateway.worker.thread_inbox import ThreadInbox
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.gateway.one_assistant import one_assistant

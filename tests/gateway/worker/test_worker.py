@@ -14,9 +14,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.coordination.retry import Backoff
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.files import Attachment, BytesContent, File
-from gateway.domain.models import Claim, MessageKind, RunId, Turn, TurnId, TurnState
+from gateway.domain.models import MessageKind, RunId, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
@@ -24,7 +25,7 @@ from gateway.ports.leased_writes import LeasedWrite
 from gateway.ports.platform import DeliveryContext
 from gateway.worker.commands import STOPPED_REPLY
 from gateway.worker.run_attempt import RunAttempt
-from gateway.worker.turn_processor import MAX_ATTEMPTS
+from gateway.worker.turn_runner import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant

@@ -1,0 +1,193 @@
+"""Runs a turn once it is admitted, and finds its outcome, whatever it is: a reply, a failure, or that it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from gateway import logs
+from gateway.coordination.async_store import AsyncStore
+from gateway.domain.errors import AssistantError, DeliveryError, NotForUs
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.files import File
+from gateway.domain.models import Failure
+from gateway.domain.past import said_in_rounds
+from gateway.domain.sentences import sentence
+from gateway.languages import say
+from gateway.observability.metrics import Metrics
+from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Wait
+from gateway.ports.leased_writes import ParkTurn, RecordOutcome
+from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
+from gateway.worker.assistant_runner import ASSISTANT, failure_of
+from gateway.worker.context_fetcher import ContextFetcher, undeliverable
+from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.held_calls import HeldCalls
+from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunPostponed
+from gateway.worker.turn_attempt import TurnAttempt
+from gateway.worker.turn_files import LEFT_OUT_NOTICE, TurnFiles
+
+MAX_ATTEMPTS = 5
+"""How many attempts at a turn may be interrupted, as when the process died, before it fails."""
+
+GAVE_UP = Failure(
+    "gave_up",
+    sentence("The assistant could not answer this message."),
+    detail=f"{MAX_ATTEMPTS} attempts were interrupted",
+)
+CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
+OUTPUTS = "tool outputs"
+"""Why a turn is parked: its sender is to run functions, and to say what they returned."""
+OUTPUT_SECONDS = 600.0
+"""How long the outputs are waited for: ``expires_at`` of OpenAI's runs is ten minutes after they are created
+(platform.openai.com/docs/api-reference/runs/object)."""
+EXPIRED = Failure("expired", sentence("The outputs of the called functions did not come in time."))
+
+log = logs.get_logger(__name__)
+
+
+class TurnRunner:
+    """Runs turns for the processor, which stores what comes of it. Used on the worker's loop only."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        adapters: Mapping[str, Adapter],
+        admission: AdmissionControl,
+        context_fetcher: ContextFetcher,
+        held_calls: HeldCalls,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._adapters = adapters
+        self._admission = admission
+        self._context_fetcher = context_fetcher
+        self._held_calls = held_calls
+        self._metrics = metrics
+
+    async def outcome(
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome | ParkTurn:
+        """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
+        turn = work.claim.turn
+        if turn.attempts > MAX_ATTEMPTS:
+            return await self._outcome_of(work, attempt, failure=GAVE_UP)
+        if work.interrupted_turn == turn.id:
+            return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
+        if turn.has_open_round:
+            held = await self._held_calls.of(turn)
+            if not held:
+                return await self._still_waiting(work, attempt)
+            if any(each.is_open for each in held):
+                return self._held_calls.parking(work.lease_guard, held)
+        self._metrics.attempt_started(turn)
+        log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
+        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
+        try:
+            await asyncio.wait((work.outcome_task,))
+        finally:
+            work.outcome_task.cancel()
+        return await self._outcome_of_task(work, attempt, work.outcome_task)
+
+    async def _outcome_of_task(
+        self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
+    ) -> RecordOutcome | ParkTurn:
+        lease, turn = work.claim.lease, work.claim.turn
+        if ended.cancelled():
+            return RecordOutcome(lease, turn, failure=CANCELLED)
+        try:
+            return ended.result()
+        except RunPostponed as later:
+            return ParkTurn(lease, turn, ASSISTANT, later.wake_seconds, later.max_seconds)
+        except OutputsNeeded as needed:
+            return await self._parked_for_outputs(work, attempt, needed.round)
+        except ApprovalsNeeded as needed:
+            spent = await self._outcome_of(work, attempt, failure=CANCELLED)
+            work.leaves_run = needed.held.leaves_run
+            return await self._held_calls.hold(work.lease_guard, needed.held, spent, attempt.approval_seconds)
+        except AssistantError as exc:
+            log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
+            return await self._outcome_of(work, attempt, failure=failure_of(exc))
+
+    async def _parked_for_outputs(
+        self, work: ConversationTask, attempt: TurnAttempt, requested: CallRound
+    ) -> RecordOutcome | ParkTurn:
+        """Puts the turn off until its sender has run the functions that the assistant called."""
+        spent = await self._outcome_of(work, attempt)
+        return ParkTurn(
+            *(work.claim.lease, work.claim.turn, OUTPUTS, OUTPUT_SECONDS, OUTPUT_SECONDS),
+            key=work.claim.turn.id,
+            round=requested,
+            usage=spent.usage,
+            model=spent.model,
+            cost=spent.cost,
+            cost_is_estimate=spent.cost_is_estimate,
+        )
+
+    async def _still_waiting(self, work: ConversationTask, attempt: TurnAttempt) -> RecordOutcome | ParkTurn:
+        """Goes on waiting for the outputs of the sender's functions, until their time is up."""
+        lease, turn = work.claim.lease, work.claim.turn
+        parking = turn.parking
+        if parking is None or parking.woken_at is None or parking.has_expired:
+            return await self._outcome_of(work, attempt, failure=EXPIRED)
+        return ParkTurn(lease, turn, OUTPUTS, parking.expires_at - parking.woken_at, OUTPUT_SECONDS, key=turn.id)
+
+    async def _start_attempt(
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
+    ) -> RecordOutcome | ParkTurn:
+        """Returns the reply, the failure if the turn is not admitted or not deliverable, or that it has to wait.
+
+        Raises AssistantError, RunPostponed.
+        """
+        lease, turn = work.claim.lease, work.claim.turn
+        admitted = await self._admission.admit(turn)
+        if isinstance(admitted, Denial):
+            return RecordOutcome(lease, turn, failure=admitted.failure)
+        if isinstance(admitted, Wait):
+            return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
+        work.budget_grant = admitted
+        try:
+            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+        except NotForUs:
+            await self._store.read(lambda store: store.cancel_turn(turn.id))
+            return RecordOutcome(lease, turn, failure=CANCELLED)
+        except DeliveryError as exc:
+            log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
+            return await self._outcome_of(work, attempt, failure=undeliverable(exc))
+        if turn.has_open_round and work.delivery_context is not None:
+            await self._held_calls.run(work.lease_guard, attempt, work.delivery_context)
+            attempt.begin()
+        said = said_in_rounds(turn)
+        if said:
+            attempt.go_on_after(said, is_shown=isinstance(self._adapters[work.platform], HasWaitingCallers))
+        reply = await attempt.run()
+        text, language = "\n\n".join(filter(None, (said, reply.text))), attempt.turn.message.language
+        if not turn.options.is_program:
+            if files.left_out:
+                text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
+            text = admitted.with_notice(text, language)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
+
+    async def _outcome_of(
+        self,
+        work: ConversationTask,
+        attempt: TurnAttempt,
+        *,
+        reply: str = "",
+        files: tuple[File, ...] = (),
+        failure: Failure | None = None,
+        calls: tuple[RequestedCall, ...] = (),
+    ) -> RecordOutcome:
+        """Returns an outcome with what all runs of the turn used."""
+        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
+        return RecordOutcome(
+            work.claim.lease,
+            turn,
+            reply,
+            spent.usage + turn.usage,  # a turn that waited for outputs has used some before
+            failure,
+            files,
+            spent.model or turn.model,
+            spent.cost + turn.cost,
+            spent.is_estimate or turn.cost_is_estimate,
+            calls=calls,
+        )
