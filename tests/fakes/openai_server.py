@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tests.fakes.accepting import stop_accepting
 from tests.fakes.openai_chat import FakeChatRoutes
 from tests.fakes.openai_conversations import ConversationRoutes, text_of
 from tests.fakes.openai_faults import FaultKind, HttpFault, HttpFaults, RecordedRequest
@@ -219,7 +220,7 @@ class FakeOpenAI(FakeOpenAIState):
         self.port = listener.sockets[0].getsockname()[1]
         ready()
         await self._stop.wait()
-        listener.close()
+        await stop_accepting(listener)
         await server.shutdown(0.001)  # zero would wait for ever
 
     def request_stop(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
+from tests.fakes.accepting import stop_accepting
 from tests.fakes.change_signal import ChangeSignal
 from tests.fakes.platform_faults import PlatformFaults
 
@@ -82,7 +83,7 @@ class FakePlatformServer:
         await self._on_start()
         ready.set()
         await self._stop_requested.wait()
-        listener.close()
+        await stop_accepting(listener)
         await self._on_stop()
         await server.shutdown(0.001)  # zero would wait for ever
 

@@ -112,7 +112,7 @@ def test_a_process_killed_while_a_run_request_is_unanswered_does_not_ask_the_ass
     process.kill()
     process.join()
     end_leases(plan.url)
-    assert run_to_end(replace(plan, messages=())) == 0
+    assert run_to_end(plan) == 0  # with all messages, as the second may not have been accepted before
     check_all_replies(tmp_path, says)
     check_assistant_saw_each_message_once(fake, says)
 

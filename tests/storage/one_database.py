@@ -14,6 +14,9 @@ from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests import postgres
 
+LEASE_SECONDS = 60.0
+"""The longest lease, as long as a test may take: leases end when a test says so, not because the machine is slow."""
+
 
 class OpenDatabases:
     """Opens each of what it is asked for once. ``number``: 0, and 1 for what stands for a second process."""
@@ -31,7 +34,7 @@ class OpenDatabases:
         return engine
 
     def _store(self, url: str, number: int) -> SqlStore:
-        store = SqlStore(url)
+        store = SqlStore(url, lease_seconds=LEASE_SECONDS)
         self._resources.callback(store.close)
         return store
 

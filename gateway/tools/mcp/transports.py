@@ -115,6 +115,7 @@ class StdioTransport:
     def __init__(self, server: McpServerDefinition) -> None:
         self._server = server
         self._stderr = ""
+        self._stderr_ended = asyncio.Event()
         self._flood = _Flood()
         self._is_cut_off = False
         self.ended = asyncio.Event()
@@ -175,14 +176,17 @@ class StdioTransport:
         while piece := await process.stderr.read(2**16):
             self._stderr = (self._stderr + piece.decode(errors="replace"))[-STDERR_CHARS:]
             log.debug("an MCP server wrote to stderr", server=self._server.name, text=self._stderr)
+        self._stderr_ended.set()
 
     async def _exit_reason(self, process: asyncio.subprocess.Process) -> str:
         with suppress(TimeoutError):
             async with asyncio.timeout(EXIT_SECONDS):
-                code = await process.wait()
-                last = " ".join(self._stderr.split())
-                return f"its process ended with code {code}" + (f": {last}" if last else "")
-        return "it closed its output"
+                await process.wait()
+                await self._stderr_ended.wait()  # its end may be known before what it wrote last is read
+        if process.returncode is None:
+            return "it closed its output"
+        last = " ".join(self._stderr.split())
+        return f"its process ended with code {process.returncode}" + (f": {last}" if last else "")
 
 
 class _Flood:

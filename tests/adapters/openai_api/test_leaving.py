@@ -53,7 +53,7 @@ class Scene:
         async for _ in watched.updates:
             pass
         watched.leaving.close()
-        await asyncio.sleep(5 * LIMITS.come_back_seconds)
+        await asyncio.gather(*self.here._cancelling, *self.elsewhere._cancelling)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> None:
         asyncio.run_coroutine_threadsafe(work, self.inbox.loop).result(10.0)

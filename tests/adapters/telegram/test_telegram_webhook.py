@@ -41,11 +41,11 @@ def telegram() -> Iterator[FakeTelegram]:
 
 
 @pytest.fixture(scope="module")
-def shared_site(telegram: FakeTelegram) -> Iterator[TelegramSite]:
+def shared_site(telegram: FakeTelegram) -> TelegramSite:
     site = TelegramSite(by_webhook(telegram))
     until(lambda: site.receiver._named)
-    yield site
-    site.receiver.stop_receiving()
+    site.receiver.stop_receiving()  # what it sets up meanwhile would show in the memory that tests look at
+    return site
 
 
 @pytest.fixture

@@ -138,6 +138,15 @@ async def test_why_a_server_is_away_is_said_to_the_operator(
     assert detail in connection.detail
 
 
+async def test_last_words_that_are_read_after_the_end_of_a_server_are_said_too(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "EXIT_SECONDS", 20.0)
+    late = "exec >&-; (sleep 0.1; echo no key >&2) & exit 1"
+    connection = await connect(McpServerDefinition("orders", command=("/bin/sh", "-c", late)))
+    assert connection.detail == "its process ended with code 1: no key"
+
+
 async def test_a_refused_token_is_said_to_the_operator(connect: Connect, http_server: HttpMcpServer) -> None:
     http_server.status = 401
     connection = await connect(over_http(http_server))
