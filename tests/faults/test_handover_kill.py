@@ -56,7 +56,9 @@ def test_a_killed_process_loses_and_repeats_nothing_of_a_handover(
     assert run_to_end(plan) == 0  # whoever has no answer sends it again
     lines = [(line["text"], line["reply"]) for line in read_deliveries(tmp_path / "deliveries")][1:]
     assert list(dict.fromkeys(lines)) == DELIVERED
-    if step not in ("after deliver", "before finish turn"):
+    # A message may be taken in while the turn before it is delivered and not finished yet.
+    taken_in = "enqueue" in step or step == "written, not committed"
+    if not taken_in and step not in ("after deliver", "before finish turn"):
         assert len(lines) == len(DELIVERED)
     if backend != "chat":  # which has no threads at the backend
         (thread,) = (*fake.threads, *fake.conversations)
