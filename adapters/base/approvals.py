@@ -21,10 +21,12 @@ HEAD, TAIL = 1000, 300
 MAX_NAME_CHARS = 100
 BACKTICKS = re.compile("`+")
 
+NOT_ALLOWED = sentence("You may not decide this.")
+TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
 TOLD = {
     VerdictResult.DECIDED: None,
-    VerdictResult.NOT_ALLOWED: sentence("You may not decide this."),
-    VerdictResult.TOO_LATE: sentence("Somebody has decided this already, or it is too late to."),
+    VerdictResult.NOT_ALLOWED: NOT_ALLOWED,
+    VerdictResult.TOO_LATE: TOO_LATE,
     VerdictResult.UNKNOWN: sentence("There is nothing to decide here any more."),
 }
 

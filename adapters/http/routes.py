@@ -12,6 +12,7 @@ from urllib.parse import quote
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from adapters.base.approvals import NOT_ALLOWED, TOO_LATE
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser, ParsedChatRequest, message_id_of
 from adapters.http.message_reader import MessageReader
 from adapters.http.operations import GivenDecision, Rating
@@ -23,7 +24,6 @@ from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFoun
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.platform_events import Feedback
-from gateway.domain.sentences import sentence
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.uploads import Uploads
@@ -38,9 +38,8 @@ from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_r
 from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
 
 PREFIX = "/chat"
-MAX_RATING_BYTES = 1024
-NOT_YOURS = sentence("You may not decide this.")
-TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
+MAX_SMALL_BODY_BYTES = 1024
+"""Of a rating or a decision."""
 COMMAND_TEXTS = {MessageKind.HAND_OVER: "/human", MessageKind.RESUME: "/resume"}
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
@@ -130,16 +129,16 @@ class ChatRoutes:
         return json_response(views.turn_body(turn))
 
     async def list_approvals(self, request: HttpRequest) -> HttpResponse:
-        self._reader(request)
-        asked = views.approvals_of(await self.inbox.open_approvals(self._decider(request)))
+        decider = self._decider(request, self._reader(request))
+        asked = views.approvals_of(await self.inbox.open_approvals(decider))
         return json_response({"approvals": [each.model_dump(mode="json") for each in asked]})
 
     async def decide(self, request: HttpRequest) -> HttpResponse:
-        self._reader(request)
-        body = await request.read_body(MAX_RATING_BYTES)
+        decider = self._decider(request, self._reader(request))
+        body = await request.read_body(MAX_SMALL_BODY_BYTES)
         given = read_model(GivenDecision, request.headers.get("content-type", ""), body)
         approval_id, approves = request.path_values["approval_id"], given.decision == "approve"
-        result = await self.inbox.decide(Verdict(approval_id, given.digest, approves, self._decider(request)))
+        result = await self.inbox.decide(Verdict(approval_id, given.digest, approves, decider))
         if result is not VerdictResult.DECIDED:
             raise _undecided(result)
         decided = await self.inbox.get_approval(approval_id)
@@ -156,7 +155,8 @@ class ChatRoutes:
 
     async def _record_command(self, request: HttpRequest, kind: MessageKind) -> HttpResponse:
         """Records a command about a thread as a turn of it. Without an Idempotency-Key each one is a new turn."""
-        conversation, owner = await self._conversation(request), self.parser.owner(request.headers)
+        conversation = await self._conversation(request)
+        owner = conversation.key.workspace
         message = Message(
             *(conversation.key, message_id_of(owner, request.headers), COMMAND_TEXTS[kind]),
             kind=kind,
@@ -169,7 +169,7 @@ class ChatRoutes:
 
     async def rate_turn(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
-        body = await request.read_body(MAX_RATING_BYTES)
+        body = await request.read_body(MAX_SMALL_BODY_BYTES)
         rating = read_model(Rating, request.headers.get("content-type", ""), body)
         author = turn.message.author or UNNAMED_AUTHOR
         await self.inbox.accept_all(ParsedUpdate(events=(Feedback(turn.id, author, rating.value),)))
@@ -296,8 +296,7 @@ class ChatRoutes:
         self.read_limit.check(caller_name(owner, self._network(request)))
         return owner
 
-    def _decider(self, request: HttpRequest) -> Decider:
-        owner = self.parser.owner(request.headers)
+    def _decider(self, request: HttpRequest, owner: str) -> Decider:
         key = self.parser.keys.name_of(owner)
         return Decider(NAME, caller=caller_name(owner, self._network(request)), key=key, name=key)
 
@@ -313,7 +312,7 @@ def _undecided(result: VerdictResult) -> GatewayError:
     """Returns the error for a decision that decided nothing."""
     match result:
         case VerdictResult.NOT_ALLOWED:
-            return Blocked(NOT_YOURS, code="not_approver")
+            return Blocked(NOT_ALLOWED, code="not_approver")
         case VerdictResult.TOO_LATE:
             return Conflict(TOO_LATE, code="already_decided")
     return TurnNotFound("There is no such approval, or it is about other arguments.", code="approval_not_found")
