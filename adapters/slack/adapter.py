@@ -11,7 +11,6 @@ from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.inbound import Inbound
 from adapters.base.language import in_language
-from adapters.base.own_rows import own_rows
 from adapters.slack import files, formatter, setup_check
 from adapters.slack.api_client import SlackClient
 from adapters.slack.context_reader import ContextReader
@@ -21,6 +20,7 @@ from adapters.slack.event_parser import EventParser
 from adapters.slack.identities import Identities
 from adapters.slack.locales import Locales
 from adapters.slack.message_writer import SlackWriter
+from adapters.slack.own_rows import own_rows
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview import SlackPreview
 from adapters.slack.reconciler import SlackReconciler, plain_messages
