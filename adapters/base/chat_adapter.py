@@ -52,23 +52,15 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Delivers the outcome. Raises DeliveryError, LeaseLost."""
         reply = await self._reply(turn, context)
-        writer = await self.writer(turn, context, reply, max_wait=MAX_WAIT)
-        try:
-            await self.reconciler(turn, context, writer).reconcile(self._contents(turn, reply.language))
-        except StoreUnavailable as exc:
-            raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
+        await self._reconcile(turn, context, reply, self._contents(turn, reply.language))
 
     async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
         """Posts a question, or shows in it what was decided. Raises DeliveryError, LeaseLost."""
         asked = replace(self.question_turn(turn), id=question_id(approval), state=TurnState.ANSWERED, reply_files=())
         reply = await self._reply(asked, context)
-        writer = await self.writer(asked, context, reply, max_wait=MAX_WAIT)
-        text, language = question(approval, reply.language), reply.language
-        contents = self.question(text, asked.id, is_open=approval.is_open, language=language)
-        try:
-            await self.reconciler(asked, context, writer).reconcile(contents)
-        except StoreUnavailable as exc:
-            raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
+        text = question(approval, reply.language)
+        contents = self.question(text, asked.id, is_open=approval.is_open, language=reply.language)
+        await self._reconcile(asked, context, reply, contents)
 
     def question_turn(self, turn: Turn) -> Turn:
         """Returns the turn as a question about it is posted: where the reply is, but beside it."""
@@ -118,6 +110,14 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
             reply.restore(outbox.posted_messages)
         reply.language = await self.language(turn, outbox)
         return reply
+
+    async def _reconcile(self, turn: Turn, outbox: DeliveryContext, reply: Reply, contents: list[Content]) -> None:
+        """Brings what is posted to ``contents``. Raises DeliveryError, LeaseLost."""
+        writer = await self.writer(turn, outbox, reply, max_wait=MAX_WAIT)
+        try:
+            await self.reconciler(turn, outbox, writer).reconcile(contents)
+        except StoreUnavailable as exc:
+            raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
 
     def _contents(self, turn: Turn, language: str) -> list[Content]:
         """Returns the messages of the outcome; none for a turn that was cancelled, or left to a person."""
