@@ -19,6 +19,8 @@ MAX_ERROR_CHARS = 500
 
 AcceptAll = Callable[[ParsedUpdate], Awaitable[Sequence[VerdictResult]]]
 """Commits what an update says. Returns what became of each verdict in it."""
+Take = Callable[[ParsedUpdate], Awaitable[None]]
+"""Does all that an update asks for, see ``UpdateHandler.take``."""
 Tell = Callable[[ParsedUpdate, VerdictResult], Coroutine[Any, Any, None]]
 """Tells whoever pressed a button what became of it, once that is committed. Raises nothing."""
 
@@ -56,16 +58,15 @@ class UpdateHandler:
         self._identify = identify
         self._tell = tell
 
-    async def take(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+    async def take(self, update: ParsedUpdate) -> None:
         """Commits an update. When it returns, the platform may forget it. Raises what ``accept_all`` raises."""
         if update.error is not None:
             await self.keep(update, update.error)
-            return ()
+            return
         results = await self._accept_all(update)
         if self._tell is not None:
             for result in results:
                 await self._tell(update, result)
-        return results
 
     async def keep(self, update: ParsedUpdate, error: Exception) -> None:
         """Stores an update for the operator. Raises StoreUnavailable."""

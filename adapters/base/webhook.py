@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.base.inbound import Receive
-from adapters.base.update_handler import AcceptAll
+from adapters.base.update_handler import Take
 from gateway import logs
 from gateway.domain.errors import Unauthenticated
 from gateway.ports.platform import Request, Webhook, WebhookResponse
@@ -22,7 +22,7 @@ class WebhookReceiver:
     """Answers the requests that one platform sends. Knows no web framework."""
 
     receive: Receive
-    take: AcceptAll
+    take: Take
     """Commits. When it returns, the platform may forget the request."""
     secret_setting: str
     """The setting that requests are verified with, for the log."""

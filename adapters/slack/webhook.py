@@ -142,13 +142,12 @@ class SlackReceiver:
         self._run(self._take(handler, receipt))
         return receipt.response_body
 
-    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> Sequence[VerdictResult]:
+    async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
         receipt = await self._with_identity(receipt)
-        results = await handler.take(receipt)
+        await handler.take(receipt)
         if text_in(_event_of(receipt), "type") in REACTED_TO:
             await asyncio.to_thread(self._react, receipt)
-        return results
 
     async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
         """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from adapters.base.json_fields import Fields, object_in
 from adapters.base.update_handler import UpdateHandler
 from adapters.telegram.message_entities import number_in
-from gateway.domain.approvals import VerdictResult
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.unparsed_updates import UnparsedUpdate
@@ -21,15 +20,14 @@ core.telegram.org/bots/api#message, sender_chat."""
 class TelegramUpdateHandler(UpdateHandler):
     """Also stores what cannot be committed because of a bug: Telegram sends no update before the one that failed."""
 
-    async def take(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+    async def take(self, update: ParsedUpdate) -> None:
         """Raises StoreUnavailable, Overloaded."""
         try:
-            return await super().take(update)
+            await super().take(update)
         except (StoreUnavailable, Overloaded):
             raise
         except Exception as exc:  # noqa: BLE001  # repeated, it would fail again
             await self.keep(update, exc)
-            return ()
 
 
 def identify(name: str, bot_id: str, update: Fields) -> UnparsedUpdate:
