@@ -14,11 +14,11 @@ from adapters.discord import commands
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
-from gateway.domain.approvals import Decider, Verdict
+from gateway.domain.approvals import Decider
 from gateway.domain.context import ChatContext, Label, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, Message, MessageKind, TurnId
+from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import ParsedUpdate
@@ -179,35 +179,30 @@ class DiscordParser:
         if not self._settings.allows(place.guild, (place.id, place.parent)):
             return ParsedUpdate(response_body=commands.not_here(language))
         key = self._key(place, "", user)
-        if event.get("type") == COMPONENT and (verdict := self._verdict(event, user)):
-            return ParsedUpdate(events=(verdict,), response_body=DEFERRED_UPDATE)
+        member = object_in(event, "member")
+        who = object_in(member, "user") or object_in(event, "user")
         if event.get("type") == COMPONENT:
             target = DiscordTarget(place.id, "", user, place.guild)
-            return self._pressed(
-                pressed(text_in(data, "custom_id")),
-                Message(key, number, "stop", user, target.address, context=in_language(None, language)),
-            )
+            press = Message(key, number, "stop", user, target.address, context=in_language(None, language))
+            return self._pressed(text_in(data, "custom_id"), press, _shown_name(who, member))
         if event.get("type") != COMMAND:
             return ParsedUpdate()
         target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
         kind, text = commands.read(data, self._settings)
-        member = object_in(event, "member")
-        context = in_language(self._context({}, object_in(member, "user"), member, place), language)
         message = Message(
-            key, number, text, user, target.address, kind, has_workspace_share=bool(place.guild), context=context
+            *(key, number, text, user, target.address, kind),
+            has_workspace_share=bool(place.guild),
+            author_name=self._author_name(who, member),
+            channel_name=place.channel_name,
+            context=in_language(self._context({}, who, member, place), language),
         )
-        who = object_in(member, "user") or object_in(event, "user")
-        message = replace(message, author_name=self._author_name(who, member), channel_name=place.channel_name)
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
-    def _verdict(self, event: Fields, user: str) -> Verdict | None:
-        """Returns what a button below a question says."""
-        member = object_in(event, "member")
-        name = text_in(member, "nick") or name_of(object_in(member, "user") or object_in(event, "user"))
-        decider = Decider(self._settings.name, user, name=name)
-        return verdict_of(text_in(object_in(event, "data"), "custom_id"), decider)
-
-    def _pressed(self, button: tuple[str, TurnId] | None, press: Message) -> ParsedUpdate:
+    def _pressed(self, value: str, press: Message, name: str) -> ParsedUpdate:
+        """``value``: of the pressed button, below a reply or a question. ``name``: of whoever pressed it."""
+        if verdict := verdict_of(value, Decider(self._settings.name, press.author, name=name)):
+            return ParsedUpdate(events=(verdict,), response_body=DEFERRED_UPDATE)
+        button = pressed(value)
         if button is None:
             return ParsedUpdate(response_body=DEFERRED_UPDATE)
         action, turn = button
@@ -236,12 +231,12 @@ class DiscordParser:
             return None
         mentioned = [user for user in objects_in(event, "mentions") if not self._is_bot(user)]
         labels = tuple(Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user))
-        speaker = text_in(member, "nick") or name_of(author)
+        speaker = _shown_name(author, member)
         return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
 
     def _author_name(self, author: Fields, member: Fields) -> str:
         """Returns the author's name, for operators."""
-        return clean_name(text_in(member, "nick") or name_of(author)) if self._settings.discord_names else ""
+        return clean_name(_shown_name(author, member)) if self._settings.discord_names else ""
 
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""
@@ -262,6 +257,11 @@ def _kind_of(text: str) -> MessageKind:
     if word.removeprefix("/") in text_input.HANDOVER_WORDS:
         return text_input.kind_of(word.removeprefix("/"))
     return MessageKind.CHOOSE if text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
+
+
+def _shown_name(user: Fields, member: Fields) -> str:
+    """Returns the name that a person has in the server, else everywhere. ``member``: empty in a direct message."""
+    return text_in(member, "nick") or name_of(user)
 
 
 def name_of(user: Fields) -> str:
