@@ -10,7 +10,7 @@ from dataclasses import replace
 from adapters.base.errors import Rejected
 from adapters.slack.api_client import SlackClient
 from adapters.slack.directory import Directory
-from adapters.slack.event_context import BotIds
+from adapters.slack.event_context import BotIds, is_direct
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.thread_reader import ThreadPart, ThreadReader
@@ -62,9 +62,9 @@ class ContextReader:
 
     async def names_of(self, message: Message, workspace: Workspace, outbox: DeliveryContext) -> KnownNames:
         """Returns the names of author and channel. Raises LeaseLost."""
-        is_direct = message.address.get("channel_type") == "im" or message.key.channel.startswith("D")
+        direct = is_direct(message.key.channel, message.address.get("channel_type"))
         author, channel = f"@{message.author}", f"#{message.key.channel}"
-        wanted = self._allowed((*([author] if message.author else []), *([] if is_direct else [channel])))
+        wanted = self._allowed((*([author] if message.author else []), *([] if direct else [channel])))
         names = await self.directory.names(wanted, workspace, outbox)
         return KnownNames(
             clean_name(names.get(author, "")), f"#{clean_name(names[channel])}" if channel in names else ""
