@@ -116,8 +116,8 @@ class UpdateParser:
     def _pressed(self, query: Fields) -> ParsedUpdate:
         """A press of a button below a message: core.telegram.org/bots/api#callbackquery"""
         who = object_in(query, "from")
-        name = " ".join(filter(None, (text_in(who, "first_name"), text_in(who, "last_name"))))
-        verdict = verdict_of(text_in(query, "data"), Decider(self._name, str(number_in(who, "id") or ""), name=name))
+        decider = Decider(self._name, str(number_in(who, "id") or ""), name=text_input.name_of(who))
+        verdict = verdict_of(text_in(query, "data"), decider)
         return ParsedUpdate(events=(verdict,) if verdict else ())
 
     # ------------------------------------------------------------ new messages
