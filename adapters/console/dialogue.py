@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from adapters.base.approvals import readable, told
@@ -15,6 +15,7 @@ from adapters.console.markdown import printable
 from adapters.console.screens import Screen
 from adapters.console.turn_printer import TurnPrinter
 from gateway.domain.approvals import Decider, Verdict
+from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, GatewayError, TurnNotFound
 from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.domain.run_events import TextDelta, ToolCall
@@ -42,18 +43,16 @@ class Dialogue:
     user: str
     read_line: ReadLine = input
 
-    def __post_init__(self) -> None:
-        self._not_ours: set[str] = set()
-        """Questions that somebody else has to answer."""
-
     last_shown: int = 0
     """The seq of the newest turn that was shown."""
     is_held: bool = False
     """Whether the last message was left to a person."""
+    not_ours: set[str] = field(default_factory=set)
+    """Questions that somebody else has to answer."""
 
     def resume(self) -> Sequence[Turn]:
         """Returns the earlier turns of the thread. Raises ThreadNotFound."""
-        conversation = self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread))
+        conversation = self._conversation()
         self.thread = conversation.key.channel
         return self.inbox.transcript(conversation)
 
@@ -81,11 +80,15 @@ class Dialogue:
         """Shows what a person has answered since the last turn, if one has taken the conversation over."""
         if not self.is_held:
             return
-        turns = self.inbox.transcript(self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread)))
+        turns = self.inbox.transcript(self._conversation())
         for turn in turns:
             if turn.is_pushed_text and turn.seq > self.last_shown:
                 TurnPrinter(self.screen).outcome(turn)
         self.last_shown = turns[-1].seq if turns else 0
+
+    def _conversation(self) -> Conversation:
+        """Raises ThreadNotFound."""
+        return self.inbox.resolve_conversation(ConversationKey(NAME, channel=self.thread))
 
     def _watch(self, turn: TurnId, begin: Callable[[], bool]) -> None:
         """Shows a turn until its outcome. ``begin`` submits it, and returns whether it runs in this process.
@@ -110,10 +113,10 @@ class Dialogue:
     def _ask(self, turn: TurnId) -> None:
         """Asks about each call that waits. Any other answer than yes is no, and so is the end of the input."""
         language = self.screen.language
+        tell = partial(say, language=language)
         for asked in self.inbox.approvals_of(turn):
-            if not asked.is_open or asked.id in self._not_ours:
+            if not asked.is_open or asked.id in self.not_ours:
                 continue
-            tell = partial(say, language=language)
             self.screen.line(tell(sentence("May the assistant call {tool} with this?", tool=asked.tool)), "bold yellow")
             self.screen.line(readable(asked.arguments))
             self.screen.line(tell(sentence('Type "y" to approve, anything else to deny.')), "dim")
@@ -124,7 +127,7 @@ class Dialogue:
             decider = Decider(NAME, user=self.user, name=self.user)
             result = self.inbox.decide(Verdict(asked.id, asked.digest, approves, decider))
             if refusal := told(result, language):
-                self._not_ours.add(asked.id)
+                self.not_ours.add(asked.id)
                 self.screen.line(refusal, "red")
 
     async def _follow(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:
