@@ -234,7 +234,7 @@ class OAuthRoutes:
         self._languages = languages
         assert settings.slack_client_secret is not None  # noqa: S101  # both: settings.installable
         self._name = settings.name
-        self._paths = settings.path(INSTALL), settings.path(REDIRECT)
+        self._install_path, self._redirect_path = settings.path(INSTALL), settings.path(REDIRECT)
         self._slack = urljoin(settings.slack_api_url, "..")
         secret = settings.slack_client_secret.get_secret_value()
         limit, proxies = CallLimit(CODES_PER_MINUTE), settings.trusted_proxies
@@ -247,10 +247,10 @@ class OAuthRoutes:
                 client_secret=secret,
                 scopes=list(SCOPES),
                 user_scopes=[],
-                install_path=self._paths[0],
+                install_path=self._install_path,
                 install_page_rendering_enabled=False,
-                redirect_uri=settings.public_url + self._paths[1] if settings.public_url else None,
-                redirect_uri_path=self._paths[1],
+                redirect_uri=settings.public_url + self._redirect_path if settings.public_url else None,
+                redirect_uri_path=self._redirect_path,
                 callback_options=CallbackOptions(self._succeeded, self._failed),
                 authorization_url=urljoin(self._slack, "oauth/v2/authorize"),
                 installation_store=Installations(memory, TokenCipher(settings.encryption_keys)),
@@ -262,8 +262,8 @@ class OAuthRoutes:
 
     def blueprint(self) -> flask.Blueprint:
         blueprint = flask.Blueprint(self._name, __name__)
-        blueprint.add_url_rule(self._paths[0], "install", self._install)
-        blueprint.add_url_rule(self._paths[1], "oauth_redirect", self._redirect)
+        blueprint.add_url_rule(self._install_path, "install", self._install)
+        blueprint.add_url_rule(self._redirect_path, "oauth_redirect", self._redirect)
         return blueprint
 
     def _install(self) -> flask.Response:
