@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from adapters.base.features import BotFeatures
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.http.settings import split
@@ -168,16 +169,13 @@ def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfigurat
     return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
 
 
-def _build_telegram(_: Settings, store: SqlStore, load: Load, __: CurrentConfiguration) -> Adapter | None:
+def _build_telegram(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
     settings = load(TelegramSettings)
     if not settings.on:
         return None
     with imports_of_extra("telegram", "TELEGRAM_BOT_TOKEN"):
         from adapters.telegram.adapter import TelegramAdapter  # noqa: PLC0415  # its libraries take 9 MB
-    languages = load(LanguageSettings).languages
-    return TelegramAdapter(
-        settings, store, store.unparsed_updates, run_once, languages, hands_over=people_hand_over(load)
-    )
+    return TelegramAdapter(settings, store, store.unparsed_updates, run_once, _features(load, current))
 
 
 def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:
@@ -186,12 +184,14 @@ def _build_discord(_: Settings, store: SqlStore, load: Load, current: CurrentCon
         return None
     from adapters.discord.adapter import DiscordAdapter  # noqa: PLC0415  # as above
 
-    def several_assistants() -> bool:
+    return DiscordAdapter(settings, store, store.unparsed_updates, run_once, _features(load, current))
+
+
+def _features(load: Load, current: CurrentConfiguration) -> BotFeatures:
+    def has_several_assistants() -> bool:
         return len(current.get().assistants) > 1
 
-    languages = load(LanguageSettings).languages
-    parts = (settings, store, store.unparsed_updates, run_once, several_assistants, languages)
-    return DiscordAdapter(*parts, hands_over=people_hand_over(load))
+    return BotFeatures(load(LanguageSettings).languages, people_hand_over(load), has_several_assistants)
 
 
 PlatformBuilder = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]

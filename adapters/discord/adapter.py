@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import Inbound
 from adapters.discord import formatter, setup_check
 from adapters.discord.api_client import DiscordClient
@@ -24,7 +25,6 @@ from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
-from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import FileWriter, Spool
@@ -85,23 +85,14 @@ class DiscordAdapter(DiscordReplies, Inbound):
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
-        several_assistants: Callable[[], bool] = lambda: False,
-        languages: Languages = ENGLISH_ONLY,
-        *,
-        hands_over: bool = False,
+        features: BotFeatures = PLAIN,
     ) -> None:
-        """``run``: runs a coroutine to its end, on an event loop of its own. ``several_assistants``: returns whether
-        there are more than one. ``hands_over``: whether people may ask for a person. Raises SettingsError.
-        """
+        """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
-        parser = DiscordParser(settings, languages)
+        parser = DiscordParser(settings, features.languages)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
-        receiver = DiscordReceiver(
-            *(settings, parser, memory, unparsed_updates, run, self._client, several_assistants),
-            languages=languages,
-            hands_over=hands_over,
-        )
+        receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, self._client, features)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from adapters.base import text_input
+from adapters.base.features import BotFeatures
 from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.settings import DiscordSettings
@@ -99,16 +100,10 @@ def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
     return {"description": say(text, everybody), "description_localizations": localized}
 
 
-async def register(
-    client: DiscordClient,
-    application: str,
-    languages: Languages,
-    *,
-    several_assistants: bool = False,
-    hands_over: bool = False,
-) -> None:
+async def register(client: DiscordClient, application: str, features: BotFeatures) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    commands = described(languages, several_assistants=several_assistants, hands_over=hands_over)
+    several = features.has_several_assistants()
+    commands = described(features.languages, several_assistants=several, hands_over=features.hands_over)
     await client.call("PUT commands", f"/applications/{application}/commands", body=commands)
 
 

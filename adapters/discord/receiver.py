@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
+from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import Receive
 from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking, in_background
 from adapters.base.webhook import WebhookReceiver
@@ -19,7 +20,6 @@ from adapters.discord.interactions import PATH, tell_presser
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.unparsed_event import identify
 from gateway.coordination.retry import Backoff, retry
-from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import Webhook
 from gateway.ports.store import KeyValueStore
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class DiscordReceiver:
     """Has one thread, with the connection to the gateway."""
 
-    def __init__(  # noqa: PLR0913  # what receiving takes
+    def __init__(
         self,
         settings: DiscordSettings,
         parser: DiscordParser,
@@ -39,22 +39,18 @@ class DiscordReceiver:
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         client: DiscordClient,
-        several_assistants: Callable[[], bool] = lambda: False,
+        features: BotFeatures = PLAIN,
         *,
         backoff: Backoff = BACKOFF,
-        languages: Languages = ENGLISH_ONLY,
-        hands_over: bool = False,
     ) -> None:
-        """``client``: of the loop on which webhooks are called. ``hands_over``: whether people may ask for a person."""
+        """``client``: of the loop on which webhooks are called."""
         self._client = client
-        self._languages = languages
+        self._features = features
         self._settings = settings
         self._parser = parser
         self._memory = memory
         self._unparsed_updates = unparsed_updates
         self._run = run
-        self._several_assistants = several_assistants
-        self._hands_over = hands_over
         self._backoff = backoff
         self._identify = partial(identify, settings.name)
         self._background: BackgroundTask | None = None
@@ -76,7 +72,7 @@ class DiscordReceiver:
             self._background.stop()
 
     def _handler(self, accept_all: AcceptAll, client: DiscordClient) -> UpdateHandler:
-        tell = in_background(partial(tell_presser, client, self._languages))
+        tell = in_background(partial(tell_presser, client, self._features.languages))
         return UpdateHandler(accept_all, self._unparsed_updates, self._identify, tell)
 
     async def _connect(self, inbox: Inbox) -> None:
@@ -85,9 +81,7 @@ class DiscordReceiver:
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
             self._parser.bot = me.bot
-            several, application = self._several_assistants(), me.application
-            which = {"several_assistants": several, "hands_over": self._hands_over}
-            register = partial(commands.register, client, application, self._languages, **which)
+            register = partial(commands.register, client, me.application, self._features)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(
                 client, self._memory, self._parser, handler, self._retry, application=me.application

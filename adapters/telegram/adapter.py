@@ -8,6 +8,7 @@ from functools import partial
 from adapters.base.approvals import labels
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import Inbound
 from adapters.telegram import files, formatter, setup_check
 from adapters.telegram.api_client import TelegramClient
@@ -25,7 +26,6 @@ from adapters.telegram.update_parser import UpdateParser
 from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.files import Attachment
 from gateway.domain.models import ConversationKey, Turn, TurnId
-from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.spool import Spool
@@ -87,19 +87,13 @@ class TelegramAdapter(TelegramReplies, Inbound):
         memory: KeyValueStore,
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
-        languages: Languages = ENGLISH_ONLY,
-        *,
-        hands_over: bool = False,
+        features: BotFeatures = PLAIN,
     ) -> None:
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
         self.name = settings.name
-        parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), languages)
-        receiver = TelegramReceiver(
-            *(settings, parser, memory, unparsed_updates, run, self._client),
-            languages=languages,
-            hands_over=hands_over,
-        )
+        parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), features.languages)
+        receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run, self._client, features)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:

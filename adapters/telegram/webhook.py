@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from adapters.base.approvals import told
 from adapters.base.background_task import BACKOFF, BackgroundTask, RunCoroutine
 from adapters.base.errors import Rejected
+from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import Receive
 from adapters.base.json_fields import object_in, text_in
 from adapters.base.update_handler import AcceptAll, blocking, in_background
@@ -27,7 +28,6 @@ from gateway import logs
 from gateway.coordination.retry import Backoff, retry
 from gateway.domain.approvals import VerdictResult
 from gateway.domain.errors import DeliveryError, Overloaded, StoreUnavailable
-from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
@@ -48,7 +48,7 @@ log = logs.get_logger(__name__)
 class TelegramReceiver:
     """Has one thread, which sets the bot up and polls."""
 
-    def __init__(  # noqa: PLR0913  # what receiving takes
+    def __init__(
         self,
         settings: TelegramSettings,
         parser: UpdateParser,
@@ -56,10 +56,9 @@ class TelegramReceiver:
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         client: TelegramClient,
+        features: BotFeatures = PLAIN,
         *,
         backoff: Backoff = BACKOFF,
-        languages: Languages = ENGLISH_ONLY,
-        hands_over: bool = False,
     ) -> None:
         """``client``: of the loop on which webhooks are called.
 
@@ -67,8 +66,7 @@ class TelegramReceiver:
         """
         self._client = client
         self._backoff = backoff
-        self._languages = languages
-        self._hands_over = hands_over
+        self._features = features
         self._settings = settings
         self._webhook_url = own_webhook(settings) if settings.telegram_webhook_secret is not None else None
         self._parser = parser
@@ -118,7 +116,7 @@ class TelegramReceiver:
     async def _tell(self, client: TelegramClient, update: ParsedUpdate, result: VerdictResult) -> None:
         """Ends what a pressed button shows, with why it did nothing. Raises nothing."""
         query = object_in(update.payload, "callback_query")
-        text = told(result, self._languages.best(text_in(object_in(query, "from"), "language_code")))
+        text = told(result, self._features.languages.best(text_in(object_in(query, "from"), "language_code")))
         answer: dict[str, Any] = {"callback_query_id": text_in(query, "id")}
         if text:
             answer |= {"text": text, "show_alert": True}
@@ -179,10 +177,9 @@ class TelegramReceiver:
         log.info("Telegram knows the bot", username=who.username)
 
     async def _set_menu(self, calls: TelegramClient) -> None:
-        await self._retry(
-            partial(set_menu, calls, self._settings, self._memory, self._languages, hands_over=self._hands_over),
-            "menu of commands not set yet; retrying",
-        )
+        languages, hands_over = self._features.languages, self._features.hands_over
+        work = partial(set_menu, calls, self._settings, self._memory, languages, hands_over=hands_over)
+        await self._retry(work, "menu of commands not set yet; retrying")
 
     async def _retry(self, work: Callable[[], Awaitable[T]], problem: str) -> T:
         return await retry(work, problem, self._backoff, needs_operator=_is_final)
