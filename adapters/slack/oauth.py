@@ -312,7 +312,7 @@ class OAuthRoutes:
         language = f'lang="{tag_of(self._language)}" dir="{direction_of(self._language)}"'
         page = (
             f'<!doctype html><html {language}><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>'
-            f"""{body or f'<p><a href="{INSTALL}">{again}</a></p>'}</html>"""
+            f"""{body or f'<p><a href="{self._install_path}">{again}</a></p>'}</html>"""
         )
         over = self._flow.settings.state_utils.build_set_cookie_for_deletion()
         return BoltResponse(

@@ -29,6 +29,7 @@ from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.adapters.chat import database_ok
+from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import BOT_ID, BOT_USER, SIGNING_SECRET, TEAM, event_envelope, signed_headers
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
@@ -49,7 +50,9 @@ class _NoRedirects(HTTPRedirectHandler):
 class OAuthSite:
     """The gateway's web side, a browser, and Slack."""
 
-    def __init__(self, slack: FakeSlack, memory: KeyValueStore, public_url: str | None = None) -> None:
+    def __init__(
+        self, slack: FakeSlack, memory: KeyValueStore, public_url: str | None = None, *, bot: str = ""
+    ) -> None:
         self.slack = slack
         known = settings_of(
             SlackSettings,
@@ -58,7 +61,7 @@ class OAuthSite:
             slack_signing_secret=SecretStr(SIGNING_SECRET),
             slack_api_url=slack.api_url,
             public_url=public_url,
-        )
+        ).for_bot(bot)
         adapter = SlackAdapter(known, memory, FakeUnparsedUpdates(), run_once)
         self.workspaces = adapter._workspaces
         self.app = create_app([adapter], RecordingInbox().async_inbox, database_ok)
@@ -179,6 +182,11 @@ def refused(site: OAuthSite, page: TestResponse, status: int) -> str:
     assert "deleted" in page.headers["Set-Cookie"]
     assert site.installations.find_bot(enterprise_id=None, team_id=TEAM) is None
     return re.sub(r"<[^>]*>", " ", page.text)
+
+
+def test_the_page_of_a_bot_with_a_name_leads_back_to_its_own_installation(slack: FakeSlack) -> None:
+    pages = OAuthSite(slack, FakeMemory(), bot="desk").app.pages.test_client()
+    assert 'href="/slack/desk/install"' in pages.get("/slack/desk/oauth_redirect?error=access_denied").text
 
 
 def test_another_browser_cannot_finish_what_one_began(site: OAuthSite) -> None:
