@@ -239,16 +239,21 @@ class EventParser:
             return ParsedUpdate()
         context = MessageContext(channel, user, is_direct(channel, None), kind="command")
         key, address = self._key(team, context), self._address(team, context)
-        text = asked if kind is MessageKind.CHOOSE else "reset" if kind is MessageKind.RESET else f"/{said or name}"
+        word = self._command_word(name, said)
+        text = asked if kind is MessageKind.CHOOSE else word if kind is MessageKind.RESET else f"/{word}"
         return ParsedUpdate((Message(key, f"{team.team_id}:command:{trigger}", text, user, address, kind),))
 
-    @staticmethod
-    def _command_kind(name: str, said: str, asked: str) -> MessageKind:
-        """Returns what a slash command asks for, by its name or by the word behind it; PROMPT: for help."""
+    def _command_kind(self, name: str, said: str, asked: str) -> MessageKind:
+        """Returns what a slash command asks for; PROMPT: for help."""
         if base_text_input.bare_kind(asked) is MessageKind.CHOOSE:
             return MessageKind.CHOOSE
-        words = {name, said.lower()} & {"reset", *base_text_input.HANDOVER_WORDS}
-        return base_text_input.kind_of(min(words)) if words else MessageKind.PROMPT
+        return base_text_input.kind_of(self._command_word(name, said))
+
+    @staticmethod
+    def _command_word(name: str, said: str) -> str:
+        """Returns what a slash command says: its own name, else the word behind it; empty if neither is a command."""
+        known = {"reset", *base_text_input.HANDOVER_WORDS}
+        return next((word for word in (name, said.lower()) if word in known), "")
 
     def _key(self, team: TeamContext, context: MessageContext) -> ConversationKey:
         topic = (context.thread_ts or context.ts) if self._scope == "topic" else ""

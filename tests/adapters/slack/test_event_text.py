@@ -290,17 +290,19 @@ def test_a_slash_command_chooses_where_a_conversation_is_not_a_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "kind"),
+    ("name", "text", "kind", "command"),
     [
-        ("/human", "", MessageKind.HAND_OVER),
-        ("/ada", "human", MessageKind.HAND_OVER),
-        ("/ada", "Resume", MessageKind.RESUME),
+        ("/human", "", MessageKind.HAND_OVER, "/human"),
+        ("/human", "I need a refund", MessageKind.HAND_OVER, "/human"),
+        ("/resume", "human", MessageKind.RESUME, "/resume"),
+        ("/ada", "human", MessageKind.HAND_OVER, "/human"),
+        ("/ada", "Resume", MessageKind.RESUME, "/resume"),
     ],
 )
 def test_a_slash_command_asks_for_a_person_where_a_conversation_is_not_a_thread(
-    name: str, text: str, kind: MessageKind
+    name: str, text: str, kind: MessageKind, command: str
 ) -> None:
     given = slash_command(name, text, channel="C0CHAN", trigger_id="13.1.abc")
     (message,) = parser(slack_scope="channel").parse(given).messages
-    assert message.kind is kind
+    assert (message.kind, message.text) == (kind, command)
     assert whispered(parser().parse(given)) == replies.HANDOVER_IN_THREADS
