@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Update
@@ -318,33 +317,23 @@ class LeasedWriteBatch:
 
     def save(self) -> None:
         """Saves what was changed and publishes the events for other processes."""
-        by_columns: dict[tuple[bool, bool, bool, bool, bool], list[Turn]] = {}
+        by_columns: dict[tuple[str, ...], list[tuple[Turn, dict[str, Any]]]] = {}
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
-                kind = (
-                    _has_new_outcome(turn, stored),
-                    turn.posted_messages != stored.posted_messages,
-                    turn.message.context != stored.message.context,
-                    turn.rounds != stored.rounds,
-                    turn.message.kind is not stored.message.kind,
-                )
-                by_columns.setdefault(kind, []).append(turn)
-        for (answered, noted, named, called, asked), changed in by_columns.items():
+                columns = row_mapping.changed_columns(turn, stored)
+                by_columns.setdefault(tuple(columns), []).append((turn, columns))
+        for changed in by_columns.values():
             # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(
-                turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
+                turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log
+                for turn, _ in changed
             )
-            columns = partial(
-                row_mapping.changed_columns,
-                with_outcome=answered,
-                with_posted_messages=noted,
-                with_audit_log=marked,
-                with_context=named,
-                with_rounds=called,
-                with_question=asked,
-            )
-            self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
+            rows = [
+                _position_parameters(turn) | columns | ({"trail": turn.audit_log} if marked else {})
+                for turn, columns in changed
+            ]
+            self._execute_all(sql.update_turn, rows)
         conversations = self._conversations.values()
         self._execute_all(sql.insert_former_threads, self._former_threads)
         self._execute_all(sql.set_thread, [_thread_parameters(each) for each in conversations if each.thread_changed])
@@ -359,12 +348,6 @@ class LeasedWriteBatch:
     def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
         if parameters:
             self._connection.execute(statement, parameters)
-
-
-def _has_new_outcome(turn: Turn, stored: Turn) -> bool:
-    return (turn.answered_at, turn.reply, turn.cost, turn.usage) != (
-        *(stored.answered_at, stored.reply, stored.cost, stored.usage),
-    )
 
 
 def _position_parameters(turn: Turn) -> dict[str, Any]:
