@@ -333,9 +333,8 @@ lock_conversation_of = (
     .where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
     .with_for_update(key_share=True)
 )
-turn_to_continue = turn.with_for_update(of=turns)
+locked_turn = turn.with_for_update(of=turns)
 set_rounds = update(turns).where(T.id == bindparam("turn")).values(rounds=bindparam("known", type_=T.rounds.type))
-turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
     _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
     .order_by(T.seq.desc())
