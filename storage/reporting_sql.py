@@ -35,7 +35,7 @@ from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedId
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
-from storage.sql import CONVERSATION, KEY, TURN, on_platform
+from storage.sql import CONVERSATION, on_platform, turns_with_key
 
 C = conversations.c
 T = turns.c
@@ -116,11 +116,9 @@ TURN_ORDER = (T.received_at, T.conversation_id, T.seq)
 AFTER_ALL = 1e300
 """A time after all there are. A bound on its column has SQLite read the newest turns by the index, and not sort all."""
 
-_with_key = select(*TURN, *KEY).join_from(turns, conversations)
-
 
 def find_turns(criteria: TurnFilter, limit: int, before: Turn | None) -> Select[*tuple[Any, ...]]:
-    found = _with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
+    found = turns_with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
     found = found.order_by(*(column.desc() for column in TURN_ORDER))
     if before is None:
         return found.where(T.received_at <= AFTER_ALL)
@@ -254,7 +252,7 @@ _by_author = and_(on_platform(T.platform), T.author == _author, T.author != "", 
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
-    said = _with_key.where(_by_author).order_by(*TURN_ORDER).limit(limit)
+    said = turns_with_key.where(_by_author).order_by(*TURN_ORDER).limit(limit)
     if after is None:
         return said
     return said.where(T.received_at >= after.received_at, tuple_(*TURN_ORDER) > _order_key(after))
