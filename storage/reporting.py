@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Delete, Select
 
 from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
@@ -139,21 +139,18 @@ class SqlReportingStore:
             return erased
 
     def purge_expired(self) -> None:
-        for statement in statements.purge_expired:
+        month = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
+        purges: list[tuple[Delete, dict[str, Any]]] = [
+            *((statement, {"seconds": EXPIRED_KEEP_SECONDS}) for statement in statements.purge_expired),
+            *((statement, {}) for statement in (*purge_callbacks, purge_audit_trail)),
+            (statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS}),
+            (erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS}),
+            (statements.purge_uploads, {"seconds": UPLOAD_KEEP_SECONDS}),
+            (statements.purge_budgets, {"month": f"{month:%Y-%m}"}),
+        ]
+        for statement, parameters in purges:
             with self._database.single_write() as connection:
-                connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
-        for statement in (*purge_callbacks, purge_audit_trail):
-            with self._database.single_write() as connection:
-                connection.execute(statement)
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS})
-        with self._database.single_write() as connection:
-            connection.execute(erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS})
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_uploads, {"seconds": UPLOAD_KEEP_SECONDS})
-        before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})
+                connection.execute(statement, parameters)
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
