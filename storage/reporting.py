@@ -22,6 +22,7 @@ from storage import reporting_sql as statements
 from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, purge_callbacks
+from storage.clock import read_clock
 from storage.database import Database
 from storage.message_context import context_mark
 from storage.reporting_sql import register_casefold
@@ -49,7 +50,7 @@ class SqlReportingStore:
 
     def now(self) -> float:
         with self._database.read() as connection:
-            at: float = connection.execute(statements.now).scalar_one()
+            at: float = connection.execute(read_clock).scalar_one()
             return at
 
     def find_turns(self, criteria: TurnFilter, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:

@@ -202,7 +202,6 @@ def _order_key(turn: Turn) -> tuple[float, int, int]:
 
 
 conversation_by_id = select(*CONVERSATION).where(C.id == bindparam("conversation"))
-now = select(clock())
 
 # ---------------------------------------------------------------- counting
 
