@@ -32,6 +32,7 @@ from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import channels, is_known, people
 from storage.reporting_sql import register_casefold
 from storage.schema import turns
+from storage.upserts import upsert
 
 P = people.c
 H = channels.c
@@ -97,8 +98,7 @@ class _Upserts:
         named = insert(channels).values(
             **{name: bindparam(name, type_=SafeText) for name in ("platform", "channel", "name")}, named_at=clock()
         )
-        changed = {"name": named.excluded.name, "named_at": clock()}
-        self.note_channel = named.on_conflict_do_update(index_elements=channels.primary_key, set_=changed)
+        self.note_channel = upsert(named)
 
 
 _UPSERTS = PerDialect(lambda kind: _Upserts(insert_of(kind)))
