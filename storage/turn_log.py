@@ -81,10 +81,10 @@ class SqlTurnLogs:
             return frozenset(map(TurnId, connection.execute(_watched).scalars()))
 
     def add(self, lines: Collection[TurnLogLine]) -> None:
-        with self._database.transaction() as connection:
-            for line in lines:
-                values = {name: getattr(line, name) for name in COLUMNS}
-                connection.execute(_add, values | {"fields": dict(line.fields)})
+        rows = [{name: getattr(line, name) for name in COLUMNS} | {"fields": dict(line.fields)} for line in lines]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(_add, rows)
 
     def lines(self, turn_id: TurnId, *, after: int = 0, limit: int = 500) -> Sequence[TurnLogLine]:
         with self._database.read() as connection:
