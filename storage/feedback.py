@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 
-from gateway.domain.bots import SEPARATOR
 from gateway.ports.feedback import FeedbackFilter, RatedTurn
 from storage import row_mapping
+from storage.column_types import SafeText
 from storage.database import Database
 from storage.schema import conversations, turns, verdicts
-from storage.sql import KEY, TURN
+from storage.sql import KEY, TURN, on_platform
 
 V = verdicts.c
 T = turns.c
@@ -58,8 +58,7 @@ def _filters(criteria: FeedbackFilter) -> list[ColumnElement[bool]]:
     if criteria.assistant:
         filters.append(T.assistant == criteria.assistant)
     if criteria.platform:
-        others = f"{criteria.platform}{SEPARATOR}"
-        filters.append(or_(T.platform == criteria.platform, func.substr(T.platform, 1, len(others)) == others))
+        filters.append(on_platform(T.platform, literal(criteria.platform, SafeText)))
     if criteria.since is not None:
         filters.append(V.at >= criteria.since)
     if criteria.until is not None:

@@ -33,9 +33,9 @@ V = verdicts.c
 J = joined_messages.c
 
 
-def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
-    """Returns whether a bot's name is of the platform, or the bot, that is the parameter ``on``."""
-    wanted = bindparam("on", type_=Text)
+def on_platform(name: ColumnElement[str], wanted: ColumnElement[str] | None = None) -> ColumnElement[bool]:
+    """Returns whether a bot's name is of a platform, or is that bot; unless it is given, of the parameter ``on``."""
+    wanted = bindparam("on", type_=Text) if wanted is None else wanted
     others = wanted + SEPARATOR
     return or_(name == wanted, func.substr(name, 1, func.length(others)) == others)
 
