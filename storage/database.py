@@ -223,7 +223,7 @@ def _sqlite_engine(url: URL, size: int) -> Engine:
     options = {"timeout": WAIT_SECONDS, "isolation_level": None}
     engine = _create_engine(url, size, connect_args=options)
     event.listen(engine, "do_connect", _create_private_file(file_of(url)))
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -266,9 +266,10 @@ def _create_private_file(path: Path | None) -> Callable[..., None]:
     return create
 
 
-def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:
+def _set_up_connection(connection: Any, _: ConnectionPoolEntry) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite itself folds ASCII only
 
 
 def _begin_immediate(connection: Connection) -> None:

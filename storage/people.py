@@ -30,7 +30,6 @@ from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import channels, is_known, people
-from storage.reporting_sql import register_casefold
 from storage.schema import turns
 from storage.upserts import upsert
 
@@ -178,7 +177,6 @@ class SqlPeople:
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
-            register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 

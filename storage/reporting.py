@@ -25,7 +25,6 @@ from storage.callbacks import delete_callbacks_of, purge_callbacks
 from storage.clock import read_clock
 from storage.database import Database
 from storage.message_context import context_mark
-from storage.reporting_sql import register_casefold
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
 from storage.uploads import delete_uploads_of
@@ -155,7 +154,6 @@ class SqlReportingStore:
 
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
-            register_casefold(connection)
             return connection.execute(statement, parameters).all()
 
 

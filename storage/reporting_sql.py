@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     Integer,
     Select,
     Text,
@@ -49,8 +48,8 @@ UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 class fold(FunctionElement[str]):  # noqa: N801  # named like an SQL function
     """The text with its case folded.
 
-    SQLite folds ASCII only, so ``register_casefold`` has to be called there. PostgreSQL folds by the locale of
-    the database; with the locale C also ASCII only.
+    On SQLite by Python's ``casefold``, which ``storage.database`` registers. PostgreSQL folds by the locale of the
+    database; with the locale C ASCII only.
     """
 
     type = Text()
@@ -65,13 +64,6 @@ def _sqlite_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(fold, "postgresql")
 def _postgresql_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
-
-
-def register_casefold(connection: Connection) -> None:
-    """Registers Python's casefold on SQLite, which folds the case of ASCII only; does nothing elsewhere."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 class position_of(FunctionElement[int]):  # noqa: N801  # likewise
