@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Select,
+    Table,
     bindparam,
     case,
     cast,
@@ -37,10 +38,20 @@ P = people.c
 H = channels.c
 T = turns.c
 
+
+def is_person(table: Table) -> ColumnElement[bool]:
+    """Returns whether a row is about the person of ``person_parameters``."""
+    on, person = bindparam("on", type_=SafeText), bindparam("person", type_=SafeText)
+    return (table.c.platform == on) & (table.c.user_id == person)
+
+
+def person_parameters(person: PersonId) -> dict[str, Any]:
+    return {"on": person.platform, "person": person.user}
+
+
 PERSON = (P.platform, P.user_id, P.name, P.bot, P.workspace, P.is_claimed, P.first_at, P.last_at)
-_is_person = (P.platform == bindparam("on", type_=SafeText)) & (P.user_id == bindparam("person", type_=SafeText))
-_get = select(*PERSON).where(_is_person)
-_erase = delete(people).where(_is_person).execution_options(preserve_rowcount=True)
+_get = select(*PERSON).where(is_person(people))
+_erase = delete(people).where(is_person(people)).execution_options(preserve_rowcount=True)
 _unseen = delete(people).where(P.last_at < clock() - bindparam("seconds", type_=Double))
 _unseen = _unseen.execution_options(preserve_rowcount=True)
 _unnamed = delete(channels).where(H.named_at < clock() - bindparam("seconds", type_=Double))
@@ -125,7 +136,7 @@ class SqlPeople:
 
     def get(self, person: PersonId) -> Person | None:
         with self._database.read() as connection:
-            row = connection.execute(_get, _named(person)).first()
+            row = connection.execute(_get, person_parameters(person)).first()
             return None if row is None else _to_person(row)
 
     def find(self, text: str, platform: str, *, limit: int, before: Person | None = None) -> Sequence[Person]:
@@ -168,7 +179,7 @@ class SqlPeople:
 
     def erase(self, person: PersonId) -> bool:
         with self._database.single_write() as connection:
-            return connection.execute(_erase, _named(person)).rowcount > 0
+            return connection.execute(_erase, person_parameters(person)).rowcount > 0
 
     def erase_older_than(self, age_seconds: float) -> int:
         with self._database.transaction() as connection:
@@ -178,10 +189,6 @@ class SqlPeople:
     def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
         with self._database.read() as connection:
             return connection.execute(statement, parameters).all()
-
-
-def _named(person: PersonId) -> dict[str, Any]:
-    return {"on": person.platform, "person": person.user}
 
 
 def _sighting_row(seen: Sighting) -> dict[str, Any]:
