@@ -11,12 +11,12 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -152,6 +152,11 @@ class Database:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
         with self._translated_errors(), self._read_engine.connect() as connection:
             yield connection
+
+    def fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
+        """Returns the rows that one statement reads. Raises likewise."""
+        with self.read() as connection:
+            return connection.execute(statement, parameters).all()
 
     @contextmanager
     def driver_read(self) -> Iterator[Any]:

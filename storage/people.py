@@ -149,32 +149,33 @@ class SqlPeople:
             place = before.last_at, before.id.platform, before.id.user
             # The first condition is implied by the second, but allows the use of people_seen.
             found = found.where(P.last_at <= before.last_at, tuple_(P.last_at, P.platform, P.user_id) < place)
-        return [_to_person(row) for row in self._fetch_all(found)]
+        return [_to_person(row) for row in self._database.fetch_all(found)]
 
     def usage_of(self, people: Collection[PersonId], since: float) -> Mapping[PersonId, PersonUsage]:
         wanted = set(people)
-        rows = self._fetch_all(_usage_of, authors=[each.user for each in people], since=since) if wanted else ()
+        authors = [each.user for each in people]
+        rows = self._database.fetch_all(_usage_of, authors=authors, since=since) if wanted else ()
         return {person: used for person, used in _usage(rows).items() if person in wanted}
 
     def top(self, order: PeopleOrder, since: float, limit: int) -> Mapping[PersonId, PersonUsage]:
-        return _usage(self._fetch_all(TOP[order], since=since, most=limit))
+        return _usage(self._database.fetch_all(TOP[order], since=since, most=limit))
 
     def names_of(self, people: Collection[PersonId]) -> Mapping[PersonId, str]:
         wanted = sorted({(each.platform, each.user) for each in people})
-        rows = self._fetch_all(_names, wanted=wanted) if wanted else ()
+        rows = self._database.fetch_all(_names, wanted=wanted) if wanted else ()
         return {PersonId(platform, user): name for platform, user, name in rows}
 
     def channel_names(self, channels: Collection[ChannelId]) -> Mapping[ChannelId, str]:
         wanted = sorted({(each.platform, each.channel) for each in channels})
-        rows = self._fetch_all(_channel_names, wanted=wanted) if wanted else ()
+        rows = self._database.fetch_all(_channel_names, wanted=wanted) if wanted else ()
         return {ChannelId(platform, channel): name for platform, channel, name in rows}
 
     def named(self, text: str, limit: int) -> tuple[Sequence[PersonId], Sequence[ChannelId]]:
         people_named = select(P.platform, P.user_id).where(contains(P.name, text)).order_by(P.last_at.desc())
         channels_named = select(H.platform, H.channel).where(contains(H.name, text)).order_by(H.named_at.desc())
         return (
-            [PersonId(*row) for row in self._fetch_all(people_named.limit(limit))],
-            [ChannelId(*row) for row in self._fetch_all(channels_named.limit(limit))],
+            [PersonId(*row) for row in self._database.fetch_all(people_named.limit(limit))],
+            [ChannelId(*row) for row in self._database.fetch_all(channels_named.limit(limit))],
         )
 
     def erase(self, person: PersonId) -> bool:
@@ -185,10 +186,6 @@ class SqlPeople:
         with self._database.transaction() as connection:
             connection.execute(_unnamed, {"seconds": age_seconds})
             return connection.execute(_unseen, {"seconds": age_seconds}).rowcount
-
-    def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
-        with self._database.read() as connection:
-            return connection.execute(statement, parameters).all()
 
 
 def _sighting_row(seen: Sighting) -> dict[str, Any]:
