@@ -39,13 +39,13 @@ _count = (
 )
 
 
-def _insert(insert: Any) -> Any:
+def _insert(kind: str) -> Any:
     values = {name: bindparam(name, type_=SafeText) for name in ("platform", "user_id", "actor", "reason")}
-    statement = insert(blocks).values(**values, blocked_at=clock(), refused=0).on_conflict_do_nothing()
+    statement = insert_of(kind)(blocks).values(**values, blocked_at=clock(), refused=0).on_conflict_do_nothing()
     return statement.execution_options(preserve_rowcount=True)
 
 
-INSERTS = PerDialect(lambda kind: _insert(insert_of(kind)))
+INSERTS = PerDialect(_insert)
 
 
 class SqlBlocks:

@@ -95,7 +95,8 @@ TOP = {order: _top(order) for order in PeopleOrder}
 class _Upserts:
     """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
-    def __init__(self, insert: Any) -> None:
+    def __init__(self, kind: str) -> None:
+        insert = insert_of(kind)
         texts = ("platform", "user_id", "name", "bot", "workspace")
         row = {name: bindparam(name, type_=SafeText) for name in texts}
         seen = insert(people).values(
@@ -111,7 +112,7 @@ class _Upserts:
         self.note_channel = upsert(named)
 
 
-_UPSERTS = PerDialect(lambda kind: _Upserts(insert_of(kind)))
+_UPSERTS = PerDialect(_Upserts)
 
 
 class SqlPeople:
