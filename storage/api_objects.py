@@ -58,7 +58,7 @@ _state_of = select(T.state).where(T.conversation_id == bindparam("conversation")
 _address_of = select(T.address).where(T.id == bindparam("turn"), T.erased_at.is_(None)).with_for_update()
 _set_address = update(turns).where(T.id == bindparam("turn")).values(address=bindparam("known", type_=T.address.type))
 _ownerless = (O.owner == "", O.kind.in_((THREAD, ASSISTANT)))
-_count_ownerless = select(func.count()).where(*_ownerless)
+_count_objects = select(func.count()).where(*_ownerless)
 _ownerless_conversation = (C.workspace == "", C.platform == bindparam("on"))
 _count_conversations = (
     select(func.count())
@@ -177,21 +177,23 @@ class SqlApiObjects:
 
     def count_ownerless(self) -> int:
         with self._database.read() as connection:
-            objects: int = connection.execute(_count_ownerless).scalar_one()
-            others: int = connection.execute(_count_conversations, {"on": self._platform}).scalar_one()
-            return objects + others
+            return self._count_ownerless(connection)
 
     def assign_ownerless(self, owner: str) -> int:
         with self._database.transaction() as connection:
-            before: int = connection.execute(_count_ownerless).scalar_one()
-            others: int = connection.execute(_count_conversations, {"on": self._platform}).scalar_one()
+            found = self._count_ownerless(connection)
             connection.execute(_assign_conversations, {"on": self._platform, "to": owner})
             connection.execute(_assign, {"to": owner})
-            return before + others
+            return found
 
     def erase_older_than(self, age_seconds: float) -> int:
         with self._database.single_write() as connection:
             return connection.execute(_erase_old, {"seconds": age_seconds}).rowcount
+
+    def _count_ownerless(self, connection: Connection) -> int:
+        objects: int = connection.execute(_count_objects).scalar_one()
+        others: int = connection.execute(_count_conversations, {"on": self._platform}).scalar_one()
+        return objects + others
 
     def _key(self, owner: str, thread_id: str) -> dict[str, str]:
         return row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")

@@ -16,7 +16,7 @@ from storage.column_types import SafeText
 from storage.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.program_tables import api_objects
-from storage.schema import conversations, turns
+from storage.schema import conversations
 from storage.sql import T
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
@@ -30,9 +30,7 @@ _since = select(*OBJECT).where(_within, O.turns >= bindparam("since")).order_by(
 _place = conversations.alias("place")
 _is_place = (_place.c[column.name] == bindparam(f"key_{column.name}") for column in sql.KEY)
 _newest = (
-    select(*sql.TURN, *sql.KEY)
-    .join_from(turns, conversations)
-    .where(T.conversation_id == select(_place.c.id).where(*_is_place).scalar_subquery())
+    sql.turns_with_key.where(T.conversation_id == select(_place.c.id).where(*_is_place).scalar_subquery())
     .order_by(T.seq.desc())
     .limit(bindparam("most"))
 )

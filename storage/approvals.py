@@ -75,11 +75,11 @@ class SqlApprovals:
 
     def get_approval(self, approval_id: str) -> Approval | None:
         with self._database.read() as connection:
-            row = connection.execute(_by_id, {"approval": storable(approval_id)}).first()
+            row = connection.execute(_by_id, {"approval": approval_id}).first()
         return None if row is None else _approval(row)
 
     def decide(self, approval_id: str, decision: Decision, by: str, name: str = "") -> Approval | None:
-        values = {"approval": approval_id, "what": decision.value, "person": storable(by), "called": storable(name)}
+        values = {"approval": approval_id, "what": decision.value, "person": by, "called": name}
         with self._database.transaction() as connection:
             turn_id = connection.execute(_turn_of, {"approval": approval_id}).scalar()
             # The conversation first, as in every transaction that locks both.
@@ -112,9 +112,9 @@ def hold(connection: Connection, write: HoldCalls, number: int) -> None:
             "turn_id": write.turn.id,
             "round": number,
             "place": place,
-            "call_id": storable(each.call_id),
-            "tool": storable(each.tool),
-            "arguments": storable(each.arguments),
+            "call_id": each.call_id,
+            "tool": each.tool,
+            "arguments": each.arguments,
             "approvers": each.approvers,
             "seconds": write.expires_seconds,
         }

@@ -11,7 +11,7 @@ from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.operator_tables import audit_trail
-from storage.reporting_sql import fold, position_of, register_casefold
+from storage.reporting_sql import fold, position_of
 
 A = audit_trail.c
 KEEP_SECONDS = 2 * 365 * 86_400.0
@@ -37,7 +37,6 @@ class SqlAuditTrail:
         if before is not None:
             found = found.where(A.number < before)
         with self._database.read() as connection:
-            register_casefold(connection)
             rows = connection.execute(found.order_by(A.number.desc()).limit(limit))
             return [OperatorAction(*row) for row in rows]
 

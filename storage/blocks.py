@@ -16,6 +16,7 @@ from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import blocks
+from storage.people import is_person, person_parameters
 from storage.upserts import UPSERTS
 
 B = blocks.c
@@ -23,7 +24,7 @@ VERSION_NAME = "blocks:version"
 """The name of the stored value that changes with each block."""
 
 BLOCK = (B.platform, B.user_id, B.actor, B.reason, B.blocked_at, B.told_at, B.refused, B.refused_at)
-_is_person = (B.platform == bindparam("on", type_=SafeText)) & (B.user_id == bindparam("person", type_=SafeText))
+_is_person = is_person(blocks)
 _get = select(*BLOCK).where(_is_person)
 _listed = select(*BLOCK).order_by(B.blocked_at.desc(), B.platform.desc(), B.user_id.desc())
 _remove = delete(blocks).where(_is_person).execution_options(preserve_rowcount=True)
@@ -38,13 +39,13 @@ _count = (
 )
 
 
-def _insert(insert: Any) -> Any:
+def _insert(kind: str) -> Any:
     values = {name: bindparam(name, type_=SafeText) for name in ("platform", "user_id", "actor", "reason")}
-    statement = insert(blocks).values(**values, blocked_at=clock(), refused=0).on_conflict_do_nothing()
+    statement = insert_of(kind)(blocks).values(**values, blocked_at=clock(), refused=0).on_conflict_do_nothing()
     return statement.execution_options(preserve_rowcount=True)
 
 
-INSERTS = PerDialect(lambda kind: _insert(insert_of(kind)))
+INSERTS = PerDialect(_insert)
 
 
 class SqlBlocks:
@@ -63,7 +64,7 @@ class SqlBlocks:
 
     def remove(self, person: PersonId) -> bool:
         with self._database.transaction() as connection:
-            existed = connection.execute(_remove, _named(person)).rowcount > 0
+            existed = connection.execute(_remove, person_parameters(person)).rowcount > 0
             self._change_version(connection)
             return existed
 
@@ -72,7 +73,7 @@ class SqlBlocks:
 
     def get(self, person: PersonId) -> Block | None:
         with self._database.read() as connection:
-            row = connection.execute(_get, _named(person)).first()
+            row = connection.execute(_get, person_parameters(person)).first()
             return None if row is None else _to_block(row)
 
     def listed(self) -> Sequence[Block]:
@@ -85,18 +86,14 @@ class SqlBlocks:
 
     def try_tell(self, person: PersonId) -> bool:
         with self._database.single_write() as connection:
-            return connection.execute(_tell, _named(person)).rowcount > 0
+            return connection.execute(_tell, person_parameters(person)).rowcount > 0
 
     def count_refused(self, counts: Mapping[PersonId, int]) -> None:
         # In one order, so that two processes which count the same people do not deadlock.
-        rows = [_named(person) | {"more": counts[person]} for person in sorted(counts, key=str)]
+        rows = [person_parameters(person) | {"more": counts[person]} for person in sorted(counts, key=str)]
         if rows:
             with self._database.transaction() as connection:
                 connection.execute(_count, rows)
-
-
-def _named(person: PersonId) -> dict[str, Any]:
-    return {"on": person.platform, "person": person.user}
 
 
 def _to_block(row: Sequence[Any]) -> Block:

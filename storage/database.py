@@ -11,12 +11,12 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -153,6 +153,11 @@ class Database:
         with self._translated_errors(), self._read_engine.connect() as connection:
             yield connection
 
+    def fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
+        """Returns the rows that one statement reads. Raises likewise."""
+        with self.read() as connection:
+            return connection.execute(statement, parameters).all()
+
     @contextmanager
     def driver_read(self) -> Iterator[Any]:
         """Opens a connection without a transaction, as ``read``; yields a cursor of the driver. Raises likewise."""
@@ -223,7 +228,7 @@ def _sqlite_engine(url: URL, size: int) -> Engine:
     options = {"timeout": WAIT_SECONDS, "isolation_level": None}
     engine = _create_engine(url, size, connect_args=options)
     event.listen(engine, "do_connect", _create_private_file(file_of(url)))
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
@@ -266,9 +271,10 @@ def _create_private_file(path: Path | None) -> Callable[..., None]:
     return create
 
 
-def _set_pragmas(connection: Any, _: ConnectionPoolEntry) -> None:
+def _set_up_connection(connection: Any, _: ConnectionPoolEntry) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite itself folds ASCII only
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 
-from gateway.domain.bots import SEPARATOR
 from gateway.ports.feedback import FeedbackFilter, RatedTurn
 from storage import row_mapping
+from storage.column_types import SafeText
 from storage.database import Database
 from storage.schema import conversations, turns, verdicts
-from storage.sql import KEY, TURN
+from storage.sql import KEY, TURN, on_platform
 
 V = verdicts.c
 T = turns.c
@@ -35,7 +34,7 @@ class SqlFeedbackReport:
         if before is not None:
             # The first condition is implied by the second, but allows the use of verdicts_given.
             found = found.where(V.at <= before[0], tuple_(*ORDER) < before)
-        rows = self._fetch_all(found.order_by(*(column.desc() for column in ORDER)).limit(limit))
+        rows = self._database.fetch_all(found.order_by(*(column.desc() for column in ORDER)).limit(limit))
         rated = row_mapping.to_turns([row[:-3] for row in rows])
         return [RatedTurn(turn, *row[-3:]) for turn, row in zip(rated, rows, strict=True)]
 
@@ -43,12 +42,8 @@ class SqlFeedbackReport:
         counted = select(V.value, func.count()).select_from(verdicts)
         if criteria.platform or criteria.assistant:
             counted = counted.join(turns, T.id == V.turn_id)
-        found = self._fetch_all(counted.where(*_filters(criteria)).group_by(V.value).order_by(V.value))
+        found = self._database.fetch_all(counted.where(*_filters(criteria)).group_by(V.value).order_by(V.value))
         return {value: number for value, number in found}  # noqa: C416  # mypy knows no types of rows
-
-    def _fetch_all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
-        with self._database.read() as connection:
-            return connection.execute(statement).all()
 
 
 def _filters(criteria: FeedbackFilter) -> list[ColumnElement[bool]]:
@@ -58,8 +53,7 @@ def _filters(criteria: FeedbackFilter) -> list[ColumnElement[bool]]:
     if criteria.assistant:
         filters.append(T.assistant == criteria.assistant)
     if criteria.platform:
-        others = f"{criteria.platform}{SEPARATOR}"
-        filters.append(or_(T.platform == criteria.platform, func.substr(T.platform, 1, len(others)) == others))
+        filters.append(on_platform(T.platform, literal(criteria.platform, SafeText)))
     if criteria.since is not None:
         filters.append(V.at >= criteria.since)
     if criteria.until is not None:

@@ -122,19 +122,15 @@ class SqlHandovers:
         self._database = database
 
     def listed_open(self, limit: int, *, older_than: float = 0.0) -> Sequence[OpenHandover]:
-        rows = self._fetch_all(_open, most=limit, age=older_than)
+        rows = self._database.fetch_all(_open, most=limit, age=older_than)
         end_of_key = len(sql.CONVERSATION)
         return [
             OpenHandover(HandoverRecord(*row[end_of_key:-1]), row_mapping.to_conversation(row), row[-1]) for row in rows
         ]
 
     def count_open(self) -> int:
-        return int(self._fetch_all(_count_open)[0][0])
+        return int(self._database.fetch_all(_count_open)[0][0])
 
     def of_conversation(self, conversation_id: int, limit: int = 20) -> Sequence[HandoverRecord]:
-        rows = self._fetch_all(_listed, conversation=conversation_id, most=limit)
+        rows = self._database.fetch_all(_listed, conversation=conversation_id, most=limit)
         return [HandoverRecord(*row) for row in rows]
-
-    def _fetch_all(self, statement: Any, **parameters: Any) -> Sequence[Sequence[Any]]:
-        with self._database.read() as connection:
-            return connection.execute(statement, parameters).all()

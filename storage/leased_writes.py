@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Update
@@ -39,6 +38,21 @@ from gateway.ports.leased_writes import (
 )
 from storage import approvals, handovers, pubsub, row_mapping, sql, transitions
 
+TurnWrite = (
+    ReassignTurn
+    | SetRun
+    | SetContext
+    | RecordOutcome
+    | AppendAuditEntry
+    | SetPostedMessages
+    | HoldCalls
+    | StartCalls
+    | SetOutputs
+    | SetQuestion
+    | HoldTurn
+    | GiveBack
+)
+"""A write to the current turn of a conversation, which keeps its lease."""
 TurnPosition = tuple[int, int]
 """Conversation id and seq of a turn."""
 
@@ -107,7 +121,7 @@ class LeasedWriteBatch:
 
     # ---------------------------------------------------------------- writes
 
-    def apply(self, write: LeasedWrite) -> WriteResult:  # noqa: PLR0911  # one for each kind of write
+    def apply(self, write: LeasedWrite) -> WriteResult:
         """Applies one write; returns its result, a LeaseLost if the lease is no longer valid."""
         locked = self._conversations.get(write.lease.conversation_id)
         if locked is None or not locked.is_held_by(write.lease):
@@ -115,20 +129,15 @@ class LeasedWriteBatch:
         match write:
             case SetThread():
                 self._set_thread(locked, write)
-            case RecordOutcome() | HoldTurn():
-                return self._resolve_turn(locked, write)
-            case ReassignTurn() | SetRun() | SetContext() | SetPostedMessages() | AppendAuditEntry():
-                return self._change_turn(locked, write)
-            case HoldCalls() | StartCalls() | SetOutputs() | SetQuestion():
-                return self._change_held_calls(locked, write)
             case FinishTurn():
                 return self._finish_turn(locked, write)
-            case GiveBack():
-                return self._give_back(locked, write)
             case ReleaseLease():
                 self._release_lease(locked, write)
             case ParkTurn():
                 self._park_turn(locked, write)
+            case _:
+                turn = self._current_turn(locked, write.turn.id)
+                return self._other_turn(write.turn.id) if turn is None else self._change_turn(locked, turn, write)
         return None
 
     def _set_thread(self, locked: LockedConversation, write: SetThread) -> None:
@@ -141,32 +150,28 @@ class LeasedWriteBatch:
         )
         locked.thread_changed = True
 
-    def _change_turn(
-        self,
-        locked: LockedConversation,
-        write: ReassignTurn | SetRun | SetContext | SetPostedMessages | AppendAuditEntry,
-    ) -> Turn | LeaseLost:
-        turn = self._current_turn(locked, write.turn.id)
-        if turn is None:
-            return self._other_turn(write.turn.id)
+    def _change_turn(self, locked: LockedConversation, turn: Turn, write: TurnWrite) -> Turn:
+        """Applies a write to the current turn. Returns the turn as it will be saved."""
         match write:
+            case RecordOutcome() | HoldTurn():
+                return self._resolve_turn(locked, turn, write)
+            case HoldCalls() | StartCalls() | SetOutputs() | SetQuestion():
+                return self._change_held_calls(turn, write)
+            case GiveBack():
+                return self._give_back(locked, turn, write)
             case ReassignTurn():
-                return self._set_turn(transitions.reassigned(turn, write, self._now))
+                changed = transitions.reassigned(turn, write, self._now)
             case SetRun():
-                return self._set_turn(transitions.with_run(turn, write.run_id, self._now))
+                changed = transitions.with_run(turn, write.run_id, self._now)
             case SetContext():
-                return self._set_turn(transitions.with_context(turn, write.context))
+                changed = transitions.with_context(turn, write.context)
             case SetPostedMessages():
-                return self._set_turn(transitions.with_posted_messages(turn, write))
+                changed = transitions.with_posted_messages(turn, write)
             case AppendAuditEntry():
-                return self._set_turn(transitions.with_audit_entry(turn, write.event, write.detail, self._now))
+                changed = transitions.with_audit_entry(turn, write.event, write.detail, self._now)
+        return self._set_turn(changed)
 
-    def _change_held_calls(
-        self, locked: LockedConversation, write: HoldCalls | StartCalls | SetOutputs | SetQuestion
-    ) -> Turn | LeaseLost:
-        turn = self._current_turn(locked, write.turn.id)
-        if turn is None:
-            return self._other_turn(write.turn.id)
+    def _change_held_calls(self, turn: Turn, write: HoldCalls | StartCalls | SetOutputs | SetQuestion) -> Turn:
         match write:
             case HoldCalls():
                 held = transitions.with_held_calls(turn, write, self._now)
@@ -181,20 +186,15 @@ class LeasedWriteBatch:
                 approvals.set_question(self._connection, write)
         return turn
 
-    def _resolve_turn(self, locked: LockedConversation, write: RecordOutcome | HoldTurn) -> Turn | LeaseLost:
-        turn = self._current_turn(locked, write.turn.id)
-        if turn is None:
-            return self._other_turn(write.turn.id)
+    def _resolve_turn(self, locked: LockedConversation, turn: Turn, write: RecordOutcome | HoldTurn) -> Turn:
         if not turn.state.is_resolved and self._awaited_by[locked.current_position] not in (None, write.lease.owner):
             self._events.append(ClusterEvent(EventKind.RESOLVED, turn.id))
         if isinstance(write, HoldTurn):
             return self._set_turn(transitions.held(turn, self._now))
         return self._set_turn(transitions.with_outcome(turn, write, self._now))
 
-    def _give_back(self, locked: LockedConversation, write: GiveBack) -> Turn | LeaseLost:
-        turn, handover = self._current_turn(locked, write.turn.id), locked.conversation.handover
-        if turn is None:
-            return self._other_turn(write.turn.id)
+    def _give_back(self, locked: LockedConversation, turn: Turn, write: GiveBack) -> Turn:
+        handover = locked.conversation.handover
         if turn.state is not TurnState.RUNNING or handover is None or handover.seq > turn.seq:
             return turn
         locked.conversation = replace(locked.conversation, handover=None)
@@ -317,33 +317,23 @@ class LeasedWriteBatch:
 
     def save(self) -> None:
         """Saves what was changed and publishes the events for other processes."""
-        by_columns: dict[tuple[bool, bool, bool, bool, bool], list[Turn]] = {}
+        by_columns: dict[tuple[str, ...], list[tuple[Turn, dict[str, Any]]]] = {}
         for place, turn in self._turns.items():
             stored = self._stored_turns[place]
             if turn is not stored:
-                kind = (
-                    _has_new_outcome(turn, stored),
-                    turn.posted_messages != stored.posted_messages,
-                    turn.message.context != stored.message.context,
-                    turn.rounds != stored.rounds,
-                    turn.message.kind is not stored.message.kind,
-                )
-                by_columns.setdefault(kind, []).append(turn)
-        for (answered, noted, named, called, asked), changed in by_columns.items():
+                columns = row_mapping.changed_columns(turn, stored)
+                by_columns.setdefault(tuple(columns), []).append((turn, columns))
+        for changed in by_columns.values():
             # All with their audit logs if one has a new entry: a second statement would cost more.
             marked = any(
-                turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log for turn in changed
+                turn.audit_log is not self._stored_turns[turn.conversation_id, turn.seq].audit_log
+                for turn, _ in changed
             )
-            columns = partial(
-                row_mapping.changed_columns,
-                with_outcome=answered,
-                with_posted_messages=noted,
-                with_audit_log=marked,
-                with_context=named,
-                with_rounds=called,
-                with_question=asked,
-            )
-            self._execute_all(sql.update_turn, [_position_parameters(turn) | columns(turn) for turn in changed])
+            rows = [
+                _position_parameters(turn) | columns | ({"trail": turn.audit_log} if marked else {})
+                for turn, columns in changed
+            ]
+            self._execute_all(sql.update_turn, rows)
         conversations = self._conversations.values()
         self._execute_all(sql.insert_former_threads, self._former_threads)
         self._execute_all(sql.set_thread, [_thread_parameters(each) for each in conversations if each.thread_changed])
@@ -358,12 +348,6 @@ class LeasedWriteBatch:
     def _execute_all(self, statement: Update | Insert, parameters: list[dict[str, Any]]) -> None:
         if parameters:
             self._connection.execute(statement, parameters)
-
-
-def _has_new_outcome(turn: Turn, stored: Turn) -> bool:
-    return (turn.answered_at, turn.reply, turn.cost, turn.usage) != (
-        *(stored.answered_at, stored.reply, stored.cost, stored.usage),
-    )
 
 
 def _position_parameters(turn: Turn) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Select,
+    Table,
     bindparam,
     case,
     cast,
@@ -30,17 +31,27 @@ from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import channels, is_known, people
-from storage.reporting_sql import register_casefold
 from storage.schema import turns
+from storage.upserts import upsert
 
 P = people.c
 H = channels.c
 T = turns.c
 
+
+def is_person(table: Table) -> ColumnElement[bool]:
+    """Returns whether a row is about the person of ``person_parameters``."""
+    on, person = bindparam("on", type_=SafeText), bindparam("person", type_=SafeText)
+    return (table.c.platform == on) & (table.c.user_id == person)
+
+
+def person_parameters(person: PersonId) -> dict[str, Any]:
+    return {"on": person.platform, "person": person.user}
+
+
 PERSON = (P.platform, P.user_id, P.name, P.bot, P.workspace, P.is_claimed, P.first_at, P.last_at)
-_is_person = (P.platform == bindparam("on", type_=SafeText)) & (P.user_id == bindparam("person", type_=SafeText))
-_get = select(*PERSON).where(_is_person)
-_erase = delete(people).where(_is_person).execution_options(preserve_rowcount=True)
+_get = select(*PERSON).where(is_person(people))
+_erase = delete(people).where(is_person(people)).execution_options(preserve_rowcount=True)
 _unseen = delete(people).where(P.last_at < clock() - bindparam("seconds", type_=Double))
 _unseen = _unseen.execution_options(preserve_rowcount=True)
 _unnamed = delete(channels).where(H.named_at < clock() - bindparam("seconds", type_=Double))
@@ -84,7 +95,8 @@ TOP = {order: _top(order) for order in PeopleOrder}
 class _Upserts:
     """Statements with ON CONFLICT, which SQLAlchemy has a separate insert construct for in each dialect."""
 
-    def __init__(self, insert: Any) -> None:
+    def __init__(self, kind: str) -> None:
+        insert = insert_of(kind)
         texts = ("platform", "user_id", "name", "bot", "workspace")
         row = {name: bindparam(name, type_=SafeText) for name in texts}
         seen = insert(people).values(
@@ -97,11 +109,10 @@ class _Upserts:
         named = insert(channels).values(
             **{name: bindparam(name, type_=SafeText) for name in ("platform", "channel", "name")}, named_at=clock()
         )
-        changed = {"name": named.excluded.name, "named_at": clock()}
-        self.note_channel = named.on_conflict_do_update(index_elements=channels.primary_key, set_=changed)
+        self.note_channel = upsert(named)
 
 
-_UPSERTS = PerDialect(lambda kind: _Upserts(insert_of(kind)))
+_UPSERTS = PerDialect(_Upserts)
 
 
 class SqlPeople:
@@ -126,7 +137,7 @@ class SqlPeople:
 
     def get(self, person: PersonId) -> Person | None:
         with self._database.read() as connection:
-            row = connection.execute(_get, _named(person)).first()
+            row = connection.execute(_get, person_parameters(person)).first()
             return None if row is None else _to_person(row)
 
     def find(self, text: str, platform: str, *, limit: int, before: Person | None = None) -> Sequence[Person]:
@@ -139,51 +150,43 @@ class SqlPeople:
             place = before.last_at, before.id.platform, before.id.user
             # The first condition is implied by the second, but allows the use of people_seen.
             found = found.where(P.last_at <= before.last_at, tuple_(P.last_at, P.platform, P.user_id) < place)
-        return [_to_person(row) for row in self._fetch_all(found)]
+        return [_to_person(row) for row in self._database.fetch_all(found)]
 
     def usage_of(self, people: Collection[PersonId], since: float) -> Mapping[PersonId, PersonUsage]:
         wanted = set(people)
-        rows = self._fetch_all(_usage_of, authors=[each.user for each in people], since=since) if wanted else ()
+        authors = [each.user for each in people]
+        rows = self._database.fetch_all(_usage_of, authors=authors, since=since) if wanted else ()
         return {person: used for person, used in _usage(rows).items() if person in wanted}
 
     def top(self, order: PeopleOrder, since: float, limit: int) -> Mapping[PersonId, PersonUsage]:
-        return _usage(self._fetch_all(TOP[order], since=since, most=limit))
+        return _usage(self._database.fetch_all(TOP[order], since=since, most=limit))
 
     def names_of(self, people: Collection[PersonId]) -> Mapping[PersonId, str]:
         wanted = sorted({(each.platform, each.user) for each in people})
-        rows = self._fetch_all(_names, wanted=wanted) if wanted else ()
+        rows = self._database.fetch_all(_names, wanted=wanted) if wanted else ()
         return {PersonId(platform, user): name for platform, user, name in rows}
 
     def channel_names(self, channels: Collection[ChannelId]) -> Mapping[ChannelId, str]:
         wanted = sorted({(each.platform, each.channel) for each in channels})
-        rows = self._fetch_all(_channel_names, wanted=wanted) if wanted else ()
+        rows = self._database.fetch_all(_channel_names, wanted=wanted) if wanted else ()
         return {ChannelId(platform, channel): name for platform, channel, name in rows}
 
     def named(self, text: str, limit: int) -> tuple[Sequence[PersonId], Sequence[ChannelId]]:
         people_named = select(P.platform, P.user_id).where(contains(P.name, text)).order_by(P.last_at.desc())
         channels_named = select(H.platform, H.channel).where(contains(H.name, text)).order_by(H.named_at.desc())
         return (
-            [PersonId(*row) for row in self._fetch_all(people_named.limit(limit))],
-            [ChannelId(*row) for row in self._fetch_all(channels_named.limit(limit))],
+            [PersonId(*row) for row in self._database.fetch_all(people_named.limit(limit))],
+            [ChannelId(*row) for row in self._database.fetch_all(channels_named.limit(limit))],
         )
 
     def erase(self, person: PersonId) -> bool:
         with self._database.single_write() as connection:
-            return connection.execute(_erase, _named(person)).rowcount > 0
+            return connection.execute(_erase, person_parameters(person)).rowcount > 0
 
     def erase_older_than(self, age_seconds: float) -> int:
         with self._database.transaction() as connection:
             connection.execute(_unnamed, {"seconds": age_seconds})
             return connection.execute(_unseen, {"seconds": age_seconds}).rowcount
-
-    def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
-        with self._database.read() as connection:
-            register_casefold(connection)
-            return connection.execute(statement, parameters).all()
-
-
-def _named(person: PersonId) -> dict[str, Any]:
-    return {"on": person.platform, "person": person.user}
 
 
 def _sighting_row(seen: Sighting) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Delete
 
 from gateway.domain.approvals import Approval
 from gateway.domain.context import Quote
@@ -22,9 +22,9 @@ from storage import reporting_sql as statements
 from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, purge_callbacks
+from storage.clock import read_clock
 from storage.database import Database
 from storage.message_context import context_mark
-from storage.reporting_sql import register_casefold
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
 from storage.uploads import delete_uploads_of
@@ -49,31 +49,31 @@ class SqlReportingStore:
 
     def now(self) -> float:
         with self._database.read() as connection:
-            at: float = connection.execute(statements.now).scalar_one()
+            at: float = connection.execute(read_clock).scalar_one()
             return at
 
     def find_turns(self, criteria: TurnFilter, *, limit: int, before: Turn | None = None) -> Sequence[Turn]:
-        return row_mapping.to_turns(self._fetch_all(statements.find_turns(criteria, limit, before)))
+        return row_mapping.to_turns(self._database.fetch_all(statements.find_turns(criteria, limit, before)))
 
     def find_conversations(
         self, criteria: TurnFilter, *, limit: int, before: ConversationSummary | None = None
     ) -> Sequence[ConversationSummary]:
-        found = self._fetch_all(statements.find_conversations(criteria, limit, before))
+        found = self._database.fetch_all(statements.find_conversations(criteria, limit, before))
         return [ConversationSummary(row_mapping.to_conversation(row), *row[-5:]) for row in found]
 
     def get_conversation(self, conversation_id: int) -> Conversation | None:
-        found = self._fetch_all(statements.conversation_by_id, conversation=conversation_id)
+        found = self._database.fetch_all(statements.conversation_by_id, conversation=conversation_id)
         return row_mapping.to_conversation(found[0]) if found else None
 
     def usage_buckets(self, since: float, until: float, *, bucket_seconds: float) -> Sequence[UsageBucket]:
-        found = self._fetch_all(statements.usage_buckets, since=since, until=until, span=bucket_seconds)
+        found = self._database.fetch_all(statements.usage_buckets, since=since, until=until, span=bucket_seconds)
         return [
             _usage_bucket(platform, number * bucket_seconds, list(counts))
             for (number, platform), counts in groupby(found, itemgetter(0, 1))
         ]
 
     def usage_by_assistant(self, since: float, until: float) -> Sequence[AssistantUsage]:
-        found = self._fetch_all(statements.usage_by_assistant, since=since, until=until)
+        found = self._database.fetch_all(statements.usage_by_assistant, since=since, until=until)
         return [AssistantUsage(name, *map(int, counts)) for name, *counts in found]
 
     # ---------------------------------------------------------------- a person
@@ -82,25 +82,29 @@ class SqlReportingStore:
         self, platform: str, author: str, *, after: Turn | None = None, limit: int = 500
     ) -> Sequence[Turn]:
         return row_mapping.to_turns(
-            self._fetch_all(statements.turns_by_author(limit, after), on=platform, person=author)
+            self._database.fetch_all(statements.turns_by_author(limit, after), on=platform, person=author)
         )
 
     def feedback_by(self, platform: str, author: str) -> Sequence[Feedback]:
-        return [Feedback(*row) for row in self._fetch_all(statements.feedback_by, on=platform, person=author)]
+        return [Feedback(*row) for row in self._database.fetch_all(statements.feedback_by, on=platform, person=author)]
 
     def decisions_by(self, platform: str, author: str) -> Sequence[Approval]:
         with self._database.read() as connection:
             return decisions_by(connection, platform, author)
 
     def quotes_of(self, platform: str, author: str) -> Sequence[tuple[TurnId, Quote]]:
-        found = self._fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))
+        found = self._database.fetch_all(statements.quoting_turns, on=platform, named=context_mark(author))
         return [(turn, quote) for turn, context in found for quote in context.quotes if quote.person == author]
 
     def unfinished_turns_by(self, platform: str, author: str) -> Sequence[TurnId]:
-        return [turn for (turn,) in self._fetch_all(statements.unfinished_turns_by, on=platform, person=author)]
+        return [
+            turn for (turn,) in self._database.fetch_all(statements.unfinished_turns_by, on=platform, person=author)
+        ]
 
     def conversations_of(self, platform: str, author: str) -> Sequence[tuple[Conversation, bool]]:
-        found = self._fetch_all(statements.conversations_of, on=platform, person=author, named=context_mark(author))
+        found = self._database.fetch_all(
+            statements.conversations_of, on=platform, person=author, named=context_mark(author)
+        )
         return [(row_mapping.to_conversation(row), bool(row[-1])) for row in found]
 
     def erase_author(self, conversation: Conversation, author: str) -> int | None:
@@ -139,26 +143,18 @@ class SqlReportingStore:
             return erased
 
     def purge_expired(self) -> None:
-        for statement in statements.purge_expired:
+        month = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
+        purges: list[tuple[Delete, dict[str, Any]]] = [
+            *((statement, {"seconds": EXPIRED_KEEP_SECONDS}) for statement in statements.purge_expired),
+            *((statement, {}) for statement in (*purge_callbacks, purge_audit_trail)),
+            (statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS}),
+            (erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS}),
+            (statements.purge_uploads, {"seconds": UPLOAD_KEEP_SECONDS}),
+            (statements.purge_budgets, {"month": f"{month:%Y-%m}"}),
+        ]
+        for statement, parameters in purges:
             with self._database.single_write() as connection:
-                connection.execute(statement, {"seconds": EXPIRED_KEEP_SECONDS})
-        for statement in (*purge_callbacks, purge_audit_trail):
-            with self._database.single_write() as connection:
-                connection.execute(statement)
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_tool_files, {"seconds": TOOL_FILE_KEEP_SECONDS})
-        with self._database.single_write() as connection:
-            connection.execute(erase_ended, {"seconds": SCHEDULE_KEEP_SECONDS})
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_uploads, {"seconds": UPLOAD_KEEP_SECONDS})
-        before = datetime.fromtimestamp(self.now() - BUDGET_KEEP_SECONDS, UTC)
-        with self._database.single_write() as connection:
-            connection.execute(statements.purge_budgets, {"month": f"{before:%Y-%m}"})
-
-    def _fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
-        with self._database.read() as connection:
-            register_casefold(connection)
-            return connection.execute(statement, parameters).all()
+                connection.execute(statement, parameters)
 
 
 def _erase_quotes(connection: Connection, conversation_id: int, person: str) -> None:

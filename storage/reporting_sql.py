@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     Integer,
     Select,
     Text,
@@ -35,7 +34,7 @@ from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedId
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
-from storage.sql import CONVERSATION, KEY, TURN, on_platform
+from storage.sql import CONVERSATION, on_platform, turns_with_key
 
 C = conversations.c
 T = turns.c
@@ -49,8 +48,8 @@ UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 class fold(FunctionElement[str]):  # noqa: N801  # named like an SQL function
     """The text with its case folded.
 
-    SQLite folds ASCII only, so ``register_casefold`` has to be called there. PostgreSQL folds by the locale of
-    the database; with the locale C also ASCII only.
+    On SQLite by Python's ``casefold``, which ``storage.database`` registers. PostgreSQL folds by the locale of the
+    database; with the locale C ASCII only.
     """
 
     type = Text()
@@ -65,13 +64,6 @@ def _sqlite_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(fold, "postgresql")
 def _postgresql_fold(element: fold, compiler: SQLCompiler, **options: Any) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
-
-
-def register_casefold(connection: Connection) -> None:
-    """Registers Python's casefold on SQLite, which folds the case of ASCII only; does nothing elsewhere."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        driver.create_function("casefold", 1, str.casefold, deterministic=True)
 
 
 class position_of(FunctionElement[int]):  # noqa: N801  # likewise
@@ -116,11 +108,9 @@ TURN_ORDER = (T.received_at, T.conversation_id, T.seq)
 AFTER_ALL = 1e300
 """A time after all there are. A bound on its column has SQLite read the newest turns by the index, and not sort all."""
 
-_with_key = select(*TURN, *KEY).join_from(turns, conversations)
-
 
 def find_turns(criteria: TurnFilter, limit: int, before: Turn | None) -> Select[*tuple[Any, ...]]:
-    found = _with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
+    found = turns_with_key.where(*_conversation_filters(criteria, T.platform), *_turn_filters(criteria)).limit(limit)
     found = found.order_by(*(column.desc() for column in TURN_ORDER))
     if before is None:
         return found.where(T.received_at <= AFTER_ALL)
@@ -204,7 +194,6 @@ def _order_key(turn: Turn) -> tuple[float, int, int]:
 
 
 conversation_by_id = select(*CONVERSATION).where(C.id == bindparam("conversation"))
-now = select(clock())
 
 # ---------------------------------------------------------------- counting
 
@@ -254,7 +243,7 @@ _by_author = and_(on_platform(T.platform), T.author == _author, T.author != "", 
 
 
 def turns_by_author(limit: int, after: Turn | None) -> Select[*tuple[Any, ...]]:
-    said = _with_key.where(_by_author).order_by(*TURN_ORDER).limit(limit)
+    said = turns_with_key.where(_by_author).order_by(*TURN_ORDER).limit(limit)
     if after is None:
         return said
     return said.where(T.received_at >= after.received_at, tuple_(*TURN_ORDER) > _order_key(after))

@@ -118,31 +118,26 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
     }
 
 
-def changed_columns(
-    turn: Turn,
-    *,
-    with_outcome: bool,
-    with_posted_messages: bool,
-    with_audit_log: bool,
-    with_context: bool,
-    with_rounds: bool,
-    with_question: bool,
-) -> dict[str, Any]:
-    """Returns the columns to save: the transition, plus those of the others that were changed."""
-    columns = outcome_columns(turn) if with_outcome else progress_columns(turn)
-    if with_posted_messages:
+def changed_columns(turn: Turn, stored: Turn) -> dict[str, Any]:
+    """Returns the columns to save: the transition, plus those of the others that were changed; not the audit log."""
+    columns = outcome_columns(turn) if _has_new_outcome(turn, stored) else progress_columns(turn)
+    if turn.posted_messages != stored.posted_messages:
         columns["parts"] = turn.posted_messages
-    if with_audit_log:
-        columns["trail"] = turn.audit_log
-    if with_context:
+    if turn.message.context != stored.message.context:
         columns["context"] = turn.message.context
-    if with_rounds:
+    if turn.rounds != stored.rounds:
         columns["rounds"] = turn.rounds
-    if with_question:
+    if turn.message.kind is not stored.message.kind:  # a command became a question
         said = turn.message
         columns |= {"text": said.text, "files": said.files, "author": said.author, "address": said.address}
         columns["kind"] = said.kind
     return columns
+
+
+def _has_new_outcome(turn: Turn, stored: Turn) -> bool:
+    return (turn.answered_at, turn.reply, turn.cost, turn.usage) != (
+        *(stored.answered_at, stored.reply, stored.cost, stored.usage),
+    )
 
 
 NEW_TURN_COLUMNS = (

@@ -33,9 +33,9 @@ V = verdicts.c
 J = joined_messages.c
 
 
-def on_platform(name: ColumnElement[str]) -> ColumnElement[bool]:
-    """Returns whether a bot's name is of the platform, or the bot, that is the parameter ``on``."""
-    wanted = bindparam("on", type_=Text)
+def on_platform(name: ColumnElement[str], wanted: ColumnElement[str] | None = None) -> ColumnElement[bool]:
+    """Returns whether a bot's name is of a platform, or is that bot; unless it is given, of the parameter ``on``."""
+    wanted = bindparam("on", type_=Text) if wanted is None else wanted
     others = wanted + SEPARATOR
     return or_(name == wanted, func.substr(name, 1, func.length(others)) == others)
 
@@ -305,20 +305,20 @@ set_audit_log = update(turns).where(T.id == bindparam("turn")).values(trail=bind
 
 # ---------------------------------------------------------------- reading
 
-_with_key = select(*TURN, *KEY).join_from(turns, conversations)
-turn = _with_key.where(T.id == bindparam("turn"))
-turn_at = _with_key.where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
+turns_with_key = select(*TURN, *KEY).join_from(turns, conversations)
+turn = turns_with_key.where(T.id == bindparam("turn"))
+turn_at = turns_with_key.where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place"))
 turn_at = turn_at.with_for_update(of=turns)
 _is_joined = and_(J.platform == bindparam("on"), J.message_id == bindparam("message"))
 _own = turns.alias("own")
 _own_turn = select(_own.c.id).where(_own.c.platform == bindparam("on"), _own.c.message_id == bindparam("message"))
-turn_of_message = _with_key.where(
+turn_of_message = turns_with_key.where(
     T.id == func.coalesce(_own_turn.scalar_subquery(), select(J.turn_id).where(_is_joined).scalar_subquery())
 )
 """The turn of a message, or that which the message joined."""
 turn_to_append_to = turn_of_message.with_for_update(of=turns)
 newest_turn_by_message = (
-    _with_key.where(T.platform == bindparam("on"))
+    turns_with_key.where(T.platform == bindparam("on"))
     .where(T.message_id >= bindparam("first", type_=SafeText), T.message_id <= bindparam("last", type_=SafeText))
     .order_by(T.message_id.desc())
     .limit(1)
@@ -333,11 +333,10 @@ lock_conversation_of = (
     .where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())
     .with_for_update(key_share=True)
 )
-turn_to_continue = turn.with_for_update(of=turns)
+locked_turn = turn.with_for_update(of=turns)
 set_rounds = update(turns).where(T.id == bindparam("turn")).values(rounds=bindparam("known", type_=T.rounds.type))
-turn_to_retry = turn.with_for_update(of=turns)
 transcript = (
-    _with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
+    turns_with_key.where(T.conversation_id == bindparam("conversation"), T.seq < bindparam("before"))
     .order_by(T.seq.desc())
     .limit(bindparam("newest"))
 )

@@ -14,6 +14,7 @@ from storage.column_types import RowId, SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.schema import metadata
+from storage.upserts import upsert
 
 MAX_WATCHED: Final = 50
 COLUMNS: Final = ("turn_id", "at", "process", "level", "logger", "event", "fields")
@@ -59,8 +60,7 @@ _older_watches = delete(turn_log_watches).where(W.until < clock() - bindparam("a
 
 def _watch(kind: str) -> Any:
     until = clock() + bindparam("seconds", type_=Double)
-    made = insert_of(kind)(turn_log_watches).values(turn_id=bindparam("turn", type_=SafeText), until=until)
-    return made.on_conflict_do_update(index_elements=[W.turn_id], set_={"until": until})
+    return upsert(insert_of(kind)(turn_log_watches).values(turn_id=bindparam("turn", type_=SafeText), until=until))
 
 
 WATCH: Final = PerDialect(_watch)
@@ -81,10 +81,10 @@ class SqlTurnLogs:
             return frozenset(map(TurnId, connection.execute(_watched).scalars()))
 
     def add(self, lines: Collection[TurnLogLine]) -> None:
-        with self._database.transaction() as connection:
-            for line in lines:
-                values = {name: getattr(line, name) for name in COLUMNS}
-                connection.execute(_add, values | {"fields": dict(line.fields)})
+        rows = [{name: getattr(line, name) for name in COLUMNS} | {"fields": dict(line.fields)} for line in lines]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(_add, rows)
 
     def lines(self, turn_id: TurnId, *, after: int = 0, limit: int = 500) -> Sequence[TurnLogLine]:
         with self._database.read() as connection:

@@ -83,7 +83,7 @@ class SqlTurnQueue:
             if row is None:
                 raise TurnNotFound(f"There is no turn {turn_id!r}.")
             slot = TurnSlot(*row)
-            original = row_mapping.to_turns(connection.execute(sql.turn_to_retry, {"turn": turn_id}).all())[0]
+            original = row_mapping.to_turns(connection.execute(sql.locked_turn, {"turn": turn_id}).all())[0]
             _check_retry(original)
             try:
                 recorded = self._insert_turn(connection, _retried_turn(original, new_turn_id, slot), slot)
@@ -170,7 +170,7 @@ class SqlTurnQueue:
         with self._database.transaction() as connection:
             # Locks the conversation before the turn, as every transaction that locks both.
             connection.execute(sql.lock_conversation_of, {"turn": turn_id})
-            found = row_mapping.to_turns(connection.execute(sql.turn_to_continue, {"turn": turn_id}).all())
+            found = row_mapping.to_turns(connection.execute(sql.locked_turn, {"turn": turn_id}).all())
             if not found:
                 return None
             turn = found[0]

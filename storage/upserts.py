@@ -38,7 +38,7 @@ def _shift_times(table: Table, at: Column[float], shifted: ColumnElement[float])
     return update(table).where(name.in_(select(late.c.name))).values({at: shifted, seen_at: clock()})
 
 
-def _upsert(insert: Any) -> Any:
+def upsert(insert: Any) -> Any:
     """Returns an upsert that replaces the row with the same key."""
     values = {column.name: insert.excluded[column.name] for column in insert.table.c if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=insert.table.primary_key, set_=values)
@@ -57,7 +57,7 @@ class Upserts:
         self.insert_turn = insert(turns).on_conflict_do_nothing().inline().execution_options(preserve_rowcount=True)
         self.insert_imported = _insert_imported(insert)
         self.insert_value = insert(facts).on_conflict_do_nothing().inline()
-        self.set_value = _upsert(insert(facts)).inline()
+        self.set_value = upsert(insert(facts)).inline()
         self.set_feedback = _set_feedback(insert)
         self.take_token = _take_token(insert, at, latest)
         self.block_bucket = _block_bucket(insert, at, latest)
@@ -85,8 +85,8 @@ def _insert_imported(insert: Callable[..., Any]) -> Any:
 
 
 def _set_feedback(insert: Callable[..., Any]) -> Any:
-    upsert = _upsert(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _feedback_row))
-    return upsert.execution_options(preserve_rowcount=True)
+    statement = upsert(insert(verdicts).from_select(["turn_id", "author", "value", "at"], _feedback_row))
+    return statement.execution_options(preserve_rowcount=True)
 
 
 def _take_token(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +100,10 @@ def ran_calls(calls: Iterable[FunctionCall], outputs: Mapping[str, ToolResult], 
     )
 
 
-async def run_approved(toolbox: ToolBox, calls: Iterable[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+def run_approved(toolbox: ToolBox, calls: Iterable[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
     """Runs calls that people have approved, or that nobody has to, at the same time."""
     wanted = [FunctionCall(each.id, each.name, each.arguments) for each in calls]
-    async with aclosing(run_calls(toolbox, wanted, {}, approved=True)) as events:
-        async for event in events:
-            yield event
+    return run_calls(toolbox, wanted, {}, approved=True)
 
 
 async def run_calls(

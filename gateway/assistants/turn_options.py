@@ -54,6 +54,12 @@ def refused_parameter(options: TurnOptions, error: AssistantError, sent: Json) -
     return AssistantRefused(str(error), code=UNSUPPORTED, user_message=why)
 
 
+def drop_forced_choice(body: Json) -> None:
+    """Lets a model that has called answer: forced to call again and again it never would."""
+    if body.get(FORCED_CHOICE) != "none":
+        body.pop(FORCED_CHOICE, None)
+
+
 def same(name: str) -> Translation:
     """Returns the translation of a parameter that the server has too, by the name ``name``."""
     return lambda value: {name: value}

@@ -13,8 +13,8 @@ from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import arguments_to_return
 from gateway.assistants.turn_options import (
-    FORCED_CHOICE,
     Translation,
+    drop_forced_choice,
     function_schemas,
     same,
     translated,
@@ -97,8 +97,8 @@ class RequestBuilder:
             body["tools"] = tools
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
-        if tool_messages and body.get(FORCED_CHOICE) != "none":
-            body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
+        if tool_messages:
+            drop_forced_choice(body)
         features = self._features(body, parts)
         if options.functions:  # a refusal may be about what is wrong with the caller's
             features -= {Feature.TOOLS}

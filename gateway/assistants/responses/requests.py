@@ -19,6 +19,7 @@ from gateway.assistants.sse import Json
 from gateway.assistants.turn_options import (
     FORCED_CHOICE,
     Translation,
+    drop_forced_choice,
     function_schemas,
     same,
     translated,
@@ -98,8 +99,8 @@ class ServerResponses:
         body |= self.from_caller(state.turn)
         if tools := self._tools(state.turn.options):
             body["tools"] = tools
-        if state.since_message and body.get(FORCED_CHOICE) != "none":
-            body.pop(FORCED_CHOICE, None)  # the model has called: forced again and again it would never answer
+        if state.since_message:
+            drop_forced_choice(body)
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
         if _runs_code(state.turn.options.hosted_tools):
             optional |= CODE_OUTPUTS

@@ -185,9 +185,9 @@ class ThreadsBackend:
     async def _end_waiting_runs(self, thread_id: ThreadId) -> None:
         """Cancels the run whose calls people were asked about: its thread takes no other one before it has ended."""
         for run in [each for each in await self._newest_page(thread_id, "runs") if not is_final(each)]:
-            path = run_path(thread_id, RunId(as_text(run.get("id"))))
-            with suppress(NotFound, BadRequest):  # it ends just now
-                await self._api.post(f"{path}/cancel", {})
+            run_id = RunId(as_text(run.get("id")))
+            await self.cancel_run(thread_id, run_id)
+            path = run_path(thread_id, run_id)
             await self._api.poll_until(path, is_final, interval_seconds=self._config.poll_seconds)
 
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
