@@ -14,17 +14,19 @@ from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound
-from gateway.domain.models import Message, Turn, TurnId
+from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
-from gateway.operations import iso
+from gateway.operations import iso, record_message
 from gateway.ports.audit_trail import AuditTrail
-from gateway.ports.enqueue import AssistantRoute, EnqueueRequest
+from gateway.ports.enqueue import AssistantRoute
 from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 
 LISTED = 1000
+COMMAND_BACKLOG = 100
+"""How many unfinished turns a conversation may have when it is taken over or given back; for answers, MAX_BACKLOG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,11 @@ class HandoverContext:
 
     def record(self, message: Message, route: AssistantRoute) -> Turn:
         """Records a message, and who sent it; a running gateway does the rest. Raises InputError, Overloaded."""
-        turn = self._record(message, route)
+        most = self.max_backlog if message.given_reply else COMMAND_BACKLOG
+        turn = record_message(self.store, message, route, max_backlog=most)
         action = messages.ACTIONS[message.kind]
         self.audit_trail.record(actor(), action, str(turn.conversation_id), turn.id)
         return turn
-
-    def _record(self, message: Message, route: AssistantRoute) -> Turn:
-        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
-        if message.given_reply:
-            return self.store.enqueue_answered(message, turn_id, self.max_backlog, route).turn
-        (result,) = self.store.enqueue_all([EnqueueRequest(message, turn_id, route=route)])
-        if isinstance(result, Exception):
-            raise result
-        return result.turn
 
 
 OpenHandoverContext = Callable[[], AbstractContextManager[HandoverContext]]
