@@ -28,6 +28,9 @@ LISTED = 1000
 COMMAND_BACKLOG = 100
 """How many unfinished turns a conversation may have when it is taken over or given back; for answers, MAX_BACKLOG."""
 
+_by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
+_number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class HandoverContext:
@@ -66,22 +69,28 @@ def command(open_context: OpenHandoverContext) -> click.Group:
     @click.pass_context
     def handover(ctx: click.Context) -> None:
         """List the conversations in which a person answers instead of the assistant; take one over, give it back."""
-        if ctx.invoked_subcommand is not None:
-            return
-        with open_context() as context:
-            found = context.handovers.listed_open(LISTED)
-            for each in found:
-                click.echo(_line(context, each))
-            if not found:
-                click.echo("The assistant answers everywhere.")
+        if ctx.invoked_subcommand is None:
+            with open_context() as context:
+                _list(context)
 
-    by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
-    number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
+    for subcommand in (_take_command, _answer_command, _resume_command):
+        handover.add_command(subcommand(open_context))
+    return handover
 
-    @handover.command("take")
-    @number
+
+def _list(context: HandoverContext) -> None:
+    found = context.handovers.listed_open(LISTED)
+    for each in found:
+        click.echo(_line(context, each))
+    if not found:
+        click.echo("The assistant answers everywhere.")
+
+
+def _take_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("take")
+    @_number
     @click.option("--reason", default="", help="For the staff only.")
-    @by
+    @_by
     def take(number: int, reason: str, by: str | None) -> None:
         """Answer in conversation NUMBER yourself from now on. People there are told."""
         with open_context() as context:
@@ -89,10 +98,14 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.take_over(found, turns, _caller(by), reason, secrets.token_hex(12))
             click.echo(f"Conversation {number} is handed over, by {context.record(made, _route(found, turns)).id}.")
 
-    @handover.command("answer")
-    @number
+    return take
+
+
+def _answer_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("answer")
+    @_number
     @click.argument("text")
-    @by
+    @_by
     def answer(number: int, text: str, by: str | None) -> None:
         """Send TEXT as the answer in conversation NUMBER, which is handed over."""
         with open_context() as context:
@@ -101,9 +114,13 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.answer(found, turns, _caller(by), text, name, most)
             click.echo(f"The answer is recorded as {context.record(made, _route(found, turns)).id}.")
 
-    @handover.command("resume")
-    @number
-    @by
+    return answer
+
+
+def _resume_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("resume")
+    @_number
+    @_by
     def resume(number: int, by: str | None) -> None:
         """Give conversation NUMBER back to the assistant, which answers what you have not."""
         with open_context() as context:
@@ -111,7 +128,7 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.give_back(found, turns, _caller(by), secrets.token_hex(12))
             click.echo(f"Conversation {number} goes back, by {context.record(made, _route(found, turns)).id}.")
 
-    return handover
+    return resume
 
 
 def _line(context: HandoverContext, found: OpenHandover) -> str:
