@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import click
 
-from gateway.cli.actor import actor
+from gateway.cli.actor import actor, login_name
 from gateway.cli.turns import sanitized
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound
@@ -142,10 +141,7 @@ def _line(context: HandoverContext, found: OpenHandover) -> str:
 
 
 def _caller(by: str | None) -> str:
-    if by is None:
-        with suppress(KeyError, OSError, ImportError):  # a container may run as a user without a name
-            by = getpass.getuser()
-    return messages.staff(by or "operator")
+    return messages.staff(login_name() if by is None else by)
 
 
 def _route(conversation: Conversation, turns: list[Turn]) -> AssistantRoute:
