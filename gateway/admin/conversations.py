@@ -58,7 +58,7 @@ class ConversationPages:
 
     def show(self, number: int) -> ResponseReturnValue:
         conversation = load_conversation(self._context, number)
-        before = _before_seq()
+        before = search_params.cursor_number(MAX_SEQ)
         turns = self._context.store.transcript(conversation.id, before=before, limit=TURNS_PER_PAGE)
         return flask.render_template(
             "admin/conversation.html",
@@ -108,12 +108,6 @@ def load_conversation(context: AdminContext, number: int) -> Conversation:
 def new_form_id() -> str:
     """Returns what makes a form that is sent twice one message. It matches FORM_ID."""
     return secrets.token_hex(12)
-
-
-def _before_seq() -> int | None:
-    """Returns the seq of the first turn on the previous page, from the query; None for the newest page."""
-    named = flask.request.args.get("before", type=int)
-    return None if named is None else max(0, min(named, MAX_SEQ))
 
 
 def _last_unerased(turns: Sequence[Turn]) -> Turn:

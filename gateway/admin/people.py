@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -207,21 +206,16 @@ def _address(name: PersonId) -> str:
 
 
 def _cursor(person: Person) -> str:
-    return search_params.CURSOR_SEPARATOR.join((repr(person.last_at), person.id.platform, person.id.user))
+    return search_params.cursor_at(person.last_at, person.id.platform, person.id.user)
 
 
 def _requested_person() -> Person | None:
     """Returns the last person of the previous page with the time they had there, or None on the first page."""
-    at, _, rest = flask.request.args.get("before", "").partition(search_params.CURSOR_SEPARATOR)
-    platform, _, user = rest.partition(search_params.CURSOR_SEPARATOR)
-    try:
-        last_at = float(at)
-    except ValueError:
+    place = search_params.cursor_place()
+    if place is None:
         return None
-    named = PersonId(platform, user)
-    return (
-        Person(named, "", "", "", is_claimed=False, first_at=0.0, last_at=last_at) if math.isfinite(last_at) else None
-    )
+    last_at, *name = place
+    return Person(PersonId(*name), "", "", "", is_claimed=False, first_at=0.0, last_at=last_at)
 
 
 def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:
