@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway import operations
 from gateway.admin import actor, search_params
+from gateway.admin.budgets import left_of
 from gateway.admin.context import AdminContext
 from gateway.admin.filters import DAY
 from gateway.admin.names import names_in_list
@@ -41,9 +42,8 @@ class BudgetLeft:
 
     @property
     def left(self) -> int | None:
-        """Returns what may still be spent, in millionths; None: there is no hard limit."""
-        hard = self.usage.budget.hard_limit
-        return None if hard is None else max(0, hard - self.usage.cost)
+        """Returns ``left_of`` the budget."""
+        return left_of(self.usage)
 
 
 @dataclass(frozen=True, slots=True)
