@@ -16,6 +16,7 @@ from gateway.admin.filters import DAY
 from gateway.admin.names import names_in_list
 from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.bots import platform_of
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Message
 from gateway.policy.rules import ApplicableBudget, BudgetScope, UserRateLimit
 from gateway.ports.budgets import BudgetUsage
@@ -116,10 +117,8 @@ class PeoplePages:
 
     # ------------------------------------------------------------ one person
 
-    def show(self) -> ResponseReturnValue:
+    def show(self) -> str:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         person, most = self._people.get(name), search_params.PAGE_SIZE
         theirs = TurnFilter(author=name.user)
         found = self._context.reporting.find_conversations(theirs, limit=CONVERSATIONS)
@@ -146,16 +145,12 @@ class PeoplePages:
 
     def block(self) -> ResponseReturnValue:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         reason = flask.request.form.get("reason", "").strip()[:MAX_REASON_CHARS]
         operations.block_person(self._context.books, actor.actor(), name, reason)
         return flask.redirect(_address(name), 303)
 
     def unblock(self) -> ResponseReturnValue:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         operations.unblock_person(self._context.books, actor.actor(), name)
         return flask.redirect(_address(name), 303)
 
@@ -192,9 +187,12 @@ def _written(limit: UserRateLimit) -> str:
     return f"{limit.max_turns} in {'an hour' if limit.seconds > 60 else 'a minute'}"  # noqa: PLR2004  # seconds
 
 
-def _requested_id() -> PersonId | None:
+def _requested_id() -> PersonId:
+    """Returns whom the address names. Raises MalformedRequest."""
     fields = search_params.fields(("platform", "user"))
-    return PersonId(fields["platform"], fields["user"]) if all(fields.values()) else None
+    if not all(fields.values()):
+        raise MalformedRequest(NOBODY)
+    return PersonId(fields["platform"], fields["user"])
 
 
 def _parameters(name: PersonId) -> dict[str, str]:
