@@ -60,15 +60,6 @@ def replies(process: WorkerProcess, count: int) -> list[str]:
     return [turn.reply for turn in process.platform.wait_for(count)]
 
 
-@pytest.fixture
-def process(start: Start) -> WorkerProcess:
-    """A process with a conversation in which one message is answered."""
-    process = start()
-    process.say("one")
-    process.platform.wait_for(1)
-    return process
-
-
 def test_a_person_answers_until_the_conversation_goes_back(process: WorkerProcess, assistant: FakeAssistant) -> None:
     take_over(process, "a hard case")
     held = process.say("two")
