@@ -133,7 +133,7 @@ def test_the_asker_of_an_unanswered_question_approves_what_it_leads_to(
     process.platform.wait_for(4)
 
 
-def test_an_unanswered_file_without_words_is_a_question(process: WorkerProcess, assistant: FakeAssistant) -> None:
+def test_an_unanswered_file_without_words_is_a_question(process: WorkerProcess) -> None:
     take_over(process)
     process.inbox.accept(replace(process.platform.message(""), files=(File("bill.pdf", "f1", "application/pdf", 3),)))
     process.platform.wait_for(3)
