@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import flask
@@ -27,10 +27,8 @@ class AuditPages:
 
     def show(self) -> str:
         fields, most = search_params.fields(FIELDS), search_params.PAGE_SIZE
-        before = flask.request.args.get("before", type=int)
-        found = self._trail.find(
-            self._criteria(fields), limit=most, before=None if before is None else max(0, min(before, MAX_NUMBER))
-        )
+        before = search_params.cursor_number(MAX_NUMBER)
+        found = self._trail.find(self._criteria(fields), limit=most, before=before)
         return flask.render_template(
             "admin/audit.html",
             entries=found,
@@ -50,9 +48,8 @@ class AuditPages:
         return sent
 
     def _criteria(self, fields: Mapping[str, str]) -> ActionFilter:
-        found = ActionFilter(fields["actor"], fields["action"], fields["target"])
-        seconds = search_params.seconds_of(fields["span"])
-        return replace(found, since=self._context.reporting.now() - seconds) if seconds else found
+        since = search_params.begin_of(fields["span"], self._context.reporting)
+        return ActionFilter(fields["actor"], fields["action"], fields["target"], since)
 
     def _all(self, criteria: ActionFilter) -> Iterator[OperatorAction]:
         return exports.in_pages(

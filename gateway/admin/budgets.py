@@ -44,9 +44,8 @@ class BudgetRow:
 
     @property
     def left(self) -> int | None:
-        """Returns what may still be spent, in millionths; None: there is no hard limit."""
-        hard = self.usage.budget.hard_limit
-        return None if hard is None else max(0, hard - self.usage.cost)
+        """Returns ``left_of`` the budget."""
+        return left_of(self.usage)
 
     @property
     def platform(self) -> str:
@@ -118,6 +117,12 @@ class BudgetsPage:
             BudgetRow(scope, _parts(prefix, used.budget.scope), used, refused.get(used.budget.scope, 0))
             for used in self._context.budget_store.usage_of(budgets)
         ]
+
+
+def left_of(usage: BudgetUsage) -> int | None:
+    """Returns what may still be spent within a budget, in millionths; None: there is no hard limit."""
+    hard = usage.budget.hard_limit
+    return None if hard is None else max(0, hard - usage.cost)
 
 
 def _start(period: BudgetPeriod, now: float) -> float:

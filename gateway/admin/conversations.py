@@ -10,7 +10,7 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import actor, handovers, search_params
+from gateway.admin import actor, search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
 from gateway.domain.conversations import Conversation
@@ -22,7 +22,7 @@ from gateway.ports.reporting import NamedIds, TurnFilter
 TURNS_PER_PAGE = 50
 """Turns on one page of a transcript."""
 TURN_ID = re.compile(r"turn_[A-Za-z0-9_\-]{1,64}")
-CONFIRMATION_ID = re.compile(r"[0-9a-f]{24}")
+FORM_ID = re.compile(r"[0-9a-f]{24}")
 RESET_TEXT = "reset"
 MAX_ID, MAX_SEQ = 2**63 - 1, 2**31 - 1
 """The largest values that the database columns hold."""
@@ -57,8 +57,8 @@ class ConversationPages:
         return replace(search, named=NamedIds([each.user for each in people], [each.channel for each in channels]))
 
     def show(self, number: int) -> ResponseReturnValue:
-        conversation = self._load_conversation(number)
-        before = _before_seq()
+        conversation = load_conversation(self._context, number)
+        before = search_params.cursor_number(MAX_SEQ)
         turns = self._context.store.transcript(conversation.id, before=before, limit=TURNS_PER_PAGE)
         return flask.render_template(
             "admin/conversation.html",
@@ -68,17 +68,15 @@ class ConversationPages:
             paged=before is not None,
             older=turns[0].seq if turns and turns[0].seq > 1 else None,
             handovers=self._context.handovers.of_conversation(conversation.id),
-            once=handovers.new_form_id(),
+            once=new_form_id(),
             most=self._context.max_answer_chars,
         )
 
     def reset(self, number: int) -> ResponseReturnValue:
-        conversation = self._load_conversation(number)
+        conversation = load_conversation(self._context, number)
         once = flask.request.form.get("once", "")
-        if not CONFIRMATION_ID.fullmatch(once):
-            return flask.render_template(
-                "admin/confirm_reset.html", conversation=conversation, once=secrets.token_hex(12)
-            )
+        if not FORM_ID.fullmatch(once):
+            return flask.render_template("admin/confirm_reset.html", conversation=conversation, once=new_form_id())
         self._enqueue_reset(conversation, once)
         return flask.redirect(flask.url_for(".conversation", number=number), 303)
 
@@ -98,17 +96,18 @@ class ConversationPages:
         trail = self._context.books.audit_trail
         actor.record(trail, AuditedAction.CONVERSATION_RESET, str(conversation.id), turn.id)
 
-    def _load_conversation(self, conversation_id: int) -> Conversation:
-        found = self._context.reporting.get_conversation(conversation_id) if conversation_id <= MAX_ID else None
-        if found is None:
-            raise ThreadNotFound(f"There is no conversation {conversation_id}.")
-        return found
+
+def load_conversation(context: AdminContext, number: int) -> Conversation:
+    """Returns a conversation by its id. Raises ThreadNotFound."""
+    found = context.reporting.get_conversation(number) if number <= MAX_ID else None
+    if found is None:
+        raise ThreadNotFound(f"There is no conversation {number}.")
+    return found
 
 
-def _before_seq() -> int | None:
-    """Returns the seq of the first turn on the previous page, from the query; None for the newest page."""
-    named = flask.request.args.get("before", type=int)
-    return None if named is None else max(0, min(named, MAX_SEQ))
+def new_form_id() -> str:
+    """Returns what makes a form that is sent twice one message. It matches FORM_ID."""
+    return secrets.token_hex(12)
 
 
 def _last_unerased(turns: Sequence[Turn]) -> Turn:

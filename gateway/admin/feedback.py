@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import flask
@@ -23,8 +21,6 @@ COLUMNS = (
     *("turn_id", "conversation", "model", "cost", "currency"),
 )
 
-FeedbackCursor = tuple[float, str, str]
-
 
 class FeedbackPages:
     def __init__(self, context: AdminContext) -> None:
@@ -33,7 +29,7 @@ class FeedbackPages:
     def show(self) -> str:
         fields = search_params.fields(FIELDS)
         criteria, most = self._criteria(fields), search_params.PAGE_SIZE
-        found = self._context.feedback.find(criteria, limit=most, before=_requested_place())
+        found = self._context.feedback.find(criteria, limit=most, before=search_params.cursor_place())
         authors = [(each.turn.message.key.platform, each.author) for each in found]
         return flask.render_template(
             "admin/feedback.html",
@@ -58,9 +54,8 @@ class FeedbackPages:
         return sent
 
     def _criteria(self, fields: Mapping[str, str]) -> FeedbackFilter:
-        found = FeedbackFilter(fields["value"], fields["platform"], fields["assistant"])
-        seconds = search_params.seconds_of(fields["span"])
-        return replace(found, since=self._context.reporting.now() - seconds) if seconds else found
+        since = search_params.begin_of(fields["span"], self._context.reporting)
+        return FeedbackFilter(fields["value"], fields["platform"], fields["assistant"], since)
 
     def _all(self, criteria: FeedbackFilter) -> Iterator[RatedTurn]:
         return exports.in_pages(
@@ -88,17 +83,7 @@ class FeedbackPages:
 
 
 def _cursor(rated: RatedTurn) -> str:
-    return search_params.CURSOR_SEPARATOR.join((repr(rated.at), rated.turn.id, rated.author))
-
-
-def _requested_place() -> FeedbackCursor | None:
-    """Returns the last rating of the previous page, or None on the first page."""
-    at, _, rest = flask.request.args.get("before", "").partition(search_params.CURSOR_SEPARATOR)
-    turn, _, author = rest.partition(search_params.CURSOR_SEPARATOR)
-    try:
-        return (float(at), turn, author) if math.isfinite(float(at)) else None
-    except ValueError:
-        return None
+    return search_params.cursor_at(rated.at, rated.turn.id, rated.author)
 
 
 def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:

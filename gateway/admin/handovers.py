@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flask
@@ -12,15 +11,13 @@ from flask.typing import ResponseReturnValue
 from gateway.admin import search_params
 from gateway.admin.actor import actor, record
 from gateway.admin.context import AdminContext
+from gateway.admin.conversations import FORM_ID, load_conversation
 from gateway.domain.conversations import Conversation
-from gateway.domain.errors import MalformedRequest, ThreadNotFound
-from gateway.domain.models import Message
+from gateway.domain.errors import MalformedRequest
+from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
 from gateway.ports.handovers import OpenHandover
-
-MAX_ID = 2**63 - 1
-FORM_ID = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +40,16 @@ class HandoverPages:
         return flask.render_template("admin/handovers.html", lines=lines)
 
     def take_over(self, number: int) -> ResponseReturnValue:
-        conversation, reason = self._load(number), flask.request.form.get("reason", "")
-        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        (conversation, turns), reason = self._load(number), flask.request.form.get("reason", "")
         return self._record(messages.take_over(conversation, turns, _caller(), reason, _form_id()), conversation)
 
     def answer(self, number: int) -> ResponseReturnValue:
-        conversation, text = self._load(number), flask.request.form.get("text", "").replace("\r\n", "\n").strip()
-        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
-        most = self._context.max_answer_chars
+        conversation, turns = self._load(number)
+        text, most = flask.request.form.get("text", "").replace("\r\n", "\n").strip(), self._context.max_answer_chars
         return self._record(messages.answer(conversation, turns, _caller(), text, _form_id(), most), conversation)
 
     def give_back(self, number: int) -> ResponseReturnValue:
-        conversation = self._load(number)
-        turns = self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        conversation, turns = self._load(number)
         return self._record(messages.give_back(conversation, turns, _caller(), _form_id()), conversation)
 
     def _record(self, message: Message, conversation: Conversation) -> ResponseReturnValue:
@@ -64,20 +58,16 @@ class HandoverPages:
         return flask.redirect(flask.url_for(".conversation", number=conversation.id), 303)
 
     def _line(self, found: OpenHandover) -> HandoverLine:
-        turns = self._context.store.transcript(found.conversation.id, limit=messages.LOOKED_AT)
-        waiting = unanswered(turns)
+        waiting = unanswered(self._turns(found.conversation))
         return HandoverLine(found, len(waiting), waiting[-1].message.own_text if waiting else "")
 
-    def _load(self, number: int) -> Conversation:
-        found = self._context.reporting.get_conversation(number) if number <= MAX_ID else None
-        if found is None:
-            raise ThreadNotFound(f"There is no conversation {number}.")
-        return found
+    def _load(self, number: int) -> tuple[Conversation, Sequence[Turn]]:
+        """Returns a conversation and its newest turns, oldest first. Raises ThreadNotFound."""
+        found = load_conversation(self._context, number)
+        return found, self._turns(found)
 
-
-def new_form_id() -> str:
-    """Returns what makes a form that is sent twice one message."""
-    return secrets.token_hex(12)
+    def _turns(self, conversation: Conversation) -> Sequence[Turn]:
+        return self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
 
 
 def _form_id() -> str:

@@ -29,7 +29,7 @@ from gateway.admin import (
 )
 from gateway.admin.access.oidc_setup import oidc_client
 from gateway.admin.access.oidc_values import not_allowed
-from gateway.admin.access.roles import AdminUser, Identity, Role, SignInMethod
+from gateway.admin.access.roles import AdminUser, Identity, SignInMethod
 from gateway.admin.context import AdminContext, RunChecks
 from gateway.admin.request_user import RequestUsers
 from gateway.admin.session import AdminSession, SessionCookie
@@ -219,7 +219,7 @@ class AuthGuard:
             "assets": _assets_url(self._context),
             "signed_in": user is not None,
             "user": user,
-            "may_change": user is not None and user.role is Role.OPERATOR,
+            "may_change": user is not None and user.may_change,
             "token": self._session.csrf_token(cookie) if cookie else "",
             "page": flask.request.endpoint,
             "assistants": self._context.assistants(),

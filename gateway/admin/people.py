@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,13 @@ from flask.typing import ResponseReturnValue
 
 from gateway import operations
 from gateway.admin import actor, search_params
+from gateway.admin.budgets import left_of
 from gateway.admin.context import AdminContext
 from gateway.admin.filters import DAY
 from gateway.admin.names import names_in_list
 from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.bots import platform_of
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Message
 from gateway.policy.rules import ApplicableBudget, BudgetScope, UserRateLimit
 from gateway.ports.budgets import BudgetUsage
@@ -42,9 +43,8 @@ class BudgetLeft:
 
     @property
     def left(self) -> int | None:
-        """Returns what may still be spent, in millionths; None: there is no hard limit."""
-        hard = self.usage.budget.hard_limit
-        return None if hard is None else max(0, hard - self.usage.cost)
+        """Returns ``left_of`` the budget."""
+        return left_of(self.usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,8 @@ class PeoplePages:
 
     # ------------------------------------------------------------ one person
 
-    def show(self) -> ResponseReturnValue:
+    def show(self) -> str:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         person, most = self._people.get(name), search_params.PAGE_SIZE
         theirs = TurnFilter(author=name.user)
         found = self._context.reporting.find_conversations(theirs, limit=CONVERSATIONS)
@@ -147,16 +145,12 @@ class PeoplePages:
 
     def block(self) -> ResponseReturnValue:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         reason = flask.request.form.get("reason", "").strip()[:MAX_REASON_CHARS]
         operations.block_person(self._context.books, actor.actor(), name, reason)
         return flask.redirect(_address(name), 303)
 
     def unblock(self) -> ResponseReturnValue:
         name = _requested_id()
-        if name is None:
-            return flask.render_template("admin/problem.html", message=NOBODY), 400
         operations.unblock_person(self._context.books, actor.actor(), name)
         return flask.redirect(_address(name), 303)
 
@@ -193,9 +187,12 @@ def _written(limit: UserRateLimit) -> str:
     return f"{limit.max_turns} in {'an hour' if limit.seconds > 60 else 'a minute'}"  # noqa: PLR2004  # seconds
 
 
-def _requested_id() -> PersonId | None:
+def _requested_id() -> PersonId:
+    """Returns whom the address names. Raises MalformedRequest."""
     fields = search_params.fields(("platform", "user"))
-    return PersonId(fields["platform"], fields["user"]) if all(fields.values()) else None
+    if not all(fields.values()):
+        raise MalformedRequest(NOBODY)
+    return PersonId(fields["platform"], fields["user"])
 
 
 def _parameters(name: PersonId) -> dict[str, str]:
@@ -207,21 +204,16 @@ def _address(name: PersonId) -> str:
 
 
 def _cursor(person: Person) -> str:
-    return search_params.CURSOR_SEPARATOR.join((repr(person.last_at), person.id.platform, person.id.user))
+    return search_params.cursor_at(person.last_at, person.id.platform, person.id.user)
 
 
 def _requested_person() -> Person | None:
     """Returns the last person of the previous page with the time they had there, or None on the first page."""
-    at, _, rest = flask.request.args.get("before", "").partition(search_params.CURSOR_SEPARATOR)
-    platform, _, user = rest.partition(search_params.CURSOR_SEPARATOR)
-    try:
-        last_at = float(at)
-    except ValueError:
+    place = search_params.cursor_place()
+    if place is None:
         return None
-    named = PersonId(platform, user)
-    return (
-        Person(named, "", "", "", is_claimed=False, first_at=0.0, last_at=last_at) if math.isfinite(last_at) else None
-    )
+    last_at, *name = place
+    return Person(PersonId(*name), "", "", "", is_claimed=False, first_at=0.0, last_at=last_at)
 
 
 def add_routes(blueprint: flask.Blueprint, context: AdminContext) -> None:

@@ -47,9 +47,30 @@ def query(given: Mapping[str, str], **more: object) -> str:
     return f"?{urlencode({name: value for name, value in {**given, **more}.items() if value})}"
 
 
-def seconds_of(span: str) -> float:
-    """Returns how long one of SPANS is; 0 for any other."""
-    return SPANS[span][1] if span in SPANS else 0.0
+def begin_of(span: str, reporting: ReportingStore) -> float | None:
+    """Returns when one of SPANS began that ends now; None for any other."""
+    return reporting.now() - SPANS[span][1] if span in SPANS else None
+
+
+def cursor_number(most: int) -> int | None:
+    """Returns the number of the entry that ended the previous page, from 0 to ``most``; None on the first page."""
+    named = flask.request.args.get("before", type=int)
+    return None if named is None else max(0, min(named, most))
+
+
+def cursor_place() -> tuple[float, str, str] | None:
+    """Returns the time and the two names of the last entry of the previous page, or None on the first page."""
+    at, _, rest = flask.request.args.get("before", "").partition(CURSOR_SEPARATOR)
+    first, _, second = rest.partition(CURSOR_SEPARATOR)
+    try:
+        return (float(at), first, second) if math.isfinite(float(at)) else None
+    except ValueError:
+        return None
+
+
+def cursor_at(at: float, first: str, second: str) -> str:
+    """Returns the cursor that ``cursor_place`` reads."""
+    return CURSOR_SEPARATOR.join((repr(at), first, second))
 
 
 def cursor_turn(store: Store) -> Turn | None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.domain.errors import MalformedRequest
-
-Network = IPv4Network | IPv6Network
+from gateway.settings.values import Network
 
 MAX_URL_CHARS = 2000
 TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 behind a translator: www.rfc-editor.org/rfc/rfc6052"""
 COMPATIBLE = IPv6Network("::/96")
 """IPv4 within IPv6, long deprecated: www.rfc-editor.org/rfc/rfc4291#section-2.5.5.1"""
-
-
-def read_networks(listed: str) -> tuple[Network, ...]:
-    """Returns networks and addresses that are listed with commas. Raises ValueError."""
-    return tuple(ip_network(part.strip()) for part in listed.split(",") if part.strip())
 
 
 class AddressRule:

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 
-from gateway.callbacks.addresses import AddressRule, read_networks
+from gateway.callbacks.addresses import AddressRule
 from gateway.callbacks.signing import read_key
 from gateway.domain.errors import MalformedRequest
 from gateway.settings import EnvironmentSettings
-from gateway.settings.values import OwnKey
+from gateway.settings.values import OwnKey, read_networks
 
 EVENTS = ("turn.answered", "turn.failed", "feedback.given", "conversation.handed_over", "conversation.resumed")
 MOST_KEYS = 2

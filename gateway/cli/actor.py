@@ -8,8 +8,12 @@ import socket
 
 def actor() -> str:
     """Returns the user of the system who runs the command, and on which machine."""
+    return f"command line: {login_name() or 'unknown user'}@{socket.gethostname()[:60]}"
+
+
+def login_name() -> str:
+    """Returns the name of the user of the system who runs the command; empty if there is none."""
     try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        user = "unknown user"
-    return f"command line: {user}@{socket.gethostname()[:60]}"
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may run under a number without a name
+        return ""

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import click
 
-from gateway.cli.actor import actor
+from gateway.cli.actor import actor, login_name
 from gateway.cli.turns import sanitized
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound
-from gateway.domain.models import Message, Turn, TurnId
+from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
-from gateway.operations import iso
+from gateway.operations import iso, record_message
 from gateway.ports.audit_trail import AuditTrail
-from gateway.ports.enqueue import AssistantRoute, EnqueueRequest
+from gateway.ports.enqueue import AssistantRoute
 from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 
 LISTED = 1000
+COMMAND_BACKLOG = 100
+"""How many unfinished turns a conversation may have when it is taken over or given back; for answers, MAX_BACKLOG."""
+
+_by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
+_number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,11 @@ class HandoverContext:
 
     def record(self, message: Message, route: AssistantRoute) -> Turn:
         """Records a message, and who sent it; a running gateway does the rest. Raises InputError, Overloaded."""
-        turn = self._record(message, route)
+        most = self.max_backlog if message.given_reply else COMMAND_BACKLOG
+        turn = record_message(self.store, message, route, max_backlog=most)
         action = messages.ACTIONS[message.kind]
         self.audit_trail.record(actor(), action, str(turn.conversation_id), turn.id)
         return turn
-
-    def _record(self, message: Message, route: AssistantRoute) -> Turn:
-        turn_id = TurnId(f"turn_{secrets.token_hex(12)}")
-        if message.given_reply:
-            return self.store.enqueue_answered(message, turn_id, self.max_backlog, route).turn
-        (result,) = self.store.enqueue_all([EnqueueRequest(message, turn_id, route=route)])
-        if isinstance(result, Exception):
-            raise result
-        return result.turn
 
 
 OpenHandoverContext = Callable[[], AbstractContextManager[HandoverContext]]
@@ -72,22 +68,28 @@ def command(open_context: OpenHandoverContext) -> click.Group:
     @click.pass_context
     def handover(ctx: click.Context) -> None:
         """List the conversations in which a person answers instead of the assistant; take one over, give it back."""
-        if ctx.invoked_subcommand is not None:
-            return
-        with open_context() as context:
-            found = context.handovers.listed_open(LISTED)
-            for each in found:
-                click.echo(_line(context, each))
-            if not found:
-                click.echo("The assistant answers everywhere.")
+        if ctx.invoked_subcommand is None:
+            with open_context() as context:
+                _list(context)
 
-    by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
-    number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
+    for subcommand in (_take_command, _answer_command, _resume_command):
+        handover.add_command(subcommand(open_context))
+    return handover
 
-    @handover.command("take")
-    @number
+
+def _list(context: HandoverContext) -> None:
+    found = context.handovers.listed_open(LISTED)
+    for each in found:
+        click.echo(_line(context, each))
+    if not found:
+        click.echo("The assistant answers everywhere.")
+
+
+def _take_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("take")
+    @_number
     @click.option("--reason", default="", help="For the staff only.")
-    @by
+    @_by
     def take(number: int, reason: str, by: str | None) -> None:
         """Answer in conversation NUMBER yourself from now on. People there are told."""
         with open_context() as context:
@@ -95,10 +97,14 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.take_over(found, turns, _caller(by), reason, secrets.token_hex(12))
             click.echo(f"Conversation {number} is handed over, by {context.record(made, _route(found, turns)).id}.")
 
-    @handover.command("answer")
-    @number
+    return take
+
+
+def _answer_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("answer")
+    @_number
     @click.argument("text")
-    @by
+    @_by
     def answer(number: int, text: str, by: str | None) -> None:
         """Send TEXT as the answer in conversation NUMBER, which is handed over."""
         with open_context() as context:
@@ -107,9 +113,13 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.answer(found, turns, _caller(by), text, name, most)
             click.echo(f"The answer is recorded as {context.record(made, _route(found, turns)).id}.")
 
-    @handover.command("resume")
-    @number
-    @by
+    return answer
+
+
+def _resume_command(open_context: OpenHandoverContext) -> click.Command:
+    @click.command("resume")
+    @_number
+    @_by
     def resume(number: int, by: str | None) -> None:
         """Give conversation NUMBER back to the assistant, which answers what you have not."""
         with open_context() as context:
@@ -117,7 +127,7 @@ def command(open_context: OpenHandoverContext) -> click.Group:
             made = messages.give_back(found, turns, _caller(by), secrets.token_hex(12))
             click.echo(f"Conversation {number} goes back, by {context.record(made, _route(found, turns)).id}.")
 
-    return handover
+    return resume
 
 
 def _line(context: HandoverContext, found: OpenHandover) -> str:
@@ -131,10 +141,7 @@ def _line(context: HandoverContext, found: OpenHandover) -> str:
 
 
 def _caller(by: str | None) -> str:
-    if by is None:
-        with suppress(KeyError, OSError, ImportError):  # a container may run as a user without a name
-            by = getpass.getuser()
-    return messages.staff(by or "operator")
+    return messages.staff(login_name() if by is None else by)
 
 
 def _route(conversation: Conversation, turns: list[Turn]) -> AssistantRoute:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from gateway import operations
 from gateway.cli.actor import actor
 from gateway.cli.turns import sanitized
 from gateway.domain.errors import TurnNotFound
-from gateway.domain.models import Message, Turn, TurnId
 from gateway.operations import iso
 from gateway.ports.audit_trail import AuditedAction, AuditTrail
-from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.schedules import Schedule, Schedules
 from gateway.ports.store import Store
 from gateway.push import views
@@ -83,21 +80,11 @@ def _order(context: PushContext, fields: dict[str, str | None]) -> PushOrder:
 
 def _send_now(context: PushContext, order: PushOrder, name: str) -> str:
     message = context.messages.message(order.push, OWNER, name)
-    turn = _record(context, message, TurnId(f"turn_{secrets.token_hex(12)}"))
+    placed, route = context.messages.router.place(message)
+    turn = operations.record_message(context.store, placed, route, max_backlog=context.max_backlog)
     check_same_turn(message, turn)
     context.audit_trail.record(actor(), AuditedAction.MESSAGE_SENT, turn.id)
     return turn.id
-
-
-def _record(context: PushContext, message: Message, turn_id: TurnId) -> Turn:
-    message, route = context.messages.router.place(message)
-    if message.given_reply:
-        return context.store.enqueue_answered(message, turn_id, context.max_backlog, route).turn
-    request = EnqueueRequest(message, turn_id, max_backlog=context.max_backlog, route=route)
-    (result,) = context.store.enqueue_all([request])
-    if isinstance(result, Exception):
-        raise result
-    return result.turn
 
 
 def _schedule(context: PushContext, order: PushOrder, name: str) -> str:

@@ -35,11 +35,15 @@ def prepare(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
 
 def _record(gateway: Gateway, answer: Answer) -> None:
     """Records that a signal made the process reload; the command records what it does itself."""
-    done = f"{'reloaded' if answer.ok else 'refused'}: {', '.join(answer.lines) or 'nothing has changed'}"
+    owner = gateway.worker.owner
     try:
-        gateway.store.audit_trail.record("signal", AuditedAction.CONFIGURATION_RELOADED, gateway.worker.owner, done)
+        gateway.store.audit_trail.record("signal", AuditedAction.CONFIGURATION_RELOADED, owner, _outcome(answer))
     except StoreUnavailable as exc:
         log.warning("reload not written to the audit trail", error=str(exc))
+
+
+def _outcome(answer: Answer) -> str:
+    return f"{'reloaded' if answer.ok else 'refused'}: {', '.join(answer.lines) or 'nothing has changed'}"
 
 
 def command(open_store: Callable[[], AbstractContextManager[SqlStore]]) -> click.Command:
@@ -55,8 +59,7 @@ def command(open_store: Callable[[], AbstractContextManager[SqlStore]]) -> click
         with open_store() as store:
             for answer in reloading.ask_all(store, only_one=not store.is_shared):
                 answers.append(answer)
-                outcome = ", ".join(answer.lines) or "nothing has changed"
-                done = f"{'reloaded' if answer.ok else 'refused'}: {outcome}"
+                done = _outcome(answer)
                 store.audit_trail.record(actor(), AuditedAction.CONFIGURATION_RELOADED, answer.process, done)
                 click.echo(f"{answer.process}: {done}")
         if not answers:

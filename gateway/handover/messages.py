@@ -6,6 +6,7 @@ Each is recorded like any other message. So it has its place among them, is deli
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.domain.context import ChatContext
 from gateway.domain.conversations import Conversation
@@ -57,13 +58,7 @@ def answer(conversation: Conversation, turns: Sequence[Turn], caller: str, text:
     if len(text) > most:
         raise MalformedRequest(f"An answer must have at most {most} characters.", code="message_too_long")
     made = _message(conversation, _last_message(turns), MessageKind.PROMPT, caller, "", name)
-    return Message(
-        *(made.key, made.message_id, "", made.author, made.address),
-        caller=caller,
-        context=made.context,
-        given_reply=text,
-        may_start_conversation=False,
-    )
+    return replace(made, given_reply=text)
 
 
 def give_back(conversation: Conversation, turns: Sequence[Turn], caller: str, name: str) -> Message:

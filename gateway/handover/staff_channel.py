@@ -92,7 +92,7 @@ class StaffChannel:
                 log.warning("handover not shown to the staff", conversation=each.conversation.id, error=str(exc))
 
     async def _relay(self, found: OpenHandover) -> None:
-        turns = await self._turns(found)
+        turns = await self._turns(found.conversation.id)
         root = await self._root(found.record)
         if root is None:
             text = introduction(found, [each for each in turns if each.seq < found.record.seq])
@@ -128,7 +128,7 @@ class StaffChannel:
 
     async def _answer(self, found: OpenHandover, message: Message) -> Message:
         """Returns the answer; what to say in the topic if it cannot be one."""
-        turns, caller = await self._turns(found), messages.staff(message.speaker or message.author)
+        turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
         try:
             if message.kind is MessageKind.RESUME:
@@ -143,8 +143,7 @@ class StaffChannel:
         known = await self._store.read(lambda store: store.find_conversation(key))
         if known is None:
             return None
-        turns = await self._store.read(lambda store: store.transcript(known.id, limit=messages.LOOKED_AT))
-        if all(each.message.caller != RELAY for each in turns):
+        if all(each.message.caller != RELAY for each in await self._turns(known.id)):
             return None
         return self._place.message(key.topic, f"closed:{message.message_id}", CLOSED)
 
@@ -155,9 +154,8 @@ class StaffChannel:
         platform, name = self._place.key.platform, f"{BROUGHT}{_root_name(record)}"
         return await self._store.read(lambda store: store.find_turn_by_message(platform, name))
 
-    async def _turns(self, found: OpenHandover) -> Sequence[Turn]:
-        number = found.conversation.id
-        return await self._store.read(lambda store: store.transcript(number, limit=messages.LOOKED_AT))
+    async def _turns(self, conversation_id: int) -> Sequence[Turn]:
+        return await self._store.read(lambda store: store.transcript(conversation_id, limit=messages.LOOKED_AT))
 
 
 def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:

@@ -8,6 +8,7 @@ from gateway.operations.erasure import (
     erase_person,
 )
 from gateway.operations.personal_export import export
+from gateway.operations.recording import record_message
 from gateway.operations.retrying import failed_turns, is_retriable, retry_all, retry_turn
 from gateway.operations.stores import AdminStore
 from gateway.operations.turn_timeline import TimelineEntry, timeline
@@ -29,6 +30,7 @@ __all__ = [
     "iso",
     "parking_text",
     "person_view",
+    "record_message",
     "retry_all",
     "retry_turn",
     "timeline",

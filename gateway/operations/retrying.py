@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 
 from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import Turn, TurnId, TurnState
+from gateway.operations.recording import new_turn_id
 from gateway.ports.reporting import ReportingStore, TurnFilter
 from gateway.ports.store import Store
 
@@ -16,7 +16,7 @@ PAGE = 500
 
 def retry_turn(store: Store, turn: TurnId) -> TurnId:
     """Retries a turn; returns the id of the new turn. Raises TurnNotFound, Conflict, StoreUnavailable."""
-    return store.retry_turn(turn, TurnId(f"turn_{secrets.token_hex(12)}")).turn.id
+    return store.retry_turn(turn, new_turn_id()).turn.id
 
 
 def failed_turns(catalogue: ReportingStore, search: TurnFilter) -> Sequence[TurnId]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.domain.packages import offers
 
+Network = IPv4Network | IPv6Network
 BackendName = Literal["responses", "threads", "chat", "offline"]
 BACKENDS: tuple[str, ...] = get_args(BackendName)
 ONLINE = BACKENDS[:-1]
@@ -92,6 +94,11 @@ def check_base_url(url: str | None) -> str | None:
         if path.endswith(end):
             raise ValueError(f"ends with {end}, which is the address of one request; write what stands before it")
     return url if url is None else url.strip()
+
+
+def read_networks(listed: str) -> tuple[Network, ...]:
+    """Returns networks and addresses that are listed with commas. Raises ValueError, which quotes a wrong one."""
+    return tuple(ip_network(part.strip()) for part in listed.split(",") if part.strip())
 
 
 def spell_choice(value: Any, annotation: Any) -> Any:

@@ -12,10 +12,9 @@ from gateway.ports.enqueue import AssistantRoute
 from storage.store import SqlStore
 from tests.adapters.test_http_handover import EVE
 from tests.browser.chat_actions import last_complete_reply, send_message
-from tests.browser.site import GatewaySite
 
 
-def test_what_a_person_answers_comes_into_the_page(page: Page, site: GatewaySite, sqlite_url: str) -> None:
+def test_what_a_person_answers_comes_into_the_page(page: Page, sqlite_url: str) -> None:
     with closing(SqlStore(sqlite_url)) as store:
         desk = HandoverContext(store, store, store.handovers, store.audit_trail, 1000, 100)
         send_message(page, "one")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address
 
 from gateway.admin.access.roles import Identity, read_email
-
-Network = IPv4Network | IPv6Network
+from gateway.settings.values import Network, read_networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class ProxySignIn:
 
 def read_addresses(text: str) -> tuple[Network, ...]:
     """Returns the listed addresses and networks. Raises ValueError, also for a network of everybody."""
-    networks = tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    networks = read_networks(text)
     if any(network.prefixlen == 0 for network in networks):
         raise ValueError("a network of all addresses would believe everybody")
     return networks

@@ -6,7 +6,7 @@ const HIDDEN = /[^\n\P{C}]|[\u2028\u2029]/gu; // what is invisible, or changes h
 const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
 /** The arguments as lines, with what is invisible escaped. Shown as text, never as markup. */
-export function readable(json) {
+function readable(json) {
   let text = json;
   try {
     text = JSON.stringify(JSON.parse(json), null, 2);

@@ -283,9 +283,7 @@ def test_the_provider_never_leads_to_another_site(scene: AdminHarness, provider:
     assert enter(client, provider, "/admin/failed").headers["Location"] == "/admin/failed"
 
 
-def test_answers_are_limited_for_each_network(
-    scene: AdminHarness, provider: FakeOidcProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_are_limited_for_each_network(scene: AdminHarness, provider: FakeOidcProvider) -> None:
     client = scene.client(settings=oidc_settings(provider))
     statuses = [client.get("/admin/oidc/callback?code=x&state=y").status_code for _ in range(32)]
     assert statuses[0] == 401

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.callbacks.addresses import AddressRule, read_networks
+from gateway.callbacks.addresses import AddressRule
 from gateway.domain.errors import MalformedRequest
+from gateway.settings.values import read_networks
 
 STRICT, LENIENT = AddressRule(), AddressRule(read_networks("127.0.0.0/8, 10.1.2.3, fd00::/8"))
 

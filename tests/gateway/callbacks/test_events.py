@@ -23,21 +23,14 @@ URL = "https://example.com/events"
 
 
 @pytest.fixture
-def store(sqlite_url: str) -> Iterator[SqlStore]:
-    store = SqlStore(sqlite_url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def journal(store: SqlStore) -> Iterator[AsyncStore]:
+def journal(sqlite_store: SqlStore) -> Iterator[AsyncStore]:
     with ThreadPoolExecutor(1) as executor:
-        yield AsyncStore(store, executor)
+        yield AsyncStore(sqlite_store, executor)
 
 
 @pytest.fixture
-def outbox(store: SqlStore) -> CallbackOutbox:
-    return CallbackOutbox(store.callbacks, AddressRule(), max_waiting=10)
+def outbox(sqlite_store: SqlStore) -> CallbackOutbox:
+    return CallbackOutbox(sqlite_store.callbacks, AddressRule(), max_waiting=10)
 
 
 def stored(store: SqlStore) -> list[dict[str, object]]:
@@ -48,16 +41,18 @@ def answered(turn: Turn) -> Turn:
     return replace(turn, state=TurnState.ANSWERED, reply="Hi", answered_at=turn.received_at)
 
 
-async def test_outcomes_are_stored_once_each(store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox) -> None:
+async def test_outcomes_are_stored_once_each(
+    sqlite_store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+) -> None:
     events = EventOutbox(outbox, journal, URL, EVENTS)
-    turn = replace(enqueue(store).turn, assistant="support")
+    turn = replace(enqueue(sqlite_store).turn, assistant="support")
     for _ in range(2):
         await events.on_resolved(answered(turn))
     await events.on_resolved(replace(turn, state=TurnState.FAILED, failure=Failure("refused", "Sorry.", "secret")))
     await events.on_resolved(replace(turn, state=TurnState.CANCELLED))
     await events.on_resolved(replace(answered(turn), message=replace(turn.message, kind=MessageKind.RESET)))
     await events.on_resolved(replace(answered(turn), message=replace(turn.message, caller="push x", text="")))
-    first, second = stored(store)
+    first, second = stored(sqlite_store)
     assert (first["type"], second["type"]) == ("turn.answered", "turn.failed")
     said: dict[str, object] = first["data"]  # type: ignore[assignment]  # JSON
     assert (said["response"], said["assistant"]) == ("Hi", "support")
@@ -65,42 +60,44 @@ async def test_outcomes_are_stored_once_each(store: SqlStore, journal: AsyncStor
 
 
 async def test_only_what_is_subscribed_to_is_stored(
-    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+    sqlite_store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
 ) -> None:
-    events, turn = EventOutbox(outbox, journal, URL, {"turn.failed"}), enqueue(store).turn
+    events, turn = EventOutbox(outbox, journal, URL, {"turn.failed"}), enqueue(sqlite_store).turn
     await events.on_resolved(answered(turn))
     await events.on_feedback(Feedback(turn.id, "Ada", "good"))
-    assert stored(store) == []
+    assert stored(sqlite_store) == []
 
 
 async def test_each_rating_is_stored_with_its_turn(
-    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+    sqlite_store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
 ) -> None:
-    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(store).turn
+    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(sqlite_store).turn
     for value in ("good", "good", "bad"):
         await events.on_feedback(Feedback(turn.id, "Ada", value))
     await events.on_feedback(replace(Feedback(turn.id, "Ada", "good"), turn_id=turn.id))
-    ratings = [each["data"]["rating"] for each in stored(store)]  # type: ignore[index]  # JSON
+    ratings = [each["data"]["rating"] for each in stored(sqlite_store)]  # type: ignore[index]  # JSON
     assert ratings == [{"by": "Ada", "value": "good"}, {"by": "Ada", "value": "bad"}]
 
 
 async def test_handovers_are_told_once_each_and_what_is_left_to_a_person_is_no_answer(
-    store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
+    sqlite_store: SqlStore, journal: AsyncStore, outbox: CallbackOutbox
 ) -> None:
-    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(store).turn
+    events, turn = EventOutbox(outbox, journal, URL, EVENTS), enqueue(sqlite_store).turn
     staff = replace(turn.message, text="angry", kind=MessageKind.HAND_OVER, caller="push staff Eve")
     for _ in range(2):
         await events.on_handover(replace(turn, message=staff))
         await events.on_handover(replace(turn, message=replace(turn.message, kind=MessageKind.RESUME)))
     await events.on_resolved(replace(answered(turn), handover=HandoverPart.HELD))
-    taken, resumed = stored(store)
+    taken, resumed = stored(sqlite_store)
     assert (taken["type"], resumed["type"]) == ("conversation.handed_over", "conversation.resumed")
     assert (taken["data"]["by"], taken["data"]["reason"]) == ("staff Eve", "angry")  # type: ignore[index]  # JSON
     assert resumed["data"]["by"] == "Ada"  # type: ignore[index]  # JSON
 
 
-async def test_the_caller_of_a_held_turn_is_told_that_a_person_answers(store: SqlStore, outbox: CallbackOutbox) -> None:
-    held = replace(answered(enqueue(store).turn), handover=HandoverPart.HELD)
+async def test_the_caller_of_a_held_turn_is_told_that_a_person_answers(
+    sqlite_store: SqlStore, outbox: CallbackOutbox
+) -> None:
+    held = replace(answered(enqueue(sqlite_store).turn), handover=HandoverPart.HELD)
     await outbox.add_answer(held, URL, {"handed_over": True})
-    (told,) = stored(store)
+    (told,) = stored(sqlite_store)
     assert (told["type"], told["data"]) == ("turn.handed_over", {"handed_over": True})

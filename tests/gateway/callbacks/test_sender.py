@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from standardwebhooks import Webhook
 
-from gateway.callbacks.addresses import AddressRule, read_networks
+from gateway.callbacks.addresses import AddressRule
 from gateway.callbacks.sender import CallbackSender
 from gateway.callbacks.signing import read_key
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.models import TurnId
 from gateway.ports.callbacks import Callback
+from gateway.settings.values import read_networks
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue
 from tests.fakes.receiver import FakeReceiver

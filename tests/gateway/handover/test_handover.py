@@ -60,15 +60,6 @@ def replies(process: WorkerProcess, count: int) -> list[str]:
     return [turn.reply for turn in process.platform.wait_for(count)]
 
 
-@pytest.fixture
-def process(start: Start) -> WorkerProcess:
-    """A process with a conversation in which one message is answered."""
-    process = start()
-    process.say("one")
-    process.platform.wait_for(1)
-    return process
-
-
 def test_a_person_answers_until_the_conversation_goes_back(process: WorkerProcess, assistant: FakeAssistant) -> None:
     take_over(process, "a hard case")
     held = process.say("two")
@@ -142,7 +133,7 @@ def test_the_asker_of_an_unanswered_question_approves_what_it_leads_to(
     process.platform.wait_for(4)
 
 
-def test_an_unanswered_file_without_words_is_a_question(process: WorkerProcess, assistant: FakeAssistant) -> None:
+def test_an_unanswered_file_without_words_is_a_question(process: WorkerProcess) -> None:
     take_over(process)
     process.inbox.accept(replace(process.platform.message(""), files=(File("bill.pdf", "f1", "application/pdf", 3),)))
     process.platform.wait_for(3)

@@ -16,18 +16,9 @@ from gateway.ports.people import PersonId
 from tests.fakes.platform import FakePlatform
 from tests.gateway.handover.test_handover import answer, conversation_of, take_over
 from tests.gateway.worker.test_parking import wait_until
-from tests.gateway.worker_process import Start, WorkerProcess
+from tests.gateway.worker_process import WorkerProcess
 
 STAFF = ConversationKey("fake", channel="staff")
-
-
-@pytest.fixture
-def process(start: Start) -> WorkerProcess:
-    """A process with a conversation in which one message is answered."""
-    process = start()
-    process.say("one")
-    process.platform.wait_for(1)
-    return process
 
 
 def open_channel(process: WorkerProcess, owner: str = "one") -> StaffChannel:
