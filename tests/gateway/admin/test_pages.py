@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.ports.callbacks import Callback
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import UsageBucket
 from gateway.ports.schedules import Push, Schedule
+from tests.contracts.store_helpers import enqueue_one, message, new_turn
 from tests.gateway.admin.harness import AdminHarness, csrf_token_of, open_harness, submit_form, text_of
 
 INJECTION = """<script>alert(1)</script><img src=x onerror=alert(1)>"' onmouseover="x {{ 7*7 }} </textarea></script>"""
@@ -241,6 +243,13 @@ def test_a_turn_is_shown_with_everything_that_is_known_of_it(scene: AdminHarness
     assert "+" in timeline
     assert ">Retry<" not in scene.signed_in_client().get(f"/admin/turns/{turn.id}").text
     assert scene.signed_in_client().get("/admin/turns/none").status_code == 404
+
+
+@pytest.mark.parametrize("kind", MessageKind)
+def test_a_turn_of_every_kind_says_what_it_asks_for(scene: AdminHarness, kind: MessageKind) -> None:
+    turn = enqueue_one(scene.store, replace(message(), kind=kind), new_turn()).turn
+    page = scene.signed_in_client().get(f"/admin/turns/{turn.id}").text
+    assert re.search(r"<dt>Asks for</dt><dd>\w", page)
 
 
 def test_a_failed_turn_is_retried_and_answered(scene: AdminHarness) -> None:
