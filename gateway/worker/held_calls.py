@@ -121,9 +121,8 @@ class HeldCalls:
     async def close(self, guard: LeaseGuard, context: WorkerDeliveryContext) -> None:
         """Ends the questions of a turn that has ended before people decided. Raises LeaseLost."""
         turn = guard.claim.turn
-        await self._store.read(lambda store: store.close_approvals(turn.id))
-        found = await self._store.read(lambda store: store.approvals_of(turn.id))
-        await self.show_decisions(guard, [each for each in found if each.decision is Decision.CANCELLED], context)
+        cancelled = await self._store.read(lambda store: store.close_approvals(turn.id))
+        await self.show_decisions(guard, cancelled, context)
 
     async def _show(
         self, guard: LeaseGuard, approval: Approval, context: WorkerDeliveryContext, *, is_new: bool = False
