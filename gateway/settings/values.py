@@ -94,6 +94,11 @@ def check_base_url(url: str | None) -> str | None:
     return url if url is None else url.strip()
 
 
+def split_list(listed: str) -> tuple[str, ...]:
+    """Returns the items of a setting that lists them with commas, without space around them and without empty ones."""
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
+
+
 def spell_choice(value: Any, annotation: Any) -> Any:
     """Returns one of the choices of a Literal as it is declared, for a value in capitals or small letters."""
     kinds = (annotation, *get_args(annotation))  # it may be one of a union
