@@ -45,9 +45,6 @@ UNQUOTED_VALUE = re.compile(r"[^\s\"=]+")
 KEEPS_LOGGERS = True
 """Whether a logger is made once, which is faster, and then ignores another configuration."""
 
-bound_fields = structlog.contextvars.bound_contextvars
-"""``with bound_fields(turn=...):`` adds fields to every entry inside, across awaits and into a tool's thread."""
-
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Returns a module's logger: ``log = logs.get_logger(__name__)``. Calls below the level do not even format."""

@@ -41,6 +41,7 @@ _any_open = select(A.id).where(_of_turn, *_is_open).limit(1)
 
 _select = select(*APPROVAL)
 _by_turn = _select.where(_of_turn).order_by(A.round, A.place)
+_cancelled = _by_turn.where(A.decision == Decision.CANCELLED.value)
 _by_id = _select.where(A.id == _asked)
 _expired = update(approvals).where(_of_turn, *_is_open, A.expires_at <= select(clock()).scalar_subquery())
 _expire = _expired.values(decision=Decision.EXPIRED.value, decided_at=clock())
@@ -92,9 +93,10 @@ class SqlApprovals:
                 parking.wake_turn(connection, decided.turn_id)
             return decided
 
-    def close_approvals(self, turn_id: TurnId) -> None:
+    def close_approvals(self, turn_id: TurnId) -> Sequence[Approval]:
         with self._database.single_write() as connection:
             connection.execute(_close, {"turn": turn_id})
+            return [_approval(row) for row in connection.execute(_cancelled, {"turn": turn_id})]
 
     def open_approvals(self, limit: int = 100) -> Sequence[Approval]:
         with self._database.read() as connection:

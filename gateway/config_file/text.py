@@ -21,6 +21,7 @@ from gateway.logs import MASK
 from gateway.settings import EnvironmentSettings, Settings, given_variables
 from gateway.settings.sources import TABLE
 from gateway.settings.toml_file import TomlFile
+from gateway.settings.values import split_list
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -96,7 +97,7 @@ def _assistant(definition: AssistantDefinition) -> Mapping[str, Any]:
     shown = {key: getattr(definition.settings, setting) for key, setting in SETTINGS.items()}
     defaults = {key: Settings.model_fields[setting].default for key, setting in SETTINGS.items()}
     values = {key: value for key, value in shown.items() if value != defaults[key]}
-    hosted = [name.strip() for name in definition.settings.openai_tools.split(",") if name.strip()]
+    hosted = split_list(definition.settings.openai_tools)
     servers = [f"{MCP_TOOL}{name}" for name in definition.mcp_servers]
     functions = definition.function_tools
     tools = {} if functions is None else {"tools": [*hosted, *functions, *servers]}

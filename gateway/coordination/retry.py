@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn, TypeVar
 
 from gateway import logs
@@ -13,6 +14,9 @@ from gateway.domain.errors import GatewayError
 T = TypeVar("T")
 
 MAX_DOUBLINGS = 60
+
+Job = tuple[Callable[[], Awaitable[object]], float, str]
+"""Work that is repeated, the seconds to wait after it, and the log line for each failure."""
 
 log = logs.get_logger(__name__)
 
@@ -71,6 +75,13 @@ async def repeat(
         except Exception as exc:  # noqa: BLE001  # the log shows unknown ones with their traceback
             log_failure(problem, exc)
         await pause()
+
+
+async def repeat_all(jobs: Iterable[Job]) -> None:
+    """Repeats all of these jobs beside each other, as ``repeat`` does each, until it is cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for work, seconds, problem in jobs:
+            group.create_task(repeat(work, problem, partial(asyncio.sleep, seconds)))
 
 
 def log_failure(problem: str, exc: Exception, *, severe: bool = False, **facts: object) -> None:

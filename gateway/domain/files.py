@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.exchange import Exchange as Exchange  # noqa: PLC0414  # one of the models for those who import them
-
 
 @dataclass(frozen=True, slots=True)
 class File:

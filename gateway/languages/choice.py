@@ -11,6 +11,7 @@ from pydantic import field_validator
 
 from gateway.languages.catalogue import AVAILABLE, ENGLISH
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import split_list
 
 BETWEEN_SUBTAGS = re.compile(r"[-_.@]")
 TRADITIONAL = frozenset({"hant", "hk", "mo", "tw"})
@@ -60,18 +61,14 @@ class LanguageSettings(EnvironmentSettings):
     @field_validator("gateway_languages")
     @classmethod
     def _are_available(cls, listed: str) -> str:
-        unknown = sorted(set(_split(listed)) - AVAILABLE)
-        if unknown or not _split(listed):
+        codes = split_list(listed.lower())
+        if not codes or not AVAILABLE.issuperset(codes):
             raise ValueError(f"must list some of {', '.join(sorted(AVAILABLE))}, with commas between them")
         return listed
 
     @property
     def languages(self) -> Languages:
-        return Languages(tuple(dict.fromkeys(_split(self.gateway_languages))))
-
-
-def _split(listed: str) -> list[str]:
-    return [part.strip().lower() for part in listed.split(",") if part.strip()]
+        return Languages(tuple(dict.fromkeys(split_list(self.gateway_languages.lower()))))
 
 
 def _language_of(tag: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +18,7 @@ from pydantic import field_validator
 from gateway import logs
 from gateway.domain.models import Usage
 from gateway.settings import EnvironmentSettings, Settings
+from gateway.settings.values import split_list
 
 SOURCE = f"genai-prices {genai_prices.__version__}"
 """The package has its prices inside; it downloads newer ones only when asked to (github.com/pydantic/genai-prices)."""
@@ -70,7 +71,7 @@ class PriceSettings(EnvironmentSettings):
     @field_validator("prices")
     @classmethod
     def _check_prices(cls, prices: str) -> str:
-        for entry in _split_entries(prices):
+        for entry in split_list(prices):
             if not ENTRY_PATTERN.fullmatch(entry):
                 raise ValueError(f"cannot be read at {entry[:60]!r}; write model=in/out, such as gpt-5=1.25/10")
         return prices
@@ -78,7 +79,7 @@ class PriceSettings(EnvironmentSettings):
     @property
     def operator_prices(self) -> Mapping[str, Price]:
         """The operator's prices by model name."""
-        found = (ENTRY_PATTERN.fullmatch(entry) for entry in _split_entries(self.prices))
+        found = (ENTRY_PATTERN.fullmatch(entry) for entry in split_list(self.prices))
         return {each["model"]: Price(Decimal(each["tokens_in"]), Decimal(each["tokens_out"])) for each in found if each}
 
 
@@ -160,10 +161,6 @@ def _packaged_price(name: str) -> tuple[str, Price | None]:
         return "", None
     scale = Decimal(1_000_000) / SAMPLE_TOKENS
     return found.model.id, Price(found.input_price * scale, found.output_price * scale)
-
-
-def _split_entries(prices: str) -> Sequence[str]:
-    return [entry.strip() for entry in prices.split(",") if entry.strip()]
 
 
 def _is_version_of(name: str, known: str) -> bool:

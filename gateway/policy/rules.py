@@ -20,6 +20,7 @@ from gateway.domain.models import DEFAULT_ASSISTANT, Message
 from gateway.ports.budgets import Budget
 from gateway.ports.token_buckets import Rate
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import split_list
 
 WILDCARD = "*"
 AMOUNT_PATTERN = r"\d{1,9}(?:\.\d{1,6})?"
@@ -130,7 +131,7 @@ class AdmissionSettings(EnvironmentSettings):
     @field_validator("allowed", "blocked")
     @classmethod
     def _check_names(cls, listed: str) -> str:
-        for entry in _split_entries(listed):
+        for entry in split_list(listed):
             platform, colon, name = entry.partition(":")
             if not (platform and colon and name):
                 raise ValueError(
@@ -317,13 +318,9 @@ def folded_name(name: str) -> str:
 # ---------------------------------------------------------------- parsing settings
 
 
-def _split_entries(listed: str) -> Sequence[str]:
-    return [entry.strip() for entry in listed.split(",") if entry.strip()]
-
-
 def _parse_names(listed: str) -> NamesByPlatform:
     names: dict[str, set[str]] = {}
-    for entry in _split_entries(listed):
+    for entry in split_list(listed):
         platform, _, name = entry.partition(":")
         names.setdefault(platform.strip(), set()).add(name.strip())
     return {platform: frozenset(those) for platform, those in names.items()}
@@ -331,7 +328,7 @@ def _parse_names(listed: str) -> NamesByPlatform:
 
 def _parse_limits(listed: str) -> Mapping[str, BudgetLimits]:
     """Parses a budget setting. Raises ValueError."""
-    return dict(_parse_limit(entry) for entry in _split_entries(listed))
+    return dict(_parse_limit(entry) for entry in split_list(listed))
 
 
 def _parse_limit(entry: str) -> tuple[str, BudgetLimits]:

@@ -29,8 +29,8 @@ class ApprovalStore(Protocol):
         """
         ...
 
-    def close_approvals(self, turn_id: TurnId) -> None:
-        """Makes what nobody decided about a resolved turn CANCELLED."""
+    def close_approvals(self, turn_id: TurnId) -> Sequence[Approval]:
+        """Makes what nobody decided about a resolved turn CANCELLED; returns all that is so, also from before."""
         ...
 
     def open_approvals(self, limit: int = 100) -> Sequence[Approval]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.domain.models import (
-    TurnId,
-)
+from gateway.domain.models import TurnId
 
 
 class EventKind(StrEnum):

@@ -242,10 +242,10 @@ class FetchesContext(Protocol):
     async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
         """Returns the names and quotations that go with a turn's message; None if there are none to fetch.
 
-        Called by the worker before a PROMPT or CHOOSE is answered, until something is returned, which is stored with
-        the turn. What the platform refuses is left out, and the context says so. ``before``: loads the conversation's
-        turns before this one. Raises NotForUs; DeliveryError if no reply could be delivered, whatever it says;
-        LeaseLost.
+        Called by the worker before a message is answered that is no RESET and no STOP, until something is returned,
+        which is stored with the turn. What the platform refuses is left out, and the context says so. ``before``: loads
+        the conversation's turns before this one. Raises NotForUs; DeliveryError if no reply could be delivered,
+        whatever it says; LeaseLost.
         """
         ...
 

@@ -96,9 +96,14 @@ def check_base_url(url: str | None) -> str | None:
     return url if url is None else url.strip()
 
 
+def split_list(listed: str) -> tuple[str, ...]:
+    """Returns the items of a setting that lists them with commas, without space around them and without empty ones."""
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
+
+
 def read_networks(listed: str) -> tuple[Network, ...]:
     """Returns networks and addresses that are listed with commas. Raises ValueError, which quotes a wrong one."""
-    return tuple(ip_network(part.strip()) for part in listed.split(",") if part.strip())
+    return tuple(map(ip_network, split_list(listed)))
 
 
 def spell_choice(value: Any, annotation: Any) -> Any:

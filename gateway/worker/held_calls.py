@@ -95,8 +95,8 @@ class HeldCalls:
         """Returns that a turn waits until people have decided, or until it is too late to."""
         turn = guard.claim.turn
         requested_at, expires_at = held[0].requested_at, max(each.expires_at for each in held)
-        is_same = turn.parking is not None and turn.parking.reason == AWAITS_APPROVAL
-        since = turn.parking.since if is_same and turn.parking is not None else requested_at
+        parked = turn.parking
+        since = parked.since if parked is not None and parked.reason == AWAITS_APPROVAL else requested_at
         longest = max(expires_at - since, 0.0)
         where = (guard.claim.lease, turn, AWAITS_APPROVAL, longest, longest, turn.id)
         return ParkTurn(*where, not_started=False, awaits_approvals=True)
@@ -121,9 +121,8 @@ class HeldCalls:
     async def close(self, guard: LeaseGuard, context: WorkerDeliveryContext) -> None:
         """Ends the questions of a turn that has ended before people decided. Raises LeaseLost."""
         turn = guard.claim.turn
-        await self._store.read(lambda store: store.close_approvals(turn.id))
-        found = await self._store.read(lambda store: store.approvals_of(turn.id))
-        await self.show_decisions(guard, [each for each in found if each.decision is Decision.CANCELLED], context)
+        cancelled = await self._store.read(lambda store: store.close_approvals(turn.id))
+        await self.show_decisions(guard, cancelled, context)
 
     async def _show(
         self, guard: LeaseGuard, approval: Approval, context: WorkerDeliveryContext, *, is_new: bool = False

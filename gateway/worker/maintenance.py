@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
-from gateway.coordination.retry import repeat
+from gateway.coordination.retry import repeat_all
 from gateway.ports.store import Store
 from gateway.worker.abandoned_turns import AbandonedTurns
 
@@ -55,16 +53,16 @@ class Maintenance:
     async def run(self) -> None:
         """Runs the jobs until it is cancelled."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for job, seconds, problem in (
+            await repeat_all(
+                (
                     (self._refresh_backpressure, DEPTH_REFRESH_SECONDS, "queue depths not read"),
                     (self._repair_clock_skew, CLOCK_REPAIR_SECONDS, "clock skew not repaired"),
                     (self._apply_retention, RETENTION_SECONDS, "retention not applied"),
                     (self._abandoned_turns.settle, ABANDONED_SECONDS, "abandoned turns not charged"),
                     (self._run_schedules, SCHEDULE_SECONDS, "schedules not looked at"),
                     (self._end_handovers, HANDOVER_SECONDS, "handovers not looked at"),
-                ):
-                    group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
+                )
+            )
         finally:
             self._stopped = True
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.coordination.async_store import AsyncStore
-from gateway.coordination.retry import repeat
+from gateway.coordination.retry import repeat_all
 from gateway.domain.bots import platform_of
 from gateway.domain.models import Message, Turn
 from gateway.policy.block_list import BlockList
@@ -47,12 +45,12 @@ class PeopleRecorder:
 
     async def run(self) -> None:
         """Stores and reads until it is cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for job, seconds, problem in (
+        await repeat_all(
+            (
                 (self.refresh_blocks, BLOCKS_SECONDS, "blocked people not read"),
                 (self.flush, NOTE_SECONDS, "people not stored"),
-            ):
-                group.create_task(repeat(job, problem, partial(asyncio.sleep, seconds)))
+            )
+        )
 
     def note(self, message: Message) -> None:
         """Takes note of who wrote a message, and where. No I/O."""

@@ -17,10 +17,11 @@ from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Wait
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome
-from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
+from gateway.ports.platform import Adapter, HasWaitingCallers
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
 from gateway.worker.context_fetcher import ContextFetcher, undeliverable
 from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.held_calls import HeldCalls
 from gateway.worker.run_attempt import ApprovalsNeeded, OutputsNeeded, RunPostponed
 from gateway.worker.turn_attempt import TurnAttempt
@@ -65,7 +66,7 @@ class TurnRunner:
         self._metrics = metrics
 
     async def outcome(
-        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, context: WorkerDeliveryContext
     ) -> RecordOutcome | ParkTurn:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         turn = work.claim.turn
@@ -81,7 +82,7 @@ class TurnRunner:
                 return self._held_calls.parking(work.lease_guard, held)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
-        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, outbox))
+        work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, context))
         try:
             await asyncio.wait((work.outcome_task,))
         finally:
@@ -132,7 +133,7 @@ class TurnRunner:
         return ParkTurn(lease, turn, OUTPUTS, parking.expires_at - parking.woken_at, OUTPUT_SECONDS, key=turn.id)
 
     async def _start_attempt(
-        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, outbox: DeliveryContext
+        self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, context: WorkerDeliveryContext
     ) -> RecordOutcome | ParkTurn:
         """Returns the reply, the failure if the turn is not admitted or not deliverable, or that it has to wait.
 
@@ -146,15 +147,15 @@ class TurnRunner:
             return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
         try:
-            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], outbox)
+            await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], context)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
             return RecordOutcome(lease, turn, failure=CANCELLED)
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
-        if turn.has_open_round and work.delivery_context is not None:
-            await self._held_calls.run(work.lease_guard, attempt, work.delivery_context)
+        if turn.has_open_round:
+            await self._held_calls.run(work.lease_guard, attempt, context)
             attempt.begin()
         said = said_in_rounds(turn)
         if said:

@@ -147,8 +147,10 @@ class ApprovalsContract:
         peer.cancel_turn(claim.turn.id)
         assert store.decide(asked.id, Decision.APPROVED, "one") is None
         assert list(store.open_approvals()) == []
-        store.close_approvals(claim.turn.id)
+        closed = store.close_approvals(claim.turn.id)
         assert [each.decision for each in store.approvals_of(claim.turn.id)] == [Decision.CANCELLED, None]
+        assert [each.id for each in closed] == [asked.id]
+        assert peer.close_approvals(claim.turn.id) == closed
 
         other = enqueue_and_claim(store, "other")
         peer.cancel_turn(other.turn.id)
@@ -157,7 +159,7 @@ class ApprovalsContract:
 
     def test_an_undecided_question_of_a_turn_that_goes_on_stays_open(self, store: Store) -> None:
         claim, _ = hold(store, enqueue_and_claim(store))
-        store.close_approvals(claim.turn.id)
+        assert list(store.close_approvals(claim.turn.id)) == []
         assert store.approvals_of(claim.turn.id)[0].is_open
 
     def test_who_has_lost_the_lease_begins_no_tool(self, store: Store) -> None:

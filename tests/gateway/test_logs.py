@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,10 +113,13 @@ def test_configuring_again_writes_every_line_once(written: ReadStderr) -> None:
     assert written().count("\n") == 1
 
 
-def test_what_is_said_about_a_block_is_in_every_entry_of_it(written: ReadStderr) -> None:
-    logs.configure("info", "json", [])
-    with logs.bound_fields(turn="trn_1"):
+def test_the_turn_of_a_task_is_in_every_entry_of_it(written: ReadStderr) -> None:
+    def work_on_turn() -> None:
+        logs.bind_turn("trn_1")
         logs.get_logger("gateway.tools").info("tool called")
+
+    logs.configure("info", "json", [])
+    copy_context().run(work_on_turn)
     logs.get_logger("gateway.tools").info("after")
     inside, after = map(json.loads, written().splitlines())
     assert inside["turn"] == "trn_1"
