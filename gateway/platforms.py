@@ -8,7 +8,6 @@ from functools import partial
 from adapters.base.features import BotFeatures
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
-from adapters.http.settings import split
 from adapters.openai_api.adapter import OpenAiAdapter
 from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
 from adapters.openai_api.callers import Callers
@@ -28,6 +27,7 @@ from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.ports.platform import Adapter, OpensTopics
 from gateway.settings import Settings
+from gateway.settings.values import split_list
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.request_limit import RequestLimit
@@ -126,9 +126,9 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
     configured = partial(_configured_assistants, current)
     return OpenAiAdapter(
         Callers(keys, *limits, http.trusted_proxies),
-        split(http.cors_origins),
+        split_list(http.cors_origins),
         KeptObjects(store.api_objects, store.uploads, store),
-        AssistantDirectory(configured, store.api_objects, split(own.v1_models)),
+        AssistantDirectory(configured, store.api_objects, split_list(own.v1_models)),
         ApiLimits(
             settings.max_message_chars,
             settings.max_waiting_callers,

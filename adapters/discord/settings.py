@@ -11,7 +11,7 @@ from pydantic import PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import Key
+from gateway.settings.values import Key, split_list
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
@@ -95,15 +95,11 @@ class DiscordSettings(PlatformSettings):
 
     def allows(self, guild: str, channels: tuple[str, ...]) -> bool:
         """Returns whether a place is answered. ``channels``: a channel and, of a thread, the channel it is in."""
-        guilds, allowed = _listed(self.discord_allowed_guilds), _listed(self.discord_allowed_channels)
+        guilds, allowed = split_list(self.discord_allowed_guilds), split_list(self.discord_allowed_channels)
         if not guild:
             return True
-        return (not guilds or guild in guilds) and (not allowed or not allowed.isdisjoint(channels))
+        return (not guilds or guild in guilds) and (not allowed or any(channel in allowed for channel in channels))
 
     def allows_bot(self, bot: str) -> bool:
-        listed = _listed(self.discord_allowed_bots)
+        listed = split_list(self.discord_allowed_bots)
         return "*" in listed or bot in listed
-
-
-def _listed(text: str) -> frozenset[str]:
-    return frozenset(part.strip() for part in text.split(",") if part.strip())

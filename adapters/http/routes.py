@@ -16,7 +16,7 @@ from adapters.base.approvals import NOT_ALLOWED, TOO_LATE
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser, ParsedChatRequest, message_id_of
 from adapters.http.message_reader import MessageReader
 from adapters.http.operations import GivenDecision, Rating
-from adapters.http.settings import NAME, HttpSettings, split
+from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import are_unused, delete_files
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
 from gateway.domain.conversations import Conversation
@@ -27,6 +27,7 @@ from gateway.domain.platform_events import Feedback
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.uploads import Uploads
+from gateway.settings.values import split_list
 from gateway.web.api import turn_events, views
 from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
@@ -54,7 +55,7 @@ STREAM_HEADERS = {
 def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
     routes = [Route(each.method, each.path, getattr(views, each.operation_id)) for each in operations]
     cors = Cors(
-        origins=split(views.settings.cors_origins),
+        origins=split_list(views.settings.cors_origins),
         methods=("DELETE", "GET", "POST"),
         allowed_headers=("Authorization", "Content-Type", "Idempotency-Key", "Prefer"),
         exposed_headers=("Location", "Preference-Applied", "Retry-After"),

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 
 from gateway.settings import EnvironmentSettings
-from gateway.settings.values import JoinSeconds, OwnKey
+from gateway.settings.values import JoinSeconds, OwnKey, split_list
 
 NAME = "http"
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-]+(:\d+)?")
@@ -47,20 +47,20 @@ class HttpSettings(EnvironmentSettings):
     @field_validator("gateway_api_keys")
     @classmethod
     def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not split(keys.get_secret_value()):
+        if keys is not None and not split_list(keys.get_secret_value()):
             raise ValueError("holds no key; list the keys with commas between them, or unset it to let everybody in")
         return keys
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, origins: str) -> str:
-        if not split(origins) or not all(ORIGIN.fullmatch(origin) for origin in split(origins)):
+        if not split_list(origins) or not all(ORIGIN.fullmatch(origin) for origin in split_list(origins)):
             raise ValueError("must be * or a list of origins such as https://example.com, with commas between them")
         return origins
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return split(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
+        return split_list(self.gateway_api_keys.get_secret_value()) if self.gateway_api_keys else ()
 
     def with_keys(self, keys: Sequence[str]) -> Self:
         """Returns these settings with more keys."""
@@ -69,7 +69,3 @@ class HttpSettings(EnvironmentSettings):
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)
-
-
-def split(listed: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(",") if part.strip())

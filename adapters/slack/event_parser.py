@@ -28,6 +28,7 @@ from gateway.domain.models import Address, ConversationKey, Join, Message, Messa
 from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdited
 from gateway.languages import say
 from gateway.ports.platform import ParsedUpdate, Request
+from gateway.settings.values import split_list
 
 TIMESTAMP = re.compile(r"[0-9]{1,12}")
 SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
@@ -65,7 +66,7 @@ class EventParser:
         self._join_seconds = settings.slack_join_seconds
         self._has_workspaces = settings.installable
         self._joins_threads = settings.slack_replies == "thread"
-        self._bots = frozenset(name.strip() for name in settings.slack_allowed_bots.split(",") if name.strip())
+        self._bots = frozenset(split_list(settings.slack_allowed_bots))
 
     def receive(self, request: Request) -> ParsedUpdate:
         """Parses a webhook request. Raises Unauthenticated, MalformedRequest."""

@@ -12,7 +12,7 @@ from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key, reject_prefixes
+from gateway.settings.values import JoinSeconds, Key, reject_prefixes, split_list
 
 SLACK = "https://slack.com"
 MIN_KEY_CHARS = 32
@@ -125,7 +125,7 @@ class SlackSettings(PlatformSettings):
     @field_validator("slack_encryption_keys")
     @classmethod
     def _are_long(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and any(len(key) < MIN_KEY_CHARS for key in _split(keys.get_secret_value())):
+        if keys is not None and any(len(key) < MIN_KEY_CHARS for key in split_list(keys.get_secret_value())):
             raise ValueError(f"has a key of fewer than {MIN_KEY_CHARS} characters; openssl rand -hex 32 prints one")
         return keys
 
@@ -160,7 +160,7 @@ class SlackSettings(PlatformSettings):
     @property
     def encryption_keys(self) -> tuple[str, ...]:
         """The keys for tokens in the database, the newest first."""
-        return _split(self.slack_encryption_keys.get_secret_value()) if self.slack_encryption_keys else ()
+        return split_list(self.slack_encryption_keys.get_secret_value()) if self.slack_encryption_keys else ()
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.encryption_keys)
@@ -181,10 +181,6 @@ class SlackSettings(PlatformSettings):
         if self.slack_app_token is None:
             needed["SLACK_SIGNING_SECRET (or SLACK_APP_TOKEN)"] = self.slack_signing_secret
         return tuple(name for name, value in needed.items() if not value)
-
-
-def _split(listed: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(",") if part.strip())
 
 
 def _prompts(text: str) -> tuple[tuple[str, str], ...]:

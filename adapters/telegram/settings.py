@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key
+from gateway.settings.values import JoinSeconds, Key, split_list
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -91,4 +91,4 @@ class TelegramSettings(PlatformSettings):
 
     @property
     def allowed_chats(self) -> frozenset[str]:
-        return frozenset(part.strip() for part in self.telegram_allowed_chats.split(",") if part.strip())
+        return frozenset(split_list(self.telegram_allowed_chats))

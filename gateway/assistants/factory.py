@@ -14,6 +14,7 @@ from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import SettingsError
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
+from gateway.settings.values import split_list
 from gateway.tools import ToolBox
 
 log = logs.get_logger(__name__)
@@ -40,9 +41,7 @@ def assistant_config(settings: Settings) -> AssistantConfig:
     return AssistantConfig(
         model=settings.openai_model or DEFAULT_MODEL,
         instructions=settings.assistant_instructions,
-        hosted_tools=tuple(
-            _hosted_tool(name.strip(), settings) for name in settings.openai_tools.split(",") if name.strip()
-        ),
+        hosted_tools=tuple(_hosted_tool(name, settings) for name in split_list(settings.openai_tools)),
         stream=settings.assistant_mode == "stream",
         poll_seconds=settings.assistant_poll_seconds,
         transcription_model=settings.transcription_model,
@@ -58,7 +57,7 @@ def _hosted_tool(name: str, settings: Settings) -> Json:
     if name == "code_interpreter":
         return {"type": name, "container": {"type": "auto"}}
     if name == "file_search":
-        stores = [store.strip() for store in settings.openai_vector_store_ids.split(",") if store.strip()]
+        stores = list(split_list(settings.openai_vector_store_ids))
         if not stores:
             raise SettingsError(
                 "OPENAI_TOOLS contains file_search, so OPENAI_VECTOR_STORE_IDS must name the vector stores to search."

@@ -11,7 +11,7 @@ from gateway.callbacks.addresses import AddressRule
 from gateway.callbacks.signing import read_key
 from gateway.domain.errors import MalformedRequest
 from gateway.settings import EnvironmentSettings
-from gateway.settings.values import OwnKey, read_networks
+from gateway.settings.values import OwnKey, read_networks, split_list
 
 EVENTS = ("turn.answered", "turn.failed", "feedback.given", "conversation.handed_over", "conversation.resumed")
 MOST_KEYS = 2
@@ -45,7 +45,7 @@ class CallbackSettings(EnvironmentSettings):
     @field_validator("callback_signing_keys")
     @classmethod
     def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not 1 <= len([*map(read_key, _split(keys.get_secret_value()))]) <= MOST_KEYS:
+        if keys is not None and not 1 <= len([*map(read_key, split_list(keys.get_secret_value()))]) <= MOST_KEYS:
             raise ValueError("must be one key, or two with a comma between them")
         return keys
 
@@ -61,15 +61,15 @@ class CallbackSettings(EnvironmentSettings):
     @field_validator("callback_events")
     @classmethod
     def _are_events(cls, listed: str) -> str:
-        wrong = [name for name in _split(listed) if name not in EVENTS]
-        if wrong or not _split(listed):
+        wrong = [name for name in split_list(listed) if name not in EVENTS]
+        if wrong or not split_list(listed):
             raise ValueError(f"must be a list of {', '.join(EVENTS)}")
         return listed
 
     @property
     def keys(self) -> tuple[bytes, ...]:
         text = self.callback_signing_keys.get_secret_value() if self.callback_signing_keys else ""
-        return tuple(map(read_key, _split(text)))
+        return tuple(map(read_key, split_list(text)))
 
     @property
     def rule(self) -> AddressRule:
@@ -78,7 +78,7 @@ class CallbackSettings(EnvironmentSettings):
     @property
     def events(self) -> frozenset[str]:
         """The events that are posted; none without an address."""
-        return frozenset(_split(self.callback_events)) if self.callback_events_url else frozenset()
+        return frozenset(split_list(self.callback_events)) if self.callback_events_url else frozenset()
 
     def problems(self) -> tuple[str, ...]:
         """Returns what does not fit together, a line each."""
@@ -94,8 +94,4 @@ class CallbackSettings(EnvironmentSettings):
 
     def secrets(self) -> tuple[str, ...]:
         text = self.callback_signing_keys.get_secret_value() if self.callback_signing_keys else ""
-        return (*super().secrets(), *_split(text))
-
-
-def _split(listed: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(",") if part.strip())
+        return (*super().secrets(), *split_list(text))

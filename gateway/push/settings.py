@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import SecretStr, field_validator
 
 from gateway.settings import EnvironmentSettings
-from gateway.settings.values import OwnKey
+from gateway.settings.values import OwnKey, split_list
 
 
 class PushSettings(EnvironmentSettings):
@@ -26,17 +26,13 @@ class PushSettings(EnvironmentSettings):
     @field_validator("push_api_keys")
     @classmethod
     def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not split(keys.get_secret_value()):
+        if keys is not None and not split_list(keys.get_secret_value()):
             raise ValueError("holds no key; list the keys with commas between them, or unset it to let nobody in")
         return keys
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return split(self.push_api_keys.get_secret_value()) if self.push_api_keys else ()
+        return split_list(self.push_api_keys.get_secret_value()) if self.push_api_keys else ()
 
     def secrets(self) -> tuple[str, ...]:
         return (*super().secrets(), *self.keys)
-
-
-def split(listed: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(",") if part.strip())

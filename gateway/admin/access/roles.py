@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from gateway.settings.values import split_list
+
 EVERYBODY = "*"
 GROUP_PREFIX = "group:"
 MAX_NAME_CHARS = 254
@@ -74,7 +76,7 @@ class AccessList:
     def parse(cls, text: str) -> Self:
         """Reads ``ann@example.com, @example.com, group:ops, *``. Raises ValueError for anything else."""
         emails, domains, groups, everybody = set[str](), set[str](), set[str](), False
-        for item in filter(None, (part.strip() for part in text.split(","))):
+        for item in split_list(text):
             before, at, domain = item.partition("@")
             if item == EVERYBODY:
                 everybody = True
