@@ -14,6 +14,7 @@ from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
+from gateway.web.api.turn_events import sse_event
 from gateway.web.api.views import failure_of
 
 
@@ -58,12 +59,12 @@ class CompletionStream:
             yield self._chunk({"tool_calls": [{"index": index, **_call(call)}]})
         yield self._chunk({}, _finish_reason(turn))
         if self.with_usage:
-            yield sse.event({**self._head, "choices": [], "usage": _usage(turn)})
+            yield sse_event({**self._head, "choices": [], "usage": _usage(turn)})
         yield sse.DONE
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
         """Yields an error, with which the SDKs end the stream as an exception."""
-        yield sse.event(error_form(problem)[0])
+        yield sse_event(error_form(problem)[0])
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class CompletionStream:
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self.with_usage else {}
-        return sse.event({**self._head, "choices": [choice], **usage})
+        return sse_event({**self._head, "choices": [choice], **usage})
 
 
 def _head(turn: Turn, model: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from adapters.openai_api.assistants.bodies import (
 from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.assistants.new_run import NewRun, new_message
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
-from adapters.openai_api.assistants.run_stream import RunStream, event
+from adapters.openai_api.assistants.run_stream import RunStream
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
 from adapters.openai_api.callers import Caller
@@ -34,7 +34,7 @@ from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.turn_events import EVENT_STREAM, TurnUpdates
+from gateway.web.api.turn_events import EVENT_STREAM, TurnUpdates, sse_event
 from gateway.web.api.waiting import Waiter
 
 HOLD_SECONDS = 0.5
@@ -292,7 +292,7 @@ class RunRoutes:
         updates = self._updates(request, begun, waiter, leaving)
         events = stream.events(first, updates)
         if begun.thread is not None:
-            events = _after(event("thread.created", thread_view(begun.thread.id, None, begun.turn)), events)
+            events = _after(sse_event(thread_view(begun.thread.id, None, begun.turn), "thread.created"), events)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack) -> TurnUpdates:
