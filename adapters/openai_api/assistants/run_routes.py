@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
@@ -29,23 +28,19 @@ from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn
 from gateway.domain.errors import Conflict, Overloaded
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.turn_events import EVENT_STREAM, TurnUpdates, sse_event
-from gateway.web.api.waiting import Waiter
+from gateway.web.api.turn_events import TurnUpdates, sse_event
+from gateway.web.api.waiting import Waiter, close_when_disconnected, only
 
 HOLD_SECONDS = 0.5
 """How long the answer to a poll of a running turn is held, so that it tells the end at once."""
 POLL_AFTER_MS = 500
 """What ``openai-poll-after-ms`` says at least: with what a poll is held, a client asks once a second."""
-STREAM_HEADERS = {
-    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
 BEGINNING = ("thread.run.created", "thread.run.queued", "thread.run.in_progress")
 GOING_ON = ("thread.run.queued", "thread.run.in_progress")
 
@@ -272,13 +267,10 @@ class RunRoutes:
 
     async def _ended(self, turn_id: TurnId, waiter: Waiter) -> Turn | None:
         """Waits a moment; returns the turn if it ended in that time."""
-        turn = None
         load = partial(self.room.api.inbox.get_turn, turn_id)
-        updates = waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
-        async for item in updates:  # to its end, since a generator that is left early costs a task
-            if isinstance(item, Turn):
-                turn = item
-        return turn
+        return await resolved_turn(
+            waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
+        )
 
     def _poll_headers(self) -> dict[str, str]:
         """Tells clients to ask less often the more of them there are."""
@@ -298,8 +290,8 @@ class RunRoutes:
     def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack) -> TurnUpdates:
         turn, api = begun.turn, self.room.api
         if turn.state.is_resolved:
-            return _only(turn)
-        leaving.callback(_close_when_disconnected(request, waiter))
+            return only(turn)
+        leaving.callback(close_when_disconnected(request, waiter))
         load = partial(api.inbox.get_turn, turn.id)
         return waiter.updates(
             load, is_local=begun.is_local, max_silence=api.limits.wait_seconds, idle_interval=api.limits.ping_seconds
@@ -333,21 +325,7 @@ def _active(thread: str, turn: Turn | None) -> InvalidRequest:
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")
 
 
-async def _only(turn: Turn) -> AsyncIterator[Turn]:
-    yield turn
-
-
 async def _after(first: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
     yield first
     async for each in events:
         yield each
-
-
-def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
-    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
-
-    async def watch() -> None:
-        await request.wait_until_disconnected()
-        waiter.close()
-
-    return asyncio.create_task(watch()).cancel
