@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
-from adapters.openai_api.outcome import calls_of, is_cut_off, unsent
+from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
 from adapters.openai_api.turn_ids import name_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
@@ -31,7 +31,7 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
         "finish_reason": _finish_reason(turn),
     }
     head = _head(turn, model) | {"object": "chat.completion"}
-    return {**head, "choices": [choice], "usage": _usage(turn)}, 200, {}
+    return {**head, "choices": [choice], "usage": usage_of(turn)}, 200, {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class CompletionStream:
             yield self._chunk({"tool_calls": [{"index": index, **_call(call)}]})
         yield self._chunk({}, _finish_reason(turn))
         if self.with_usage:
-            yield sse_event({**self._head, "choices": [], "usage": _usage(turn)})
+            yield sse_event({**self._head, "choices": [], "usage": usage_of(turn)})
         yield sse.DONE
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
@@ -88,8 +88,3 @@ def _finish_reason(turn: Turn) -> str:
     if calls_of(turn):
         return "tool_calls"
     return "length" if is_cut_off(turn) else "stop"
-
-
-def _usage(turn: Turn) -> dict[str, Any]:
-    taken, written = turn.usage.tokens_in, turn.usage.tokens_out
-    return {"prompt_tokens": taken, "completion_tokens": written, "total_tokens": taken + written}
