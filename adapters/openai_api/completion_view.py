@@ -8,8 +8,8 @@ from typing import Any
 
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
+from adapters.openai_api.ids import name_of
 from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
-from adapters.openai_api.turn_ids import name_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems

@@ -11,10 +11,10 @@ from typing import Any
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import new_id, response_id, turn_of_response
 from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
-from adapters.openai_api.turn_ids import response_id, turn_of_response
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
@@ -60,7 +60,7 @@ class Conversations:
             return await self._in_conversation(caller, conversation)
         if previous:
             return await self._after(caller, previous)
-        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"))
+        return Place(_key(caller, new_id("responses")))
 
     async def _in_conversation(self, caller: Caller, name: str) -> Place:
         await self.find(caller, name)
@@ -83,7 +83,7 @@ class Conversations:
         if newest and newest[-1].id == turn.id:
             return Place(turn.message.key, turn)
         turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
-        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"), turn, exchanges_of(turns))
+        return Place(_key(caller, new_id("responses")), turn, exchanges_of(turns))
 
     async def response(self, caller: Caller, identity: str) -> Turn:
         """Returns a stored response of a caller. Raises NoSuchObject."""

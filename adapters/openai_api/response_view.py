@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.openai_api.ids import name_of, reply_of, response_id
 from adapters.openai_api.outcome import RATE_LIMIT_CODES, calls_of, is_cut_off
-from adapters.openai_api.turn_ids import name_of, response_id
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
@@ -72,7 +72,7 @@ def message_item(turn: Turn, text: str, status: str = "") -> Body:
     """Returns the message of the assistant. ``status``: if not that of the outcome."""
     final = "completed" if _is_completed(turn) and not is_cut_off(turn) else "incomplete"
     return {
-        "id": f"msg_{name_of(turn.id)}",
+        "id": reply_of(turn.id),
         "type": "message",
         "status": status or final,
         "role": "assistant",

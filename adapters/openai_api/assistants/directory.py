@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.openai_api.assistants.ids import FOREIGN
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import OBJECT_ID
 from gateway.ports.api_objects import ApiObject, ApiObjects
 
 ASSISTANT = "assistant"
@@ -95,7 +95,7 @@ class AssistantDirectory:
         configured = self.named(caller, name)
         if configured is not None:
             return _of_configuration(name, configured)
-        found = await asyncio.to_thread(self._objects.get, name) if FOREIGN.fullmatch(name) else None
+        found = await asyncio.to_thread(self._objects.get, name) if OBJECT_ID.fullmatch(name) else None
         if found is None or (found.kind, found.owner) != (ASSISTANT, caller.owner):
             raise NoSuchObject(_unknown(name))
         return self.own(caller, found)

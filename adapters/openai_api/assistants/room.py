@@ -14,13 +14,13 @@ from adapters.openai_api.assistants.bodies import (
     MessageTextPart,
 )
 from adapters.openai_api.assistants.directory import AssistantDirectory
-from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
+from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.uploaded_files import UploadedFiles, as_file
@@ -57,7 +57,7 @@ class Room:
 
     async def thread_state(self, caller: Caller, thread_id: str) -> ThreadState:
         """Raises NoSuchObject for a thread that this caller has not."""
-        if FOREIGN.fullmatch(thread_id):
+        if OBJECT_ID.fullmatch(thread_id):
             state = await self.do(self.objects.thread_state, caller.owner, thread_id)
             if state.thread is not None or state.conversation is not None:
                 return state

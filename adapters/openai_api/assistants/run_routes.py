@@ -16,7 +16,6 @@ from adapters.openai_api.assistants.bodies import (
     ThreadRequest,
     ToolOutputsRequest,
 )
-from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.assistants.new_run import NewRun, new_message
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
 from adapters.openai_api.assistants.run_stream import RunStream
@@ -24,6 +23,7 @@ from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of,
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request

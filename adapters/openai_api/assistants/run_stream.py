@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.openai_api.assistants.ids import reply_of, step_of
 from adapters.openai_api.assistants.message_view import reply_message
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
 from adapters.openai_api.errors import error_body
+from adapters.openai_api.ids import reply_of, step_of
 from gateway import logs
 from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta, ToolCall

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.openai_api.assistants.ids import reply_of, run_of, step_of
+from adapters.openai_api.ids import reply_of, run_of, step_of
 from adapters.openai_api.outcome import RATE_LIMIT_CODES, is_cut_off, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState

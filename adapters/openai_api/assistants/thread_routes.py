@@ -12,7 +12,6 @@ from adapters.openai_api.assistants.bodies import (
     ThreadChange,
     ThreadRequest,
 )
-from adapters.openai_api.assistants.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.assistants.message_view import (
     NOTE,
     is_deleted,
@@ -24,6 +23,7 @@ from adapters.openai_api.assistants.message_view import (
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, key_of, message_objects
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request

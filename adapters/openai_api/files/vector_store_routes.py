@@ -12,10 +12,10 @@ from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import STORE, ServerFiles
+from adapters.openai_api.ids import OBJECT_ID
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.turn_ids import THREAD_NAME
 from adapters.openai_api.uploaded_files import SERVER
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.json_body import read_object
@@ -126,7 +126,7 @@ class VectorStoreRoutes:
     async def _store(self, request: HttpRequest) -> ApiObject:
         """Returns the store that the path names. Raises NoSuchObject, also for one of another key."""
         caller, name, files = self.api.callers.reader(request), request.path_values["store_id"], self.server_files.files
-        found = await files.do(files.objects.get, name) if THREAD_NAME.fullmatch(name) else None
+        found = await files.do(files.objects.get, name) if OBJECT_ID.fullmatch(name) else None
         if found is None or (found.kind, found.owner) != (STORE, caller.owner):
             raise NoSuchObject(f"No vector store found with id '{name[:128]}'.")
         return found
@@ -159,7 +159,7 @@ def _list(asked: Json, name: str) -> list[Any]:
 def _path(request: HttpRequest) -> str:
     """Returns the path as the server has it. Raises NoSuchObject for what cannot be an id."""
     for value in request.path_values.values():
-        if not THREAD_NAME.fullmatch(value):
+        if not OBJECT_ID.fullmatch(value):
             raise NoSuchObject(f"There is no {value[:128]!r}.")
     return request.path.removeprefix("/openai").removeprefix("/v1")
 
