@@ -15,6 +15,7 @@ from adapters.openai_api.ids import new_id, response_id, turn_of_response
 from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.stored_objects import find_own
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
@@ -111,8 +112,8 @@ class Conversations:
 
     async def find(self, caller: Caller, name: str) -> ApiObject:
         """Raises NoSuchObject, also for a conversation of another caller."""
-        found = await asyncio.to_thread(self.objects.get, name)
-        if found is None or (found.kind, found.owner) != (CONVERSATION, caller.owner):
+        found = await find_own(self.objects, caller, CONVERSATION, name)
+        if found is None:
             raise NoSuchObject(f"Conversation with id '{name[:100]}' not found.")
         return found
 

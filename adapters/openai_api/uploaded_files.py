@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.errors import NoSuchObject
+from adapters.openai_api.stored_objects import find_own
 from gateway.domain.files import File
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.uploads import Uploads
@@ -43,8 +44,8 @@ class UploadedFiles:
 
     async def find(self, caller: Caller, file_id: str) -> ApiObject:
         """Returns a file of this caller. Raises NoSuchObject."""
-        found = await self.do(self.objects.get, file_id)
-        if found is None or (found.kind, found.owner) != (FILE, caller.owner) or has_expired(found):
+        found = await find_own(self.objects, caller, FILE, file_id)
+        if found is None or has_expired(found):
             raise NoSuchObject(f"No such File object: {file_id[:128]}")
         return found
 

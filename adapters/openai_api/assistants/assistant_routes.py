@@ -15,6 +15,7 @@ from adapters.openai_api.ids import new_id
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.stored_objects import made_before
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
@@ -43,7 +44,7 @@ class AssistantRoutes:
         refuse_tools(asked.tools or (), self.room.directory.default(caller))
         await self._check_resources(caller, asked)
         async with self.room.api.attempts.turn_of(post):
-            made: Sequence[ApiObject] = await self.room.made_before(post)
+            made: Sequence[ApiObject] = await made_before(self.room.objects, post)
             if not made:
                 stored = {**DEFAULTS, **given_fields(asked)}
                 new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)

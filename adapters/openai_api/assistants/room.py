@@ -101,15 +101,6 @@ class Room:
             await self.do(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
         await self.do(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
 
-    async def made_before(self, post: Post) -> Sequence[ApiObject]:
-        """Returns what an earlier attempt at a request made. Raises Conflict if that had another body."""
-        if not post.may_be_repeated:
-            return ()
-        found = await self.do(self.objects.find_by_request, post.first, post.last)
-        if found:
-            post.check_same(found[0].request or "")
-        return found
-
     async def read_messages(
         self, caller: Caller, messages: Sequence[MessageRequest], where: str
     ) -> Sequence[Mapping[str, Any]]:

@@ -27,6 +27,7 @@ from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.stored_objects import made_before
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
@@ -63,7 +64,7 @@ class ThreadRoutes:
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
         bodies = await self.room.read_messages(caller, asked.messages or (), "messages")
         async with self.room.api.attempts.turn_of(post):
-            made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
+            made = [each for each in await made_before(self.room.objects, post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
                 thread = await self.room.checked(caller, thread, bodies)
@@ -106,7 +107,7 @@ class ThreadRoutes:
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
         bodies = await self.room.read_messages(caller, [asked], "messages")
         async with self.room.api.attempts.turn_of(post):
-            made = await self.room.made_before(post)
+            made = await made_before(self.room.objects, post)
             if not made:
                 await self.room.attach(caller, name, bodies)
                 made = await self._add(caller, name, bodies, post)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.stored_objects import find_own
 from adapters.openai_api.uploaded_files import FILE, SERVER, UploadedFiles
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.inbox import AsyncInbox
@@ -95,8 +96,8 @@ class ServerFiles:
     async def check_files(self, caller: Caller, file_ids: Sequence[str], where: str) -> None:
         """Raises InvalidRequest unless these are files of this caller at the assistant's server."""
         for each in file_ids:
-            found = await self.files.do(self.files.objects.get, each)
-            if found is None or (found.kind, found.owner) != (FILE, caller.owner) or SERVER not in found.body:
+            found = await find_own(self.files.objects, caller, FILE, each)
+            if found is None or SERVER not in found.body:
                 explanation = f"names {each[:128]!r}, which is no file of yours with the purpose {PURPOSE!r}"
                 raise refusal(where, explanation)
 

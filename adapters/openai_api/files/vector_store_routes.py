@@ -16,6 +16,7 @@ from adapters.openai_api.ids import OBJECT_ID
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import SMALL_BYTES
+from adapters.openai_api.stored_objects import find_own, made_before
 from adapters.openai_api.uploaded_files import SERVER
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.json_body import read_object
@@ -56,9 +57,9 @@ class VectorStoreRoutes:
         asked, post = read_object(body or b"{}"), read_post(caller, request, body)
         await self._check_files(caller, asked)
         async with self.api.attempts.turn_of(post):
-            made = await self._made_before(post)
-            if made is not None:
-                return json_response(await self._read(made, f"/vector_stores/{made.id}", {}))
+            made = await made_before(self.server_files.files.objects, post)
+            if made:
+                return json_response(await self._read(made[0], f"/vector_stores/{made[0].id}", {}))
             return json_response(await self._create(caller, asked, post))
 
     async def _create(self, caller: Caller, asked: Json, post: Post) -> Json:
@@ -69,15 +70,6 @@ class VectorStoreRoutes:
             made = await server.post("/vector_stores", asked)
         await self.server_files.owned(caller, STORE, made, {SERVER: assistant}, "vector_stores", post.name)
         return made or {}
-
-    async def _made_before(self, post: Post) -> ApiObject | None:
-        if not post.may_be_repeated:
-            return None
-        files = self.server_files.files
-        found = await files.do(files.objects.find_by_request, post.first, post.last)
-        for each in found:
-            post.check_same(each.request or "")
-        return found[0] if found else None
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page, files = self.api.callers.reader(request), read_page(request), self.server_files.files
@@ -126,8 +118,8 @@ class VectorStoreRoutes:
     async def _store(self, request: HttpRequest) -> ApiObject:
         """Returns the store that the path names. Raises NoSuchObject, also for one of another key."""
         caller, name, files = self.api.callers.reader(request), request.path_values["store_id"], self.server_files.files
-        found = await files.do(files.objects.get, name) if OBJECT_ID.fullmatch(name) else None
-        if found is None or (found.kind, found.owner) != (STORE, caller.owner):
+        found = await find_own(files.objects, caller, STORE, name) if OBJECT_ID.fullmatch(name) else None
+        if found is None:
             raise NoSuchObject(f"No vector store found with id '{name[:128]}'.")
         return found
 
