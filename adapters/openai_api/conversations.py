@@ -148,7 +148,7 @@ class Conversations:
     # ------------------------------------------------------------ reading
 
     async def _items(self, name: str, *, turns_from: int = 0) -> Sequence[ApiObject]:
-        return await asyncio.to_thread(lambda: self.objects.list_of_parent(name, turns_from=turns_from))
+        return await asyncio.to_thread(self.objects.list_of_parent, name, turns_from=turns_from)
 
     async def _turns(self, key: ConversationKey, limit: int | None, *, before: int | None = None) -> Sequence[Turn]:
         conversation = await self._conversation(key)

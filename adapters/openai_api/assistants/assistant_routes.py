@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ class AssistantRoutes:
             if not made:
                 stored = {**DEFAULTS, **given_fields(asked)}
                 new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
-                made = await self.room.do(self.room.objects.add, [new])
+                made = await asyncio.to_thread(self.room.objects.add, [new])
         return json_response(assistant_view(self.room.directory.own(caller, made[0])))
 
     async def _check_resources(self, caller: Caller, asked: AssistantChange) -> None:
@@ -75,13 +76,13 @@ class AssistantRoutes:
         refuse_tools(asked.tools or (), known.configured)
         await self._check_resources(caller, asked)
         changed = {**known.body, **given_fields(asked)}
-        await self.room.do(self.room.objects.replace_body, known.id, changed)
+        await asyncio.to_thread(self.room.objects.replace_body, known.id, changed)
         return json_response(assistant_view(await self.room.directory.find(caller, known.id)))
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
         caller = self.room.api.callers.reader(request)
         known = _own(await self.room.directory.find(caller, request.path_values["assistant_id"]))
-        await self.room.do(self.room.objects.delete, known.id)
+        await asyncio.to_thread(self.room.objects.delete, known.id)
         return json_response({"id": known.id, "object": "assistant.deleted", "deleted": True})
 
 

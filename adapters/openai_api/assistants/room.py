@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from adapters.openai_api.assistants.bodies import (
     MessageContentPart,
@@ -34,13 +34,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_MESSAGES = 32
 """Messages that one request may bring: platform.openai.com/docs/api-reference/threads/createThread"""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Handlers run on the worker's loop."""
+    """Handlers run on the worker's loop; the database is called from other threads."""
 
     api: ApiContext
     objects: ApiObjects
@@ -51,19 +48,15 @@ class Room:
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
 
-    async def do(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a method of ``objects``, which does I/O, in another thread."""
-        return await asyncio.to_thread(method, *args, **kwargs)
-
     async def thread_state(self, caller: Caller, thread_id: str) -> ThreadState:
         """Raises NoSuchObject for a thread that this caller has not."""
         if OBJECT_ID.fullmatch(thread_id):
-            state = await self.do(self.objects.thread_state, caller.owner, thread_id)
+            state = await asyncio.to_thread(self.objects.thread_state, caller.owner, thread_id)
             if state.thread is not None or state.conversation is not None:
                 return state
             if self.opens_unknown_threads and thread_id.startswith("thread_"):
                 opened = ApiObject(thread_id, THREAD, caller.owner, {"metadata": {}, "tool_resources": None})
-                (kept,) = await self.do(self.objects.add, [opened])
+                (kept,) = await asyncio.to_thread(self.objects.add, [opened])
                 if kept.owner == caller.owner:
                     return ThreadState(kept, None)
         raise NoSuchObject(f"No thread found with id '{thread_id[:128]}'.")
@@ -98,8 +91,8 @@ class Room:
         body = thread.body if thread else {"metadata": {}, "tool_resources": None}
         resources = await self.server_files.with_attachments(caller, bodies, body["tool_resources"])
         if thread is None:
-            await self.do(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
-        await self.do(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
+            await asyncio.to_thread(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
+        await asyncio.to_thread(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
 
     async def read_messages(
         self, caller: Caller, messages: Sequence[MessageRequest], where: str

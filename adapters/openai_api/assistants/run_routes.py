@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
@@ -106,7 +107,7 @@ class RunRoutes:
         thread = await self.room.checked(caller, thread, new.additional) if thread else None
         name = thread.id if thread else new_id("thread")
         if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
-            await self.room.do(self.room.objects.add, [thread])
+            await asyncio.to_thread(self.room.objects.add, [thread])
         begun = await self._accept(caller, name, new, post, ThreadState(thread, None), turn)
         return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
 
@@ -204,7 +205,7 @@ class RunRoutes:
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         metadata = json.dumps(asked.metadata or {})
         self.room.running.forget(turn.id)
-        await self.room.do(self.room.objects.set_address, turn.id, "metadata", metadata)
+        await asyncio.to_thread(self.room.objects.set_address, turn.id, "metadata", metadata)
         return json_response(run_view(await self.room.api.inbox.get_turn(turn.id)))
 
     async def cancel(self, request: HttpRequest) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +71,8 @@ class ThreadRoutes:
                 thread = await self.room.checked(caller, thread, bodies)
                 messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
-                    await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
-                made = [*await self.room.do(self.room.objects.add, [thread])]
+                    await asyncio.to_thread(self.room.objects.add_messages, thread, messages, opens=True)
+                made = [*await asyncio.to_thread(self.room.objects.add, [thread])]
         return json_response(thread_view(made[0].id, made[0], None))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
@@ -85,9 +86,9 @@ class ThreadRoutes:
         await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
         changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
         if thread is None:
-            await self.room.do(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
+            await asyncio.to_thread(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
         else:
-            await self.room.do(self.room.objects.replace_body, name, changed)
+            await asyncio.to_thread(self.room.objects.replace_body, name, changed)
         return json_response(_view_of(name, await self.room.thread_state(caller, name)))
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
@@ -96,7 +97,7 @@ class ThreadRoutes:
         if state.conversation is not None:
             for turn in await self.room.api.inbox.delete_conversation(state.conversation):
                 self.room.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
-        await self.room.do(self.room.objects.delete, name)
+        await asyncio.to_thread(self.room.objects.delete, name)
         return json_response({"id": name, "object": "thread.deleted", "deleted": True})
 
     # ------------------------------------------------------------ messages
@@ -120,10 +121,10 @@ class ThreadRoutes:
         messages = message_objects(bodies, caller, name, post)
         thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
         try:
-            added = await self.room.do(self.room.objects.add_messages, thread, messages)
+            added = await asyncio.to_thread(self.room.objects.add_messages, thread, messages)
             if added is None:  # unless it may be opened
                 await self.room.thread_state(caller, name)
-                added = await self.room.do(self.room.objects.add_messages, thread, messages)
+                added = await asyncio.to_thread(self.room.objects.add_messages, thread, messages)
         except Conflict:
             newest = (await self.room.thread_state(caller, name)).newest
             run = run_of(newest.id) if newest else ""
@@ -156,7 +157,7 @@ class ThreadRoutes:
         item, stored = await self._message(caller, request)
         metadata = asked.metadata or {}
         if stored is not None:
-            await self.room.do(self.room.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
+            await asyncio.to_thread(self.room.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
         else:
             await self._note(caller, item, {"metadata": metadata})
         return json_response({**item, "metadata": metadata})
@@ -165,7 +166,7 @@ class ThreadRoutes:
         caller = self.room.api.callers.reader(request)
         item, stored = await self._message(caller, request)
         if stored is not None:
-            await self.room.do(self.room.objects.delete, stored.id)
+            await asyncio.to_thread(self.room.objects.delete, stored.id)
         else:
             await self._note(caller, item, {"deleted": True})
         return json_response({"id": item["id"], "object": "thread.message.deleted", "deleted": True})
@@ -175,13 +176,13 @@ class ThreadRoutes:
         found = derived(MESSAGE, item["id"])
         turn = await self.room.api.inbox.get_turn(found.turn) if found else None
         note = ApiObject(item["id"], NOTE, caller.owner, body, item["thread_id"], turns=turn.seq if turn else 0)
-        await self.room.do(self.room.objects.add, [note])
-        await self.room.do(self.room.objects.replace_body, note.id, body)
+        await asyncio.to_thread(self.room.objects.add, [note])
+        await asyncio.to_thread(self.room.objects.replace_body, note.id, body)
 
     async def _message(self, caller: Caller, request: HttpRequest) -> tuple[Item, ApiObject | None]:
         """Returns a message, and the row that it is if it belongs to no turn. Raises NoSuchObject."""
         thread, name = request.path_values["thread_id"], request.path_values["message_id"]
-        stored = await self.room.do(self.room.objects.get, name)
+        stored = await asyncio.to_thread(self.room.objects.get, name)
         if stored is not None and (stored.parent, stored.owner) != (thread, caller.owner):
             stored = None
         if stored is not None and stored.kind != NOTE:
@@ -206,7 +207,7 @@ class ThreadRoutes:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
         most_turns = page.limit // 2 + 2  # a turn has a message and a reply
         while True:
-            found = await self.room.do(self.room.objects.newest_messages, caller.owner, name, most_turns)
+            found = await asyncio.to_thread(self.room.objects.newest_messages, caller.owner, name, most_turns)
             if found.thread is None and not found.turns:
                 await self.room.thread_state(caller, name)  # unless it may be opened
             items = timeline(found.turns, found.rows)
@@ -216,7 +217,7 @@ class ThreadRoutes:
 
     async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
         objects = self.room.objects
-        return await self.room.do(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
+        return await asyncio.to_thread(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
 
 
 def new_thread(caller: Caller, asked: ThreadChange, name: str, request: str | None = None) -> ApiObject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class StoredContent:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         seq = 0
-        while (piece := await self.files.do(self.files.uploads.read, self.name, seq)) is not None:
+        while (piece := await asyncio.to_thread(self.files.uploads.read, self.name, seq)) is not None:
             yield piece
             seq += 1
 
@@ -83,7 +84,7 @@ class ServerFiles:
         """Notes whose an object is that was made at the server. Raises InvalidRequest if the server has none."""
         if made is None or not isinstance(made.get("id"), str):
             raise refusal(where, UNSUPPORTED, "unsupported_parameter")
-        (stored,) = await self.files.do(
+        (stored,) = await asyncio.to_thread(
             self.files.objects.add, [ApiObject(made["id"], kind, caller.owner, body, request=request)]
         )
         return stored
@@ -91,7 +92,7 @@ class ServerFiles:
     async def delete(self, file: ApiObject) -> None:
         with self.server_of(file.body[SERVER], "file_id") as server:
             await server.delete(f"/files/{file.id}")
-        await self.files.do(self.files.objects.delete, file.id)
+        await asyncio.to_thread(self.files.objects.delete, file.id)
 
     async def check_files(self, caller: Caller, file_ids: Sequence[str], where: str) -> None:
         """Raises InvalidRequest unless these are files of this caller at the assistant's server."""
@@ -105,7 +106,7 @@ class ServerFiles:
         """Raises InvalidRequest for files and vector stores of another key. What no key has made is the operator's."""
         for tool, names in (("code_interpreter", "file_ids"), ("file_search", "vector_store_ids")):
             for each in ((resources or {}).get(tool) or {}).get(names) or ():
-                found = await self.files.do(self.files.objects.get, each)
+                found = await asyncio.to_thread(self.files.objects.get, each)
                 if found is not None and (found.owner != caller.owner or SERVER not in found.body):
                     where = f"tool_resources.{tool}.{names}"
                     raise InvalidRequest(f"`{where}` names {each[:128]!r}, which there is not.", param=where)

@@ -64,7 +64,7 @@ class VectorStoreRoutes:
 
     async def _create(self, caller: Caller, asked: Json, post: Post) -> Json:
         files, assistant = self.server_files.files, self.server_files.directory.default(caller).name
-        if len(await files.do(files.objects.list_of_owner, caller.owner, STORE)) >= MAX_STORES:
+        if len(await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)) >= MAX_STORES:
             raise InvalidRequest(f"A key may have {MAX_STORES} vector stores here. Delete some.")
         with self.server_files.server_of(assistant, "vector_stores") as server:
             made = await server.post("/vector_stores", asked)
@@ -73,7 +73,7 @@ class VectorStoreRoutes:
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page, files = self.api.callers.reader(request), read_page(request), self.server_files.files
-        known = {each.id: each for each in await files.do(files.objects.list_of_owner, caller.owner, STORE)}
+        known = {each.id: each for each in await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)}
         found = paged([{"id": name} for name in known], page)
         shown = await asyncio.gather(*(self._shown(known[each["id"]]) for each in found["data"]))
         return json_response({**found, "data": [each for each in shown if each is not None]})
@@ -104,7 +104,7 @@ class VectorStoreRoutes:
         store, files = await self._store(request), self.server_files.files
         with self.server_files.server_of(store.body[SERVER], "store_id") as server:
             await server.delete(f"/vector_stores/{store.id}")
-        await files.do(files.objects.delete, store.id)
+        await asyncio.to_thread(files.objects.delete, store.id)
         return json_response({"id": store.id, "object": "vector_store.deleted", "deleted": True})
 
     async def remove_file(self, request: HttpRequest) -> HttpResponse:
