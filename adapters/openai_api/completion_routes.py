@@ -20,8 +20,8 @@ from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.said import CallerInput, arrange
-from adapters.openai_api.settings import NAME, PREFIX
-from gateway.domain.models import ConversationKey, Message
+from adapters.openai_api.settings import PREFIX
+from gateway.domain.models import Message
 from gateway.domain.turn_options import TurnOptions
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route
 
@@ -56,7 +56,7 @@ class CompletionRoutes:
         check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
         thread = _thread(request, asked)
-        key = ConversationKey(NAME, workspace=caller.owner, channel=thread or new_id("chatcmpl"))
+        key = caller.thread_key(thread or new_id("chatcmpl"))
         author = asked.user or asked.safety_identifier or ""
         options = _options(asked, said, in_thread=bool(thread))
         message = Message(key, post.name, said.text, author, caller=caller.name, options=options)

@@ -61,11 +61,11 @@ class Conversations:
             return await self._in_conversation(caller, conversation)
         if previous:
             return await self._after(caller, previous)
-        return Place(_key(caller, new_id("responses")))
+        return Place(caller.thread_key(new_id("responses")))
 
     async def _in_conversation(self, caller: Caller, name: str) -> Place:
         await self.find(caller, name)
-        key = _key(caller, name)
+        key = caller.thread_key(name)
         turns = await self._turns(key, 1)
         newest = turns[-1] if turns else None
         added = await self._items(name, turns_from=newest.seq if newest else 0)
@@ -84,7 +84,7 @@ class Conversations:
         if newest and newest[-1].id == turn.id:
             return Place(turn.message.key, turn)
         turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
-        return Place(_key(caller, new_id("responses")), turn, exchanges_of(turns))
+        return Place(caller.thread_key(new_id("responses")), turn, exchanges_of(turns))
 
     async def response(self, caller: Caller, identity: str) -> Turn:
         """Returns a stored response of a caller. Raises NoSuchObject."""
@@ -124,7 +124,7 @@ class Conversations:
         """Deletes a conversation with its turns; returns those that were cancelled by this."""
         await self.find(caller, name)
         await asyncio.to_thread(self.objects.delete, name)
-        conversation = await self._conversation(_key(caller, name))
+        conversation = await self._conversation(caller.thread_key(name))
         return await self.inbox.delete_conversation(conversation) if conversation else ()
 
     async def add_items(self, caller: Caller, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
@@ -140,7 +140,7 @@ class Conversations:
         """Returns all items, oldest first: those of its turns, and those that were added."""
         await self.find(caller, name)
         added = await self._items(name)
-        turns = await self._turns(_key(caller, name), None)
+        turns = await self._turns(caller.thread_key(name), None)
         listed = [(each.turns, 0, [dict(each.body)]) for each in added]
         listed += [(turn.seq, -1, items_of_turn(turn)) for turn in turns]
         return [item for _, _, items in sorted(listed, key=lambda each: each[:2]) for item in items]
@@ -166,10 +166,6 @@ class Conversations:
             return None if turn_id is None else await self.inbox.get_turn(turn_id)
         except TurnNotFound:
             return None
-
-
-def _key(caller: Caller, name: str) -> ConversationKey:
-    return ConversationKey(NAME, workspace=caller.owner, channel=name)
 
 
 def _no_response(identity: str) -> NoSuchObject:

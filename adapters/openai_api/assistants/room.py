@@ -22,11 +22,10 @@ from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run
 from adapters.openai_api.repetition import Post
-from adapters.openai_api.settings import NAME
 from adapters.openai_api.uploaded_files import UploadedFiles, as_file
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, Turn
+from gateway.domain.models import Turn, TurnId
 from gateway.ports.api_objects import ApiObject, ApiObjects, ThreadState
 
 THREAD, MESSAGE = "thread", "message"
@@ -64,14 +63,18 @@ class Room:
     async def turn(self, caller: Caller, thread_id: str, run_id: str) -> Turn:
         """Returns the turn of a run. Raises NoSuchObject for one that this caller has not in this thread."""
         turn_id = turn_of_run(run_id)
-        if turn_id is not None:
-            try:
-                turn = await self.api.inbox.get_turn(turn_id)
-            except TurnNotFound:
-                turn = None
-            if turn is not None and turn.message.key == key_of(caller, thread_id):
-                return turn
-        raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
+        turn = await self.find_turn(caller, thread_id, turn_id) if turn_id is not None else None
+        if turn is None:
+            raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
+        return turn
+
+    async def find_turn(self, caller: Caller, thread_id: str, turn_id: TurnId) -> Turn | None:
+        """Returns a turn; None if this caller has none of this id in this thread."""
+        try:
+            turn = await self.api.inbox.get_turn(turn_id)
+        except TurnNotFound:
+            return None
+        return turn if turn.message.key == caller.thread_key(thread_id) else None
 
     async def checked(self, caller: Caller, thread: ApiObject, bodies: Sequence[Mapping[str, Any]]) -> ApiObject:
         """Returns a new thread with the files that its messages attach for tools. Raises InvalidRequest."""
@@ -131,10 +134,6 @@ def file_of(part: MessageContentPart, where: str) -> RequestFile | None:
     if isinstance(part, MessageTextPart):
         return None
     return RequestFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
-
-
-def key_of(caller: Caller, thread_id: str) -> ConversationKey:
-    return ConversationKey(NAME, caller.owner, thread_id)
 
 
 def message_objects(

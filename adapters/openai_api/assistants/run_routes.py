@@ -18,7 +18,7 @@ from adapters.openai_api.assistants.bodies import (
     ToolOutputsRequest,
 )
 from adapters.openai_api.assistants.new_run import NewRun, new_message
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
 from adapters.openai_api.assistants.run_stream import RunStream
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
@@ -192,7 +192,7 @@ class RunRoutes:
             turn_id = turn_of_run(name)
             waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
             ended = None
-            if turn_id and waiter and self.room.running.runs(turn_id, key_of(caller, thread)):
+            if turn_id and waiter and self.room.running.runs(turn_id, caller.thread_key(thread)):
                 ended = await self._ended(turn_id, waiter)
                 waiter = None
             turn = ended or await self.room.turn(caller, thread, name)

@@ -21,7 +21,7 @@ from adapters.openai_api.assistants.message_view import (
     timeline,
     with_note,
 )
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, key_of, message_objects
+from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, message_objects
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
@@ -29,7 +29,7 @@ from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.stored_objects import made_before
-from gateway.domain.errors import Conflict, TurnNotFound
+from gateway.domain.errors import Conflict
 from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
@@ -187,21 +187,12 @@ class ThreadRoutes:
             stored = None
         if stored is not None and stored.kind != NOTE:
             return stored_message(stored), stored
-        turn = await self._turn_of(caller, thread, name)
+        found = derived(MESSAGE, name)
+        turn = await self.room.find_turn(caller, thread, found.turn) if found else None
         for _, item in messages_of_turn(turn) if turn else ():
             if item["id"] == name and not is_deleted(stored.body if stored else None):
                 return with_note(item, stored.body if stored else None), None
         raise NoSuchObject(f"No message found with id '{name[:128]}'.")
-
-    async def _turn_of(self, caller: Caller, thread: str, name: str) -> Turn | None:
-        found = derived(MESSAGE, name)
-        if found is None:
-            return None
-        try:
-            turn = await self.room.api.inbox.get_turn(found.turn)
-        except TurnNotFound:
-            return None
-        return turn if turn.message.key == key_of(caller, thread) else None
 
     async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
