@@ -96,9 +96,9 @@ class Conversations:
             raise _no_response(identity)
         return turn
 
-    async def hide_response(self, caller: Caller, turn: Turn) -> None:
+    async def hide_response(self, turn: Turn) -> None:
         """Forgets the id of a response. Its thread keeps what was said."""
-        mark = ApiObject(response_id(turn.id), DELETED, caller.owner, {})
+        mark = ApiObject(response_id(turn.id), DELETED, turn.message.key.workspace, {})
         await asyncio.to_thread(self.objects.add, [mark])
 
     # ------------------------------------------------------------ conversations
@@ -107,7 +107,7 @@ class Conversations:
         items.stored()  # refused before anything is made
         made = ApiObject(f"conv_{secrets.token_hex(16)}", CONVERSATION, caller.owner, {"metadata": dict(metadata)})
         (stored,) = await asyncio.to_thread(self.objects.add, [made])
-        await self.add_items(caller, stored, items)
+        await self.add_items(stored, items)
         return stored
 
     async def find(self, caller: Caller, name: str) -> ApiObject:
@@ -127,12 +127,12 @@ class Conversations:
         conversation = await self._conversation(caller.thread_key(name))
         return await self.inbox.delete_conversation(conversation) if conversation else ()
 
-    async def add_items(self, caller: Caller, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
+    async def add_items(self, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
         """Adds items, and returns them as they are listed."""
         bodies = items.stored()
         if not bodies:
             return ()
-        made = [ApiObject(body["id"], ITEM, caller.owner, body, parent=conversation.id) for body in bodies]
+        made = [ApiObject(body["id"], ITEM, conversation.owner, body, parent=conversation.id) for body in bodies]
         await asyncio.to_thread(self.objects.add_messages, conversation, made)
         return bodies
 

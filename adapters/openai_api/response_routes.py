@@ -84,8 +84,7 @@ class ResponseRoutes:
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
         """Forgets a response: it is no longer found by its id. Its thread keeps what was said."""
-        turn = await self._response(request)
-        await self.conversations.hide_response(self.callers.identify(request), turn)
+        await self.conversations.hide_response(await self._response(request))
         identity = request.path_values["response_id"]
         return json_response({"id": identity, "object": "response", "deleted": True})
 

@@ -93,9 +93,9 @@ class VectorStoreRoutes:
             return _there(await server.get(path, query), path)
 
     async def change(self, request: HttpRequest) -> HttpResponse:
-        store = await self._store(request)
+        caller, store = await self._caller_and_store(request)
         asked = read_object(await request.read_body(SMALL_BYTES) or b"{}")
-        await self._check_files(self.api.callers.identify(request), asked)
+        await self._check_files(caller, asked)
         path = _path(request)
         with self.server_files.server_of(store.body[SERVER], "store_id") as server:
             return json_response(_there(await server.post(path, asked), path))
@@ -117,11 +117,14 @@ class VectorStoreRoutes:
 
     async def _store(self, request: HttpRequest) -> ApiObject:
         """Returns the store that the path names. Raises NoSuchObject, also for one of another key."""
+        return (await self._caller_and_store(request))[1]
+
+    async def _caller_and_store(self, request: HttpRequest) -> tuple[Caller, ApiObject]:
         caller, name, files = self.api.callers.reader(request), request.path_values["store_id"], self.server_files.files
         found = await find_own(files.objects, caller, STORE, name) if OBJECT_ID.fullmatch(name) else None
         if found is None:
             raise NoSuchObject(f"No vector store found with id '{name[:128]}'.")
-        return found
+        return caller, found
 
     async def _check_files(self, caller: Caller, asked: Json) -> None:
         """Raises InvalidRequest for files of others."""
