@@ -29,6 +29,8 @@ from gateway.domain.models import Turn, TurnId
 from gateway.ports.api_objects import ApiObject, ApiObjects, ThreadState
 
 THREAD, MESSAGE = "thread", "message"
+EMPTY_THREAD: Mapping[str, Any] = {"metadata": {}, "tool_resources": None}
+"""The body of a thread about which its maker said nothing."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_MESSAGES = 32
 """Messages that one request may bring: platform.openai.com/docs/api-reference/threads/createThread"""
@@ -54,7 +56,7 @@ class Room:
             if state.thread is not None or state.conversation is not None:
                 return state
             if self.opens_unknown_threads and thread_id.startswith("thread_"):
-                opened = ApiObject(thread_id, THREAD, caller.owner, {"metadata": {}, "tool_resources": None})
+                opened = ApiObject(thread_id, THREAD, caller.owner, EMPTY_THREAD)
                 (kept,) = await asyncio.to_thread(self.objects.add, [opened])
                 if kept.owner == caller.owner:
                     return ThreadState(kept, None)
@@ -91,7 +93,7 @@ class Room:
         if not any(each.get("tools") for body in bodies for each in body["attachments"]):
             return
         thread = (await self.thread_state(caller, thread_id)).thread
-        body = thread.body if thread else {"metadata": {}, "tool_resources": None}
+        body = thread.body if thread else EMPTY_THREAD
         resources = await self.server_files.with_attachments(caller, bodies, body["tool_resources"])
         if thread is None:
             await asyncio.to_thread(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])

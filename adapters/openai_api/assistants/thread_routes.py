@@ -21,12 +21,12 @@ from adapters.openai_api.assistants.message_view import (
     timeline,
     with_note,
 )
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, message_objects
+from adapters.openai_api.assistants.room import EMPTY_THREAD, MAX_BODY_BYTES, THREAD, Room, message_objects
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.paging import Page, paged, read_page
-from adapters.openai_api.repetition import read_post
+from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.stored_objects import made_before
 from gateway.domain.errors import Conflict
@@ -35,7 +35,6 @@ from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
 Item = dict[str, Any]
-NO_RESOURCES: Mapping[str, Any] = {"metadata": {}, "tool_resources": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class ThreadRoutes:
         asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
         thread = (await self.room.thread_state(caller, name)).thread
         await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
-        changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
+        changed = {**(thread.body if thread else EMPTY_THREAD), **thread_fields(asked)}
         if thread is None:
             await asyncio.to_thread(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
         else:
@@ -115,11 +114,11 @@ class ThreadRoutes:
         return json_response(stored_message(made[0]))
 
     async def _add(
-        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Any
+        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Post
     ) -> Sequence[ApiObject]:
         """Raises NoSuchObject; InvalidRequest while a run is active."""
         messages = message_objects(bodies, caller, name, post)
-        thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
+        thread = ApiObject(name, THREAD, caller.owner, EMPTY_THREAD)
         try:
             added = await asyncio.to_thread(self.room.objects.add_messages, thread, messages)
             if added is None:  # unless it may be opened
@@ -212,7 +211,7 @@ class ThreadRoutes:
 
 
 def new_thread(caller: Caller, asked: ThreadChange, name: str, request: str | None = None) -> ApiObject:
-    return ApiObject(name, THREAD, caller.owner, {**NO_RESOURCES, **thread_fields(asked)}, request=request)
+    return ApiObject(name, THREAD, caller.owner, {**EMPTY_THREAD, **thread_fields(asked)}, request=request)
 
 
 def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
@@ -223,7 +222,7 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
 
 
 def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
-    body = thread.body if thread else NO_RESOURCES
+    body = thread.body if thread else EMPTY_THREAD
     created = thread.created_at if thread else newest.received_at if newest else 0.0
     return {
         "id": name,
