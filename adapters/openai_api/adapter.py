@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from adapters.openai_api import assistants, program_routes, routes
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.room import Room
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.files.file_routes import FileRoutes
 from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes

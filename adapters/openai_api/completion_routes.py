@@ -8,11 +8,11 @@ from functools import partial
 
 from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.completion_request import CompletionRequest
 from adapters.openai_api.completion_view import CompletionStream, completion_response
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.ids import OBJECT_ID, new_id
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import check_model

@@ -9,10 +9,10 @@ from typing import Any
 
 from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model

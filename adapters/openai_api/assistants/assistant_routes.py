@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, AssistantTool
-from adapters.openai_api.assistants.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.ids import new_id
 from adapters.openai_api.paging import paged, read_page

@@ -13,11 +13,11 @@ from adapters.openai_api.assistants.bodies import (
     MessageRequest,
     MessageTextPart,
 )
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.context import ApiContext
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run

@@ -6,19 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.stored_objects import find_own
 from adapters.openai_api.uploaded_files import FILE, SERVER, UploadedFiles
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.server_objects import ServerObjects
-
-if TYPE_CHECKING:  # its package imports this module
-    from adapters.openai_api.assistants.directory import AssistantDirectory
 
 STORE = "vector_store"
 PURPOSE = "assistants"
