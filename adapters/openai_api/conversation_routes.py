@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.callers import Callers
@@ -14,7 +14,7 @@ from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.paging import list_body, paged, read_page
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.request_fields import Metadata, read_request
+from adapters.openai_api.request_fields import Metadata, Refusing, read_request
 from adapters.openai_api.response_items import Items
 from adapters.openai_api.response_request import InputItem, item_steps
 from adapters.openai_api.settings import PREFIX
@@ -29,22 +29,16 @@ MAX_ITEMS = 20
 SomeItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS)]
 
 
-class CreateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class CreateRequest(Refusing):
     items: SomeItems | None = None
     metadata: Metadata | None = None
 
 
-class UpdateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class UpdateRequest(Refusing):
     metadata: Metadata | None
 
 
-class AddRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class AddRequest(Refusing):
     items: SomeItems
 
 
