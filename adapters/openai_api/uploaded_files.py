@@ -19,7 +19,7 @@ from gateway.ports.uploads import Uploads
 FILE = "file"
 SERVER = "server"
 """The field of an object's body with the name of the assistant at whose server it is; without it, it is kept here."""
-PREFIX = "file-"
+FILE_PREFIX = "file-"
 """Ids of these files, which are also the names under which their content is kept."""
 KEEP_SECONDS = 7 * 86_400
 """As long as the database keeps what callers send, see ``Uploads``."""

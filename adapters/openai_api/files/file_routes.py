@@ -17,9 +17,9 @@ from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.uploaded_files import (
     FILE,
+    FILE_PREFIX,
     MAX_FILES,
     MAX_TOTAL_BYTES,
-    PREFIX,
     SERVER,
     UploadedFiles,
     file_view,
@@ -73,7 +73,7 @@ class FileRoutes:
         if not request.headers.get("content-type", "").lower().startswith(FORM):
             raise InvalidRequest(f"Send the file as {FORM}, with the fields `purpose` and `file`.", param="file")
         await self._check_room(caller)
-        name = f"{PREFIX}{secrets.token_hex(12)}"
+        name = f"{FILE_PREFIX}{secrets.token_hex(12)}"
         try:
             stored = await self._kept(caller, name, await self._store(request, name))
         except BaseException:
