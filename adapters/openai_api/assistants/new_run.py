@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from adapters.openai_api.assistants.assistant_routes import refuse_tools
 from adapters.openai_api.assistants.bodies import AssistantFunctionTool, AssistantTool, AssistantTools, RunRequest
-from adapters.openai_api.assistants.room import files_of, text_of
+from adapters.openai_api.assistants.context import files_of, text_of
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.directory import AssistantDirectory, KnownAssistant
 from adapters.openai_api.errors import InvalidRequest

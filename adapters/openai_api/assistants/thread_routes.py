@@ -13,6 +13,13 @@ from adapters.openai_api.assistants.bodies import (
     ThreadChange,
     ThreadRequest,
 )
+from adapters.openai_api.assistants.context import (
+    EMPTY_THREAD,
+    MAX_BODY_BYTES,
+    THREAD,
+    AssistantsContext,
+    message_objects,
+)
 from adapters.openai_api.assistants.message_view import (
     NOTE,
     is_deleted,
@@ -21,7 +28,6 @@ from adapters.openai_api.assistants.message_view import (
     timeline,
     with_note,
 )
-from adapters.openai_api.assistants.room import EMPTY_THREAD, MAX_BODY_BYTES, THREAD, Room, message_objects
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
@@ -39,7 +45,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ThreadRoutes:
-    room: Room
+    context: AssistantsContext
 
     def routes(self) -> Sequence[Route]:
         one = "/v1/threads/<thread_id>"
@@ -59,57 +65,57 @@ class ThreadRoutes:
     # ------------------------------------------------------------ threads
 
     async def create(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
-        bodies = await self.room.read_messages(caller, asked.messages or (), "messages")
-        async with self.room.api.attempts.turn_of(post):
-            made = [each for each in await made_before(self.room.objects, post) if each.kind == THREAD]
+        bodies = await self.context.read_messages(caller, asked.messages or (), "messages")
+        async with self.context.api.attempts.turn_of(post):
+            made = [each for each in await made_before(self.context.objects, post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
-                thread = await self.room.checked(caller, thread, bodies)
+                thread = await self.context.checked(caller, thread, bodies)
                 messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
-                    await asyncio.to_thread(self.room.objects.add_messages, thread, messages, opens=True)
-                made = [*await asyncio.to_thread(self.room.objects.add, [thread])]
+                    await asyncio.to_thread(self.context.objects.add_messages, thread, messages, opens=True)
+                made = [*await asyncio.to_thread(self.context.objects.add, [thread])]
         return json_response(thread_view(made[0].id, made[0], None))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
-        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
+        return json_response(_view_of(name, await self.context.thread_state(caller, name)))
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
-        thread = (await self.room.thread_state(caller, name)).thread
-        await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
+        thread = (await self.context.thread_state(caller, name)).thread
+        await self.context.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
         changed = {**(thread.body if thread else EMPTY_THREAD), **thread_fields(asked)}
         if thread is None:
-            await asyncio.to_thread(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
+            await asyncio.to_thread(self.context.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
         else:
-            await asyncio.to_thread(self.room.objects.replace_body, name, changed)
-        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+            await asyncio.to_thread(self.context.objects.replace_body, name, changed)
+        return json_response(_view_of(name, await self.context.thread_state(caller, name)))
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
-        state = await self.room.thread_state(caller, name)
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
+        state = await self.context.thread_state(caller, name)
         if state.conversation is not None:
-            for turn in await self.room.api.inbox.delete_conversation(state.conversation):
-                self.room.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
-        await asyncio.to_thread(self.room.objects.delete, name)
+            for turn in await self.context.api.inbox.delete_conversation(state.conversation):
+                self.context.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
+        await asyncio.to_thread(self.context.objects.delete, name)
         return json_response({"id": name, "object": "thread.deleted", "deleted": True})
 
     # ------------------------------------------------------------ messages
 
     async def add_message(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
-        bodies = await self.room.read_messages(caller, [asked], "messages")
-        async with self.room.api.attempts.turn_of(post):
-            made = await made_before(self.room.objects, post)
+        bodies = await self.context.read_messages(caller, [asked], "messages")
+        async with self.context.api.attempts.turn_of(post):
+            made = await made_before(self.context.objects, post)
             if not made:
-                await self.room.attach(caller, name, bodies)
+                await self.context.attach(caller, name, bodies)
                 made = await self._add(caller, name, bodies, post)
         return json_response(stored_message(made[0]))
 
@@ -120,12 +126,12 @@ class ThreadRoutes:
         messages = message_objects(bodies, caller, name, post)
         thread = ApiObject(name, THREAD, caller.owner, EMPTY_THREAD)
         try:
-            added = await asyncio.to_thread(self.room.objects.add_messages, thread, messages)
+            added = await asyncio.to_thread(self.context.objects.add_messages, thread, messages)
             if added is None:  # unless it may be opened
-                await self.room.thread_state(caller, name)
-                added = await asyncio.to_thread(self.room.objects.add_messages, thread, messages)
+                await self.context.thread_state(caller, name)
+                added = await asyncio.to_thread(self.context.objects.add_messages, thread, messages)
         except Conflict:
-            newest = (await self.room.thread_state(caller, name)).newest
+            newest = (await self.context.thread_state(caller, name)).newest
             run = run_of(newest.id) if newest else ""
             raise InvalidRequest(f"Can't add messages to {name} while a run {run} is active.") from None
         if added is None:
@@ -133,39 +139,39 @@ class ThreadRoutes:
         return added
 
     async def list_messages(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         page, run = read_page(request), request.query_value("run_id")
         if not run and page.newest_first and not page.after and not page.before:
             return json_response(paged(await self._newest(caller, name, page), page))
-        state = await self.room.thread_state(caller, name)
+        state = await self.context.thread_state(caller, name)
         if run:
-            turn = await self.room.turn(caller, name, run)
+            turn = await self.context.turn(caller, name, run)
             rows = await self._rows(name, turn.seq, turn.seq)
             notes = [row for row in rows if row.kind == NOTE]
             return json_response(paged([each for each in timeline([turn], notes) if each["run_id"] == run], page))
-        turns = await self.room.api.inbox.transcript(state.conversation) if state.conversation else ()
+        turns = await self.context.api.inbox.transcript(state.conversation) if state.conversation else ()
         return json_response(paged(timeline(turns, await self._rows(name, 0, None)), page))
 
     async def retrieve_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         return json_response((await self._message(caller, request))[0])
 
     async def modify_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         item, stored = await self._message(caller, request)
         metadata = asked.metadata or {}
         if stored is not None:
-            await asyncio.to_thread(self.room.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
+            await asyncio.to_thread(self.context.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
         else:
             await self._note(caller, item, {"metadata": metadata})
         return json_response({**item, "metadata": metadata})
 
     async def delete_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         item, stored = await self._message(caller, request)
         if stored is not None:
-            await asyncio.to_thread(self.room.objects.delete, stored.id)
+            await asyncio.to_thread(self.context.objects.delete, stored.id)
         else:
             await self._note(caller, item, {"deleted": True})
         return json_response({"id": item["id"], "object": "thread.message.deleted", "deleted": True})
@@ -173,21 +179,21 @@ class ThreadRoutes:
     async def _note(self, caller: Caller, item: Item, body: Mapping[str, Any]) -> None:
         """Stores what a caller changed of a message that belongs to a turn."""
         found = derived(MESSAGE, item["id"])
-        turn = await self.room.api.inbox.get_turn(found.turn) if found else None
+        turn = await self.context.api.inbox.get_turn(found.turn) if found else None
         note = ApiObject(item["id"], NOTE, caller.owner, body, item["thread_id"], turns=turn.seq if turn else 0)
-        await asyncio.to_thread(self.room.objects.add, [note])
-        await asyncio.to_thread(self.room.objects.replace_body, note.id, body)
+        await asyncio.to_thread(self.context.objects.add, [note])
+        await asyncio.to_thread(self.context.objects.replace_body, note.id, body)
 
     async def _message(self, caller: Caller, request: HttpRequest) -> tuple[Item, ApiObject | None]:
         """Returns a message, and the row that it is if it belongs to no turn. Raises NoSuchObject."""
         thread, name = request.path_values["thread_id"], request.path_values["message_id"]
-        stored = await asyncio.to_thread(self.room.objects.get, name)
+        stored = await asyncio.to_thread(self.context.objects.get, name)
         if stored is not None and (stored.parent, stored.owner) != (thread, caller.owner):
             stored = None
         if stored is not None and stored.kind != NOTE:
             return stored_message(stored), stored
         found = derived(MESSAGE, name)
-        turn = await self.room.find_turn(caller, thread, found.turn) if found else None
+        turn = await self.context.find_turn(caller, thread, found.turn) if found else None
         for _, item in messages_of_turn(turn) if turn else ():
             if item["id"] == name and not is_deleted(stored.body if stored else None):
                 return with_note(item, stored.body if stored else None), None
@@ -197,16 +203,16 @@ class ThreadRoutes:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
         most_turns = page.limit // 2 + 2  # a turn has a message and a reply
         while True:
-            found = await asyncio.to_thread(self.room.objects.newest_messages, caller.owner, name, most_turns)
+            found = await asyncio.to_thread(self.context.objects.newest_messages, caller.owner, name, most_turns)
             if found.thread is None and not found.turns:
-                await self.room.thread_state(caller, name)  # unless it may be opened
+                await self.context.thread_state(caller, name)  # unless it may be opened
             items = timeline(found.turns, found.rows)
             if len(items) > page.limit or not found.turns or found.turns[0].seq <= 1:
                 return items
             most_turns *= 4
 
     async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
-        objects = self.room.objects
+        objects = self.context.objects
         return await asyncio.to_thread(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
 
 

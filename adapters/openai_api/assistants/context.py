@@ -37,7 +37,7 @@ MAX_MESSAGES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class AssistantsContext:
     """Handlers run on the worker's loop; the database is called from other threads."""
 
     api: ApiContext
