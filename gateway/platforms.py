@@ -9,9 +9,9 @@ from adapters.base.features import BotFeatures
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpAdapter, HttpSettings
 from adapters.openai_api.adapter import OpenAiAdapter
-from adapters.openai_api.assistants.directory import AssistantDirectory, ConfiguredAssistant
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiLimits, KeptObjects
+from adapters.openai_api.directory import AssistantDirectory, ConfiguredAssistant
 from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from adapters.openai_api import assistants, program_routes, routes
-from adapters.openai_api.assistants.directory import AssistantDirectory
-from adapters.openai_api.assistants.room import Room
+from adapters.openai_api.assistants.context import AssistantsContext
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.files.file_routes import FileRoutes
 from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
@@ -90,11 +90,11 @@ class OpenAiAdapter:
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
         server_files = ServerFiles(context.inbox, self._uploaded_files, self._directory)
-        room = Room(
+        assistants_context = AssistantsContext(
             *(context, self._kept.objects, self._directory, self._uploaded_files, server_files, self._running),
             opens_unknown_threads=self._opens_unknown_threads,
         )
         programs = program_routes.routes(context, self._kept, self._files, self._directory)
         files = FileRoutes(self._callers, self._uploaded_files, server_files)
         stores = VectorStoreRoutes(context, server_files)
-        return (*assistants.routes(room), *programs, *files.routes(), *stores.routes())
+        return (*assistants.routes(assistants_context), *programs, *files.routes(), *stores.routes())

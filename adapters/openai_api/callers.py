@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from adapters.openai_api.settings import NAME
+from gateway.domain.models import ConversationKey
 from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
@@ -26,6 +28,10 @@ class Caller:
     """What ``CHAT_REQUESTS_PER_MINUTE`` counts it as, here and at ``/chat``: its key, or its network without keys."""
     assistants: tuple[str, ...] = ()
     """The names of the assistants that it may use, the first by default; empty: all."""
+
+    def thread_key(self, thread: str) -> ConversationKey:
+        """Returns the key of a thread, which only callers with the same ``owner`` have."""
+        return ConversationKey(NAME, workspace=self.owner, channel=thread)
 
 
 @dataclass(frozen=True, slots=True)

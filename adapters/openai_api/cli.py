@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from adapters.openai_api.assistants.ids import FOREIGN
+from adapters.openai_api.ids import OBJECT_ID
 from gateway.domain.errors import SettingsError
 from gateway.ports.api_objects import ApiObject, ApiObjects
 
@@ -141,7 +141,7 @@ def _flat(value: Any) -> Iterator[Item]:
 def _add(threads: dict[str, ExportedThread], item: Item) -> None:
     name = item.get("thread_id") if item.get("object", MESSAGE_OBJECT) == MESSAGE_OBJECT else item.get("id")
     name = name or item.get("id")
-    if not isinstance(name, str) or not FOREIGN.fullmatch(name):
+    if not isinstance(name, str) or not OBJECT_ID.fullmatch(name):
         raise SettingsError(f"An object of the file names no thread: {json.dumps(item)[:80]}")
     thread = threads.setdefault(name, ExportedThread())
     if "role" in item:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from adapters.openai_api.content_parts import MessageContent, Text, read_content, refusal
+from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal
 from adapters.openai_api.request_fields import (
     Author,
     Metadata,
     Penalty,
     Proportion,
+    Refusing,
     ResponseFormat,
     Temperature,
     ToolChoice,
@@ -27,12 +28,6 @@ PARAMETERS = (
     *("logit_bias", "response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity"),
 )
 """Fields that go to the assistant's server as they are, if it takes them."""
-
-
-class Ignoring(BaseModel):
-    """What clients send back as they received it, with fields that only say how it was made."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class CalledFunction(Ignoring):
@@ -75,12 +70,10 @@ class StreamOptions(Ignoring):
     include_usage: bool | None = None
 
 
-class CompletionRequest(BaseModel):
+class CompletionRequest(Refusing):
     """Fields that are not here are refused by name. Some of those that are have no effect: they only tune how OpenAI
     serves a request, such as ``prompt_cache_key``.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)]

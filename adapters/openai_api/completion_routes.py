@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.completion_request import CompletionRequest
 from adapters.openai_api.completion_view import CompletionStream, completion_response
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.directory import AssistantDirectory
+from adapters.openai_api.ids import OBJECT_ID, new_id
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import check_model
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.said import CallerInput, arrange
-from adapters.openai_api.settings import NAME, PREFIX
-from adapters.openai_api.turn_ids import THREAD_NAME
-from gateway.domain.models import ConversationKey, Message
+from adapters.openai_api.settings import PREFIX
+from gateway.domain.models import Message
 from gateway.domain.turn_options import TurnOptions
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route
 
@@ -57,7 +56,7 @@ class CompletionRoutes:
         check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
         thread = _thread(request, asked)
-        key = ConversationKey(NAME, workspace=caller.owner, channel=thread or f"chatcmpl_{secrets.token_hex(12)}")
+        key = caller.thread_key(thread or new_id("chatcmpl"))
         author = asked.user or asked.safety_identifier or ""
         options = _options(asked, said, in_thread=bool(thread))
         message = Message(key, post.name, said.text, author, caller=caller.name, options=options)
@@ -80,7 +79,7 @@ def _thread(request: HttpRequest, asked: CompletionRequest) -> str:
     """Returns the thread that a request names; "" for none. Raises InvalidRequest for what cannot be a name."""
     header = request.headers.get(THREAD_HEADER, "")
     named = (asked.metadata or {}).get(THREAD_FIELD, header)
-    if named and not THREAD_NAME.fullmatch(named):
+    if named and not OBJECT_ID.fullmatch(named):
         raise refusal(f"metadata.{THREAD_FIELD}", "must have 1 to 128 letters, digits, - and _")
     return named
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
-from adapters.openai_api.outcome import calls_of, is_cut_off, unsent
-from adapters.openai_api.turn_ids import name_of
+from adapters.openai_api.ids import name_of
+from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
+from gateway.web.api.turn_events import sse_event
 from gateway.web.api.views import failure_of
 
 
@@ -30,7 +31,7 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
         "finish_reason": _finish_reason(turn),
     }
     head = _head(turn, model) | {"object": "chat.completion"}
-    return {**head, "choices": [choice], "usage": _usage(turn)}, 200, {}
+    return {**head, "choices": [choice], "usage": usage_of(turn)}, 200, {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class CompletionStream:
             yield self._chunk({"tool_calls": [{"index": index, **_call(call)}]})
         yield self._chunk({}, _finish_reason(turn))
         if self.with_usage:
-            yield sse.event({**self._head, "choices": [], "usage": _usage(turn)})
+            yield sse_event({**self._head, "choices": [], "usage": usage_of(turn)})
         yield sse.DONE
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
         """Yields an error, with which the SDKs end the stream as an exception."""
-        yield sse.event(error_form(problem)[0])
+        yield sse_event(error_form(problem)[0])
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class CompletionStream:
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self.with_usage else {}
-        return sse.event({**self._head, "choices": [choice], **usage})
+        return sse_event({**self._head, "choices": [choice], **usage})
 
 
 def _head(turn: Turn, model: str) -> dict[str, Any]:
@@ -87,8 +88,3 @@ def _finish_reason(turn: Turn) -> str:
     if calls_of(turn):
         return "tool_calls"
     return "length" if is_cut_off(turn) else "stop"
-
-
-def _usage(turn: Turn) -> dict[str, Any]:
-    taken, written = turn.usage.tokens_in, turn.usage.tokens_out
-    return {"prompt_tokens": taken, "completion_tokens": written, "total_tokens": taken + written}

@@ -49,32 +49,34 @@ class ReadContent:
     files: tuple[RequestFile, ...] = ()
 
 
-class Part(BaseModel):
+class Ignoring(BaseModel):
+    """What clients send back as they received it, with fields that only say how it was made."""
+
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class TextContentPart(Part):
+class TextContentPart(Ignoring):
     type: Literal["text", "input_text", "output_text", "summary_text"]
     text: Text
 
 
-class RefusalPart(Part):
+class RefusalPart(Ignoring):
     type: Literal["refusal"]
     refusal: Text
 
 
-class ImageUrl(Part):
+class ImageUrl(Ignoring):
     url: str
 
 
-class ImageUrlPart(Part):
+class ImageUrlPart(Ignoring):
     """A picture of Chat Completions."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class InputImagePart(Part):
+class InputImagePart(Ignoring):
     """A picture of Responses."""
 
     type: Literal["input_image"]
@@ -82,24 +84,24 @@ class InputImagePart(Part):
     file_id: str | None = None
 
 
-class Recording(Part):
+class Recording(Ignoring):
     data: str
     format: str
 
 
-class InputAudioPart(Part):
+class InputAudioPart(Ignoring):
     type: Literal["input_audio"]
     input_audio: Recording
 
 
-class FileData(Part):
+class FileData(Ignoring):
     file_data: str | None = None
     file_id: str | None = None
     file_url: str | None = None
     filename: Text | None = None
 
 
-class FilePart(Part):
+class FilePart(Ignoring):
     """A file of Chat Completions."""
 
     type: Literal["file"]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
-from adapters.openai_api.paging import paged, read_page
+from adapters.openai_api.paging import list_body, paged, read_page
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.request_fields import Metadata, read_request
+from adapters.openai_api.request_fields import Metadata, Refusing, read_request
 from adapters.openai_api.response_items import Items
 from adapters.openai_api.response_request import InputItem, item_steps
 from adapters.openai_api.settings import PREFIX
@@ -29,22 +29,16 @@ MAX_ITEMS = 20
 SomeItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS)]
 
 
-class CreateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class CreateRequest(Refusing):
     items: SomeItems | None = None
     metadata: Metadata | None = None
 
 
-class UpdateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class UpdateRequest(Refusing):
     metadata: Metadata | None
 
 
-class AddRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class AddRequest(Refusing):
     items: SomeItems
 
 
@@ -92,11 +86,8 @@ class ConversationRoutes:
     async def add(self, request: HttpRequest) -> HttpResponse:
         found = await self._find(request)
         asked = read_request(AddRequest, await request.read_body(SMALL_BYTES))
-        items = Items(item_steps(asked.items, "items"))
-        added = await self.conversations.add_items(self.callers.identify(request), found, items)
-        names = [item["id"] for item in added] or [""]
-        page = {"object": "list", "data": added, "first_id": names[0], "last_id": names[-1], "has_more": False}
-        return json_response(page)
+        added = await self.conversations.add_items(found, Items(item_steps(asked.items, "items")))
+        return json_response(list_body(added))
 
     async def list_items(self, request: HttpRequest) -> HttpResponse:
         return json_response(paged(await self._items(request), read_page(request)))

@@ -11,10 +11,11 @@ from typing import Any
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import new_id, response_id, turn_of_response
 from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
-from adapters.openai_api.turn_ids import response_id, turn_of_response
+from adapters.openai_api.stored_objects import find_own
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
@@ -60,11 +61,11 @@ class Conversations:
             return await self._in_conversation(caller, conversation)
         if previous:
             return await self._after(caller, previous)
-        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"))
+        return Place(caller.thread_key(new_id("responses")))
 
     async def _in_conversation(self, caller: Caller, name: str) -> Place:
         await self.find(caller, name)
-        key = _key(caller, name)
+        key = caller.thread_key(name)
         turns = await self._turns(key, 1)
         newest = turns[-1] if turns else None
         added = await self._items(name, turns_from=newest.seq if newest else 0)
@@ -83,7 +84,7 @@ class Conversations:
         if newest and newest[-1].id == turn.id:
             return Place(turn.message.key, turn)
         turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
-        return Place(_key(caller, f"responses_{secrets.token_hex(12)}"), turn, exchanges_of(turns))
+        return Place(caller.thread_key(new_id("responses")), turn, exchanges_of(turns))
 
     async def response(self, caller: Caller, identity: str) -> Turn:
         """Returns a stored response of a caller. Raises NoSuchObject."""
@@ -95,9 +96,9 @@ class Conversations:
             raise _no_response(identity)
         return turn
 
-    async def hide_response(self, caller: Caller, turn: Turn) -> None:
+    async def hide_response(self, turn: Turn) -> None:
         """Forgets the id of a response. Its thread keeps what was said."""
-        mark = ApiObject(response_id(turn.id), DELETED, caller.owner, {})
+        mark = ApiObject(response_id(turn.id), DELETED, turn.message.key.workspace, {})
         await asyncio.to_thread(self.objects.add, [mark])
 
     # ------------------------------------------------------------ conversations
@@ -106,13 +107,13 @@ class Conversations:
         items.stored()  # refused before anything is made
         made = ApiObject(f"conv_{secrets.token_hex(16)}", CONVERSATION, caller.owner, {"metadata": dict(metadata)})
         (stored,) = await asyncio.to_thread(self.objects.add, [made])
-        await self.add_items(caller, stored, items)
+        await self.add_items(stored, items)
         return stored
 
     async def find(self, caller: Caller, name: str) -> ApiObject:
         """Raises NoSuchObject, also for a conversation of another caller."""
-        found = await asyncio.to_thread(self.objects.get, name)
-        if found is None or (found.kind, found.owner) != (CONVERSATION, caller.owner):
+        found = await find_own(self.objects, caller, CONVERSATION, name)
+        if found is None:
             raise NoSuchObject(f"Conversation with id '{name[:100]}' not found.")
         return found
 
@@ -123,15 +124,15 @@ class Conversations:
         """Deletes a conversation with its turns; returns those that were cancelled by this."""
         await self.find(caller, name)
         await asyncio.to_thread(self.objects.delete, name)
-        conversation = await self._conversation(_key(caller, name))
+        conversation = await self._conversation(caller.thread_key(name))
         return await self.inbox.delete_conversation(conversation) if conversation else ()
 
-    async def add_items(self, caller: Caller, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
+    async def add_items(self, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
         """Adds items, and returns them as they are listed."""
         bodies = items.stored()
         if not bodies:
             return ()
-        made = [ApiObject(body["id"], ITEM, caller.owner, body, parent=conversation.id) for body in bodies]
+        made = [ApiObject(body["id"], ITEM, conversation.owner, body, parent=conversation.id) for body in bodies]
         await asyncio.to_thread(self.objects.add_messages, conversation, made)
         return bodies
 
@@ -139,7 +140,7 @@ class Conversations:
         """Returns all items, oldest first: those of its turns, and those that were added."""
         await self.find(caller, name)
         added = await self._items(name)
-        turns = await self._turns(_key(caller, name), None)
+        turns = await self._turns(caller.thread_key(name), None)
         listed = [(each.turns, 0, [dict(each.body)]) for each in added]
         listed += [(turn.seq, -1, items_of_turn(turn)) for turn in turns]
         return [item for _, _, items in sorted(listed, key=lambda each: each[:2]) for item in items]
@@ -147,7 +148,7 @@ class Conversations:
     # ------------------------------------------------------------ reading
 
     async def _items(self, name: str, *, turns_from: int = 0) -> Sequence[ApiObject]:
-        return await asyncio.to_thread(lambda: self.objects.list_of_parent(name, turns_from=turns_from))
+        return await asyncio.to_thread(self.objects.list_of_parent, name, turns_from=turns_from)
 
     async def _turns(self, key: ConversationKey, limit: int | None, *, before: int | None = None) -> Sequence[Turn]:
         conversation = await self._conversation(key)
@@ -165,10 +166,6 @@ class Conversations:
             return None if turn_id is None else await self.inbox.get_turn(turn_id)
         except TurnNotFound:
             return None
-
-
-def _key(caller: Caller, name: str) -> ConversationKey:
-    return ConversationKey(NAME, workspace=caller.owner, channel=name)
 
 
 def _no_response(identity: str) -> NoSuchObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from gateway.domain.errors import Conflict, InputError, MalformedRequest
 from gateway.web.api.problems import FINAL_CODES, JsonResponse
@@ -67,6 +68,6 @@ def invalid_request(error: InvalidRequest) -> JsonResponse:
     return error_body(str(error), 400, code=error.code or None, param=error.param), 400, {}
 
 
-def error_body(message: str, status: int, *, code: str | None, param: str | None = None) -> dict[str, object]:
+def error_body(message: str, status: int, *, code: str | None, param: str | None = None) -> dict[str, Any]:
     kind = TYPES.get(status, INVALID_REQUEST)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

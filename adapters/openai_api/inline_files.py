@@ -10,7 +10,7 @@ from functools import partial
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, numbered
-from adapters.openai_api.uploaded_files import PREFIX, UploadedFiles, as_file
+from adapters.openai_api.uploaded_files import FILE_PREFIX, UploadedFiles, as_file
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import Message, Turn
@@ -58,7 +58,7 @@ class InlineFileKeeper:
             return
         try:
             for file in turn.message.files:
-                if file.reference.startswith(PREFIX):
+                if file.reference.startswith(FILE_PREFIX):
                     continue  # its caller deletes it
                 await asyncio.to_thread(self._uploads.delete, file.reference)
         except StoreUnavailable as exc:

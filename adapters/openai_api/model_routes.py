@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Callers
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.models import check_model, model_body, models_body
 from adapters.openai_api.settings import PREFIX
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response

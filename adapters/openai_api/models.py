@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import NoSuchObject
 
 DEFAULT = "default"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 
+RATE_LIMIT_CODES = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
+"""Codes of failures that OpenAI's APIs call ``rate_limit_exceeded``."""
+
 
 def is_cut_off(turn: Turn) -> bool:
+    """Returns whether the reply ends at a limit."""
     return any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
 
 
@@ -21,3 +26,9 @@ def calls_of(turn: Turn) -> Sequence[RequestedCall]:
 def unsent(turn: Turn, sent: str) -> str:
     """Returns what of the reply was not streamed yet. What was streamed is nearly always its beginning."""
     return turn.reply[len(sent) :] if turn.reply.startswith(sent) else ""
+
+
+def usage_of(turn: Turn) -> dict[str, Any]:
+    """Returns the tokens of a turn, by the names of completions and runs."""
+    taken, written = turn.usage.tokens_in, turn.usage.tokens_out
+    return {"prompt_tokens": taken, "completion_tokens": written, "total_tokens": taken + written}

@@ -48,12 +48,16 @@ def paged(items: Sequence[Item], page: Page) -> Item:
         kept = found[-page.limit :]
     else:
         kept = found[: page.limit]
+    return list_body(kept, has_more=len(kept) < len(found))
+
+
+def list_body(items: Sequence[Item], *, has_more: bool = False) -> Item:
     return {
         "object": "list",
-        "data": kept,
-        "first_id": kept[0]["id"] if kept else "",
-        "last_id": kept[-1]["id"] if kept else "",
-        "has_more": len(kept) < len(found),
+        "data": items,
+        "first_id": items[0]["id"] if items else "",
+        "last_id": items[-1]["id"] if items else "",
+        "has_more": has_more,
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.completion_routes import CompletionRoutes
 from adapters.openai_api.context import ApiContext, KeptObjects
 from adapters.openai_api.conversation_routes import ConversationRoutes
 from adapters.openai_api.conversations import Conversations
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.model_routes import ModelRoutes
 from adapters.openai_api.request_body import BodyReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
@@ -21,6 +21,13 @@ Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
 """developers.openai.com/api/reference: 16 pairs, names of 64 characters, values of 512."""
+
+
+class Refusing(BaseModel):
+    """Fields that are not here are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
 
 FORMATS = ("text", "json_object", "json_schema")
 CHOICES = ("none", "auto", "required")

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
-from adapters.openai_api.completion_request import FunctionSchema, Ignoring
-from adapters.openai_api.content_parts import MessageContent, Text, read_content, refusal
-from adapters.openai_api.request_fields import CHOICES, Author, Metadata, Proportion, Temperature, as_parameters
+from adapters.openai_api.completion_request import FunctionSchema
+from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal
+from adapters.openai_api.request_fields import (
+    CHOICES,
+    Author,
+    Metadata,
+    Proportion,
+    Refusing,
+    Temperature,
+    as_parameters,
+)
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import Json
@@ -73,12 +81,10 @@ class TextSettings(Ignoring):
     verbosity: str | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(Refusing):
     """Fields that are not here are refused by name. Some of those that are have no effect: they only tune how OpenAI
     serves a request, such as ``prompt_cache_key``, or ask for what the assistant's server does not tell.
     """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Annotated[Text, Field(min_length=1)] | None = None
     input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS)]

@@ -9,10 +9,10 @@ from typing import Any
 
 from adapters.openai_api.answering import streamed, whole
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.assistants.directory import AssistantDirectory
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model
@@ -84,8 +84,7 @@ class ResponseRoutes:
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
         """Forgets a response: it is no longer found by its id. Its thread keeps what was said."""
-        turn = await self._response(request)
-        await self.conversations.hide_response(self.callers.identify(request), turn)
+        await self.conversations.hide_response(await self._response(request))
         identity = request.path_values["response_id"]
         return json_response({"id": identity, "object": "response", "deleted": True})
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.outcome import calls_of, is_cut_off, unsent
 from adapters.openai_api.response_view import call_item, message_item, response_body, text_part
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn, TurnState
 from gateway.web.api.problems import JsonResponse
+from gateway.web.api.turn_events import sse_event
 from gateway.web.api.views import failure_of
 
 
@@ -76,8 +76,7 @@ class ResponseStream:
 
     def _event(self, kind: str, /, **fields: Any) -> str:
         self._number += 1
-        data: Mapping[str, Any] = {"type": kind, "sequence_number": self._number, **fields}
-        return sse.event(data, kind)
+        return sse_event({"type": kind, "sequence_number": self._number, **fields}, kind)
 
 
 def _last_event(turn: Turn) -> str:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.openai_api.outcome import calls_of, is_cut_off
-from adapters.openai_api.turn_ids import name_of, response_id
+from adapters.openai_api.ids import name_of, reply_of, response_id
+from adapters.openai_api.outcome import RATE_LIMIT_CODES, calls_of, is_cut_off
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
@@ -15,7 +15,6 @@ from gateway.web.api.views import failure_of
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
 STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
-RATE_LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
 INVALID = frozenset({"too_long", "not_allowed", "refused", "unsupported", "file_too_large"})
 
 Body = dict[str, Any]
@@ -73,7 +72,7 @@ def message_item(turn: Turn, text: str, status: str = "") -> Body:
     """Returns the message of the assistant. ``status``: if not that of the outcome."""
     final = "completed" if _is_completed(turn) and not is_cut_off(turn) else "incomplete"
     return {
-        "id": f"msg_{name_of(turn.id)}",
+        "id": reply_of(turn.id),
         "type": "message",
         "status": status or final,
         "role": "assistant",
@@ -133,7 +132,7 @@ def _status(turn: Turn) -> str:
 
 def _error(failure: Failure) -> Body:
     """Returns the error with a code of those that the API has (``ResponseError`` of the SDK)."""
-    if failure.code in RATE_LIMITED:
+    if failure.code in RATE_LIMIT_CODES:
         code = "rate_limit_exceeded"
     else:
         code = "invalid_prompt" if failure.code in INVALID else "server_error"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterable
+from typing import Protocol
 
 from gateway import logs
 from gateway.domain.errors import GatewayError
@@ -13,27 +12,17 @@ from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.turn_events import UNSAFE_CHARACTERS, TurnUpdates
+from gateway.web.api.turn_events import EVENT_STREAM, PING, TurnUpdates
 from gateway.web.api.views import timeout_response
 
-PING = ": ping\n\n"
-"""A comment, which the SDKs skip."""
 DONE = "data: [DONE]\n\n"
 STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
 
 log = logs.get_logger(__name__)
-
-
-def event(data: Mapping[str, Any], name: str = "") -> str:
-    """Returns one event, with a name where the API has names."""
-    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    if UNSAFE_CHARACTERS.search(line):
-        line = json.dumps(data, separators=(",", ":"))
-    return f"event: {name}\ndata: {line}\n\n" if name else f"data: {line}\n\n"
 
 
 class TurnStream(Protocol):

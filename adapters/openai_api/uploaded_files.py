@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.errors import NoSuchObject
+from adapters.openai_api.stored_objects import find_own
 from gateway.domain.files import File
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.uploads import Uploads
@@ -19,15 +19,12 @@ from gateway.ports.uploads import Uploads
 FILE = "file"
 SERVER = "server"
 """The field of an object's body with the name of the assistant at whose server it is; without it, it is kept here."""
-PREFIX = "file-"
+FILE_PREFIX = "file-"
 """Ids of these files, which are also the names under which their content is kept."""
 KEEP_SECONDS = 7 * 86_400
 """As long as the database keeps what callers send, see ``Uploads``."""
 MAX_FILES, MAX_TOTAL_BYTES = 1000, 2**29
 """Of one API key."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +34,23 @@ class UploadedFiles:
     objects: ApiObjects
     uploads: Uploads
 
-    async def do(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a method that does I/O in another thread."""
-        return await asyncio.to_thread(partial(method, *args, **kwargs))
-
     async def find(self, caller: Caller, file_id: str) -> ApiObject:
         """Returns a file of this caller. Raises NoSuchObject."""
-        found = await self.do(self.objects.get, file_id)
-        if found is None or (found.kind, found.owner) != (FILE, caller.owner) or has_expired(found):
+        found = await find_own(self.objects, caller, FILE, file_id)
+        if found is None or has_expired(found):
             raise NoSuchObject(f"No such File object: {file_id[:128]}")
         return found
 
     async def list_all(self, caller: Caller) -> Sequence[ApiObject]:
         """Returns the files of this caller, oldest first. Deletes what has expired."""
-        known = await self.do(self.objects.list_of_owner, caller.owner, FILE)
+        known = await asyncio.to_thread(self.objects.list_of_owner, caller.owner, FILE)
         for each in filter(has_expired, known):
             await self.delete(each)
         return [each for each in known if not has_expired(each)]
 
     async def delete(self, file: ApiObject) -> None:
-        await self.do(self.objects.delete, file.id)
-        await self.do(self.uploads.delete, file.id)
+        await asyncio.to_thread(self.objects.delete, file.id)
+        await asyncio.to_thread(self.uploads.delete, file.id)
 
     async def named(self, caller: Caller, file: RequestFile) -> RequestFile:
         """Returns a file that a request names by its id, with what is known of it. Raises InvalidRequest."""

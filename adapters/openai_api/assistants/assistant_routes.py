@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, AssistantTool
-from adapters.openai_api.assistants.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
-from adapters.openai_api.assistants.ids import new_id
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room
+from adapters.openai_api.assistants.context import MAX_BODY_BYTES, AssistantsContext
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.directory import ASSISTANT, DEFAULTS, ConfiguredAssistant, KnownAssistant
 from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.ids import new_id
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.stored_objects import made_before
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
@@ -23,7 +25,7 @@ HOSTED = ("code_interpreter", "file_search")
 
 @dataclass(frozen=True, slots=True)
 class AssistantRoutes:
-    room: Room
+    context: AssistantsContext
 
     def routes(self) -> Sequence[Route]:
         one = "/v1/assistants/<assistant_id>"
@@ -36,51 +38,51 @@ class AssistantRoutes:
         )
 
     async def create(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(AssistantRequest, body), read_post(caller, request, body)
-        self.room.directory.model_for(asked.model)
-        refuse_tools(asked.tools or (), self.room.directory.default(caller))
+        self.context.directory.model_for(asked.model)
+        refuse_tools(asked.tools or (), self.context.directory.default(caller))
         await self._check_resources(caller, asked)
-        async with self.room.api.attempts.turn_of(post):
-            made: Sequence[ApiObject] = await self.room.made_before(post)
+        async with self.context.api.attempts.turn_of(post):
+            made: Sequence[ApiObject] = await made_before(self.context.objects, post)
             if not made:
                 stored = {**DEFAULTS, **given_fields(asked)}
                 new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
-                made = await self.room.do(self.room.objects.add, [new])
-        return json_response(assistant_view(self.room.directory.own(caller, made[0])))
+                made = await asyncio.to_thread(self.context.objects.add, [new])
+        return json_response(assistant_view(self.context.directory.own(caller, made[0])))
 
     async def _check_resources(self, caller: Caller, asked: AssistantChange) -> None:
         """Raises InvalidRequest for files and vector stores of another key."""
-        await self.room.server_files.check_resources(caller, given_fields(asked).get("tool_resources"))
+        await self.context.server_files.check_resources(caller, given_fields(asked).get("tool_resources"))
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
-        caller, page = self.room.api.callers.reader(request), read_page(request)
-        known = await self.room.directory.all(caller)
+        caller, page = self.context.api.callers.reader(request), read_page(request)
+        known = await self.context.directory.all(caller)
         return json_response(paged([assistant_view(each) for each in known], page))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         return json_response(
-            assistant_view(await self.room.directory.find(caller, request.path_values["assistant_id"]))
+            assistant_view(await self.context.directory.find(caller, request.path_values["assistant_id"]))
         )
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         asked = read_request(AssistantChange, await request.read_body(MAX_BODY_BYTES))
-        known = _own(await self.room.directory.find(caller, request.path_values["assistant_id"]))
+        known = _own(await self.context.directory.find(caller, request.path_values["assistant_id"]))
         if asked.model is not None:
-            self.room.directory.model_for(asked.model)
+            self.context.directory.model_for(asked.model)
         refuse_tools(asked.tools or (), known.configured)
         await self._check_resources(caller, asked)
         changed = {**known.body, **given_fields(asked)}
-        await self.room.do(self.room.objects.replace_body, known.id, changed)
-        return json_response(assistant_view(await self.room.directory.find(caller, known.id)))
+        await asyncio.to_thread(self.context.objects.replace_body, known.id, changed)
+        return json_response(assistant_view(await self.context.directory.find(caller, known.id)))
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
-        known = _own(await self.room.directory.find(caller, request.path_values["assistant_id"]))
-        await self.room.do(self.room.objects.delete, known.id)
+        caller = self.context.api.callers.reader(request)
+        known = _own(await self.context.directory.find(caller, request.path_values["assistant_id"]))
+        await asyncio.to_thread(self.context.objects.delete, known.id)
         return json_response({"id": known.id, "object": "assistant.deleted", "deleted": True})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.openai_api.content_parts import Text
-from adapters.openai_api.request_fields import Metadata, Proportion, Temperature
+from adapters.openai_api.request_fields import Metadata, Proportion, Refusing, Temperature
 
 MAX_INSTRUCTIONS = 256_000
 MAX_TOOLS = 128
@@ -17,29 +17,23 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]{1,64}$")]
 
 
-class AssistantsBody(BaseModel):
-    """Fields that are not here are refused by name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class AssistantFunction(AssistantsBody):
+class AssistantFunction(Refusing):
     name: FunctionName
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
-class AssistantFunctionTool(AssistantsBody):
+class AssistantFunctionTool(Refusing):
     type: Literal["function"]
     function: AssistantFunction
 
 
-class CodeInterpreterTool(AssistantsBody):
+class CodeInterpreterTool(Refusing):
     type: Literal["code_interpreter"]
 
 
-class FileSearchTool(AssistantsBody):
+class FileSearchTool(Refusing):
     type: Literal["file_search"]
     file_search: dict[str, Any] | None = None
 
@@ -48,24 +42,24 @@ AssistantTool = Annotated[AssistantFunctionTool | CodeInterpreterTool | FileSear
 AssistantTools = Annotated[list[AssistantTool], Field(max_length=MAX_TOOLS)]
 
 
-class CodeInterpreterResources(AssistantsBody):
+class CodeInterpreterResources(Refusing):
     file_ids: Annotated[list[Text], Field(max_length=20)] | None = None
 
 
-class FileSearchResources(AssistantsBody):
+class FileSearchResources(Refusing):
     vector_store_ids: Annotated[list[Text], Field(max_length=1)] | None = None
 
 
-class ToolResources(AssistantsBody):
+class ToolResources(Refusing):
     code_interpreter: CodeInterpreterResources | None = None
     file_search: FileSearchResources | None = None
 
 
-class NamedFunction(AssistantsBody):
+class NamedFunction(Refusing):
     name: FunctionName
 
 
-class ChosenTool(AssistantsBody):
+class ChosenTool(Refusing):
     type: Literal["function", "code_interpreter", "file_search"]
     function: NamedFunction | None = None
 
@@ -79,7 +73,7 @@ class RunResponseFormat(BaseModel):
     type: Literal["text", "json_object", "json_schema"]
 
 
-class Sampling(AssistantsBody):
+class Sampling(Refusing):
     """How a model is to answer."""
 
     temperature: Temperature | None = None
@@ -102,27 +96,27 @@ class AssistantRequest(AssistantChange):
     model: Annotated[Text, Field(min_length=1, max_length=256)]
 
 
-class MessageTextPart(AssistantsBody):
+class MessageTextPart(Refusing):
     type: Literal["text"]
     text: Text
 
 
-class MessageImageUrl(AssistantsBody):
+class MessageImageUrl(Refusing):
     url: str
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class MessageImageUrlPart(AssistantsBody):
+class MessageImageUrlPart(Refusing):
     type: Literal["image_url"]
     image_url: MessageImageUrl
 
 
-class MessageImageFile(AssistantsBody):
+class MessageImageFile(Refusing):
     file_id: Text
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class MessageImageFilePart(AssistantsBody):
+class MessageImageFilePart(Refusing):
     type: Literal["image_file"]
     image_file: MessageImageFile
 
@@ -132,16 +126,16 @@ MessageContentPart = Annotated[
 ]
 
 
-class AttachmentTool(AssistantsBody):
+class AttachmentTool(Refusing):
     type: Literal["code_interpreter", "file_search"]
 
 
-class MessageAttachment(AssistantsBody):
+class MessageAttachment(Refusing):
     file_id: Text
     tools: list[AttachmentTool] | None = None
 
 
-class MessageRequest(AssistantsBody):
+class MessageRequest(Refusing):
     role: Literal["user", "assistant"]
     content: Annotated[Text, Field(min_length=1)] | Annotated[list[MessageContentPart], Field(min_length=1)]
     attachments: list[MessageAttachment] | None = None
@@ -174,7 +168,7 @@ class MessageRequest(AssistantsBody):
         ]
 
 
-class MetadataChange(AssistantsBody):
+class MetadataChange(Refusing):
     metadata: Metadata | None = None
 
 
@@ -186,7 +180,7 @@ class ThreadRequest(ThreadChange):
     messages: list[MessageRequest] | None = None
 
 
-class TruncationStrategy(AssistantsBody):
+class TruncationStrategy(Refusing):
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None
 
@@ -221,12 +215,12 @@ class ThreadAndRunRequest(RunFields):
         return RunRequest.model_validate(self.model_dump(exclude={"thread", "tool_resources"}, exclude_none=True))
 
 
-class ToolOutput(AssistantsBody):
+class ToolOutput(Refusing):
     tool_call_id: Text
     output: Text = ""
 
 
-class ToolOutputsRequest(AssistantsBody):
+class ToolOutputsRequest(Refusing):
     tool_outputs: list[ToolOutput]
     stream: bool | None = None
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from adapters.openai_api.assistants.ids import additional_of, reply_of, run_of
-from adapters.openai_api.assistants.run_view import is_cut_off
+from adapters.openai_api.ids import additional_of, reply_of, run_of
+from adapters.openai_api.outcome import is_cut_off
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.api_objects import ApiObject
 

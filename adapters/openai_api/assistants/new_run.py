@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from adapters.openai_api.assistants.assistant_routes import refuse_tools
 from adapters.openai_api.assistants.bodies import AssistantFunctionTool, AssistantTool, AssistantTools, RunRequest
-from adapters.openai_api.assistants.directory import AssistantDirectory, KnownAssistant
-from adapters.openai_api.assistants.room import files_of, key_of, text_of
+from adapters.openai_api.assistants.context import files_of, text_of
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.directory import AssistantDirectory, KnownAssistant
 from adapters.openai_api.errors import InvalidRequest
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
@@ -82,7 +82,7 @@ def new_message(
         "run": json.dumps(fields),
     }
     return Message(
-        key_of(caller, thread_id),
+        caller.thread_key(thread_id),
         "",
         said.text,
         address=address,

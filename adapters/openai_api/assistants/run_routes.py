@@ -17,35 +17,31 @@ from adapters.openai_api.assistants.bodies import (
     ThreadRequest,
     ToolOutputsRequest,
 )
-from adapters.openai_api.assistants.ids import STEP, derived, new_id, run_of, turn_of_run
+from adapters.openai_api.assistants.context import MAX_BODY_BYTES, AssistantsContext
 from adapters.openai_api.assistants.new_run import NewRun, new_message
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, Room, key_of
-from adapters.openai_api.assistants.run_stream import RunStream, event
+from adapters.openai_api.assistants.run_stream import RunStream
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn
 from gateway.domain.errors import Conflict, Overloaded
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.turn_events import EVENT_STREAM, TurnUpdates
-from gateway.web.api.waiting import Waiter
+from gateway.web.api.turn_events import TurnUpdates, sse_event
+from gateway.web.api.waiting import Waiter, close_when_disconnected, only
 
 HOLD_SECONDS = 0.5
 """How long the answer to a poll of a running turn is held, so that it tells the end at once."""
 POLL_AFTER_MS = 500
 """What ``openai-poll-after-ms`` says at least: with what a poll is held, a client asks once a second."""
-STREAM_HEADERS = {
-    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
 BEGINNING = ("thread.run.created", "thread.run.queued", "thread.run.in_progress")
 GOING_ON = ("thread.run.queued", "thread.run.in_progress")
 
@@ -62,7 +58,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class RunRoutes:
-    room: Room
+    context: AssistantsContext
 
     def routes(self) -> Sequence[Route]:
         runs = "/v1/threads/<thread_id>/runs"
@@ -82,21 +78,21 @@ class RunRoutes:
     # ------------------------------------------------------------ new runs
 
     async def create(self, request: HttpRequest) -> HttpResponse:
-        caller, thread = self.room.api.callers.identify(request), request.path_values["thread_id"]
+        caller, thread = self.context.api.callers.identify(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(RunRequest, body), read_post(caller, request, body)
-        added = await self.room.read_messages(caller, asked.additional_messages or (), "additional_messages")
-        await self.room.api.callers.count_message(caller)
+        added = await self.context.read_messages(caller, asked.additional_messages or (), "additional_messages")
+        await self.context.api.callers.count_message(caller)
         begin = partial(self._begin, caller, thread, NewRun(asked, added), post)
         return await self._begun(request, post, begin, streams=bool(asked.stream))
 
     async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.identify(request)
+        caller = self.context.api.callers.identify(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadAndRunRequest, body), read_post(caller, request, body)
         messages = (asked.thread and asked.thread.messages) or ()
-        new = NewRun(asked.as_run(), await self.room.read_messages(caller, messages, "thread.messages"))
-        await self.room.api.callers.count_message(caller)
+        new = NewRun(asked.as_run(), await self.context.read_messages(caller, messages, "thread.messages"))
+        await self.context.api.callers.count_message(caller)
         fields = asked.thread
         if asked.tool_resources is not None and (fields is None or fields.tool_resources is None):
             given = (fields or ThreadRequest()).model_dump(exclude_unset=True)
@@ -108,70 +104,70 @@ class RunRoutes:
         self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
     ) -> Begun:
         thread = new_thread(caller, fields, new_id("thread")) if fields else None
-        thread = await self.room.checked(caller, thread, new.additional) if thread else None
+        thread = await self.context.checked(caller, thread, new.additional) if thread else None
         name = thread.id if thread else new_id("thread")
         if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
-            await self.room.do(self.room.objects.add, [thread])
+            await asyncio.to_thread(self.context.objects.add, [thread])
         begun = await self._accept(caller, name, new, post, ThreadState(thread, None), turn)
         return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
 
     async def _begin(self, caller: Caller, thread: str, new: NewRun, post: Post, turn: TurnId) -> Begun:
-        state = await self.room.thread_state(caller, thread)
+        state = await self.context.thread_state(caller, thread)
         if state.newest is not None and not state.newest.state.is_resolved:
             raise _active(thread, state.newest)
         if any(body["attachments"] for body in new.additional):
-            await self.room.attach(caller, thread, new.additional)
-            state = await self.room.thread_state(caller, thread)
+            await self.context.attach(caller, thread, new.additional)
+            state = await self.context.thread_state(caller, thread)
         return await self._accept(caller, thread, new, post, state, turn)
 
     async def _accept(
         self, caller: Caller, thread: str, new: NewRun, post: Post, state: ThreadState, turn: TurnId
     ) -> Begun:
         """Records the turn. Raises NoSuchObject, InvalidRequest, Overloaded, Blocked."""
-        known = await self.room.directory.find(caller, new.asked.assistant_id)
-        message = new_message(caller, thread, new, known, self.room.directory, state)
+        known = await self.context.directory.find(caller, new.asked.assistant_id)
+        message = new_message(caller, thread, new, known, self.context.directory, state)
         message = replace(message, message_id=post.name, has_waiting_caller=bool(new.asked.stream))
         try:
             accepted = await self._record(message, turn)
         except Conflict as exc:
             if exc.code != "conversation_busy":
                 raise
-            raise _active(thread, (await self.room.thread_state(caller, thread)).newest) from None
+            raise _active(thread, (await self.context.thread_state(caller, thread)).newest) from None
         return Begun(accepted.turn, is_local=accepted.claimed_here)
 
     async def _record(self, message: Message, turn: TurnId) -> AcceptResult:
         """Raises as ``AsyncInbox.accept``."""
-        self.room.running.add(turn, message.key)
+        self.context.running.add(turn, message.key)
         is_here = False
         try:
-            accepted = await self.room.api.inbox.accept(message, turn)
+            accepted = await self.context.api.inbox.accept(message, turn)
             is_here = accepted.is_new and accepted.claimed_here
             return accepted
         finally:
             if not is_here:
-                self.room.running.forget(turn)
+                self.context.running.forget(turn)
 
     async def _begun(
         self, request: HttpRequest, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
     ) -> HttpResponse:
         """Begins a turn, or finds the one that an earlier attempt at the request began, and answers with it."""
-        turn_id = self.room.api.inbox.new_turn_id()
+        turn_id = self.context.api.inbox.new_turn_id()
         with ExitStack() as leaving:
             waiter = self._waiter(turn_id, leaving) if streams else None
-            async with self.room.api.attempts.turn_of(post):
+            async with self.context.api.attempts.turn_of(post):
                 repeated = await self._begun_before(post)
                 begun: Begun = repeated or await begin(turn_id)
             if waiter is None:
                 return json_response(run_view(begun.turn), headers=self._poll_headers())
             if begun.turn.id != turn_id:
                 waiter.switch_to(begun.turn.id)
-                begun = replace(begun, turn=await self.room.api.inbox.get_turn(begun.turn.id))
+                begun = replace(begun, turn=await self.context.api.inbox.get_turn(begun.turn.id))
             return self._stream(request, begun, waiter, leaving, BEGINNING)
 
     async def _begun_before(self, post: Post) -> Begun | None:
         if not post.may_be_repeated:
             return None
-        turn = await self.room.api.inbox.find_newest_turn(NAME, post.first, post.last)
+        turn = await self.context.api.inbox.find_newest_turn(NAME, post.first, post.last)
         if turn is None:
             return None
         post.check_same(turn.message.message_id)
@@ -180,26 +176,26 @@ class RunRoutes:
     # ------------------------------------------------------------ runs that there are
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
-        page, state = read_page(request), await self.room.thread_state(caller, name)
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
+        page, state = read_page(request), await self.context.thread_state(caller, name)
         is_first = page.newest_first and not page.after and not page.before
         turns: Sequence[Turn] = ()
         if state.conversation is not None:
             limit = page.limit + 1 if is_first else None
-            turns = await self.room.api.inbox.transcript(state.conversation, limit=limit)
+            turns = await self.context.api.inbox.transcript(state.conversation, limit=limit)
         return json_response(paged([run_view(turn) for turn in turns], page))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller, thread = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, thread = self.context.api.callers.reader(request), request.path_values["thread_id"]
         name = request.path_values["run_id"]
         with ExitStack() as leaving:
             turn_id = turn_of_run(name)
             waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
             ended = None
-            if turn_id and waiter and self.room.running.runs(turn_id, key_of(caller, thread)):
+            if turn_id and waiter and self.context.running.runs(turn_id, caller.thread_key(thread)):
                 ended = await self._ended(turn_id, waiter)
                 waiter = None
-            turn = ended or await self.room.turn(caller, thread, name)
+            turn = ended or await self.context.turn(caller, thread, name)
             if turn_id and waiter and status_of(turn) in ("queued", "in_progress"):
                 turn = await self._ended(turn_id, waiter) or turn
             return json_response(run_view(turn), headers=self._poll_headers())
@@ -208,9 +204,9 @@ class RunRoutes:
         turn = await self._turn(request)
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         metadata = json.dumps(asked.metadata or {})
-        self.room.running.forget(turn.id)
-        await self.room.do(self.room.objects.set_address, turn.id, "metadata", metadata)
-        return json_response(run_view(await self.room.api.inbox.get_turn(turn.id)))
+        self.context.running.forget(turn.id)
+        await asyncio.to_thread(self.context.objects.set_address, turn.id, "metadata", metadata)
+        return json_response(run_view(await self.context.api.inbox.get_turn(turn.id)))
 
     async def cancel(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
@@ -218,11 +214,11 @@ class RunRoutes:
         if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
             raise _not_cancellable(turn)
         try:
-            turn = await self.room.api.inbox.cancel_turn(turn.id)
+            turn = await self.context.api.inbox.cancel_turn(turn.id)
         except Conflict:  # it has ended just now
-            raise _not_cancellable(await self.room.api.inbox.get_turn(turn.id)) from None
-        self.room.running.forget(turn.id)
-        self.room.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
+            raise _not_cancellable(await self.context.api.inbox.get_turn(turn.id)) from None
+        self.context.running.forget(turn.id)
+        self.context.api.waiters.resolve(turn)  # the worker would deliver a queued one only after those before it
         return json_response(run_view(turn))
 
     async def submit_outputs(self, request: HttpRequest) -> HttpResponse:
@@ -233,7 +229,7 @@ class RunRoutes:
             _check_outputs(turn, outputs)
         with ExitStack() as leaving:
             waiter = self._waiter(turn.id, leaving) if asked.stream else None
-            turn = await self.room.api.inbox.provide_outputs(turn.id, outputs)
+            turn = await self.context.api.inbox.provide_outputs(turn.id, outputs)
             if waiter is None:
                 return json_response(run_view(turn), headers=self._poll_headers())
             return self._stream(request, Begun(turn), waiter, leaving, GOING_ON)
@@ -250,21 +246,21 @@ class RunRoutes:
 
     async def _turn(self, request: HttpRequest) -> Turn:
         """Raises NoSuchObject, Unauthenticated, Overloaded."""
-        caller = self.room.api.callers.reader(request)
-        return await self.room.turn(caller, request.path_values["thread_id"], request.path_values["run_id"])
+        caller = self.context.api.callers.reader(request)
+        return await self.context.turn(caller, request.path_values["thread_id"], request.path_values["run_id"])
 
     # ------------------------------------------------------------ waiting
 
     def _waiter(self, turn: TurnId, leaving: ExitStack) -> Waiter:
         """Raises Overloaded."""
-        waiter = self.room.api.waiters.register(turn, wants_previews=True)
+        waiter = self.context.api.waiters.register(turn, wants_previews=True)
         leaving.callback(waiter.close)
         return waiter
 
     def _holder(self, turn: TurnId, leaving: ExitStack) -> Waiter | None:
         """Returns a waiter for the end of a turn; None when there is no place for one more."""
         try:
-            waiter = self.room.api.waiters.register(turn, wants_previews=False)
+            waiter = self.context.api.waiters.register(turn, wants_previews=False)
         except Overloaded:
             return None
         leaving.callback(waiter.close)
@@ -272,34 +268,31 @@ class RunRoutes:
 
     async def _ended(self, turn_id: TurnId, waiter: Waiter) -> Turn | None:
         """Waits a moment; returns the turn if it ended in that time."""
-        turn = None
-        load = partial(self.room.api.inbox.get_turn, turn_id)
-        updates = waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
-        async for item in updates:  # to its end, since a generator that is left early costs a task
-            if isinstance(item, Turn):
-                turn = item
-        return turn
+        load = partial(self.context.api.inbox.get_turn, turn_id)
+        return await resolved_turn(
+            waiter.updates(load, is_local=True, max_silence=HOLD_SECONDS, idle_interval=HOLD_SECONDS)
+        )
 
     def _poll_headers(self) -> dict[str, str]:
         """Tells clients to ask less often the more of them there are."""
-        pause = self.room.api.waiters.poll_pause(0.0)
+        pause = self.context.api.waiters.poll_pause(0.0)
         return {"openai-poll-after-ms": str(max(POLL_AFTER_MS, int(pause * 1000)))}
 
     def _stream(
         self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
     ) -> HttpResponse:
-        stream = RunStream(begun.turn, self.room.api.limits.ping_seconds)
+        stream = RunStream(begun.turn, self.context.api.limits.ping_seconds)
         updates = self._updates(request, begun, waiter, leaving)
         events = stream.events(first, updates)
         if begun.thread is not None:
-            events = _after(event("thread.created", thread_view(begun.thread.id, None, begun.turn)), events)
+            events = _after(sse_event(thread_view(begun.thread.id, None, begun.turn), "thread.created"), events)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack) -> TurnUpdates:
-        turn, api = begun.turn, self.room.api
+        turn, api = begun.turn, self.context.api
         if turn.state.is_resolved:
-            return _only(turn)
-        leaving.callback(_close_when_disconnected(request, waiter))
+            return only(turn)
+        leaving.callback(close_when_disconnected(request, waiter))
         load = partial(api.inbox.get_turn, turn.id)
         return waiter.updates(
             load, is_local=begun.is_local, max_silence=api.limits.wait_seconds, idle_interval=api.limits.ping_seconds
@@ -333,21 +326,7 @@ def _active(thread: str, turn: Turn | None) -> InvalidRequest:
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")
 
 
-async def _only(turn: Turn) -> AsyncIterator[Turn]:
-    yield turn
-
-
 async def _after(first: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
     yield first
     async for each in events:
         yield each
-
-
-def _close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
-    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
-
-    async def watch() -> None:
-        await request.wait_until_disconnected()
-        waiter.close()
-
-    return asyncio.create_task(watch()).cancel

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.openai_api.assistants.ids import reply_of, step_of
 from adapters.openai_api.assistants.message_view import reply_message
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
 from adapters.openai_api.errors import error_body
+from adapters.openai_api.ids import reply_of, step_of
 from gateway import logs
 from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.web.api.problems import INTERNAL_MESSAGE
-from gateway.web.api.turn_events import PING, UNSAFE_CHARACTERS, TurnUpdates
+from gateway.web.api.turn_events import PING, TurnUpdates, sse_event
 
 Item = dict[str, Any]
 DONE = "event: done\ndata: [DONE]\n\n"
@@ -41,18 +40,19 @@ class RunStream:
     async def events(self, first: Sequence[str], updates: TurnUpdates) -> AsyncIterator[str]:
         """``first``: names of the run's events at the beginning. An exception on the way becomes ``error``."""
         for name in first:
-            yield event(name, {**run_view(self.turn), "status": name.rpartition(".")[2].replace("created", "queued")})
+            status = name.rpartition(".")[2].replace("created", "queued")
+            yield sse_event({**run_view(self.turn), "status": status}, name)
         try:
             async for part in self._until_result(updates):
                 yield part
         except Exception:
             log.exception("stream of a run failed", turn=self.turn.id)
-            yield event("error", error_body(INTERNAL_MESSAGE, 500, code="internal")["error"])
+            yield sse_event(error_body(INTERNAL_MESSAGE, 500, code="internal")["error"], "error")
         yield DONE
 
     async def _until_result(self, updates: TurnUpdates) -> AsyncIterator[str]:
         last_sent_at = time.monotonic()
-        ending: Iterator[str] = iter([event("error", error_body(STILL_RUNNING, 504, code="timed_out")["error"])])
+        ending: Iterator[str] = iter([sse_event(error_body(STILL_RUNNING, 504, code="timed_out")["error"], "error")])
         async for item in updates:  # to its end, since a generator that is left early costs a task
             if isinstance(item, Turn):
                 ending = self._ending(item)
@@ -78,14 +78,14 @@ class RunStream:
             self.has_message = True
             step = {**reply_step(self.turn), "status": "in_progress", "usage": None, "completed_at": None}
             begun = {**reply_message(self.turn, text=""), "content": []}
-            yield event("thread.run.step.created", step)
-            yield event("thread.run.step.in_progress", step)
-            yield event("thread.message.created", begun)
-            yield event("thread.message.in_progress", begun)
+            yield sse_event(step, "thread.run.step.created")
+            yield sse_event(step, "thread.run.step.in_progress")
+            yield sse_event(begun, "thread.message.created")
+            yield sse_event(begun, "thread.message.in_progress")
         self.text += text
         part = {"index": 0, "type": "text", "text": {"value": text, "annotations": []}}
         delta = {"id": reply_of(self.turn.id), "object": "thread.message.delta", "delta": {"content": [part]}}
-        yield event("thread.message.delta", delta)
+        yield sse_event(delta, "thread.message.delta")
 
     def _ending(self, turn: Turn) -> Iterator[str]:
         status = status_of(turn)
@@ -94,7 +94,7 @@ class RunStream:
             yield from self._calls(turn)
         else:
             yield from self._close_message(turn, turn.reply)
-        yield event(f"thread.run.{status}", run_view(turn))
+        yield sse_event(run_view(turn), f"thread.run.{status}")
 
     def _close_message(self, turn: Turn, text: str) -> Iterator[str]:
         if text.startswith(self.text) and text != self.text:
@@ -108,11 +108,11 @@ class RunStream:
         else:
             message = {**message, "status": "incomplete", "incomplete_at": message["created_at"]}
             message["incomplete_details"] = message["incomplete_details"] or {"reason": _reason(turn)}
-        yield event(f"thread.message.{'completed' if is_whole else 'incomplete'}", message)
+        yield sse_event(message, f"thread.message.{'completed' if is_whole else 'incomplete'}")
         step = reply_step(turn)
         if status_of(turn) == "requires_action":
             step = {**step, "status": "completed", "completed_at": message["created_at"]}
-        yield event(f"thread.run.step.{step['status']}", step)
+        yield sse_event(step, f"thread.run.step.{step['status']}")
 
     # ------------------------------------------------------------ calls
 
@@ -120,8 +120,8 @@ class RunStream:
         """Yields the step with the calls that the caller is to run."""
         step = call_step(turn, len(turn.rounds) - 1)
         details = step["step_details"]
-        yield event("thread.run.step.created", {**step, "step_details": {**details, "tool_calls": []}})
-        yield event("thread.run.step.in_progress", {**step, "step_details": {**details, "tool_calls": []}})
+        yield sse_event({**step, "step_details": {**details, "tool_calls": []}}, "thread.run.step.created")
+        yield sse_event({**step, "step_details": {**details, "tool_calls": []}}, "thread.run.step.in_progress")
         for number, call in enumerate(details["tool_calls"]):
             opened = {**call["function"], "arguments": ""}
             yield _step_delta(step["id"], [{"index": number, **call, "function": opened}])
@@ -143,15 +143,15 @@ class RunStream:
         at = int(self.turn.started_at or self.turn.received_at)
         if not call.done:
             step = step_view(self.turn, name, details, "in_progress", at, None)
-            yield event("thread.run.step.created", step)
-            yield event("thread.run.step.in_progress", step)
+            yield sse_event(step, "thread.run.step.created")
+            yield sse_event(step, "thread.run.step.in_progress")
             yield _step_delta(name, [_delta_of({**shown, CODE_INTERPRETER: {"input": "", "outputs": []}})])
             if call.input:  # the SDK's handler hears of a call first, and of what follows as its deltas
                 yield _step_delta(name, [_delta_of(shown)])
             return
         if outputs:
             yield _step_delta(name, [_delta_of({**shown, CODE_INTERPRETER: {"outputs": outputs}})])
-        yield event("thread.run.step.completed", step_view(self.turn, name, details, "completed", at, at))
+        yield sse_event(step_view(self.turn, name, details, "completed", at, at), "thread.run.step.completed")
 
 
 def _delta_of(call: Item) -> Item:
@@ -162,16 +162,9 @@ def _delta_of(call: Item) -> Item:
 
 def _step_delta(step: str, calls: Sequence[Item]) -> str:
     delta = {"step_details": {"type": "tool_calls", "tool_calls": calls}}
-    return event("thread.run.step.delta", {"id": step, "object": "thread.run.step.delta", "delta": delta})
+    return sse_event({"id": step, "object": "thread.run.step.delta", "delta": delta}, "thread.run.step.delta")
 
 
 def _reason(turn: Turn) -> str:
     reasons = {"cancelled": "run_cancelled", "expired": "run_expired", "incomplete": "max_tokens"}
     return reasons.get(status_of(turn), "run_failed")
-
-
-def event(name: str, data: Any) -> str:
-    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    if UNSAFE_CHARACTERS.search(line):
-        line = json.dumps(data, separators=(",", ":"))
-    return f"event: {name}\ndata: {line}\n\n"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.openai_api.assistants.ids import reply_of, run_of, step_of
-from gateway.domain.audit import AuditEvent
+from adapters.openai_api.ids import reply_of, run_of, step_of
+from adapters.openai_api.outcome import RATE_LIMIT_CODES, is_cut_off, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
@@ -16,7 +16,6 @@ Item = dict[str, Any]
 
 EXPIRY_SECONDS = 600
 """``expires_at`` of a run, counted from when it was created."""
-RATE_LIMIT_CODES = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
 PROMPT_CODES = frozenset(
     {"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"}
 )
@@ -37,11 +36,6 @@ def status_of(turn: Turn) -> str:
     if failure is not None:
         return "expired" if failure.code in EXPIRED_CODES else "failed"
     return "incomplete" if is_cut_off(turn) else "completed"
-
-
-def is_cut_off(turn: Turn) -> bool:
-    """Returns whether the reply ends at a limit."""
-    return any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
 
 
 def run_view(turn: Turn) -> Item:
@@ -86,15 +80,6 @@ def _expires_at(turn: Turn) -> int:
     return max(int(turn.received_at) + EXPIRY_SECONDS, int(waits_until))
 
 
-def usage_of(turn: Turn) -> Item:
-    used = turn.usage
-    return {
-        "prompt_tokens": used.tokens_in,
-        "completion_tokens": used.tokens_out,
-        "total_tokens": used.tokens_in + used.tokens_out,
-    }
-
-
 def last_error(failure: Failure | None) -> Item | None:
     """Returns why a run failed; the API has three codes."""
     if failure is None:
@@ -128,7 +113,7 @@ def call_step(turn: Turn, index: int) -> Item:
 
 def reply_step(turn: Turn) -> Item:
     status = status_of(turn)
-    state = {"completed": "completed", "incomplete": "completed", "in_progress": "in_progress"}.get(status, status)
+    state = "completed" if status == "incomplete" else status
     details = {"type": "message_creation", "message_creation": {"message_id": reply_of(turn.id)}}
     return step_view(
         turn, step_of(turn.id), details, state, int(turn.started_at or turn.received_at), _seconds(turn.answered_at)

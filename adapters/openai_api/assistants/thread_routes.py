@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from adapters.openai_api.assistants.bodies import (
     ThreadChange,
     ThreadRequest,
 )
-from adapters.openai_api.assistants.ids import MESSAGE, derived, new_id, run_of
+from adapters.openai_api.assistants.context import (
+    EMPTY_THREAD,
+    MAX_BODY_BYTES,
+    THREAD,
+    AssistantsContext,
+    message_objects,
+)
 from adapters.openai_api.assistants.message_view import (
     NOTE,
     is_deleted,
@@ -21,24 +28,24 @@ from adapters.openai_api.assistants.message_view import (
     timeline,
     with_note,
 )
-from adapters.openai_api.assistants.room import MAX_BODY_BYTES, THREAD, Room, key_of, message_objects
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.paging import Page, paged, read_page
-from adapters.openai_api.repetition import read_post
+from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
-from gateway.domain.errors import Conflict, TurnNotFound
+from adapters.openai_api.stored_objects import made_before
+from gateway.domain.errors import Conflict
 from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
 Item = dict[str, Any]
-NO_RESOURCES: Mapping[str, Any] = {"metadata": {}, "tool_resources": None}
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadRoutes:
-    room: Room
+    context: AssistantsContext
 
     def routes(self) -> Sequence[Route]:
         one = "/v1/threads/<thread_id>"
@@ -58,73 +65,73 @@ class ThreadRoutes:
     # ------------------------------------------------------------ threads
 
     async def create(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
-        bodies = await self.room.read_messages(caller, asked.messages or (), "messages")
-        async with self.room.api.attempts.turn_of(post):
-            made = [each for each in await self.room.made_before(post) if each.kind == THREAD]
+        bodies = await self.context.read_messages(caller, asked.messages or (), "messages")
+        async with self.context.api.attempts.turn_of(post):
+            made = [each for each in await made_before(self.context.objects, post) if each.kind == THREAD]
             if not made:
                 thread = new_thread(caller, asked, new_id("thread"), post.name)
-                thread = await self.room.checked(caller, thread, bodies)
+                thread = await self.context.checked(caller, thread, bodies)
                 messages = message_objects(bodies, caller, thread.id, post)
                 if messages:
-                    await self.room.do(self.room.objects.add_messages, thread, messages, opens=True)
-                made = [*await self.room.do(self.room.objects.add, [thread])]
+                    await asyncio.to_thread(self.context.objects.add_messages, thread, messages, opens=True)
+                made = [*await asyncio.to_thread(self.context.objects.add, [thread])]
         return json_response(thread_view(made[0].id, made[0], None))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
-        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
+        return json_response(_view_of(name, await self.context.thread_state(caller, name)))
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         asked = read_request(ThreadChange, await request.read_body(MAX_BODY_BYTES))
-        thread = (await self.room.thread_state(caller, name)).thread
-        await self.room.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
-        changed = {**(thread.body if thread else NO_RESOURCES), **thread_fields(asked)}
+        thread = (await self.context.thread_state(caller, name)).thread
+        await self.context.server_files.check_resources(caller, thread_fields(asked).get("tool_resources"))
+        changed = {**(thread.body if thread else EMPTY_THREAD), **thread_fields(asked)}
         if thread is None:
-            await self.room.do(self.room.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
+            await asyncio.to_thread(self.context.objects.add, [ApiObject(name, THREAD, caller.owner, changed)])
         else:
-            await self.room.do(self.room.objects.replace_body, name, changed)
-        return json_response(_view_of(name, await self.room.thread_state(caller, name)))
+            await asyncio.to_thread(self.context.objects.replace_body, name, changed)
+        return json_response(_view_of(name, await self.context.thread_state(caller, name)))
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
-        state = await self.room.thread_state(caller, name)
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
+        state = await self.context.thread_state(caller, name)
         if state.conversation is not None:
-            for turn in await self.room.api.inbox.delete_conversation(state.conversation):
-                self.room.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
-        await self.room.do(self.room.objects.delete, name)
+            for turn in await self.context.api.inbox.delete_conversation(state.conversation):
+                self.context.api.waiters.resolve(turn)  # the worker does not deliver what is deleted
+        await asyncio.to_thread(self.context.objects.delete, name)
         return json_response({"id": name, "object": "thread.deleted", "deleted": True})
 
     # ------------------------------------------------------------ messages
 
     async def add_message(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
-        bodies = await self.room.read_messages(caller, [asked], "messages")
-        async with self.room.api.attempts.turn_of(post):
-            made = await self.room.made_before(post)
+        bodies = await self.context.read_messages(caller, [asked], "messages")
+        async with self.context.api.attempts.turn_of(post):
+            made = await made_before(self.context.objects, post)
             if not made:
-                await self.room.attach(caller, name, bodies)
+                await self.context.attach(caller, name, bodies)
                 made = await self._add(caller, name, bodies, post)
         return json_response(stored_message(made[0]))
 
     async def _add(
-        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Any
+        self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Post
     ) -> Sequence[ApiObject]:
         """Raises NoSuchObject; InvalidRequest while a run is active."""
         messages = message_objects(bodies, caller, name, post)
-        thread = ApiObject(name, THREAD, caller.owner, NO_RESOURCES)
+        thread = ApiObject(name, THREAD, caller.owner, EMPTY_THREAD)
         try:
-            added = await self.room.do(self.room.objects.add_messages, thread, messages)
+            added = await asyncio.to_thread(self.context.objects.add_messages, thread, messages)
             if added is None:  # unless it may be opened
-                await self.room.thread_state(caller, name)
-                added = await self.room.do(self.room.objects.add_messages, thread, messages)
+                await self.context.thread_state(caller, name)
+                added = await asyncio.to_thread(self.context.objects.add_messages, thread, messages)
         except Conflict:
-            newest = (await self.room.thread_state(caller, name)).newest
+            newest = (await self.context.thread_state(caller, name)).newest
             run = run_of(newest.id) if newest else ""
             raise InvalidRequest(f"Can't add messages to {name} while a run {run} is active.") from None
         if added is None:
@@ -132,39 +139,39 @@ class ThreadRoutes:
         return added
 
     async def list_messages(self, request: HttpRequest) -> HttpResponse:
-        caller, name = self.room.api.callers.reader(request), request.path_values["thread_id"]
+        caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         page, run = read_page(request), request.query_value("run_id")
         if not run and page.newest_first and not page.after and not page.before:
             return json_response(paged(await self._newest(caller, name, page), page))
-        state = await self.room.thread_state(caller, name)
+        state = await self.context.thread_state(caller, name)
         if run:
-            turn = await self.room.turn(caller, name, run)
+            turn = await self.context.turn(caller, name, run)
             rows = await self._rows(name, turn.seq, turn.seq)
             notes = [row for row in rows if row.kind == NOTE]
             return json_response(paged([each for each in timeline([turn], notes) if each["run_id"] == run], page))
-        turns = await self.room.api.inbox.transcript(state.conversation) if state.conversation else ()
+        turns = await self.context.api.inbox.transcript(state.conversation) if state.conversation else ()
         return json_response(paged(timeline(turns, await self._rows(name, 0, None)), page))
 
     async def retrieve_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         return json_response((await self._message(caller, request))[0])
 
     async def modify_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         asked = read_request(MetadataChange, await request.read_body(MAX_BODY_BYTES))
         item, stored = await self._message(caller, request)
         metadata = asked.metadata or {}
         if stored is not None:
-            await self.room.do(self.room.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
+            await asyncio.to_thread(self.context.objects.replace_body, stored.id, {**stored.body, "metadata": metadata})
         else:
             await self._note(caller, item, {"metadata": metadata})
         return json_response({**item, "metadata": metadata})
 
     async def delete_message(self, request: HttpRequest) -> HttpResponse:
-        caller = self.room.api.callers.reader(request)
+        caller = self.context.api.callers.reader(request)
         item, stored = await self._message(caller, request)
         if stored is not None:
-            await self.room.do(self.room.objects.delete, stored.id)
+            await asyncio.to_thread(self.context.objects.delete, stored.id)
         else:
             await self._note(caller, item, {"deleted": True})
         return json_response({"id": item["id"], "object": "thread.message.deleted", "deleted": True})
@@ -172,54 +179,45 @@ class ThreadRoutes:
     async def _note(self, caller: Caller, item: Item, body: Mapping[str, Any]) -> None:
         """Stores what a caller changed of a message that belongs to a turn."""
         found = derived(MESSAGE, item["id"])
-        turn = await self.room.api.inbox.get_turn(found.turn) if found else None
+        turn = await self.context.api.inbox.get_turn(found.turn) if found else None
         note = ApiObject(item["id"], NOTE, caller.owner, body, item["thread_id"], turns=turn.seq if turn else 0)
-        await self.room.do(self.room.objects.add, [note])
-        await self.room.do(self.room.objects.replace_body, note.id, body)
+        await asyncio.to_thread(self.context.objects.add, [note])
+        await asyncio.to_thread(self.context.objects.replace_body, note.id, body)
 
     async def _message(self, caller: Caller, request: HttpRequest) -> tuple[Item, ApiObject | None]:
         """Returns a message, and the row that it is if it belongs to no turn. Raises NoSuchObject."""
         thread, name = request.path_values["thread_id"], request.path_values["message_id"]
-        stored = await self.room.do(self.room.objects.get, name)
+        stored = await asyncio.to_thread(self.context.objects.get, name)
         if stored is not None and (stored.parent, stored.owner) != (thread, caller.owner):
             stored = None
         if stored is not None and stored.kind != NOTE:
             return stored_message(stored), stored
-        turn = await self._turn_of(caller, thread, name)
+        found = derived(MESSAGE, name)
+        turn = await self.context.find_turn(caller, thread, found.turn) if found else None
         for _, item in messages_of_turn(turn) if turn else ():
             if item["id"] == name and not is_deleted(stored.body if stored else None):
                 return with_note(item, stored.body if stored else None), None
         raise NoSuchObject(f"No message found with id '{name[:128]}'.")
 
-    async def _turn_of(self, caller: Caller, thread: str, name: str) -> Turn | None:
-        found = derived(MESSAGE, name)
-        if found is None:
-            return None
-        try:
-            turn = await self.room.api.inbox.get_turn(found.turn)
-        except TurnNotFound:
-            return None
-        return turn if turn.message.key == key_of(caller, thread) else None
-
     async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
         most_turns = page.limit // 2 + 2  # a turn has a message and a reply
         while True:
-            found = await self.room.do(self.room.objects.newest_messages, caller.owner, name, most_turns)
+            found = await asyncio.to_thread(self.context.objects.newest_messages, caller.owner, name, most_turns)
             if found.thread is None and not found.turns:
-                await self.room.thread_state(caller, name)  # unless it may be opened
+                await self.context.thread_state(caller, name)  # unless it may be opened
             items = timeline(found.turns, found.rows)
             if len(items) > page.limit or not found.turns or found.turns[0].seq <= 1:
                 return items
             most_turns *= 4
 
     async def _rows(self, name: str, turns_from: int, turns_to: int | None) -> Sequence[ApiObject]:
-        objects = self.room.objects
-        return await self.room.do(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
+        objects = self.context.objects
+        return await asyncio.to_thread(objects.list_of_parent, name, turns_from=turns_from, turns_to=turns_to)
 
 
 def new_thread(caller: Caller, asked: ThreadChange, name: str, request: str | None = None) -> ApiObject:
-    return ApiObject(name, THREAD, caller.owner, {**NO_RESOURCES, **thread_fields(asked)}, request=request)
+    return ApiObject(name, THREAD, caller.owner, {**EMPTY_THREAD, **thread_fields(asked)}, request=request)
 
 
 def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
@@ -230,7 +228,7 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
 
 
 def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
-    body = thread.body if thread else NO_RESOURCES
+    body = thread.body if thread else EMPTY_THREAD
     created = thread.created_at if thread else newest.received_at if newest else 0.0
     return {
         "id": name,

@@ -17,9 +17,9 @@ from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.uploaded_files import (
     FILE,
+    FILE_PREFIX,
     MAX_FILES,
     MAX_TOTAL_BYTES,
-    PREFIX,
     SERVER,
     UploadedFiles,
     file_view,
@@ -73,12 +73,12 @@ class FileRoutes:
         if not request.headers.get("content-type", "").lower().startswith(FORM):
             raise InvalidRequest(f"Send the file as {FORM}, with the fields `purpose` and `file`.", param="file")
         await self._check_room(caller)
-        name = f"{PREFIX}{secrets.token_hex(12)}"
+        name = f"{FILE_PREFIX}{secrets.token_hex(12)}"
         try:
             stored = await self._kept(caller, name, await self._store(request, name))
         except BaseException:
             with suppress(StoreUnavailable):  # it is deleted in a week
-                await asyncio.shield(self.files.do(self.files.uploads.delete, name))
+                await asyncio.shield(asyncio.to_thread(self.files.uploads.delete, name))
             raise
         return json_response(file_view(stored))
 
@@ -86,10 +86,10 @@ class FileRoutes:
         """Notes whose a file is. One for tools is brought to the assistant's server, and not kept here."""
         if fields["purpose"] != PURPOSE:
             made = ApiObject(name, FILE, caller.owner, fields)
-            return (await self.files.do(self.files.objects.add, [made]))[0]
+            return (await asyncio.to_thread(self.files.objects.add, [made]))[0]
         content = StoredContent(self.files, name, int(fields["bytes"]))
         brought = await self.server_files.upload(caller, fields, content)
-        await self.files.do(self.files.uploads.delete, name)
+        await asyncio.to_thread(self.files.uploads.delete, name)
         return brought
 
     async def _check_room(self, caller: Caller) -> None:
@@ -121,7 +121,7 @@ class FileRoutes:
         }
 
     async def _append(self, name: str, seq: int, piece: bytes) -> None:
-        await self.files.do(self.files.uploads.append, name, seq, piece, platform=NAME, message_id=name)
+        await asyncio.to_thread(self.files.uploads.append, name, seq, piece, platform=NAME, message_id=name)
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, purpose = self.callers.reader(request), request.query_value("purpose")

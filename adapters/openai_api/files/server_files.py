@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.stored_objects import find_own
 from adapters.openai_api.uploaded_files import FILE, SERVER, UploadedFiles
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.server_objects import ServerObjects
-
-if TYPE_CHECKING:  # its package imports this module
-    from adapters.openai_api.assistants.directory import AssistantDirectory
 
 STORE = "vector_store"
 PURPOSE = "assistants"
@@ -42,7 +42,7 @@ class StoredContent:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         seq = 0
-        while (piece := await self.files.do(self.files.uploads.read, self.name, seq)) is not None:
+        while (piece := await asyncio.to_thread(self.files.uploads.read, self.name, seq)) is not None:
             yield piece
             seq += 1
 
@@ -82,7 +82,7 @@ class ServerFiles:
         """Notes whose an object is that was made at the server. Raises InvalidRequest if the server has none."""
         if made is None or not isinstance(made.get("id"), str):
             raise refusal(where, UNSUPPORTED, "unsupported_parameter")
-        (stored,) = await self.files.do(
+        (stored,) = await asyncio.to_thread(
             self.files.objects.add, [ApiObject(made["id"], kind, caller.owner, body, request=request)]
         )
         return stored
@@ -90,13 +90,13 @@ class ServerFiles:
     async def delete(self, file: ApiObject) -> None:
         with self.server_of(file.body[SERVER], "file_id") as server:
             await server.delete(f"/files/{file.id}")
-        await self.files.do(self.files.objects.delete, file.id)
+        await asyncio.to_thread(self.files.objects.delete, file.id)
 
     async def check_files(self, caller: Caller, file_ids: Sequence[str], where: str) -> None:
         """Raises InvalidRequest unless these are files of this caller at the assistant's server."""
         for each in file_ids:
-            found = await self.files.do(self.files.objects.get, each)
-            if found is None or (found.kind, found.owner) != (FILE, caller.owner) or SERVER not in found.body:
+            found = await find_own(self.files.objects, caller, FILE, each)
+            if found is None or SERVER not in found.body:
                 explanation = f"names {each[:128]!r}, which is no file of yours with the purpose {PURPOSE!r}"
                 raise refusal(where, explanation)
 
@@ -104,7 +104,7 @@ class ServerFiles:
         """Raises InvalidRequest for files and vector stores of another key. What no key has made is the operator's."""
         for tool, names in (("code_interpreter", "file_ids"), ("file_search", "vector_store_ids")):
             for each in ((resources or {}).get(tool) or {}).get(names) or ():
-                found = await self.files.do(self.files.objects.get, each)
+                found = await asyncio.to_thread(self.files.objects.get, each)
                 if found is not None and (found.owner != caller.owner or SERVER not in found.body):
                     where = f"tool_resources.{tool}.{names}"
                     raise InvalidRequest(f"`{where}` names {each[:128]!r}, which there is not.", param=where)

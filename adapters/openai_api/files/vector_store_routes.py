@@ -12,10 +12,11 @@ from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import STORE, ServerFiles
+from adapters.openai_api.ids import OBJECT_ID
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.turn_ids import THREAD_NAME
+from adapters.openai_api.stored_objects import find_own, made_before
 from adapters.openai_api.uploaded_files import SERVER
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.json_body import read_object
@@ -56,32 +57,23 @@ class VectorStoreRoutes:
         asked, post = read_object(body or b"{}"), read_post(caller, request, body)
         await self._check_files(caller, asked)
         async with self.api.attempts.turn_of(post):
-            made = await self._made_before(post)
-            if made is not None:
-                return json_response(await self._read(made, f"/vector_stores/{made.id}", {}))
+            made = await made_before(self.server_files.files.objects, post)
+            if made:
+                return json_response(await self._read(made[0], f"/vector_stores/{made[0].id}", {}))
             return json_response(await self._create(caller, asked, post))
 
     async def _create(self, caller: Caller, asked: Json, post: Post) -> Json:
         files, assistant = self.server_files.files, self.server_files.directory.default(caller).name
-        if len(await files.do(files.objects.list_of_owner, caller.owner, STORE)) >= MAX_STORES:
+        if len(await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)) >= MAX_STORES:
             raise InvalidRequest(f"A key may have {MAX_STORES} vector stores here. Delete some.")
         with self.server_files.server_of(assistant, "vector_stores") as server:
             made = await server.post("/vector_stores", asked)
         await self.server_files.owned(caller, STORE, made, {SERVER: assistant}, "vector_stores", post.name)
         return made or {}
 
-    async def _made_before(self, post: Post) -> ApiObject | None:
-        if not post.may_be_repeated:
-            return None
-        files = self.server_files.files
-        found = await files.do(files.objects.find_by_request, post.first, post.last)
-        for each in found:
-            post.check_same(each.request or "")
-        return found[0] if found else None
-
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page, files = self.api.callers.reader(request), read_page(request), self.server_files.files
-        known = {each.id: each for each in await files.do(files.objects.list_of_owner, caller.owner, STORE)}
+        known = {each.id: each for each in await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)}
         found = paged([{"id": name} for name in known], page)
         shown = await asyncio.gather(*(self._shown(known[each["id"]]) for each in found["data"]))
         return json_response({**found, "data": [each for each in shown if each is not None]})
@@ -101,9 +93,9 @@ class VectorStoreRoutes:
             return _there(await server.get(path, query), path)
 
     async def change(self, request: HttpRequest) -> HttpResponse:
-        store = await self._store(request)
+        caller, store = await self._caller_and_store(request)
         asked = read_object(await request.read_body(SMALL_BYTES) or b"{}")
-        await self._check_files(self.api.callers.identify(request), asked)
+        await self._check_files(caller, asked)
         path = _path(request)
         with self.server_files.server_of(store.body[SERVER], "store_id") as server:
             return json_response(_there(await server.post(path, asked), path))
@@ -112,7 +104,7 @@ class VectorStoreRoutes:
         store, files = await self._store(request), self.server_files.files
         with self.server_files.server_of(store.body[SERVER], "store_id") as server:
             await server.delete(f"/vector_stores/{store.id}")
-        await files.do(files.objects.delete, store.id)
+        await asyncio.to_thread(files.objects.delete, store.id)
         return json_response({"id": store.id, "object": "vector_store.deleted", "deleted": True})
 
     async def remove_file(self, request: HttpRequest) -> HttpResponse:
@@ -125,11 +117,14 @@ class VectorStoreRoutes:
 
     async def _store(self, request: HttpRequest) -> ApiObject:
         """Returns the store that the path names. Raises NoSuchObject, also for one of another key."""
+        return (await self._caller_and_store(request))[1]
+
+    async def _caller_and_store(self, request: HttpRequest) -> tuple[Caller, ApiObject]:
         caller, name, files = self.api.callers.reader(request), request.path_values["store_id"], self.server_files.files
-        found = await files.do(files.objects.get, name) if THREAD_NAME.fullmatch(name) else None
-        if found is None or (found.kind, found.owner) != (STORE, caller.owner):
+        found = await find_own(files.objects, caller, STORE, name) if OBJECT_ID.fullmatch(name) else None
+        if found is None:
             raise NoSuchObject(f"No vector store found with id '{name[:128]}'.")
-        return found
+        return caller, found
 
     async def _check_files(self, caller: Caller, asked: Json) -> None:
         """Raises InvalidRequest for files of others."""
@@ -159,7 +154,7 @@ def _list(asked: Json, name: str) -> list[Any]:
 def _path(request: HttpRequest) -> str:
     """Returns the path as the server has it. Raises NoSuchObject for what cannot be an id."""
     for value in request.path_values.values():
-        if not THREAD_NAME.fullmatch(value):
+        if not OBJECT_ID.fullmatch(value):
             raise NoSuchObject(f"There is no {value[:128]!r}.")
     return request.path.removeprefix("/openai").removeprefix("/v1")
 

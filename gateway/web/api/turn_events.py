@@ -81,6 +81,14 @@ EVENTS: Mapping[str, type[BaseModel]] = {
 """What the data of each server-sent event is, by the event's name."""
 
 
+def sse_event(data: Mapping[str, Any], name: str = "") -> str:
+    """Returns one server-sent event; without a name for clients that take events by their data."""
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if UNSAFE_CHARACTERS.search(line):
+        line = json.dumps(data, separators=(",", ":"))
+    return f"event: {name}\ndata: {line}\n\n" if name else f"data: {line}\n\n"
+
+
 async def wait_for_result(turn: Turn, updates: TurnUpdates, load: LoadApprovals) -> JsonResponse:
     """Waits for the turn to be resolved, or to be held until people have approved a call; returns the response."""
     result = timeout_response(turn)
@@ -110,7 +118,7 @@ async def event_stream(turn: Turn, updates: TurnUpdates, *, ping_seconds: float)
 
     Sends a comment line after ``ping_seconds`` without an event. An exception on the way becomes ``error``.
     """
-    yield _event("turn", _begun(turn))
+    yield sse_event(_begun(turn), "turn")
     try:
         async for event in _events_until_result(turn, updates, ping_seconds):
             yield event
@@ -133,13 +141,13 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
             continue
         if isinstance(item, TextDelta):
             sent += item.text
-            yield _event("delta", {"text": item.text})
+            yield sse_event({"text": item.text}, "delta")
         elif isinstance(item, ToolCall):
             if item.done:
                 continue
-            yield _event("tool", {"name": item.name})
+            yield sse_event({"name": item.name}, "tool")
         elif isinstance(item, Approval):
-            yield _event("approval", approval_view(item).model_dump(mode="json"))
+            yield sse_event(approval_view(item).model_dump(mode="json"), "approval")
         elif time.monotonic() - last_sent_at < ping_seconds:
             continue
         else:
@@ -151,25 +159,18 @@ async def _events_until_result(turn: Turn, updates: TurnUpdates, ping_seconds: f
 
 def _final_events(turn: Turn, sent_text: str) -> Iterator[str]:
     if turn.is_held:
-        yield _event("handed_over", {"thread_id": turn.message.key.channel, "turn_id": turn.id})
+        yield sse_event({"thread_id": turn.message.key.channel, "turn_id": turn.id}, "handed_over")
         return
     body, status, headers = result_response(turn)
     if "error" in body:
         yield _error_event((body, status, headers))
         return
     if turn.reply.startswith(sent_text) and turn.reply != sent_text:
-        yield _event("delta", {"text": turn.reply[len(sent_text) :]})  # so that all deltas together are the reply
-    yield _event("done", body)
+        yield sse_event({"text": turn.reply[len(sent_text) :]}, "delta")  # so that all deltas together are the reply
+    yield sse_event(body, "done")
 
 
 def _error_event(response: JsonResponse) -> str:
     body, status, headers = response
     retry_after = {"retry_after": int(headers["Retry-After"])} if "Retry-After" in headers else {}
-    return _event("error", {**body, "status": status, **retry_after})
-
-
-def _event(name: str, data: Mapping[str, Any]) -> str:
-    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    if UNSAFE_CHARACTERS.search(line):
-        line = json.dumps(data, separators=(",", ":"))
-    return f"event: {name}\ndata: {line}\n\n"
+    return sse_event({**body, "status": status, **retry_after}, "error")

@@ -178,7 +178,7 @@ class WaiterRegistry:
 
     def check_open(self) -> None:
         """Raises Overloaded once ``close`` was called."""
-        if self.closes_at < float("inf"):
+        if self.is_closed:
             raise Overloaded(sentence("The gateway is restarting. Try again in a moment."))
 
     def close(self, grace_seconds: float) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx2
 import pytest
 from openai import ConflictError, NotFoundError, OpenAI
@@ -102,9 +100,8 @@ def test_without_keys_everybody_sees_everything_and_unknown_threads_may_be_opene
             client.beta.threads.retrieve("no_thread")
 
 
-def test_only_listed_models_may_be_chosen(tmp_path: Path, empty_sqlite: Path) -> None:
-    (tmp_path / "gateway.db").write_bytes(empty_sqlite.read_bytes())
-    with open_api(f"sqlite:///{tmp_path}/gateway.db", V1_MODELS="gpt-4o, gpt-5") as site:
+def test_only_listed_models_may_be_chosen(sqlite_url: str) -> None:
+    with open_api(sqlite_url, V1_MODELS="gpt-4o, gpt-5") as site:
         client = site.client()
         assert client.beta.assistants.create(model="gpt-5").model == "gpt-5"
         with pytest.raises(Exception, match="V1_MODELS allows: gpt-4o, gpt-5"):

@@ -223,7 +223,7 @@ def test_the_code_interpreter_of_the_server_is_used_and_shown(responses: ApiSite
     ) as stream:
         stream.until_done()
     assert handler.printed == ("assistant > code_interpreter\nprint(6 * 7)\noutput > 42\nassistant > It is 42.")
-    asked = [each.body for each in responses.fake.requests if each.path == "/responses"][-1]
+    asked = responses.fake.posts("/responses")[-1].body
     assert [tool["type"] for tool in asked["tools"]] == ["code_interpreter"]
     with pytest.raises(BadRequestError, match="vector store"):
         client.beta.threads.runs.create(
@@ -250,5 +250,5 @@ def test_functions_of_the_caller_work_with_responses(responses: ApiSite) -> None
         run_id=run.id, thread_id=thread.id, tool_outputs=outputs(run, "sunny")
     )
     assert ended.status == "completed", ended.last_error
-    asked = [each.body for each in responses.fake.requests if each.path == "/responses"][-1]
+    asked = responses.fake.posts("/responses")[-1].body
     assert [each["type"] for each in asked["input"]] == ["function_call_output"]

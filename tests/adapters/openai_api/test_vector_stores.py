@@ -30,7 +30,7 @@ def upload(client: OpenAI, text: bytes = b"The code is 42.") -> str:
 
 
 def newest_tools(site: ApiSite) -> Any:
-    return [each.body for each in site.fake.requests if each.path == "/responses"][-1]["tools"]
+    return site.fake.posts("/responses")[-1].body["tools"]
 
 
 def test_a_file_for_tools_is_brought_to_the_server_and_is_its_keys(responses: ApiSite, user: OpenAI) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.openai_api.assistants.ids import FOREIGN
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.ids import OBJECT_ID
+from adapters.openai_api.stored_objects import find_own
 from gateway.ports.api_objects import ApiObject, ApiObjects
 
 ASSISTANT = "assistant"
@@ -95,8 +96,8 @@ class AssistantDirectory:
         configured = self.named(caller, name)
         if configured is not None:
             return _of_configuration(name, configured)
-        found = await asyncio.to_thread(self._objects.get, name) if FOREIGN.fullmatch(name) else None
-        if found is None or (found.kind, found.owner) != (ASSISTANT, caller.owner):
+        found = await find_own(self._objects, caller, ASSISTANT, name) if OBJECT_ID.fullmatch(name) else None
+        if found is None:
             raise NoSuchObject(_unknown(name))
         return self.own(caller, found)
 

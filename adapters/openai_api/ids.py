@@ -1,4 +1,6 @@
-"""Ids with OpenAI's prefixes. A run is a turn, and so are its reply and its steps: their ids follow from the turn's."""
+"""Ids with OpenAI's prefixes. A run, a completion and a response is a turn: their ids, and those of replies, steps and
+items, are made of the id of the turn.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ TURN_PREFIX = "turn_"
 RUN = re.compile(r"run_([0-9a-zA-Z_]{1,64})")
 MESSAGE = re.compile(r"msg_([0-9a-f]{24})(?:a(\d{1,4}))?")
 STEP = re.compile(r"step_([0-9a-f]{24})(?:c(\d{1,4}))?")
-FOREIGN = re.compile(r"[A-Za-z0-9_\-]{1,128}")
-"""What a client may name."""
+RESPONSE = re.compile(r"resp_([0-9a-f]{24})")
+OBJECT_ID = re.compile(r"[A-Za-z0-9_\-]{1,128}")
+"""What a client may name: an assistant, a thread, a vector store, whoever made its id."""
 
 
 def new_id(prefix: str) -> str:
@@ -21,8 +24,23 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
+def name_of(turn: TurnId) -> str:
+    """Returns what a turn's id has after its prefix."""
+    return turn.removeprefix(TURN_PREFIX)
+
+
+def response_id(turn: TurnId) -> str:
+    return f"resp_{name_of(turn)}"
+
+
+def turn_of_response(response: str) -> TurnId | None:
+    """Returns the turn that a response is; None for what cannot be the id of one."""
+    found = RESPONSE.fullmatch(response)
+    return TurnId(f"{TURN_PREFIX}{found[1]}") if found else None
+
+
 def run_of(turn: TurnId) -> str:
-    return f"run_{turn.removeprefix(TURN_PREFIX)}"
+    return f"run_{name_of(turn)}"
 
 
 def turn_of_run(run: str) -> TurnId | None:
@@ -33,12 +51,12 @@ def turn_of_run(run: str) -> TurnId | None:
 
 def reply_of(turn: TurnId) -> str:
     """Returns the id of the message with a turn's reply."""
-    return f"msg_{turn.removeprefix(TURN_PREFIX)}"
+    return f"msg_{name_of(turn)}"
 
 
 def additional_of(turn: TurnId, index: int) -> str:
     """Returns the id of a message that came with a run."""
-    return f"msg_{turn.removeprefix(TURN_PREFIX)}a{index}"
+    return f"msg_{name_of(turn)}a{index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +76,4 @@ def derived(pattern: re.Pattern[str], name: str) -> Derived | None:
 
 def step_of(turn: TurnId, index: int | None = None) -> str:
     """Returns the id of the step that wrote the reply, or of a round of calls."""
-    return f"step_{turn.removeprefix(TURN_PREFIX)}{'' if index is None else f'c{index}'}"
+    return f"step_{name_of(turn)}{'' if index is None else f'c{index}'}"

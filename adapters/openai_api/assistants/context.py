@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from adapters.openai_api.assistants.bodies import (
     MessageContentPart,
@@ -13,34 +13,32 @@ from adapters.openai_api.assistants.bodies import (
     MessageRequest,
     MessageTextPart,
 )
-from adapters.openai_api.assistants.directory import AssistantDirectory
-from adapters.openai_api.assistants.ids import FOREIGN, new_id, turn_of_run
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.context import ApiContext
+from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import ServerFiles
+from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run
 from adapters.openai_api.repetition import Post
-from adapters.openai_api.settings import NAME
 from adapters.openai_api.uploaded_files import UploadedFiles, as_file
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, Turn
+from gateway.domain.models import Turn, TurnId
 from gateway.ports.api_objects import ApiObject, ApiObjects, ThreadState
 
 THREAD, MESSAGE = "thread", "message"
+EMPTY_THREAD: Mapping[str, Any] = {"metadata": {}, "tool_resources": None}
+"""The body of a thread about which its maker said nothing."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_MESSAGES = 32
 """Messages that one request may bring: platform.openai.com/docs/api-reference/threads/createThread"""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Handlers run on the worker's loop."""
+class AssistantsContext:
+    """Handlers run on the worker's loop; the database is called from other threads."""
 
     api: ApiContext
     objects: ApiObjects
@@ -51,19 +49,15 @@ class Room:
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
 
-    async def do(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a method of ``objects``, which does I/O, in another thread."""
-        return await asyncio.to_thread(method, *args, **kwargs)
-
     async def thread_state(self, caller: Caller, thread_id: str) -> ThreadState:
         """Raises NoSuchObject for a thread that this caller has not."""
-        if FOREIGN.fullmatch(thread_id):
-            state = await self.do(self.objects.thread_state, caller.owner, thread_id)
+        if OBJECT_ID.fullmatch(thread_id):
+            state = await asyncio.to_thread(self.objects.thread_state, caller.owner, thread_id)
             if state.thread is not None or state.conversation is not None:
                 return state
             if self.opens_unknown_threads and thread_id.startswith("thread_"):
-                opened = ApiObject(thread_id, THREAD, caller.owner, {"metadata": {}, "tool_resources": None})
-                (kept,) = await self.do(self.objects.add, [opened])
+                opened = ApiObject(thread_id, THREAD, caller.owner, EMPTY_THREAD)
+                (kept,) = await asyncio.to_thread(self.objects.add, [opened])
                 if kept.owner == caller.owner:
                     return ThreadState(kept, None)
         raise NoSuchObject(f"No thread found with id '{thread_id[:128]}'.")
@@ -71,14 +65,18 @@ class Room:
     async def turn(self, caller: Caller, thread_id: str, run_id: str) -> Turn:
         """Returns the turn of a run. Raises NoSuchObject for one that this caller has not in this thread."""
         turn_id = turn_of_run(run_id)
-        if turn_id is not None:
-            try:
-                turn = await self.api.inbox.get_turn(turn_id)
-            except TurnNotFound:
-                turn = None
-            if turn is not None and turn.message.key == key_of(caller, thread_id):
-                return turn
-        raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
+        turn = await self.find_turn(caller, thread_id, turn_id) if turn_id is not None else None
+        if turn is None:
+            raise NoSuchObject(f"No run found with id '{run_id[:128]}'.")
+        return turn
+
+    async def find_turn(self, caller: Caller, thread_id: str, turn_id: TurnId) -> Turn | None:
+        """Returns a turn; None if this caller has none of this id in this thread."""
+        try:
+            turn = await self.api.inbox.get_turn(turn_id)
+        except TurnNotFound:
+            return None
+        return turn if turn.message.key == caller.thread_key(thread_id) else None
 
     async def checked(self, caller: Caller, thread: ApiObject, bodies: Sequence[Mapping[str, Any]]) -> ApiObject:
         """Returns a new thread with the files that its messages attach for tools. Raises InvalidRequest."""
@@ -95,20 +93,11 @@ class Room:
         if not any(each.get("tools") for body in bodies for each in body["attachments"]):
             return
         thread = (await self.thread_state(caller, thread_id)).thread
-        body = thread.body if thread else {"metadata": {}, "tool_resources": None}
+        body = thread.body if thread else EMPTY_THREAD
         resources = await self.server_files.with_attachments(caller, bodies, body["tool_resources"])
         if thread is None:
-            await self.do(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
-        await self.do(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
-
-    async def made_before(self, post: Post) -> Sequence[ApiObject]:
-        """Returns what an earlier attempt at a request made. Raises Conflict if that had another body."""
-        if not post.may_be_repeated:
-            return ()
-        found = await self.do(self.objects.find_by_request, post.first, post.last)
-        if found:
-            post.check_same(found[0].request or "")
-        return found
+            await asyncio.to_thread(self.objects.add, [ApiObject(thread_id, THREAD, caller.owner, body)])
+        await asyncio.to_thread(self.objects.replace_body, thread_id, {**body, "tool_resources": resources})
 
     async def read_messages(
         self, caller: Caller, messages: Sequence[MessageRequest], where: str
@@ -147,10 +136,6 @@ def file_of(part: MessageContentPart, where: str) -> RequestFile | None:
     if isinstance(part, MessageTextPart):
         return None
     return RequestFile("image", "", file_id=part.image_file.file_id, where=f"{where}.image_file.file_id")
-
-
-def key_of(caller: Caller, thread_id: str) -> ConversationKey:
-    return ConversationKey(NAME, caller.owner, thread_id)
 
 
 def message_objects(
