@@ -9,12 +9,13 @@ from typing import Any
 
 from adapters.openai_api.assistants.message_view import reply_message
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
-from adapters.openai_api.errors import error_body
+from adapters.openai_api.errors import error_body, error_form
 from adapters.openai_api.ids import reply_of, step_of
 from gateway import logs
+from gateway.domain.errors import GatewayError
 from gateway.domain.models import Turn
 from gateway.domain.run_events import TextDelta, ToolCall
-from gateway.web.api.problems import INTERNAL_MESSAGE
+from gateway.web.api import problems
 from gateway.web.api.turn_events import PING, TurnUpdates, sse_event
 
 Item = dict[str, Any]
@@ -45,9 +46,11 @@ class RunStream:
         try:
             async for part in self._until_result(updates):
                 yield part
+        except GatewayError as exc:
+            yield sse_event(error_form(problems.from_error(exc))[0]["error"], "error")
         except Exception:
             log.exception("stream of a run failed", turn=self.turn.id)
-            yield sse_event(error_body(INTERNAL_MESSAGE, 500, code="internal")["error"], "error")
+            yield sse_event(error_body(problems.INTERNAL_MESSAGE, 500, code="internal")["error"], "error")
         yield DONE
 
     async def _until_result(self, updates: TurnUpdates) -> AsyncIterator[str]:

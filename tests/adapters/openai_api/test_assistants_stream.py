@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +12,14 @@ from openai.types.beta import FunctionToolParam
 from openai.types.beta.threads import Run, Text, TextDelta
 from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
 
+from adapters.openai_api.assistants.run_stream import RunStream
+from gateway.domain.errors import StoreUnavailable
+from gateway.domain.run_events import TextDelta as WrittenText
 from tests.adapters.openai_api.openapi.answers import check_events
 from tests.adapters.openai_api.program_site import until
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Fail, HostedTool, Incomplete, Say
+from tests.gateway.turn_factory import TURN
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -150,6 +155,19 @@ def test_a_run_waits_for_functions_that_its_caller_runs(client: OpenAI, site: Ap
     assert again.status == "completed"
     past = site.fake.requests[-1].body["messages"]
     assert [each["role"] for each in past] == ["system", "user", "assistant", "tool", "tool", "assistant", "user"]
+
+
+@pytest.mark.parametrize(("problem", "code"), [(StoreUnavailable(), "store_unavailable"), (RuntimeError(), "internal")])
+async def test_what_ends_a_stream_of_a_run_is_named_in_its_last_event(problem: Exception, code: str) -> None:
+    async def updates() -> AsyncGenerator[Any, None]:
+        yield WrittenText("Hel")
+        raise problem
+
+    written = "".join([part async for part in RunStream(TURN, 60.0).events([], updates())])
+    *_, error, done, _ = written.split("\n\n")
+    assert error.startswith("event: error\n")
+    assert json.loads(error.partition("data: ")[2])["code"] == code
+    assert done == "event: done\ndata: [DONE]"
 
 
 def test_outputs_are_brought_and_the_rest_is_streamed(client: OpenAI, site: ApiSite) -> None:
