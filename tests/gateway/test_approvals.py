@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.app import open_gateway
-from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_configuration
-from gateway.platforms import enabled_platforms
-from gateway.ports.platform import HasWaitingCallers
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
-from gateway.web.connections import Limits
-from gateway.web.server import HttpServer
-from storage.store import SqlStore
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
+from tests.gateway.served_gateway import run_gateway, serve_gateway
 
 MCP_PROGRAM = Path(__file__).parents[1] / "fakes" / "mcp_tools.py"
 FILE = f"""
@@ -61,7 +51,6 @@ ASYNC = {"Prefer": "respond-async"}
 class Site:
     url: str
     fake: FakeOpenAI
-    gateway: Gateway
 
     def post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
         return httpx2.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
@@ -88,31 +77,11 @@ def site(sqlite_module_url: str) -> Iterator[Site]:
         patch.chdir(folder)
         patch.delenv("GATEWAY_API_KEYS", raising=False)
         given = {"OPENAI_API_KEY": "sk-test", "OPENAI_MODEL": "gpt-test", "OPENAI_BASE_URL": fake.base_url}
-        for name, value in {**given, "ASSISTANT_BACKEND": "chat", "GATEWAY_CONFIG": "gateway.toml"}.items():
+        given |= {"ASSISTANT_BACKEND": "chat", "DATABASE_URL": sqlite_module_url, "GATEWAY_CONFIG": "gateway.toml"}
+        for name, value in given.items():
             patch.setenv(name, value)
-        settings, store = Settings.load(), SqlStore(sqlite_module_url)
-        current = CurrentConfiguration(load_configuration(settings))
-        adapters = enabled_platforms(settings, store, current)
-        gateway = open_gateway(settings, adapters, store, current=current)
-        try:
-            with _serving(gateway) as url:
-                yield Site(url, fake, gateway)
-        finally:
-            for adapter in adapters:
-                if isinstance(adapter, HasWaitingCallers):
-                    adapter.drain(0.0)
-            gateway.close(0.5)
-
-
-@contextmanager
-def _serving(gateway: Gateway) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = HttpServer(gateway.web(), Limits())
-    gateway.worker.run_coroutine(server.start(listener))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        gateway.worker.run_coroutine(server.stop(0.5))
+        with run_gateway(Settings.load()) as gateway, serve_gateway(gateway) as url:
+            yield Site(url, fake)
 
 
 def test_a_caller_who_waits_is_told_and_decides(site: Site) -> None:

@@ -15,18 +15,14 @@ from urllib.request import urlopen
 import pytest
 
 from adapters.telegram.update_parser import SECRET_HEADER
-from gateway.app import open_gateway
 from gateway.cli import commands
 from gateway.cli.check import check
 from gateway.cli.explain import explain
-from gateway.configuration import CurrentConfiguration
 from gateway.domain.models import ConversationKey, Turn, TurnState
-from gateway.loading import load_configuration, load_settings
-from gateway.platforms import enabled_platforms
+from gateway.loading import load_settings
 from gateway.ports.platform import SyntheticMessage
 from gateway.running_gateway import Gateway
 from storage import migrations
-from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.fakes.discord_server import FakeDiscord
 from tests.fakes.discord_state import BotAccount
@@ -34,6 +30,7 @@ from tests.fakes.slack_events import event_envelope, message_event, signed_heade
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, SECRET, TOKEN, USER, message_json, update
+from tests.gateway.served_gateway import run_gateway
 from tests.storage.older_schema import bring_to
 
 SALES = 777001
@@ -58,11 +55,7 @@ class Site:
         (self.folder / "gateway.toml").write_text(ASSISTANTS + file)
         settings = load_settings(quiet=True)
         migrations.upgrade(settings.database_url)
-        store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-        gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
-        self.stack.callback(gateway.close, 0.5)
-        self.stack.callback(gateway.drain, 0.0)
-        return gateway
+        return self.stack.enter_context(run_gateway(settings))
 
     def client(self, gateway: Gateway) -> AppClient:
         return AppClient(gateway.web(), gateway.worker._loop)
