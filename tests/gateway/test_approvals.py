@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from gateway.settings import Settings
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.gateway.served_gateway import run_gateway, serve_gateway
+from tests.waiting import until
 
 MCP_PROGRAM = Path(__file__).parents[1] / "fakes" / "mcp_tools.py"
 FILE = f"""
@@ -157,13 +157,13 @@ def test_a_run_at_v1_waits_for_people_and_shows_no_tools_of_the_server(site: Sit
     own = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
     run = site.post("/v1/threads/runs", {**asked, "tools": [own]}, BOSS).json()
     address = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
-    (question,) = _until(lambda: site.get("/chat/approvals", BOSS).json()["approvals"])
-    _until(lambda: site.get(address, BOSS).json()["expires_at"] >= run["created_at"] + 3600)  # APPROVAL_MINUTES
+    (question,) = until(lambda: site.get("/chat/approvals", BOSS).json()["approvals"])
+    until(lambda: site.get(address, BOSS).json()["expires_at"] >= run["created_at"] + 3600)  # APPROVAL_MINUTES
     waiting = site.get(address, BOSS).json()
     assert (waiting["status"], waiting["required_action"]) == ("in_progress", None)
     assert site.get(f"{address}/steps", BOSS).json()["data"] == []
     assert site.decide(question, BOSS).status_code == 200
-    _until(lambda: site.get(address, BOSS).json()["status"] == "completed")
+    until(lambda: site.get(address, BOSS).json()["status"] == "completed")
     assert [each["type"] for each in site.get(f"{address}/steps", BOSS).json()["data"]] == ["message_creation"]
     assert "'42'" in site.outputs()
 
@@ -175,13 +175,6 @@ def test_a_cancelled_turn_cannot_be_approved(site: Site) -> None:
     assert site.post(f"/chat/turns/{body['turn_id']}/cancel", {}, SHOP).status_code == 200
     assert site.decide(asked, SHOP).status_code == 409
     assert site.decide(asked, SHOP, "maybe").status_code == 400
-
-
-def _until(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
-    while not (found := look()):
-        assert time.monotonic() < deadline
-    return found
 
 
 def _events(text: str) -> list[tuple[str, Any]]:

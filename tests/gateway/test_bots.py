@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, SECRET, TOKEN, USER, message_json, update
 from tests.gateway.served_gateway import run_gateway
 from tests.storage.older_schema import bring_to
+from tests.waiting import until
 
 SALES = 777001
 SALES_TOKEN = f"{SALES}:abcdef-of-sales"
@@ -92,13 +92,12 @@ assistant = "support"
 
 def delivered(gateway: Gateway, platform: str, message_id: str) -> Turn:
     """Waits for a turn."""
-    until = time.monotonic() + SOON
-    while time.monotonic() < until:
+
+    def look() -> Turn | None:
         turn = gateway.store.find_turn_by_message(platform, message_id)
-        if turn is not None and turn.state is TurnState.DELIVERED:
-            return turn
-        time.sleep(0.02)
-    raise AssertionError(f"no delivered turn for {platform} {message_id}")
+        return turn if turn is not None and turn.state is TurnState.DELIVERED else None
+
+    return until(look, SOON)
 
 
 def test_two_bots_fetch_and_answer_in_one_group(site: Site, telegrams: tuple[FakeTelegram, FakeTelegram]) -> None:

@@ -12,9 +12,9 @@ from openai.types.beta.threads import Run, Text, TextDelta
 from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
 
 from tests.adapters.openai_api.openapi.answers import check_events
-from tests.adapters.openai_api.program_site import until
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Fail, HostedTool, Incomplete, Say
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
