@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from gateway.settings import Settings
+from tests.adapters.chat import parse
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.gateway.served_gateway import run_gateway, serve_gateway
 from tests.waiting import until
@@ -104,7 +105,7 @@ def test_a_caller_who_waits_is_told_and_decides(site: Site) -> None:
     late = site.decide(asked, BOSS, "deny")
     assert (late.status_code, late.json()["error"]["code"]) == (409, "already_decided")
 
-    events = _events(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
+    events = parse(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
     assert events[-1][0] == "done"
     assert events[-1][1]["response"] == "Refunded."
     assert "refunded 50 for A-1" in site.outputs()
@@ -120,9 +121,9 @@ def test_a_stream_has_the_question_and_what_was_decided(site: Site) -> None:
         for piece in stream.iter_text():
             text += piece
             if asked is None and "event: approval" in text and text.endswith("\n\n"):
-                asked = next(data for name, data in _events(text) if name == "approval")
+                asked = next(data for name, data in parse(text) if name == "approval")
                 assert site.decide(asked, SHOP, "deny").status_code == 200
-    events = _events(text)
+    events = parse(text)
     assert [data["decision"] for name, data in events if name == "approval"] == [None, "denied"]
     assert events[-1][0] == "done"
     assert events[-1][1]["response"] == "A moment.\n\nIt stays."
@@ -140,7 +141,7 @@ def test_nobody_decides_whom_the_file_does_not_name(site: Site) -> None:
     assert site.get("/chat/approvals", SHOP).json() == {"approvals": []}
     assert site.get("/chat/approvals", BOSS).json() == {"approvals": [asked]}
     assert site.decide(asked, BOSS).status_code == 200
-    _events(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
+    parse(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
     assert "'42'" in site.outputs()
     assert site.get("/chat/approvals", BOSS).json() == {"approvals": []}
 
@@ -175,13 +176,3 @@ def test_a_cancelled_turn_cannot_be_approved(site: Site) -> None:
     assert site.post(f"/chat/turns/{body['turn_id']}/cancel", {}, SHOP).status_code == 200
     assert site.decide(asked, SHOP).status_code == 409
     assert site.decide(asked, SHOP, "maybe").status_code == 400
-
-
-def _events(text: str) -> list[tuple[str, Any]]:
-    """Returns the events of a stream as it is so far: their names, and their data."""
-    found = []
-    for block in text.split("\n\n"):
-        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if lines:
-            found.append((lines["event"], json.loads(lines["data"])))
-    return found
