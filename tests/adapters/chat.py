@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, cast
 
 from pydantic import SecretStr
@@ -132,14 +131,6 @@ def parse(stream: str) -> list[Event]:
         EVENTS[name].model_validate(data)
         assert set(data) <= set(EVENTS[name].model_fields)
     return found
-
-
-def until(what: Callable[[], object]) -> None:
-    """Wait for something that another thread brings about and tells nobody."""
-    deadline = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.002)
 
 
 def in_thread(work: Any) -> threading.Thread:

@@ -26,11 +26,12 @@ from gateway.domain.run_events import TextDelta
 from gateway.domain.sentences import sentence
 from gateway.ports.platform import Adapter, Request
 from gateway.web.api import waiting
-from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings, until
+from tests.adapters.chat import KEYS, Answer, Chat, error, in_thread, settings
 from tests.contracts.adapter import TEXT, AdapterContract
 from tests.fakes.inbox import InboxStep, echo
 from tests.fakes.token_buckets import FakeTokenBuckets
 from tests.fakes.uploads import FakeUploads
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import AssistantMisconfigured, Overloaded, StoreUnavailable
 from storage.store import SqlStore
-from tests.adapters.chat import Chat, error, in_thread, until
+from tests.adapters.chat import Chat, error, in_thread
 from tests.contracts.adapter import JSON
 from tests.examples import examples
+from tests.waiting import until
 
 HALF_A_PAIR = b'{"message": "\\ud83d"}'
 

@@ -11,8 +11,9 @@ from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable, St
 from gateway.domain.models import Turn, TurnId
 from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from gateway.web.api import waiting
-from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse, until
+from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse
 from tests.fakes.inbox import InboxStep
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

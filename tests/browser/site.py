@@ -23,15 +23,13 @@ from gateway.loading import load
 from gateway.platforms import people_hand_over
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.web import asgi_app
 from gateway.web.chat_page import Assets
-from gateway.web.connections import Limits
-from gateway.web.server import HttpServer
 from storage.store import SqlStore
 from tests.adapters.app_client import served
 from tests.fakes.openai_server import FakeOpenAI
+from tests.gateway.served_gateway import serve_gateway
 
 MAX_MESSAGE_CHARS = 2000
 
@@ -77,7 +75,7 @@ def serve_admin(context: AdminContext) -> Iterator[str]:
     no_inbox = cast("AsyncInbox", None)  # of adapters, of which there are none
     pages = [admin.blueprint(context), Assets().routes()]
     application = asgi_app.create_app((), no_inbox, _ready, pages, routes=admin.native_routes(context))
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with served(application, listener):
         yield url
@@ -99,18 +97,6 @@ def listen() -> socket.socket:
 
 
 @contextmanager
-def _serving(gateway: Gateway, listener: socket.socket) -> Iterator[str]:
-    """Serves a gateway as the command line does."""
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = HttpServer(gateway.web(), Limits())
-    gateway.worker.run_coroutine(server.start(listener))
-    try:
-        yield url
-    finally:
-        gateway.worker.run_coroutine(server.stop(0.5))
-
-
-@contextmanager
 def open_site(database_url: str, listener: socket.socket | None = None, **environment: str) -> Iterator[GatewaySite]:
     """Runs a gateway on an SQLite database, configured by ``environment`` only, without the machine's `.env`.
 
@@ -129,7 +115,7 @@ def open_site(database_url: str, listener: socket.socket | None = None, **enviro
         chat.hands_over = people_hand_over(load)
         gateway = open_gateway(settings, (chat,), store)
         try:
-            with _serving(gateway, listener or listen()) as url:
+            with serve_gateway(gateway, listener) as url:
                 yield GatewaySite(url, fake)
         finally:
             chat.drain(0.0)

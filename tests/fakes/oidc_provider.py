@@ -11,18 +11,18 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.fakes.receiver import FakeReceiver, HttpAnswer, ReceivedRequest
 
 CLIENT_ID = "gateway"
 CLIENT_SECRET = "the secret of the client"
@@ -73,33 +73,18 @@ class FakeOidcProvider:
         """Status and body to answer a path with instead."""
         self.requests: list[str] = []
         self.codes: dict[str, SignedIn] = {}
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                provider._answer(self, {})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                provider._answer(self, dict(parse_qsl(body.decode())))
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base class
-                """Does not log."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._server = FakeReceiver(self._answer, path="")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.__exit__(*exc)
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     # ------------------------------------------------------------ a person in a browser
 
@@ -133,29 +118,25 @@ class FakeOidcProvider:
 
     # ------------------------------------------------------------ HTTP
 
-    def _answer(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
-        path = urlsplit(handler.path).path
+    def _answer(self, request: ReceivedRequest) -> HttpAnswer:
+        path = urlsplit(request.path).path
         self.requests.append(path)
         if path in self.faults:
             status, text = self.faults[path]
         else:
-            status, found = self._found(path, handler, form)
+            status, found = self._found(path, request)
             text = json.dumps(found)
-        handler.send_response(status)
-        handler.send_header("content-type", "application/json")
-        handler.send_header("content-length", str(len(text.encode())))
-        handler.end_headers()
-        handler.wfile.write(text.encode())
+        return status, {"content-type": "application/json"}, text
 
-    def _found(self, path: str, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> tuple[int, Claims]:
+    def _found(self, path: str, request: ReceivedRequest) -> tuple[int, Claims]:
         match path:
             case "/.well-known/openid-configuration":
                 return 200, self._discovery()
             case "/jwks":
                 return 200, {"keys": [_public_jwk(self.key_id)]}
             case "/token":
-                return self._token(handler, form)
-            case "/userinfo" if handler.headers["Authorization"] == "Bearer access":
+                return self._token(request)
+            case "/userinfo" if request.headers.get("authorization") == "Bearer access":
                 return 200, {"sub": self.person.sub, **self.person.user_info}
             case _:
                 return 404, {"error": "not_found"}
@@ -172,9 +153,10 @@ class FakeOidcProvider:
         }
         return {name: value for name, value in document.items() if value is not None}
 
-    def _token(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> tuple[int, Claims]:
+    def _token(self, request: ReceivedRequest) -> tuple[int, Claims]:
+        form = request.form
         login = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        if handler.headers.get("Authorization") != f"Basic {login}":
+        if request.headers.get("authorization") != f"Basic {login}":
             return 401, {"error": "invalid_client"}
         signed_in = self.codes.get(form.get("code", ""))
         if form.get("grant_type") != "authorization_code" or signed_in is None:

@@ -1,4 +1,4 @@
-"""An HTTP server in the place of the gateway: records what a fake platform sends and answers as the test says."""
+"""An HTTP server in the place of the gateway or of a program: records requests, and answers as the test says."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class FakeReceiver:
             def do_POST(self) -> None:
                 with suppress(ConnectionError):  # the sender is dead
                     receiver._take(self)
+
+            do_GET = do_POST  # noqa: N815  # named by the base class
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # named by the base class
                 """Does not log."""

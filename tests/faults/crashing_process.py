@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,11 +23,10 @@ from gateway import app
 from gateway.domain.approvals import Approval, Decider, Verdict
 from gateway.domain.conversations import Claim
 from gateway.domain.handover import Handover
-from gateway.domain.models import ConversationKey, Message, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, Turn
 from gateway.domain.run_events import PreviewEvent
 from gateway.handover import messages as handover
 from gateway.ports.check import CheckResult
-from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.leased_writes import (
     AppendAuditEntry,
@@ -147,11 +146,18 @@ class CrashingStore(SqlStore):
     def __init__(self, url: str, on_step: Callable[[str], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__(url, lease_seconds=lease_seconds)
         self._on_step = on_step
-        self.ledger.charge = partial(self._charge, self.ledger.charge)  # type: ignore[method-assign]
-        for method in ("add", "claim", "mark_delivered"):
-            setattr(self.callbacks, method, partial(self._stepping, method, getattr(self.callbacks, method)))
-        self.schedules.advance = partial(self._advance, self.schedules.advance)  # type: ignore[method-assign]
-        self.approvals.decide = partial(self._decide, self.approvals.decide)  # type: ignore[method-assign]
+        for owner, method, step in (
+            (self, "enqueue_all", "enqueue"),
+            (self, "enqueue_answered", "enqueue answered"),
+            (self, "provide_outputs", "provide outputs"),
+            (self.ledger, "charge", "charge"),
+            (self.schedules, "advance", "advance"),
+            (self.approvals, "decide", "decide"),
+            (self.callbacks, "add", "add callback"),
+            (self.callbacks, "mark_delivered", "mark_delivered callback"),
+        ):
+            setattr(owner, method, partial(self._with_steps, step, getattr(owner, method)))
+        self.callbacks.claim = partial(self._claim_callbacks, self.callbacks.claim)  # type: ignore[method-assign]
         self._database.driver_transaction = partial(self._until_commit, self._database.driver_transaction)  # type: ignore[method-assign]
 
     @contextmanager
@@ -161,52 +167,18 @@ class CrashingStore(SqlStore):
             yield opened
             self._on_step("written, not committed")
 
-    def _charge(self, charge: Callable[[TurnId, int | None], None], turn_id: TurnId, cost: int | None) -> None:
-        """Charges a budget, which wakes the turn that waits for it."""
-        self._on_step("before charge")
-        charge(turn_id, cost)
-        self._on_step("after charge")
-
-    def _stepping(self, method: str, call: Callable[..., Any], *args: Any) -> Any:
-        """Calls a method of the callbacks, unless a claim finds none."""
-        if method != "claim" or self.callbacks.listed(1):
-            self._on_step(f"before {method} callback")
-        result = call(*args)
-        if method != "claim" or result[1]:
-            self._on_step(f"after {method} callback")
+    def _with_steps(self, step: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Calls a method, with the steps before and after it."""
+        self._on_step(f"before {step}")
+        result = call(*args, **options)
+        self._on_step(f"after {step}")
         return result
 
-    def _decide(self, decide: Callable[..., Any], *decision: Any) -> Any:
-        """Records what somebody decided about a call."""
-        self._on_step("before decide")
-        decided = decide(*decision)
-        self._on_step("after decide")
-        return decided
-
-    def _advance(self, advance: Callable[..., bool], *tick: Any) -> bool:
-        """Records what became of a tick."""
-        self._on_step("before advance")
-        advanced = advance(*tick)
-        self._on_step("after advance")
-        return advanced
-
-    def enqueue_all(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
-        self._on_step("before enqueue")
-        recorded = super().enqueue_all(requests)
-        self._on_step("after enqueue")
-        return recorded
-
-    def enqueue_answered(self, *message: Any, **options: Any) -> EnqueueResult:
-        self._on_step("before enqueue answered")
-        recorded = super().enqueue_answered(*message, **options)
-        self._on_step("after enqueue answered")
-        return recorded
-
-    def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn | None:
-        self._on_step("before provide outputs")
-        turn = super().provide_outputs(turn_id, outputs)
-        self._on_step("after provide outputs")
-        return turn
+    def _claim_callbacks(self, claim: Callable[..., Any], *wanted: Any) -> Any:
+        result = claim(*wanted)
+        if result[1]:  # nothing may be due
+            self._on_step("after claim callback")
+        return result
 
     def claim(self, *wanted: Any) -> Sequence[Claim]:
         claims = super().claim(*wanted)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from storage.store import SqlStore
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
 from tests.faults.crashing_process import CrashPlan, end_leases, read_deliveries, run_to_end
-from tests.faults.test_kill import BACKENDS, settings
+from tests.faults.test_kill import settings, with_backends
 
 TOOL = '''
 """Pays."""
@@ -39,21 +36,9 @@ STEPS = (
 )
 BEGUN = frozenset({"after start calls", RUNNING, "before set outputs"})
 """Steps at which nobody can know whether the tool did its work."""
-KILLS = [
-    pytest.param(backend, step, marks=() if number % len(BACKENDS) == turn else pytest.mark.slow)
-    for number, step in enumerate(STEPS)
-    for turn, backend in enumerate(BACKENDS)
-]
-"""Each step with one of the backends; with the others as well in `make slow`."""
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
-
-
-@pytest.mark.parametrize(("backend", "step"), KILLS)
+@with_backends(STEPS)
 def test_an_approved_call_is_carried_out_once_at_most(
     tmp_path: Path, sqlite_url: str, fake: FakeOpenAI, backend: str, step: str
 ) -> None:

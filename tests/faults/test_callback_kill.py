@@ -12,9 +12,9 @@ from sqlalchemy import create_engine, text
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.receiver import FakeReceiver
 from tests.faults.crashing_process import CrashPlan, end_leases, run_to_end
+from tests.faults.matrix.callback_senders import CALLBACKS
 from tests.faults.test_kill import settings
 
-KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGES = (("a", "one"), ("a", "two"))
 STEPS = (
     *("before add callback", "after add callback", "after claim callback"),
@@ -33,11 +33,7 @@ def make_due(url: str) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_process_loses_and_reorders_no_callback(tmp_path: Path, sqlite_url: str, step: str) -> None:
     with FakeOpenAI() as fake, FakeReceiver(path="/hook") as receiver:
-        environment = {
-            "CALLBACK_SIGNING_KEYS": KEY,
-            "CALLBACK_EVENTS_URL": receiver.url,
-            "CALLBACK_PRIVATE_NETWORKS": "127.0.0.0/8",
-        }
+        environment = {**CALLBACKS, "CALLBACK_EVENTS_URL": receiver.url}
         plan = CrashPlan(
             *(sqlite_url, tmp_path / "deliveries", settings(fake, "chat"), MESSAGES),
             expected_deliveries=len(MESSAGES),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +22,6 @@ from tests.faults.test_kill import check_all_replies, check_assistant_saw_each_m
 KILLED_LEASE = 4.0
 """Seconds for which what a killed process claimed stays its own."""
 MESSAGES = tuple((channel, f"{channel}{number}") for number in range(3) for channel in "abc")
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
 
 
 def recorded(url: str) -> list[str]:

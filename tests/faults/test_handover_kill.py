@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +23,6 @@ STEPS = (
     *("before set run", "after set run", "before record outcome", "after record outcome"),
     *("before deliver", "after deliver", "before finish turn", "after finish turn"),
 )
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
 
 
 @pytest.mark.parametrize(

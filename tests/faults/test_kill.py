@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,16 @@ STEPS = (
     "after finish turn",
 )
 BACKENDS = ("responses", "threads", "chat")
-KILLS = [
-    pytest.param(backend, step, marks=() if number % len(BACKENDS) == turn else pytest.mark.slow)
-    for number, step in enumerate(STEPS)
-    for turn, backend in enumerate(BACKENDS)
-]
-"""Each step with one of the backends; with the others as well in `make slow`."""
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
+def with_backends(steps: Sequence[str]) -> pytest.MarkDecorator:
+    """Runs a test for each step with one of the backends; with the others as well in `make slow`."""
+    pairs = [
+        pytest.param(backend, step, marks=() if number % len(BACKENDS) == turn else pytest.mark.slow)
+        for number, step in enumerate(steps)
+        for turn, backend in enumerate(BACKENDS)
+    ]
+    return pytest.mark.parametrize(("backend", "step"), pairs)
 
 
 def settings(fake: FakeOpenAI, backend: str) -> dict[str, Any]:
@@ -82,7 +80,7 @@ def check_assistant_saw_each_message_once(fake: FakeOpenAI, says: tuple[tuple[st
     assert sorted(used) == expected
 
 
-@pytest.mark.parametrize(("backend", "step"), KILLS)
+@with_backends(STEPS)
 def test_a_killed_process_loses_and_repeats_nothing(
     tmp_path: Path, fake: FakeOpenAI, crash_plan: MakePlan, backend: str, step: str
 ) -> None:

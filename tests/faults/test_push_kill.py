@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +22,6 @@ STEPS = (
 )
 MAY_REPEAT = ("after deliver", "before finish turn")
 """Here the platform, which cannot be asked, has the text and the database does not know it."""
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
 
 
 def brought(folder: Path) -> list[str]:

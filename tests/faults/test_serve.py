@@ -100,12 +100,6 @@ def run_program(folder: Path, environment: dict[str, str]) -> Iterator[subproces
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
-
-
-@pytest.fixture
 def start(tmp_path: Path, fake: FakeOpenAI, sqlite_url: str) -> Iterator[Callable[..., GatewayProcess]]:
     """Starts processes on one database. They are forked: only the first test is about the start itself."""
     with ExitStack() as resources:

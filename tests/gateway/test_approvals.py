@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.app import open_gateway
-from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_configuration
-from gateway.platforms import enabled_platforms
-from gateway.ports.platform import HasWaitingCallers
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
-from gateway.web.connections import Limits
-from gateway.web.server import HttpServer
-from storage.store import SqlStore
+from tests.adapters.chat import parse
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say
+from tests.gateway.served_gateway import run_gateway, serve_gateway
+from tests.waiting import until
 
 MCP_PROGRAM = Path(__file__).parents[1] / "fakes" / "mcp_tools.py"
 FILE = f"""
@@ -61,7 +52,6 @@ ASYNC = {"Prefer": "respond-async"}
 class Site:
     url: str
     fake: FakeOpenAI
-    gateway: Gateway
 
     def post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx2.Response:
         return httpx2.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
@@ -88,31 +78,11 @@ def site(sqlite_module_url: str) -> Iterator[Site]:
         patch.chdir(folder)
         patch.delenv("GATEWAY_API_KEYS", raising=False)
         given = {"OPENAI_API_KEY": "sk-test", "OPENAI_MODEL": "gpt-test", "OPENAI_BASE_URL": fake.base_url}
-        for name, value in {**given, "ASSISTANT_BACKEND": "chat", "GATEWAY_CONFIG": "gateway.toml"}.items():
+        given |= {"ASSISTANT_BACKEND": "chat", "DATABASE_URL": sqlite_module_url, "GATEWAY_CONFIG": "gateway.toml"}
+        for name, value in given.items():
             patch.setenv(name, value)
-        settings, store = Settings.load(), SqlStore(sqlite_module_url)
-        current = CurrentConfiguration(load_configuration(settings))
-        adapters = enabled_platforms(settings, store, current)
-        gateway = open_gateway(settings, adapters, store, current=current)
-        try:
-            with _serving(gateway) as url:
-                yield Site(url, fake, gateway)
-        finally:
-            for adapter in adapters:
-                if isinstance(adapter, HasWaitingCallers):
-                    adapter.drain(0.0)
-            gateway.close(0.5)
-
-
-@contextmanager
-def _serving(gateway: Gateway) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = HttpServer(gateway.web(), Limits())
-    gateway.worker.run_coroutine(server.start(listener))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        gateway.worker.run_coroutine(server.stop(0.5))
+        with run_gateway(Settings.load()) as gateway, serve_gateway(gateway) as url:
+            yield Site(url, fake)
 
 
 def test_a_caller_who_waits_is_told_and_decides(site: Site) -> None:
@@ -135,7 +105,7 @@ def test_a_caller_who_waits_is_told_and_decides(site: Site) -> None:
     late = site.decide(asked, BOSS, "deny")
     assert (late.status_code, late.json()["error"]["code"]) == (409, "already_decided")
 
-    events = _events(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
+    events = parse(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
     assert events[-1][0] == "done"
     assert events[-1][1]["response"] == "Refunded."
     assert "refunded 50 for A-1" in site.outputs()
@@ -151,9 +121,9 @@ def test_a_stream_has_the_question_and_what_was_decided(site: Site) -> None:
         for piece in stream.iter_text():
             text += piece
             if asked is None and "event: approval" in text and text.endswith("\n\n"):
-                asked = next(data for name, data in _events(text) if name == "approval")
+                asked = next(data for name, data in parse(text) if name == "approval")
                 assert site.decide(asked, SHOP, "deny").status_code == 200
-    events = _events(text)
+    events = parse(text)
     assert [data["decision"] for name, data in events if name == "approval"] == [None, "denied"]
     assert events[-1][0] == "done"
     assert events[-1][1]["response"] == "A moment.\n\nIt stays."
@@ -171,7 +141,7 @@ def test_nobody_decides_whom_the_file_does_not_name(site: Site) -> None:
     assert site.get("/chat/approvals", SHOP).json() == {"approvals": []}
     assert site.get("/chat/approvals", BOSS).json() == {"approvals": [asked]}
     assert site.decide(asked, BOSS).status_code == 200
-    _events(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
+    parse(site.get(f"/chat/turns/{body['turn_id']}", {**SHOP, "Accept": "text/event-stream"}).text)
     assert "'42'" in site.outputs()
     assert site.get("/chat/approvals", BOSS).json() == {"approvals": []}
 
@@ -188,13 +158,13 @@ def test_a_run_at_v1_waits_for_people_and_shows_no_tools_of_the_server(site: Sit
     own = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
     run = site.post("/v1/threads/runs", {**asked, "tools": [own]}, BOSS).json()
     address = f"/v1/threads/{run['thread_id']}/runs/{run['id']}"
-    (question,) = _until(lambda: site.get("/chat/approvals", BOSS).json()["approvals"])
-    _until(lambda: site.get(address, BOSS).json()["expires_at"] >= run["created_at"] + 3600)  # APPROVAL_MINUTES
+    (question,) = until(lambda: site.get("/chat/approvals", BOSS).json()["approvals"])
+    until(lambda: site.get(address, BOSS).json()["expires_at"] >= run["created_at"] + 3600)  # APPROVAL_MINUTES
     waiting = site.get(address, BOSS).json()
     assert (waiting["status"], waiting["required_action"]) == ("in_progress", None)
     assert site.get(f"{address}/steps", BOSS).json()["data"] == []
     assert site.decide(question, BOSS).status_code == 200
-    _until(lambda: site.get(address, BOSS).json()["status"] == "completed")
+    until(lambda: site.get(address, BOSS).json()["status"] == "completed")
     assert [each["type"] for each in site.get(f"{address}/steps", BOSS).json()["data"]] == ["message_creation"]
     assert "'42'" in site.outputs()
 
@@ -206,20 +176,3 @@ def test_a_cancelled_turn_cannot_be_approved(site: Site) -> None:
     assert site.post(f"/chat/turns/{body['turn_id']}/cancel", {}, SHOP).status_code == 200
     assert site.decide(asked, SHOP).status_code == 409
     assert site.decide(asked, SHOP, "maybe").status_code == 400
-
-
-def _until(look: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
-    while not (found := look()):
-        assert time.monotonic() < deadline
-    return found
-
-
-def _events(text: str) -> list[tuple[str, Any]]:
-    """Returns the events of a stream as it is so far: their names, and their data."""
-    found = []
-    for block in text.split("\n\n"):
-        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if lines:
-            found.append((lines["event"], json.loads(lines["data"])))
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,18 +14,14 @@ from urllib.request import urlopen
 import pytest
 
 from adapters.telegram.update_parser import SECRET_HEADER
-from gateway.app import open_gateway
 from gateway.cli import commands
 from gateway.cli.check import check
 from gateway.cli.explain import explain
-from gateway.configuration import CurrentConfiguration
 from gateway.domain.models import ConversationKey, Turn, TurnState
-from gateway.loading import load_configuration, load_settings
-from gateway.platforms import enabled_platforms
+from gateway.loading import load_settings
 from gateway.ports.platform import SyntheticMessage
 from gateway.running_gateway import Gateway
 from storage import migrations
-from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.fakes.discord_server import FakeDiscord
 from tests.fakes.discord_state import BotAccount
@@ -34,7 +29,9 @@ from tests.fakes.slack_events import event_envelope, message_event, signed_heade
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import BOT_ID, BOT_NAME, GROUP, SECRET, TOKEN, USER, message_json, update
+from tests.gateway.served_gateway import run_gateway
 from tests.storage.older_schema import bring_to
+from tests.waiting import until
 
 SALES = 777001
 SALES_TOKEN = f"{SALES}:abcdef-of-sales"
@@ -58,11 +55,7 @@ class Site:
         (self.folder / "gateway.toml").write_text(ASSISTANTS + file)
         settings = load_settings(quiet=True)
         migrations.upgrade(settings.database_url)
-        store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-        gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
-        self.stack.callback(gateway.close, 0.5)
-        self.stack.callback(gateway.drain, 0.0)
-        return gateway
+        return self.stack.enter_context(run_gateway(settings))
 
     def client(self, gateway: Gateway) -> AppClient:
         return AppClient(gateway.web(), gateway.worker._loop)
@@ -99,13 +92,12 @@ assistant = "support"
 
 def delivered(gateway: Gateway, platform: str, message_id: str) -> Turn:
     """Waits for a turn."""
-    until = time.monotonic() + SOON
-    while time.monotonic() < until:
+
+    def look() -> Turn | None:
         turn = gateway.store.find_turn_by_message(platform, message_id)
-        if turn is not None and turn.state is TurnState.DELIVERED:
-            return turn
-        time.sleep(0.02)
-    raise AssertionError(f"no delivered turn for {platform} {message_id}")
+        return turn if turn is not None and turn.state is TurnState.DELIVERED else None
+
+    return until(look, SOON)
 
 
 def test_two_bots_fetch_and_answer_in_one_group(site: Site, telegrams: tuple[FakeTelegram, FakeTelegram]) -> None:

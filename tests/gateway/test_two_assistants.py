@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 
-from gateway.app import open_gateway
-from gateway.configuration import Configuration, CurrentConfiguration
-from gateway.loading import load_configuration, load_settings
-from gateway.platforms import enabled_platforms
+from gateway.configuration import Configuration
+from gateway.loading import load_settings
 from gateway.running_gateway import Gateway
-from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
+from tests.gateway.served_gateway import run_gateway
 
 FILE = """
 [assistants.default]
@@ -81,18 +79,11 @@ def site(
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     (tmp_path / "gateway.toml").write_text(FILE.format(url=fake.base_url))
     with ExitStack() as stack:
-        opened = [open_process(stack) for _ in range(getattr(request, "param", 1))]
+        opened = [
+            stack.enter_context(run_gateway(load_settings(quiet=True))) for _ in range(getattr(request, "param", 1))
+        ]
         clients = [AppClient(each.web(), each.worker._loop) for each in opened]
         yield Site(opened, clients, fake)
-
-
-def open_process(stack: ExitStack) -> Gateway:
-    settings = load_settings(quiet=True)
-    store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-    gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
-    stack.callback(gateway.close, 0.5)
-    stack.callback(gateway.drain, 0.0)
-    return gateway
 
 
 @pytest.mark.parametrize("site", [1, 2], ids=["one process", "two processes"], indirect=True)

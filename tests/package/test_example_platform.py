@@ -11,19 +11,16 @@ from pathlib import Path
 import pytest
 
 from gateway import loading
-from gateway.app import open_gateway
 from gateway.assistants import NoSharedValues, build
 from gateway.cli import settings_table
 from gateway.cli.check import check
 from gateway.config_file.schema import schema
-from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import SettingsError
-from gateway.loading import load_configuration, load_settings, load_valid_settings
-from gateway.platforms import enabled_platforms
+from gateway.loading import load_settings, load_valid_settings
 from gateway.settings import Settings
 from gateway.tools import ToolBox
-from storage.store import SqlStore
 from tests.adapters.app_client import AppClient
+from tests.gateway.served_gateway import run_gateway
 
 EXAMPLE = Path(__file__).with_name("example_platform")
 LONGEST_WAIT = 20.0
@@ -76,18 +73,12 @@ def test_a_message_to_the_packages_platform_is_answered_by_its_backend(
     Path("gateway.toml").write_text(
         "[assistants.polly]\nbackend = 'Parrot'\n[[routes]]\nplatform = 'letterbox'\nassistant = 'polly'\n"
     )
-    settings = load_settings(quiet=True)
-    store, current = SqlStore(settings.database_url), CurrentConfiguration(load_configuration(settings))
-    gateway = open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
-    try:
+    with run_gateway(load_settings(quiet=True)) as gateway:
         client = AppClient(gateway.web(), gateway.worker._loop)
         letter = {"id": "1", "sender": "ann", "text": "Hello"}
         assert client.post("/letterbox", json=letter).status_code == 401
         assert client.post("/letterbox", json=letter, headers={"Letterbox-Secret": "sesame-open"}).status_code == 200
         assert read_reply(outbox) == "1: Hello!"
-    finally:
-        gateway.drain(0.0)
-        gateway.close(0.5)
 
 
 def read_reply(folder: Path) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,11 +63,3 @@ class ProgramSite:
 def open_site(database_url: str, backend: str) -> Iterator[ProgramSite]:
     with open_api(database_url, ASSISTANT_BACKEND=backend, ASSISTANT_INSTRUCTIONS="You are ours.") as api:
         yield ProgramSite(backend, api, database_url.removeprefix("sqlite:///"))
-
-
-def until(what: Callable[[], object]) -> None:
-    """Waits for something that happens after the answer."""
-    end = time.monotonic() + 10.0
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,15 +12,11 @@ import pytest
 from openai import AzureOpenAI, DefaultHttpxClient, OpenAI
 
 from adapters.openai_api.adapter import OpenAiAdapter
-from gateway.app import open_gateway
-from gateway.platforms import enabled_platforms
 from gateway.running_gateway import Gateway
 from gateway.settings import Settings
-from gateway.web.connections import Limits
-from gateway.web.server import HttpServer
-from storage.store import SqlStore
 from tests.adapters.openai_api.openapi.answers import check_answer
 from tests.fakes.openai_server import FakeOpenAI
+from tests.gateway.served_gateway import run_gateway, serve_gateway
 
 IGNORED_WARNINGS = "ignore::DeprecationWarning"
 """The SDK's own, of each call of the Assistants API."""
@@ -72,6 +67,7 @@ def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment
         patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
         given = {
             "ASSISTANT_BACKEND": "chat",
+            "DATABASE_URL": database_url,
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_MODEL": "gpt-test",
             "OPENAI_BASE_URL": fake.base_url,
@@ -81,27 +77,9 @@ def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment
         patch.delenv("GATEWAY_API_KEYS", raising=False)  # that of another gateway of the same process
         for name, value in given.items():
             patch.setenv(name, value)
-        settings, store = Settings.load(), SqlStore(database_url)
-        adapters = enabled_platforms(settings, store)
-        (adapter,) = (each for each in adapters if isinstance(each, OpenAiAdapter))
-        gateway = open_gateway(settings, adapters, store)
-        try:
-            with _serving(gateway) as url:
-                site = ApiSite(url, fake, gateway, adapter, keys.split(",", maxsplit=1)[0].strip() or "any")
-                yield site
-                for client in site.clients:
-                    client.close()
-        finally:
-            adapter.drain(0.0)
-            gateway.close(0.5)
-
-
-@contextmanager
-def _serving(gateway: Gateway) -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = HttpServer(gateway.web(), Limits())
-    gateway.worker.run_coroutine(server.start(listener))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        gateway.worker.run_coroutine(server.stop(0.5))
+        with run_gateway(Settings.load()) as gateway, serve_gateway(gateway) as url:
+            (adapter,) = (each for each in gateway.adapters if isinstance(each, OpenAiAdapter))
+            site = ApiSite(url, fake, gateway, adapter, keys.split(",", maxsplit=1)[0].strip() or "any")
+            yield site
+            for client in site.clients:
+                client.close()

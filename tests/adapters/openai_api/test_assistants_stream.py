@@ -16,10 +16,10 @@ from adapters.openai_api.assistants.run_stream import RunStream
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.run_events import TextDelta as WrittenText
 from tests.adapters.openai_api.openapi.answers import check_events
-from tests.adapters.openai_api.program_site import until
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Fail, HostedTool, Incomplete, Say
 from tests.gateway.turn_factory import TURN
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 

@@ -10,8 +10,9 @@ from typing import Any
 import openai
 import pytest
 
-from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site, until
+from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site
 from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+from tests.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello"}
 WEATHER: Any = {

@@ -10,8 +10,9 @@ import openai
 import pytest
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
 
-from tests.adapters.openai_api.program_site import ProgramSite, open_site, until
+from tests.adapters.openai_api.program_site import ProgramSite, open_site
 from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+from tests.waiting import until
 
 WEATHER: Any = {
     "type": "function",

@@ -25,13 +25,14 @@ from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import KeyValueStore
 from gateway.worker.worker import run_once
-from tests.adapters.chat import in_thread, until
+from tests.adapters.chat import in_thread
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import APP_TOKEN, TOKEN
 from tests.fakes.slack_faults import ConnectionRefused, SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 from tests.settings import settings_of
+from tests.waiting import until
 
 LONGEST_WAIT = 20.0
 

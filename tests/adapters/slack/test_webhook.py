@@ -28,7 +28,7 @@ from gateway.web.asgi_app import create_app
 from gateway.worker.worker import run_once
 from tests.adapters import app_client
 from tests.adapters.app_client import AppClient
-from tests.adapters.chat import database_ok, error, until
+from tests.adapters.chat import database_ok, error
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.slack_events import (
     BOT_USER,
@@ -49,6 +49,7 @@ from tests.fakes.slack_faults import SlackErrorFault
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 from tests.settings import settings_of
+from tests.waiting import until
 
 FORM = "application/x-www-form-urlencoded"
 NO_MEMORY = cast("KeyValueStore", None)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.domain.approvals import Decider, Verdict, VerdictResult
-from tests.adapters.chat import until
 from tests.adapters.telegram.receiving import listening, make_receiver, settings
 from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.telegram_messages import TOKEN
 from tests.fakes.telegram_server import FakeTelegram
 from tests.fakes.telegram_updates import USER
+from tests.waiting import until
 
 
 @pytest.fixture

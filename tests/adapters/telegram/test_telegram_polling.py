@@ -27,7 +27,7 @@ from gateway.domain.models import ConversationKey
 from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
-from tests.adapters.chat import in_thread, until
+from tests.adapters.chat import in_thread
 from tests.adapters.telegram import polling_program
 from tests.adapters.telegram.receiving import SOON, ends_soon, listening, make_receiver, polling, settings
 from tests.fakes.memory import FakeMemory
@@ -46,6 +46,7 @@ from tests.fakes.telegram_updates import (
 )
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 from tests.faults.crashing_process import fork_context
+from tests.waiting import until
 
 PUBLIC = "https://bot.example.com"
 LEASE = f"telegram:{BOT_ID}:poll"

@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 from adapters.telegram.registration import COMMANDS, CONNECTIONS, PATH, UPDATES
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import SettingsError
-from tests.adapters.chat import until
 from tests.adapters.telegram.receiving import TelegramSite, by_webhook, ends_soon, make_receiver, settings
 from tests.fakes.memory import FakeMemory
 from tests.fakes.telegram_server import FakeTelegram, HangingCall, RateLimit, TelegramErrorFault
 from tests.fakes.telegram_updates import SECRET, TOKEN
+from tests.waiting import until
 
 PUBLIC = "https://bot.example.com"
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from tests.adapters.app_client import served
-from tests.adapters.chat import error, until
+from tests.adapters.chat import error
 from tests.adapters.telegram.receiving import (
     TelegramSite,
     by_webhook,
@@ -32,6 +32,7 @@ from tests.fakes.telegram_updates import (
     message_json,
     update,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,11 @@ from tests.faults.matrix.proxy import TcpProxy
 from tests.faults.matrix.senders import TIMEOUT_SECONDS
 from tests.faults.matrix.sync_point import SyncPoint
 
-SIGNING_KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CALLBACKS: Mapping[str, str] = {
+    "CALLBACK_SIGNING_KEYS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "CALLBACK_PRIVATE_NETWORKS": "127.0.0.0/8",
+}
+"""Settings with which answers can be posted to this machine."""
 
 
 class CallbackSenders(ApiSenders):
@@ -24,7 +28,7 @@ class CallbackSenders(ApiSenders):
         self._expected = 0
 
     def environment(self, port: int) -> Mapping[str, str]:
-        return {"CALLBACK_SIGNING_KEYS": SIGNING_KEY, "CALLBACK_PRIVATE_NETWORKS": "127.0.0.0/8"}
+        return CALLBACKS
 
     def _accept(self, request: ReceivedRequest) -> HttpAnswer:
         if self._sync is not None:

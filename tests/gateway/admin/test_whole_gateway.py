@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -11,9 +10,10 @@ import pytest
 
 from gateway import logs
 from gateway.admin import turn_log_stream
+from gateway.loading import load_settings
 from tests.adapters.app_client import AppClient
 from tests.gateway.admin.harness import PASSWORD, csrf_token_of
-from tests.gateway.test_two_assistants import open_process
+from tests.gateway.served_gateway import run_gateway
 
 
 def test_a_turn_is_logged_for_whoever_looks_and_nothing_that_was_said(
@@ -24,8 +24,7 @@ def test_a_turn_is_logged_for_whoever_looks_and_nothing_that_was_said(
     monkeypatch.setenv("LOG_LEVEL", "INFO")
     monkeypatch.setattr(turn_log_stream, "QUIET_SECONDS", 1.5)  # longer than the pause between two looks for watchers
     monkeypatch.chdir(tmp_path)
-    with ExitStack() as stack:
-        gateway = open_process(stack)
+    with run_gateway(load_settings(quiet=True)) as gateway:
         client = AppClient(gateway.web(), gateway.worker._loop)
         turn = json.loads(client.post("/chat", json={"message": "xylophone"}).text)["turn_id"]
         address = f"/admin/turns/{turn}/log"

@@ -24,8 +24,8 @@ from gateway.handover.desk import HANDED_OVER, NOT_HERE
 from gateway.ports.people import PersonId
 from gateway.worker.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.worker.test_parking import wait_until
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 EVE = messages.staff("Eve")
 NAMES = iter(range(10_000))
@@ -98,7 +98,7 @@ def test_a_turn_that_runs_finishes_and_one_that_waits_is_held(process: WorkerPro
     ends = asyncio.Event()
     assistant.think = lambda turn: ends if turn.message.text == "running" else None
     running, waiting = process.say("running"), process.say("waiting")
-    wait_until(lambda: process.stored(running).run_id is not None)
+    until(lambda: process.stored(running).run_id is not None)
     take_over(process)
     process.worker._loop.call_soon_threadsafe(ends.set)
     assert replies(process, 4)[1:] == ["You said: running", "", HANDED_OVER_REPLY]
@@ -170,7 +170,7 @@ def test_an_answer_that_was_not_delivered_leaves_the_question_open(process: Work
     process.platform.wait_for(3)
     process.platform.refusals = [DeliveryError("no such channel")]
     lost = answer(process, "Yes.")
-    wait_until(lambda: process.stored(lost).state is TurnState.FAILED)
+    until(lambda: process.stored(lost).state is TurnState.FAILED)
     give_back(process)
     assert replies(process, 4)[-1] == "You said: two"
 
@@ -242,7 +242,7 @@ def test_what_is_not_for_the_bot_is_not_held(process: WorkerProcess) -> None:
     process.platform.wait_for(2)
     process.platform.contexts = [NotForUs(), DeliveryError("gone"), ChatContext(speaker="Ann")]
     turns = [process.say(text) for text in ("two", "three", "four")]
-    wait_until(lambda: all(process.stored(turn).state.is_resolved for turn in turns))
+    until(lambda: all(process.stored(turn).state.is_resolved for turn in turns))
     states = [process.stored(turn) for turn in turns]
     assert [each.state is TurnState.CANCELLED for each in states] == [True, False, False]
     assert [each.is_held for each in states] == [False, True, True]

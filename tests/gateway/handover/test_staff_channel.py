@@ -15,8 +15,8 @@ from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
 from tests.fakes.platform import FakePlatform
 from tests.gateway.handover.test_handover import answer, conversation_of, take_over
-from tests.gateway.worker.test_parking import wait_until
 from tests.gateway.worker_process import WorkerProcess
+from tests.waiting import until
 
 STAFF = ConversationKey("fake", channel="staff")
 
@@ -39,7 +39,7 @@ def in_channel(process: WorkerProcess, count: int) -> Sequence[Turn]:
     def found() -> list[Turn]:
         return [turn for turn in process.platform.delivered if turn.message.key.channel == STAFF.channel]
 
-    wait_until(lambda: len(found()) >= count and process.stored(found()[-1].id).delivered_at is not None)
+    until(lambda: len(found()) >= count and process.stored(found()[-1].id).delivered_at is not None)
     return found()
 
 
@@ -73,12 +73,12 @@ def test_a_conversation_is_a_topic_in_which_the_staff_answers(process: WorkerPro
     )
     assert write(process, topic, "Hello, Eve here.").id == answered.id
     answer(process, "And from the pages.")
-    wait_until(lambda: any(turn.reply == "And from the pages." for turn in process.platform.delivered))
+    until(lambda: any(turn.reply == "And from the pages." for turn in process.platform.delivered))
     relay(process, staff)
     assert in_channel(process, 3)[2].reply == "_staff Eve_ answered: And from the pages."
     given = write(process, topic, "resume", MessageKind.RESUME)
     assert (given.message.kind, given.message.key.channel) == (MessageKind.RESUME, "c")
-    wait_until(lambda: process.store.handovers.count_open() == 0)
+    until(lambda: process.store.handovers.count_open() == 0)
     late = write(process, topic, "One more thing")
     assert (late.reply, late.message.key.topic) == (CLOSED, topic)
 

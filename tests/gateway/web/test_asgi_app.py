@@ -28,8 +28,9 @@ from gateway.web.api import problems
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from gateway.web.asgi_app import create_app
 from tests.adapters.app_client import AppClient, served
-from tests.adapters.chat import Chat, error, in_thread, until
+from tests.adapters.chat import Chat, error, in_thread
 from tests.fakes.platform import FakePlatform
+from tests.waiting import until
 
 NO_INBOX = cast("AsyncInbox", None)
 """For routes that do not use the inbox."""

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.adapters.chat import parse, until
+from tests.adapters.chat import parse
 from tests.fakes import chat_server
 from tests.faults.crashing_process import fork_context
+from tests.waiting import until
 
 
 class SiteProcess:

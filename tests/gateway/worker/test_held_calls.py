@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,18 +18,12 @@ from gateway.ports.platform import ParsedUpdate
 from gateway.worker import held_calls
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 REFUND = RequestedCall("c1", "refund", '{"order": 1}')
 LOOK = RequestedCall("c2", "look", "{}")
 ANN = Decider("fake", "ann", name="Ann")
 BOB = Decider("fake", "bob", name="Bob")
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -53,7 +45,7 @@ def ask(process: WorkerProcess, assistant: FakeAssistant, event: CallsHeld | Non
     assistant.script(RunStarted(RunId("r1")), event or held())
     turn = process.say("refund it")
     (asked,) = process.platform.wait_asked(1)
-    wait_until(lambda: process.stored(turn).is_parked)
+    until(lambda: process.stored(turn).is_parked)
     return turn, asked
 
 
@@ -157,7 +149,7 @@ def test_calls_of_one_round_wait_for_all_decisions(start: Start, tools: FakeAssi
     tools.script(held(HeldCall(REFUND, ("asker",)), HeldCall(LOOK), HeldCall(second, ("asker",))))
     turn = process.say("refund both")
     first, other = process.platform.wait_asked(2)
-    wait_until(lambda: process.stored(turn).is_parked)
+    until(lambda: process.stored(turn).is_parked)
     decide(process, first, approves=False)
     assert process.stored(turn).is_parked
     assert tools.ran == []
@@ -257,7 +249,7 @@ def test_a_question_that_the_platform_refuses_can_be_answered_elsewhere(start: S
     process.platform.question_refusals.append(DeliveryError("no access"))
     tools.script(held(HeldCall(REFUND, ("operators",))))
     turn = process.say("refund it")
-    wait_until(lambda: process.stored(turn).is_parked)
+    until(lambda: process.stored(turn).is_parked)
     (asked,) = process.store.open_approvals()
     decide(process, asked, Decider(is_operator=True, name="root"))
     process.platform.wait_for(1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -17,6 +15,7 @@ from gateway.worker import assistant_runner
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 ROOM = 3
 BUDGET = {"budget_user_day": "100"}
@@ -25,13 +24,6 @@ BUDGET = {"budget_user_day": "100"}
 def say_as(process: WorkerProcess, author: str, channel: str, text: str = "hi") -> TurnId:
     message = process.platform.message(text, channel=channel)
     return process.inbox.accept(replace(message, author=author)).turn.id
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -51,7 +43,7 @@ def test_turns_that_wait_for_their_budget_leave_the_places_to_others(start: Star
     turns = [say_as(process, "rich", f"r{number}") for number in range(10 * ROOM)]
     (answered,) = [say_as(process, "poor", "p")]
     assert [turn.id for turn in process.platform.wait_for(1)] == [answered]
-    wait_until(lambda: sum(depth.parked.get("budget", 0) for depth in process.store.queue_depths()) == len(turns) - 1)
+    until(lambda: sum(depth.parked.get("budget", 0) for depth in process.store.queue_depths()) == len(turns) - 1)
     go_on(process, held)
     process.platform.wait_for(len(turns) + 1)
     assert {process.stored(turn).state for turn in turns} <= {TurnState.ANSWERED, TurnState.DELIVERED}
@@ -62,9 +54,9 @@ def test_a_parked_turn_survives_a_restart_and_is_answered_in_order(
 ) -> None:
     process = start(rules=BUDGET)
     running = say_as(process, "rich", "a", "first")
-    wait_until(lambda: process.stored(running).run_id is not None)
+    until(lambda: process.stored(running).run_id is not None)
     waiting = [say_as(process, "rich", "b", text) for text in ("second", "third")]
-    wait_until(lambda: process.stored(waiting[0]).is_parked)
+    until(lambda: process.stored(waiting[0]).is_parked)
     process.stop(grace=0.0)
     assert process.stored(waiting[0]).is_parked
     assistant.think = lambda _: None
@@ -77,7 +69,7 @@ def test_stop_and_new_end_a_parked_turn(start: Start, held: asyncio.Event, kind:
     process = start(rules=BUDGET)
     say_as(process, "rich", "a")
     waiting = say_as(process, "rich", "b")
-    wait_until(lambda: process.stored(waiting).is_parked)
+    until(lambda: process.stored(waiting).is_parked)
     told = process.say("!", channel="b", kind=kind)
     ended, answered = process.platform.wait_for(2)
     assert (ended.id, ended.state) == (waiting, TurnState.CANCELLED)
@@ -92,7 +84,7 @@ def test_a_rate_limited_run_is_parked_until_the_server_takes_it(
     process = start(room=1)
     assistant.script(AssistantRateLimited(retry_after=0.3))
     limited = process.say("hello", channel="a")
-    wait_until(lambda: process.stored(limited).is_parked)
+    until(lambda: process.stored(limited).is_parked)
     other = process.say("hello", channel="b")
     assert [turn.id for turn in process.platform.wait_for(2)] == [other, limited]
     log = [entry.event for entry in process.stored(limited).audit_log]
@@ -125,9 +117,9 @@ def test_another_process_is_told_that_a_parked_turn_may_run(
         resources.callback(second.stop)
         resources.callback(first.stop)
         running = say_as(first, "rich", "a")
-        wait_until(lambda: first.stored(running).run_id is not None)
+        until(lambda: first.stored(running).run_id is not None)
         waiting = say_as(second, "rich", "b")
-        wait_until(lambda: second.stored(waiting).is_parked)
+        until(lambda: second.stored(waiting).is_parked)
         second.listen()
         assert second.listening.wait(10)
         first.worker.drain()

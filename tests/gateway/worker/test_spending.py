@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from tests.fakes.raw_server import KEY
 from tests.fakes.shared_values import MemorySharedValues
 from tests.gateway.worker_process import WorkerProcess
 from tests.settings import settings_of
+from tests.waiting import until
 
 BACKENDS = ("responses", "threads", "chat")
 QUESTION = "Please tell me everything that you know about pigeons, and do not leave out their history. " * 4
@@ -75,11 +75,11 @@ class Scene:
         return found
 
     def wait_until_run_or_resolved(self, turn: TurnId) -> None:
-        wait_until(lambda: self.turn(turn).run_id is not None or self.turn(turn).state.is_resolved)
+        until(lambda: self.turn(turn).run_id is not None or self.turn(turn).state.is_resolved)
 
     def wait_until_paid(self, turns: list[TurnId]) -> None:
-        wait_until(lambda: all(self.turn(each).state.is_resolved for each in turns))
-        wait_until(lambda: self.reserved() == 0)
+        until(lambda: all(self.turn(each).state.is_resolved for each in turns))
+        until(lambda: self.reserved() == 0)
 
     def budget(self) -> tuple[int, int]:
         with self.store._database.read() as connection:
@@ -89,13 +89,6 @@ class Scene:
 
     def reserved(self) -> int:
         return self.budget()[1]
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -207,7 +200,7 @@ def test_a_turn_whose_conversation_is_deleted_is_paid(open_scene: Callable[..., 
         conversation = scene.store.find_conversation(scene.turn(turn).message.key)
         assert conversation is not None
         process.inbox.delete_conversation(conversation)
-        wait_until(lambda: scene.reserved() == 0)
+        until(lambda: scene.reserved() == 0)
         spent.append(scene.budget()[0])
     assert len(spent) < MESSAGES
     assert spent[-1] < HARD + spent[0]

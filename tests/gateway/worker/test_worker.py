@@ -6,7 +6,6 @@ import asyncio
 import gc
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -31,6 +30,7 @@ from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 
 def gate(assistant: FakeAssistant, *steps: object) -> Callable[[], None]:
@@ -255,7 +255,7 @@ def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     process.platform.wait_shown(turn)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
-    wait_until(lambda: process.stored(turn).attempts > 1)
+    until(lambda: process.stored(turn).attempts > 1)
     resume()
     assert process.platform.wait_for(1)[0].reply == "done"
     process.stop()
@@ -270,24 +270,17 @@ def test_a_process_that_lost_its_lease_does_not_stop_the_run_that_another_goes_o
     ended = gate(assistant, RunCompleted("too late"))
     resumed = gate(assistant, RunCompleted("done"))
     turn = one.say("hello")
-    wait_until(lambda: one.stored(turn).run_id is not None)
+    until(lambda: one.stored(turn).run_id is not None)
     conversation = one.stored(turn).conversation_id
     one.worker.drain()
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE conversations SET next_at = 1")
-    wait_until(lambda: "resume run_g" in assistant.calls)
+    until(lambda: "resume run_g" in assistant.calls)
     ended()
-    wait_until(lambda: not one.worker.is_processing(conversation))
+    until(lambda: not one.worker.is_processing(conversation))
     resumed()
     assert two.platform.wait_for(1)[0].reply == "done"
     assert assistant.cancelled == []
-
-
-def wait_until(met: Callable[[], bool]) -> None:
-    deadline, pause = time.monotonic() + 20.0, threading.Event()
-    while not met():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
 
 
 def test_a_long_run_keeps_its_lease(start: Start, assistant: FakeAssistant) -> None:
