@@ -38,6 +38,9 @@ def importing_parts_of(*packages: str) -> Iterator[None]:
     for name in packages:
         if name not in sys.modules:
             sys.modules[name] = _package(name)
+            parent, _, own = name.rpartition(".")
+            if parent:
+                setattr(sys.modules[parent], own, sys.modules[name])  # as an import does
     yield
 
 

@@ -27,6 +27,11 @@ def test_a_tool_that_imports_the_sdk_gets_all_of_it() -> None:
     code = (
         "from gateway.assistants import sdk\n"
         "import openai\n"
+        "try:\n"
+        "    asked = openai.OpenAI(api_key='k', base_url='http://127.0.0.1:9', max_retries=0)\n"
+        "    asked.chat.completions.create(model='m', messages=[])\n"
+        "except openai.APIConnectionError:\n"
+        "    pass\n"
         "from openai import OpenAI, types\n"
         "from openai.types.responses import Response\n"
         "assert openai.AsyncOpenAI is sdk.AsyncOpenAI and openai.BadRequestError is sdk.BadRequestError\n"
