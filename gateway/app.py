@@ -89,14 +89,15 @@ def open_gateway(
     inbox = _inbox(parts, worker, backpressure)
     gateway = _gateway(parts, current, worker, inbox)
     background = BackgroundWork(gateway, parts.async_store, processor, parts.admission, backpressure, parts.desk)
+    # What is told of turns comes first: those that an earlier process has left are claimed at once.
     background.start_recording_people()
+    background.start_callbacks()
+    background.start_staff_channel(place)
     worker.start()
     worker.run_in_background(parts.tool_servers.run())
     worker.listen(store, gateway.notify_resolved)
     background.start_maintenance()
     background.start_publishing_turn_logs()
-    background.start_callbacks()
-    background.start_staff_channel(place)
     return gateway
 
 
