@@ -30,6 +30,11 @@ def _turn_statement(kind: str) -> DriverStatement:
     return DriverStatement(sql.turn, kind)
 
 
+@cache
+def _past_statement(kind: str) -> DriverStatement:
+    return DriverStatement(sql.past_turns, kind)
+
+
 class SqlTurnQueries:
     """Implements the queries of Store."""
 
@@ -69,6 +74,12 @@ class SqlTurnQueries:
         }
         with self._database.read() as connection:
             return row_mapping.to_turns(connection.execute(sql.transcript, parameters).all())[::-1]
+
+    def past_turns(self, turn: Turn, limit: int) -> Sequence[Turn]:
+        parameters = {"conversation": turn.conversation_id, "before": turn.seq, "newest": limit}
+        with self._database.driver_read() as cursor:
+            (rows,) = run_all(cursor, [Call(_past_statement(self._database.kind), parameters)])
+        return [row_mapping.to_past_turn(row, turn) for row in reversed(rows)]
 
     def count_turns(self, key: ConversationKey, author: str, seconds: float) -> int:
         conversation = self.find_conversation(key)

@@ -64,13 +64,44 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         assistant=row[35],
         calls=row[38],
         rounds=row[39],
-        handover=HandoverPart.NONE if row[41] in HANDOVER_KINDS else HandoverPart(row[41]),
+        handover=_to_handover_part(row[41]),
     )
 
 
+def to_past_turn(row: Sequence[Any], later: Turn) -> Turn:
+    """Reads a row of sql.PAST_TURN, of the conversation of a later turn; what is not there is as in a new turn."""
+    turn_id, seq, message_id, text, author, kind, files, state, reply, made = row[:10]
+    caller, context, command, options, calls, rounds, handover = row[10:]
+    message = Message(
+        *(later.message.key, message_id, text, author),
+        kind=_to_kind(kind, command, handover),
+        files=files,
+        caller=caller,
+        context=context,
+        options=options,
+    )
+    return Turn(
+        *(turn_id, later.conversation_id, seq, message, state),
+        reply=reply,
+        reply_files=made,
+        calls=calls,
+        rounds=rounds,
+        handover=_to_handover_part(handover),
+    )
+
+
+def _to_kind(kind: MessageKind, command: str, handover: str) -> MessageKind:
+    """Returns the kind of a message, of the three columns that say it."""
+    newer = handover if handover in HANDOVER_KINDS else command
+    return MessageKind(newer) if newer else kind
+
+
+def _to_handover_part(handover: str) -> HandoverPart:
+    return HandoverPart.NONE if handover in HANDOVER_KINDS else HandoverPart(handover)
+
+
 def _to_message(row: Sequence[Any], key: ConversationKey) -> Message:
-    awaited, command = row[AWAITED_BY_INDEX] is not None, row[41] if row[41] in HANDOVER_KINDS else row[36]
-    kind = MessageKind(command) if command else row[7]
+    awaited, kind = row[AWAITED_BY_INDEX] is not None, _to_kind(row[7], row[36], row[41])
     return Message(
         *(key, row[3], row[4], row[5], row[6], kind, row[8]),
         has_waiting_caller=awaited,

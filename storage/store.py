@@ -110,6 +110,7 @@ class SqlStore:
     find_conversation_by_thread = implemented_by(lambda store: store.queries.find_conversation_by_thread)
     former_threads = implemented_by(lambda store: store.queries.former_threads)
     transcript = implemented_by(lambda store: store.queries.transcript)
+    past_turns = implemented_by(lambda store: store.queries.past_turns)
     count_turns = implemented_by(lambda store: store.queries.count_turns)
     stopped_in_channel = implemented_by(lambda store: store.queries.stopped_in_channel)
     feedback_on = implemented_by(lambda store: store.queries.feedback_on)

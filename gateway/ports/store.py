@@ -310,6 +310,12 @@ class Store(KeyValueStore, ApprovalStore, Protocol):
         """Returns the newest ``limit`` turns with a seq below ``before``, oldest first."""
         ...
 
+    def past_turns(self, turn: Turn, limit: int) -> Sequence[Turn]:
+        """Returns the newest ``limit`` turns before one in its conversation, oldest first, as far as the assistant
+        remembers them: see ``exchanges_of``. All else in them, such as usage, times and audit log, is as in new turns.
+        """
+        ...
+
     def import_thread(
         self,
         key: ConversationKey,

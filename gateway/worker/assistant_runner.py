@@ -45,7 +45,7 @@ from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.leased_writes import AppendAuditEntry, SetRun
-from gateway.worker.past_turns import past_of, turns_before
+from gateway.worker.past_turns import exchanges_before, past_of, turns_before
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
 from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
@@ -293,7 +293,7 @@ class AssistantRunner:
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
             skips = turn.options.past is not None or turn.seq == 1
-            before = () if skips else await self._store.read(lambda store: turns_before(store, turn))
+            before = () if skips else await self._store.read(lambda store: exchanges_before(store, turn))
             return (*past_of(turn, before), *open_rounds(turn))
 
         return load

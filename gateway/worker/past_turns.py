@@ -17,7 +17,12 @@ def turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
 
 
-def past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:
-    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or the turns before."""
+def exchanges_before(store: Store, turn: Turn) -> Sequence[Exchange]:
+    """Returns what the assistant remembers of those turns. Does I/O; raises StoreUnavailable."""
+    return exchanges_of(store.past_turns(turn, HISTORY_TURNS))
+
+
+def past_of(turn: Turn, before: Sequence[Exchange]) -> Sequence[Exchange]:
+    """Returns what the assistant knows of the past when it gets a turn: the caller's history, or what was before."""
     own = turn.options.past
-    return (*(own if own is not None else exchanges_of(before)), *turn.options.inserted)
+    return (*(own if own is not None else before), *turn.options.inserted)

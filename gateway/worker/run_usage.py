@@ -13,7 +13,7 @@ from gateway.domain.run_events import UsageCounted
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant
 from gateway.ports.budgets import AttemptUsage, ModelUsage
-from gateway.worker.past_turns import past_of, turns_before
+from gateway.worker.past_turns import exchanges_before, past_of
 from gateway.worker.run_attempt import RunAttempt
 from gateway.worker.usage_meter import UsageMeter
 
@@ -63,7 +63,7 @@ class RunUsage:
         unknown = meter.open_runs()
         if not unknown:
             return AttemptUsage(self._counted(meter))
-        before = await self._store.read_with_retry(lambda store: turns_before(store, turn)) if turn.seq > 1 else ()
+        before = await self._store.read_with_retry(lambda store: exchanges_before(store, turn)) if turn.seq > 1 else ()
         request = self._estimator.request_tokens(turn.message, past_of(turn, before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
         return AttemptUsage((*self._counted(meter), ModelUsage(self._assistant.model, estimate)), is_estimate=True)

@@ -15,7 +15,14 @@ from gateway.domain.models import AWAITS_APPROVAL, RunId, Turn, TurnState, Usage
 from gateway.ports.leased_writes import HoldCalls, ParkTurn, SetOutputs, SetQuestion, SetRun, StartCalls
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
-from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, get_turn, run_concurrently
+from tests.contracts.store_helpers import (
+    apply_write,
+    claim_one,
+    enqueue_and_claim,
+    get_turn,
+    remembered,
+    run_concurrently,
+)
 
 DAY = 86_400.0
 ROUND = CallRound((RequestedCall("c1", "refund", '{"order": 1}'), RequestedCall("c2", "look", "{}")), "A moment.")
@@ -51,6 +58,7 @@ class ApprovalsContract:
         assert [each.text for each in turn.rounds] == ["A moment."]
         assert turn.rounds[0].is_open
         assert turn == claim.turn
+        assert peer.past_turns(replace(turn, seq=turn.seq + 1), 1) == [remembered(turn)]
         assert (asked.tool, asked.arguments, asked.call_id) == ("refund", '{"order": 1}', "c1")
         assert asked.expires_at == pytest.approx(asked.requested_at + DAY)
         assert (asked.is_open, beside.is_open, beside.may_run) == (True, False, True)

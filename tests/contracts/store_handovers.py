@@ -29,6 +29,7 @@ from tests.contracts.store_helpers import (
     key,
     message,
     new_turn,
+    remembered,
 )
 
 HANDED_OVER = {"kind": MessageKind.HAND_OVER, "caller": "push staff Eve"}
@@ -146,6 +147,7 @@ class HandoverContract:
         stored = get_turn(peer, turn)
         assert (stored.state, stored.is_held, stored.cost) == (TurnState.DELIVERED, True, 0)
         assert stored.message.text == "Hello"
+        assert store.past_turns(replace(stored, seq=stored.seq + 1), 1) == [remembered(stored)]
 
     def test_a_turn_that_was_cancelled_is_not_held(self, store: HandoverStore) -> None:
         take_over(store)

@@ -86,6 +86,15 @@ def without_audit_log(turn: object) -> Turn:
     return replace(turn, audit_log=())
 
 
+def remembered(turn: Turn) -> Turn:
+    """Returns a turn with what of it an assistant is told later; all else is as in a new turn."""
+    said = turn.message
+    message = Message(said.key, said.message_id, said.text, said.author, kind=said.kind, files=said.files)
+    message = replace(message, caller=said.caller, context=said.context, options=said.options)
+    told = Turn(turn.id, turn.conversation_id, turn.seq, message, turn.state, reply=turn.reply, calls=turn.calls)
+    return replace(told, reply_files=turn.reply_files, rounds=turn.rounds, handover=turn.handover)
+
+
 def audit_log(store: Store, turn: Turn | TurnId) -> list[tuple[AuditEvent, str]]:
     """Returns the audit log without times; checks that these are ascending."""
     lines = get_turn(store, turn).audit_log

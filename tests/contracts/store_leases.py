@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
+from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
-from gateway.domain.exchange import Exchange
-from gateway.domain.models import ThreadId, TurnId, TurnState
+from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+from gateway.domain.models import STAFF, MessageKind, ThreadId, TurnId, TurnState
+from gateway.domain.turn_options import TurnOptions
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
+    FILES,
     PLATFORM,
     answer,
     apply_write,
@@ -20,6 +24,7 @@ from tests.contracts.store_helpers import (
     key,
     message,
     new_turn,
+    remembered,
     run_concurrently,
 )
 
@@ -126,6 +131,25 @@ class LeaseContract:
         assert store.transcript(number, before=4, limit=2) == turns[1:3]
         assert store.transcript(number, before=1) == []
         assert store.transcript(number, limit=0) == []
+
+    def test_past_turns_have_what_an_assistant_is_told_of_them(self, store: Store) -> None:
+        past = TurnOptions(past=(Exchange("a", "b"),), outputs=(CallOutput("c1", "12"),))
+        context = ChatContext("Ada", notes=("A note.",))
+        asked = message(text="What?", files=FILES, context=context, options=past, caller="key 1", traceparent="00-1")
+        claim = enqueue_one(store, asked, new_turn(), owner="one").claim
+        assert claim is not None
+        calls = (RequestedCall("c2", "look", "{}"),)
+        apply_write(store, replace(answer(claim, "That."), files=FILES, calls=calls, model="m", cost=5))
+        for kind in MessageKind:
+            enqueue_one(store, message(text="next", kind=kind), new_turn())
+        said = replace(message(text=""), caller=f"{STAFF}Eve", given_reply="Words of Eve.")
+        store.enqueue_answered(said, new_turn())
+        last = enqueue(store).turn
+        enqueue(store)
+        told = [remembered(turn) for turn in store.transcript(last.conversation_id, before=last.seq)]
+        assert store.past_turns(last, 100) == told
+        assert store.past_turns(last, 2) == told[-2:]
+        assert store.past_turns(claim.turn, 100) == []
 
     def test_missing_turns_and_conversations_are_none(self, store: Store) -> None:
         assert store.get_turn(TurnId("nobody")) is None
