@@ -51,12 +51,17 @@ def with_turn(past: Iterable[Exchange], turn: Turn) -> list[Exchange]:
     options = turn.options
     matched, calls = list[Exchange](), tuple[RequestedCall, ...]()
     for each in (*past, Exchange(turn.message.text_with_attachments, "", outputs=options.outputs)):
-        given = {one.call_id: one for one in each.outputs}
-        outputs = tuple(given.pop(call.id, CallOutput(call.id, call.output or NO_RESULT)) for call in calls)
-        texts = [*(f"[the result of a function]\n{one.output}" for one in given.values()), each.text]
-        matched.append(replace(each, text="\n\n".join(filter(None, texts)), outputs=outputs))
+        matched.append(_with_outputs(each, calls) if calls or each.outputs else each)
         calls = each.calls
     return matched
+
+
+def _with_outputs(exchange: Exchange, calls: Iterable[RequestedCall]) -> Exchange:
+    """Returns an exchange with one result for each of the calls before it; other results become text."""
+    given = {one.call_id: one for one in exchange.outputs}
+    outputs = tuple(given.pop(call.id, CallOutput(call.id, call.output or NO_RESULT)) for call in calls)
+    texts = [*(f"[the result of a function]\n{one.output}" for one in given.values()), exchange.text]
+    return replace(exchange, text="\n\n".join(filter(None, texts)), outputs=outputs)
 
 
 def pair_exchanges(messages: Iterable[tuple[str, str]]) -> list[Exchange]:

@@ -50,6 +50,8 @@ class FilteredExchanges:
         self._known: OrderedDict[str, int] = OrderedDict()
 
     def without(self, history: Iterable[Exchange]) -> list[Exchange]:
+        if not self._known:
+            return list(history)
         return [exchange for exchange in history if digest(exchange) not in self._known]
 
     def add(self, exchanges: Iterable[Exchange]) -> None:

@@ -84,12 +84,12 @@ def _add_pushed_text(known: list[Exchange], turn: Turn) -> None:
 def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:
     """Returns a turn as exchanges: one, and one more for each round of calls that it waited for."""
     message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
-    said = Exchange(message.text_with_attachments, "", message.author, message.speaker)
+    text, author, speaker = message.text_with_attachments, message.author, message.speaker
     for each in turn.rounds:
-        found.append(replace(said, reply=each.text, outputs=outputs, calls=_without_outputs(each)))
-        said, outputs = replace(said, text=""), each.outputs
+        found.append(Exchange(text, each.text, author, speaker, outputs, _without_outputs(each)))
+        text, outputs = "", each.outputs
     reply = turn.reply.removeprefix(said_in_rounds(turn)).lstrip("\n") if found else turn.reply
-    return (*found, replace(said, reply=reply, outputs=outputs, calls=turn.calls))
+    return (*found, Exchange(text, reply, author, speaker, outputs, turn.calls))
 
 
 def said_in_rounds(turn: Turn) -> str:

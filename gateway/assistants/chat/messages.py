@@ -157,7 +157,7 @@ class RequestBuilder:
 
     def _named(self, message: Json, speaker: str) -> Json:
         """Returns a message with its speaker's name, where it is a person's and the server takes names."""
-        is_named = message["role"] == "user" and NAME not in self._limits
+        is_named = speaker and message["role"] == "user" and NAME not in self._limits
         return {"role": "user", **name_field(speaker), **message} if is_named else message
 
     def _arranged(self, messages: list[Json], instructions: str) -> list[Json]:
