@@ -116,8 +116,9 @@ class ReplyFilter:
             return self._say(held)
         return self._read(at_end=False)
 
-    def finish(self) -> str:
-        """Ends the message. Returns the rest of the text for people."""
+    def finish(self, text: str = "") -> str:
+        """Ends the message, with its last text. Returns the rest of the text for people."""
+        self._held += text
         said = self._read(at_end=True)
         while self._block is not None:
             said += self._end_open_block(self._block) + self._read(at_end=True)
@@ -287,8 +288,7 @@ class ReplyFilters:
     def read(self, text: str) -> ReplyFilter:
         """Returns the filter that has read a complete text."""
         reply = ReplyFilter(tools=self._tools())
-        reply.feed(text)
-        reply.finish()
+        reply.finish(text)
         return reply
 
     def learn(self, reply: ReplyFilter) -> None:

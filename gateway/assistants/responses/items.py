@@ -27,14 +27,19 @@ def is_final(response: Json) -> bool:
     return response.get("status") in FINAL_STATUSES
 
 
-def message_text(item: Json, filters: ReplyFilters = PLAIN) -> str:
+def message_text(item: Json) -> str:
     """Returns the text for people of all parts of a message item; a refusal counts as text, reasoning does not."""
-    return read_message(item, filters).text
+    return read_message(item, PLAIN).text
 
 
 def read_message(item: Json, filters: ReplyFilters) -> ReplyFilter:
     """Returns the filter that has read the parts of a message item."""
     return filters.read("".join(map(_part_text, as_objects(item.get("content")))))
+
+
+def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[tuple[Json, ReplyFilter]]:
+    """Returns each message of the assistant with the filter that has read it."""
+    return [(item, read_message(item, filters)) for item in items if is_said(item)]
 
 
 def _part_text(part: Json) -> str:
@@ -177,9 +182,9 @@ def image_content(items: Iterable[Json], item_id: str) -> bytes:
     return content
 
 
-def reply_texts(items: Iterable[Json], filters: ReplyFilters = PLAIN) -> list[str]:
+def reply_texts(items: Iterable[Json]) -> list[str]:
     """Returns the text of each message of the assistant."""
-    return [message_text(item, filters) for item in items if is_said(item)]
+    return [reply.text for _, reply in read_messages(items, PLAIN)]
 
 
 def is_said(item: Json) -> bool:
@@ -197,12 +202,12 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     ]
 
 
-def text_calls(items: Sequence[Json], filters: ReplyFilters) -> list[FunctionCall]:
-    """Returns the calls that the model wrote as text."""
+def text_calls(messages: Iterable[tuple[Json, ReplyFilter]]) -> list[FunctionCall]:
+    """Returns the calls that the model wrote as text, in what ``read_messages`` returned."""
     found: list[FunctionCall] = []
-    for item in filter(is_said, items):
-        prefix, calls = as_text(item.get("id")) or "text", read_message(item, filters).calls
-        found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(calls)]
+    for item, reply in messages:
+        prefix = as_text(item.get("id")) or "text"
+        found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(reply.calls)]
     return found
 
 

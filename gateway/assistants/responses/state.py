@@ -20,7 +20,7 @@ from gateway.assistants.responses.items import (
     message_item,
     output_item,
     output_items,
-    reply_texts,
+    read_messages,
     returned_items,
     text_calls,
     unanswered_calls,
@@ -97,14 +97,17 @@ class ResponseRunState:
         if not self.cut_off and (error := failure_of(self.response)):
             raise error
         self.model = as_text(self.response.get("model")) or self.model
-        for reply in reply_texts(items, self.filters):
-            self.accumulator.add_message(reply)
+        said = read_messages(items, self.filters)
+        for _, reply in said:
+            self.accumulator.add_message(reply.text)
         name = as_text(self.response.get("id"))
         origin = f"response {name}" if name else f"conversation {self.thread_id}"
         self.files |= {file.reference: file for file in files_in(items, origin)}
         self.message_without_files = None
-        self.since_message += returned_items(items)
-        return [] if self.cut_off else [*unanswered_calls(items), *text_calls(items, self.filters)]
+        calls = [] if self.cut_off else [*unanswered_calls(items), *text_calls(said)]
+        if calls:  # else nothing is posted after it
+            self.since_message += returned_items(items)
+        return calls
 
     def items_with_outputs(self, calls: list[FunctionCall], outputs: Mapping[str, ToolResult]) -> list[Json]:
         """Returns the items to post after tools ran; a call that came as text becomes an item first."""
