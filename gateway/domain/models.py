@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 from urllib.parse import quote
 
@@ -208,6 +209,7 @@ class Message:
         return "" if self.context is None else clean_name(self.context.speaker)
 
 
+@lru_cache(maxsize=1024)  # a message's share is asked for at each step of its way
 def _joined(*parts: str) -> str:
     """Returns a name that no other parts have."""
     return " ".join(quote(part, safe="") for part in parts)

@@ -342,7 +342,7 @@ class ResponsesBackend:
         if not reading.is_final:
             for event in reading.read_response(await self._responses.wait_until_final(reading.id)):
                 yield event
-        state.response = reading.response
+        state.response, state.said = reading.response, reading.said
 
     # ------------------------------------------------------------ the server
 

@@ -6,7 +6,7 @@ from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
-from gateway.assistants.responses.items import is_final, is_said, read_message
+from gateway.assistants.responses.items import ReadMessage, is_final, is_said, read_message
 from gateway.assistants.sse import DONE_MARKER, Json
 from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
@@ -37,6 +37,8 @@ class ResponseEventReader:
         self.id = ""
         self.response: Json = {}
         """Set when the response is finished."""
+        self.said: list[ReadMessage] = []
+        """Its messages, then."""
         self.in_background = False
         """Whether the response runs in the background."""
         self._accumulator = accumulator
@@ -90,8 +92,12 @@ class ResponseEventReader:
             events.append(RunStarted(RunId(self.id)))
         if is_final(response):
             self.response = response = self._with_streamed_output(response)
+            self.said = []
             for place, item in enumerate(as_objects(response.get("output"))):
-                events += self._item_done(item) + self._reasoning_in_text(place, item)
+                events += self._item_done(item)
+                if is_said(item):
+                    self.said.append((item, read_message(item, self._filters)))
+                    events += self._reasoning_in_text(place, self.said[-1][1])
         return events
 
     def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
@@ -138,11 +144,8 @@ class ResponseEventReader:
             *self._report_call(ToolCall(call_id, name, given, output, done=True)),
         ]
 
-    def _reasoning_in_text(self, place: int, item: Json) -> list[RunEvent]:
+    def _reasoning_in_text(self, place: int, reply: ReplyFilter) -> list[RunEvent]:
         """Returns the events for reasoning that a server left in the text of a message, and learns how it began."""
-        if not is_said(item):
-            return []
-        reply = read_message(item, self._filters)
         self._filters.learn(reply)
         if not (self._show_reasoning and reply.reasoning):
             return []

@@ -22,6 +22,9 @@ SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
 """Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
 IMAGE_ITEM = "image_generation_call"
 
+ReadMessage = tuple[Json, ReplyFilter]
+"""A message of the assistant, and the filter that has read its text."""
+
 
 def is_final(response: Json) -> bool:
     return response.get("status") in FINAL_STATUSES
@@ -37,8 +40,8 @@ def read_message(item: Json, filters: ReplyFilters) -> ReplyFilter:
     return filters.read("".join(map(_part_text, as_objects(item.get("content")))))
 
 
-def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[tuple[Json, ReplyFilter]]:
-    """Returns each message of the assistant with the filter that has read it."""
+def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[ReadMessage]:
+    """Reads those of the items that are messages of the assistant."""
     return [(item, read_message(item, filters)) for item in items if is_said(item)]
 
 
@@ -202,8 +205,8 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     ]
 
 
-def text_calls(messages: Iterable[tuple[Json, ReplyFilter]]) -> list[FunctionCall]:
-    """Returns the calls that the model wrote as text, in what ``read_messages`` returned."""
+def text_calls(messages: Iterable[ReadMessage]) -> list[FunctionCall]:
+    """Returns the calls that the model wrote as text."""
     found: list[FunctionCall] = []
     for item, reply in messages:
         prefix = as_text(item.get("id")) or "text"

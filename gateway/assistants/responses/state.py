@@ -12,6 +12,7 @@ from gateway.assistants.past import PastOfTurn
 from gateway.assistants.reply_accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
 from gateway.assistants.reply_filter import PLAIN, ReplyFilters
 from gateway.assistants.responses.items import (
+    ReadMessage,
     call_item,
     exchange_items,
     failure_of,
@@ -61,6 +62,8 @@ class ResponseRunState:
     """The model that answered, as the server names it."""
     response: Json = field(default_factory=dict)
     """The newest finished response."""
+    said: list[ReadMessage] = field(default_factory=list)
+    """Its messages, if they were read while it was received."""
     message: Json = field(default_factory=dict)
     """The item with the turn's message; empty as long as it was not made, and for one with nothing but results."""
     outputs: list[Json] = field(default_factory=list)
@@ -97,7 +100,7 @@ class ResponseRunState:
         if not self.cut_off and (error := failure_of(self.response)):
             raise error
         self.model = as_text(self.response.get("model")) or self.model
-        said = read_messages(items, self.filters)
+        said, self.said = self.said or read_messages(items, self.filters), []
         for _, reply in said:
             self.accumulator.add_message(reply.text)
         name = as_text(self.response.get("id"))
