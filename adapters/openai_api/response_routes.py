@@ -67,11 +67,14 @@ class ResponseRoutes:
             said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
-        _check_continues(place, said)
-        message = _message(caller, post, asked, said, place)
-        message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-        message = await self.files.attached(caller, message, said.files)
+        if (earlier := await self.asking.earlier(post)) is not None:  # the thread has what it said already
+            message = earlier.message
+        else:
+            place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+            _check_continues(place, said)
+            message = _message(caller, post, asked, said, place)
+            message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
+            message = await self.files.attached(caller, message, said.files)
         if asked.background:
             return await self._begin(request, post, message, streams=bool(asked.stream))
         return await self._answer(request, post, message, streams=bool(asked.stream))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from copy import copy
 from dataclasses import dataclass, replace
 
 from gateway.assistants.citations import citation_text
@@ -282,16 +281,17 @@ class _Beginnings:
 class ReplyFilters:
     """Makes the filters of one backend, and learns whether its model begins in thought."""
 
-    def __init__(self, model: str = "", tools: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, model: str = "", tools: Callable[[], Iterable[str]] = tuple, beginnings: _Beginnings | None = None
+    ) -> None:
         """``tools``: returns the names of the functions that the model may call now."""
         self._tools = tools
-        self._beginnings = _Beginnings(REASONING_MODEL.search(model) is not None)
+        self._beginnings = beginnings or _Beginnings(REASONING_MODEL.search(model) is not None)
 
     def with_tools(self, names: Iterable[str]) -> ReplyFilters:
         """Returns the same for a turn whose model may call these functions too. What it learns is learnt here."""
-        made, own, more = copy(self), self._tools, frozenset(names)
-        made._tools = lambda: more.union(own())
-        return made
+        own, more = self._tools, frozenset(names)
+        return ReplyFilters(tools=lambda: more.union(own()), beginnings=self._beginnings)
 
     def create(self) -> ReplyFilter:
         """Returns a filter for one message."""

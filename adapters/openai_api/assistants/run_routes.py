@@ -26,7 +26,7 @@ from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.paging import paged, read_page
-from adapters.openai_api.repetition import Post, read_post
+from adapters.openai_api.repetition import Post, is_repeated, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn
@@ -210,8 +210,7 @@ class RunRoutes:
 
     async def cancel(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
-        is_repeated = request.headers.get("x-stainless-retry-count", "0") != "0"
-        if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
+        if turn.state.is_resolved and not (is_repeated(request) and turn.state is TurnState.CANCELLED):
             raise _not_cancellable(turn)
         try:
             turn = await self.context.api.inbox.cancel_turn(turn.id)
