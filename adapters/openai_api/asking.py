@@ -15,8 +15,8 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
+from gateway.web.api.event_stream import TurnUpdates
 from gateway.web.api.routes import HttpRequest
-from gateway.web.api.turn_events import TurnUpdates
 from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
 
 AWAITED_SECONDS = 600.0

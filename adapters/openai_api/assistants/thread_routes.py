@@ -232,7 +232,7 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
 
 def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
     body = thread.body if thread else EMPTY_THREAD
-    created = thread.created_at if thread else newest.received_at if newest else 0.0
+    created = (thread.created_at if thread else 0.0) or (newest.received_at if newest else 0.0)
     return {
         "id": name,
         "object": "thread",

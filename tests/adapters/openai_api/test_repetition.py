@@ -98,7 +98,7 @@ def test_results_of_calls_in_a_conversation_are_taken_once(responses: ApiSite) -
     (call,) = responses.client().responses.create(input="Weather?", **asked).output
     transport = Lossy("/responses")
     client = responses.client(max_retries=2, http_client=httpx2.Client(transport=transport))
-    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}  # type: ignore[union-attr]
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
     again = client.responses.create(input=[result], **asked)
     assert (again.output_text, transport.lost and transport.lost["id"]) == ("Sunny.", again.id)
 
