@@ -51,14 +51,14 @@ class Asking:
         self.waiters.check_open()
         return (await self._record(post, message, self.inbox.new_turn_id())).turn
 
-    async def earlier(self, post: Post) -> Turn | None:
+    async def earlier(self, post: Post, platform: str = NAME) -> Turn | None:
         """Returns the turn of an earlier attempt at a request. Raises Conflict if that had another body.
 
         A turn that was cancelled since nobody waited for it is not what the caller asks for again.
         """
         if not post.may_be_repeated:
             return None
-        found = await self.inbox.find_newest_turn(NAME, post.first, post.last)
+        found = await self.inbox.find_newest_turn(platform, post.first, post.last)
         if found is not None:
             post.check_same(found.message.message_id)
         return None if found is None or (found.state is TurnState.CANCELLED and not post.has_key) else found
@@ -72,7 +72,7 @@ class Asking:
     async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
         """Records a message, unless its request is repeated: then its turn is the one there is."""
         async with self.attempts.turn_of(post):
-            if (earlier := await self.earlier(post)) is None:
+            if (earlier := await self.earlier(post, message.key.platform)) is None:
                 return await self.inbox.accept(message, turn_id)
             if not earlier.state.is_resolved:
                 await self._claim_wait(earlier.id, AWAITED_SECONDS)

@@ -15,7 +15,7 @@ from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.paging import list_body, paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.request_fields import Metadata, Refusing, read_request
+from adapters.openai_api.request_fields import Metadata, Refusing, check_include, read_request
 from adapters.openai_api.response_items import Items
 from adapters.openai_api.response_request import InputItem, item_steps
 from adapters.openai_api.settings import PREFIX
@@ -94,9 +94,11 @@ class ConversationRoutes:
         return json_response(list_body(added))
 
     async def list_items(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         return json_response(paged(await self._items(request), read_page(request)))
 
     async def show_item(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         name = request.path_values["item_id"]
         found = next((item for item in await self._items(request) if item["id"] == name), None)
         if found is None:

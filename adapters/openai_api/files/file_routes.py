@@ -23,8 +23,10 @@ from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.stored_objects import made_once
 from adapters.openai_api.uploaded_files import (
+    EXPIRY,
     FILE,
     FILE_PREFIX,
+    KEEP_SECONDS,
     MAX_FILES,
     MAX_TOTAL_BYTES,
     SERVER,
@@ -41,6 +43,9 @@ PATH = "/v1/files"
 KEPT = ("vision", "user_data")
 """Purposes of files that become parts of messages."""
 PURPOSES = ("assistants_output", "batch", "batch_output", "fine-tune", "evals", *KEPT)
+ANCHOR, SECONDS = f"{EXPIRY}[anchor]", f"{EXPIRY}[seconds]"
+MIN_EXPIRY = 3600
+"""As at OpenAI."""
 MAX_FIELD_BYTES = 1024
 MAX_LISTED = 10_000
 """developers.openai.com/api/reference/resources/files/methods/list"""
@@ -126,11 +131,12 @@ class FileRoutes:
         _check(purpose, arrived)
         if waiting or not seq:
             await self._append(name, seq, bytes(waiting))
-        fields = {
+        fields: dict[str, Any] = {
             "filename": arrived.name or "file",
             "media_type": arrived.media_type,
             "bytes": arrived.size,
             "purpose": purpose,
+            **_expiry(purpose, arrived),
         }
         return fields, digest.hexdigest()
 
@@ -187,12 +193,29 @@ async def _content(pieces: AsyncIterator[bytes], content_type: str, arrived: Arr
             yield part
 
 
+def _expiry(purpose: str, arrived: Arrived) -> Mapping[str, int]:
+    """Returns after how many seconds a file is to end. Raises InvalidRequest for what cannot be done here."""
+    given = {name: arrived.fields.get(name, b"").decode("utf-8", "replace") for name in (ANCHOR, SECONDS)}
+    if not any(given.values()):
+        return {}
+    if purpose == PURPOSE:
+        raise refusal(EXPIRY, "is not supported for files of tools: they are kept until they are deleted")
+    if given[ANCHOR] != "created_at":
+        raise refusal(ANCHOR, "must be created_at")
+    seconds = int(given[SECONDS]) if given[SECONDS].isascii() and given[SECONDS].isdecimal() else 0
+    if not MIN_EXPIRY <= seconds <= KEEP_SECONDS:
+        raise refusal(SECONDS, f"must be from {MIN_EXPIRY} to {KEEP_SECONDS}, as long as files are kept here")
+    return {EXPIRY: seconds}
+
+
 def _check(purpose: str, arrived: Arrived) -> None:
     """Raises InvalidRequest unless it is a file that can be kept here."""
     missing = "file" if arrived.name is None else "" if purpose else "purpose"
     if missing:
         message = f"Missing required parameter: `{missing}`."
         raise InvalidRequest(message, param=missing, code="missing_required_parameter")
+    if unknown := [name for name in arrived.fields if name not in ("purpose", ANCHOR, SECONDS)]:
+        raise refusal(unknown[0][:100], "is not supported here", "unsupported_parameter")
     if purpose in (*KEPT, PURPOSE):
         return
     if purpose in PURPOSES:

@@ -52,7 +52,10 @@ class HttpRequest:
 
     def query_value(self, name: str) -> str:
         """Returns the first value of a query parameter; "" if there is none."""
-        return parse_qs(self._query.decode("latin-1")).get(name, [""])[0]
+        return next(iter(self.query_values(name)), "")
+
+    def query_values(self, name: str) -> Sequence[str]:
+        return parse_qs(self._query.decode("latin-1")).get(name, [])
 
     def body_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Yields the body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""

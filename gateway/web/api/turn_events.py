@@ -89,7 +89,7 @@ async def with_questions(turn: Turn, updates: TurnUpdates, load: LoadApprovals) 
 
 
 class ChatWriter(TurnWriter):
-    """Writes ``turn``, then ``delta``, ``tool`` and ``approval``, finally one ``done``, ``handed_over`` or ``error``."""
+    """Writes ``turn``, then ``delta``, ``tool`` and ``approval``; at the end ``done``, ``handed_over`` or ``error``."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
