@@ -116,13 +116,14 @@ def test_where_there_are_no_tools_nothing_is_said_of_them(client: OpenAI, site: 
 
 def test_a_function_without_parameters_is_the_same_by_each_api(client: OpenAI, site: ApiSite) -> None:
     function: Any = {"name": "ping"}
+    asks: tuple[Ask, ...] = (
+        lambda client: complete(client, USER, tools=[{"type": "function", "function": function}]),
+        lambda client: respond(client, tools=[{"type": "function", **function}]),
+        lambda client: run(client, tools=[{"type": "function", "function": function}]),
+    )
     told = []
-    for ask in (
-        lambda: complete(client, USER, tools=[{"type": "function", "function": function}]),
-        lambda: respond(client, tools=[{"type": "function", **function}]),
-        lambda: run(client, tools=[{"type": "function", "function": function}]),
-    ):
-        ask()
+    for ask in asks:
+        ask(client)
         told.append(site.fake.requests[-1].body["tools"][-1]["function"])
     assert told == [{"name": "ping", "description": "", "parameters": {"type": "object", "properties": {}}}] * 3
 
