@@ -331,7 +331,7 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if turn_events.EVENT_STREAM not in accept:
+    if turn_events.EVENT_STREAM not in accept.lower():
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
     return wanted[turn_events.EVENT_STREAM] > wanted["application/json"]
