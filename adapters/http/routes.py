@@ -100,9 +100,9 @@ class ChatRoutes:
         """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
         turn_id, _, number = request.path_values["file_id"].rpartition(".")
         turn = await self._find_turn(turn_id, self._reader(request))
-        if not number.isdecimal() or int(number) >= len(turn.reply_files):
+        file = {str(place): file for place, file in enumerate(turn.reply_files)}.get(number)
+        if file is None:
             raise TurnNotFound("There is no such file.")
-        file = turn.reply_files[int(number)]
         content = self._content(turn, file)
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
