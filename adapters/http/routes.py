@@ -97,9 +97,9 @@ class ChatRoutes:
         """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
         turn_id, _, number = request.path_values["file_id"].rpartition(".")
         turn = await self._find_turn(turn_id, self._reader(request))
-        if not number.isdecimal() or int(number) >= len(turn.reply_files):
+        file = {str(place): file for place, file in enumerate(turn.reply_files)}.get(number)
+        if file is None:
             raise TurnNotFound("There is no such file.")
-        file = turn.reply_files[int(number)]
         content = self._content(turn, file)
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
@@ -329,7 +329,7 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if EVENT_STREAM not in accept:
+    if EVENT_STREAM not in accept.lower():
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
     return wanted[EVENT_STREAM] > wanted["application/json"]

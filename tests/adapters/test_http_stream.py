@@ -65,6 +65,7 @@ def test_its_headers_keep_everything_on_the_way_from_holding_it_back(chat: Chat)
     ("accept", "streams"),
     [
         ("text/event-stream", True),
+        ("Text/Event-Stream", True),
         ("text/event-stream, */*;q=0.1", True),
         ("application/json;q=0.5, text/event-stream", True),
         ("application/json, text/event-stream", False),
