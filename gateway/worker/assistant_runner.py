@@ -69,8 +69,8 @@ REMEMBER_SECONDS = 20.0
 TOO_LONG = "at MAX_REPLY_CHARS"
 
 RunCalls = Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
-"""Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is done.
-Those with approvers are approved."""
+"""Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is
+done. Those with approvers are approved."""
 
 log = logs.get_logger(__name__)
 
