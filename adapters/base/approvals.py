@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 
-from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult
+from gateway.domain.approvals import REFUSALS, Approval, Decider, Decision, Verdict, VerdictResult
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import say
@@ -20,15 +20,6 @@ HEAD, TAIL = 1000, 300
 """Characters that are shown of the beginning and the end of longer ones."""
 MAX_NAME_CHARS = 100
 BACKTICKS = re.compile("`+")
-
-NOT_ALLOWED = sentence("You may not decide this.")
-TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
-TOLD = {
-    VerdictResult.DECIDED: None,
-    VerdictResult.NOT_ALLOWED: NOT_ALLOWED,
-    VerdictResult.TOO_LATE: TOO_LATE,
-    VerdictResult.UNKNOWN: sentence("There is nothing to decide here any more."),
-}
 
 
 def question_id(approval: Approval) -> TurnId:
@@ -47,8 +38,7 @@ def verdict_of(button: str, decider: Decider) -> Verdict | None:
 
 def told(result: VerdictResult, language: str) -> str:
     """Returns what whoever pressed a button is told; empty if the question shows it."""
-    text = TOLD[result]
-    return "" if text is None else say(text, language)
+    return say(REFUSALS[result], language) if result in REFUSALS else ""
 
 
 def question(approval: Approval, language: str) -> str:

@@ -12,6 +12,7 @@ from gateway.domain.bots import platform_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Message, Turn, TurnId
+from gateway.domain.sentences import sentence
 
 ASKER = "asker"
 """Among approvers: the person whose message the assistant answers, or the caller of ``/chat`` who sent it."""
@@ -147,6 +148,14 @@ class VerdictResult(StrEnum):
     """Somebody else decided, it expired, or the turn has ended."""
     UNKNOWN = "unknown"
     """There is no such question, or it was about other arguments."""
+
+
+REFUSALS = {
+    VerdictResult.NOT_ALLOWED: sentence("You may not decide this."),
+    VerdictResult.TOO_LATE: sentence("Somebody has decided this already, or it is too late to."),
+    VerdictResult.UNKNOWN: sentence("There is nothing to decide here any more."),
+}
+"""What somebody is told whose verdict decided nothing."""
 
 
 def new_approval_id() -> str:

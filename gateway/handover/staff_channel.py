@@ -15,6 +15,7 @@ from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
 from gateway.handover import messages
 from gateway.handover.desk import Accept
+from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
 from gateway.ports.handovers import (
     BROUGHT,
     HandoverRecord,
@@ -31,7 +32,6 @@ FROM_CHANNEL = "channel"
 """How the name of an answer begins that was given in the channel."""
 LOCK, LOCK_SECONDS = "handover relay", 10.0
 """By which only one process at a time looks for what to bring."""
-BATCH = 100
 QUOTED_TURNS, QUOTED_CHARS = 6, 500
 CLOSED = "The assistant answers in this conversation again: what you wrote here was not sent."
 HOW_TO = "What you write in this thread is sent as the answer; `resume` gives the conversation back to the assistant."
@@ -81,30 +81,33 @@ class StaffChannel:
         """Brings what is new in open handovers. Raises StoreUnavailable."""
         if not await self._store.read(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
             return
-        found = await self._store.read(lambda _: self._handovers.listed_open(BATCH))
+        roots = {_root_name(each.record): root for each, root in await self._introduced()}
+        found = [each async for each in all_open(self._store, self._handovers)]
         self._brought = {each.conversation.id: self._brought.get(each.conversation.id, 0) for each in found}
         for each in found:
             try:
-                await self._relay(each)
+                await self._relay(each, roots.get(_root_name(each.record)))
             except StoreUnavailable:
                 raise
             except GatewayError as exc:  # one that cannot be shown must not hold up the others
                 log.warning("handover not shown to the staff", conversation=each.conversation.id, error=str(exc))
 
-    async def _relay(self, found: OpenHandover) -> None:
-        turns = await self._turns(found.conversation.id)
-        root = await self._root(found.record)
+    async def _relay(self, found: OpenHandover, root: Turn | None) -> None:
+        number, record = found.conversation.id, found.record
         if root is None:
-            text = introduction(found, [each for each in turns if each.seq < found.record.seq])
-            await self._accept(self._place.message("", _root_name(found.record), text))
-        elif root.state is TurnState.DELIVERED and (topic := self._place.adapter.topic_below(root)):
-            await self._bring(found, turns, topic)
+            before = await self._store.read(
+                lambda store: store.transcript(number, before=record.seq, limit=QUOTED_TURNS)
+            )
+            await self._accept(self._place.message("", _root_name(record), introduction(found, before)))
+            return
+        topic = self._place.adapter.topic_below(root) if root.state is TurnState.DELIVERED else ""
+        if topic and found.newest_seq > max(record.seq, self._brought[number]):
+            await self._bring(found, topic)
 
-    async def _bring(self, found: OpenHandover, turns: Sequence[Turn], topic: str) -> None:
+    async def _bring(self, found: OpenHandover, topic: str) -> None:
         number = found.conversation.id
-        for turn in turns:
-            if turn.seq <= max(found.record.seq, self._brought[number]):
-                continue
+        brought = max(found.record.seq, self._brought[number])
+        for turn in await self._store.read(lambda store: turns_after(store, number, brought)):
             if not turn.state.is_resolved:
                 return  # what is behind it comes after it
             if text := _shown(turn):
@@ -120,9 +123,8 @@ class StaffChannel:
         """
         if message.is_pushed or not self._place.has(message.key):
             return None
-        for found in await self._store.read(lambda _: self._handovers.listed_open(BATCH)):
-            root = await self._root(found.record)
-            if root is not None and self._place.adapter.topic_below(root) == message.key.topic:
+        for found, root in await self._introduced():
+            if self._place.adapter.topic_below(root) == message.key.topic:
                 return await self._answer(found, message)
         return await self._closed(message)
 
@@ -149,13 +151,12 @@ class StaffChannel:
 
     # ------------------------------------------------------------ reading
 
-    async def _root(self, record: HandoverRecord) -> Turn | None:
-        """Returns the turn that began the topic of a handover."""
-        platform, name = self._place.key.platform, f"{BROUGHT}{_root_name(record)}"
-        return await self._store.read(lambda store: store.find_turn_by_message(platform, name))
+    async def _introduced(self) -> Sequence[tuple[OpenHandover, Turn]]:
+        """Returns the open handovers that have begun a topic, each with the turn that did."""
+        return await self._store.read(lambda _: self._handovers.introduced(self._place.key.platform))
 
     async def _turns(self, conversation_id: int) -> Sequence[Turn]:
-        return await self._store.read(lambda store: store.transcript(conversation_id, limit=messages.LOOKED_AT))
+        return await self._store.read(lambda store: turns_to_answer(store, conversation_id))
 
 
 def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:

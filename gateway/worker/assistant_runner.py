@@ -330,8 +330,8 @@ class AssistantRunner:
         await asyncio.sleep(pause)
 
 
-async def _no_tools(_: Turn, calls: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
-    for call in calls:
+async def _no_tools(_: Turn, held: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
+    for call in (each.call for each in held):
         yield ToolCall(call.id, call.name, call.arguments, f"There is no tool {call.name[:64]!r}.", done=True)
 
 

@@ -40,7 +40,7 @@ def conversation_of(process: WorkerProcess, channel: str = "c") -> Conversation:
 def act(process: WorkerProcess, make: Callable[..., Message], *more: object, channel: str = "c") -> TurnId:
     """Has Eve do something in a conversation."""
     found = conversation_of(process, channel)
-    turns = process.store.transcript(found.id, limit=messages.LOOKED_AT)
+    turns = process.store.transcript(found.id, limit=200)
     return process.inbox.accept(make(found, turns, EVE, *more)).turn.id
 
 

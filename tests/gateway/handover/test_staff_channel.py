@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.errors import Blocked, SettingsError
 from gateway.domain.models import ConversationKey, MessageKind, Turn
-from gateway.handover import HandoverSettings
+from gateway.handover import HandoverSettings, looking_back
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
@@ -81,6 +81,27 @@ def test_a_conversation_is_a_topic_in_which_the_staff_answers(process: WorkerPro
     until(lambda: process.store.handovers.count_open() == 0)
     late = write(process, topic, "One more thing")
     assert (late.reply, late.message.key.topic) == (CLOSED, topic)
+
+
+def test_a_conversation_behind_any_number_of_others_is_shown_and_answered(
+    process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking_back, "PAGE", 1)
+    staff = open_channel(process)
+    for channel in ("first", "second", "c"):
+        process.say("one", channel=channel)
+        take_over(process, f"in {channel}", channel=channel)
+    process.platform.wait_for(6)
+    relay(process, staff)
+    root = in_channel(process, 3)[2]
+    assert "in c" in root.reply
+    for text in ("two", "three"):
+        process.say(text)
+    until(lambda: len(process.platform.delivered) == 11)
+    relay(process, staff)
+    assert [each.reply for each in in_channel(process, 5)[3:]] == ["**ann:** two", "**ann:** three"]
+    answered = write(process, process.platform.topic_below(process.stored(root.id)), "Hello")
+    assert (answered.reply, answered.message.key.channel) == ("Hello", "c")
 
 
 def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProcess) -> None:
