@@ -48,8 +48,8 @@ def question(approval: Approval, language: str) -> str:
 
 def _shortened_note(approval: Approval) -> Sentence:
     return sentence(
-        "Not all of it is shown: “[… 9 …]” stands for 9 characters that are left out, of {count}. Operators see all of it "
-        "in /admin, programs at GET /chat/approvals. The digest of tool and arguments is {digest}.",
+        "Not all of it is shown: “[… 9 …]” stands for 9 characters that are left out, of {count}. Operators see all of "
+        "it in /admin, programs at GET /chat/approvals. The digest of tool and arguments is {digest}.",
         count=len(readable(approval.arguments)),
         digest=approval.digest,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
-from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
+from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.handover import messages
 from gateway.handover.desk import Accept
 from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
@@ -25,6 +25,7 @@ from gateway.ports.handovers import (
     said_name,
 )
 from gateway.ports.platform import OpensTopics
+from gateway.ports.store import Store
 
 RELAY = f"{PUSHED}handover"
 """``Message.caller`` of what is brought to the channel."""
@@ -140,13 +141,20 @@ class StaffChannel:
             return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
     async def _closed(self, message: Message) -> Message | None:
-        """Returns what to say in a topic whose conversation has gone back; None if it never showed one."""
+        """Returns what to say in a topic whose conversation has gone back; None if it never showed one.
+
+        What was sent before, and comes again because its platform has not heard so, is what it was.
+        """
         key = message.key
         known = await self._store.read(lambda store: store.find_conversation(key))
         if known is None:
             return None
-        if all(each.message.caller != RELAY for each in await self._turns(known.id)):
+        brought = [each for each in await self._turns(known.id) if each.message.caller == RELAY]
+        if not brought:
             return None
+        sent = await self._store.read(lambda store: _sent_before(store, brought, message.message_id))
+        if sent is not None:
+            return sent.message
         return self._place.message(key.topic, f"closed:{message.message_id}", CLOSED)
 
     # ------------------------------------------------------------ reading
@@ -157,6 +165,19 @@ class StaffChannel:
 
     async def _turns(self, conversation_id: int) -> Sequence[Turn]:
         return await self._store.read(lambda store: turns_to_answer(store, conversation_id))
+
+
+def _sent_before(store: Store, brought: Sequence[Turn], message_id: str) -> Turn | None:
+    """Returns the turn that a message in a topic has made. ``brought``: what was brought there.
+
+    Does I/O; raises StoreUnavailable.
+    """
+    begin = f"{BROUGHT}{said_name('')}"
+    named = [each.message.message_id for each in brought if each.message.message_id.startswith(begin)]
+    found = (store.get_turn(TurnId(each.removeprefix(begin))) for each in reversed(named))
+    said = next(filter(None, found), None)
+    name = f"{BROUGHT}{FROM_CHANNEL}:{message_id}"
+    return None if said is None else store.find_turn_by_message(said.message.key.platform, name)
 
 
 def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:

@@ -79,6 +79,8 @@ def test_a_conversation_is_a_topic_in_which_the_staff_answers(process: WorkerPro
     given = write(process, topic, "resume", MessageKind.RESUME)
     assert (given.message.kind, given.message.key.channel) == (MessageKind.RESUME, "c")
     until(lambda: process.store.handovers.count_open() == 0)
+    assert write(process, topic, "resume", MessageKind.RESUME).id == given.id  # the platform sends it again
+    assert write(process, topic, "Hello, Eve here.").id == answered.id
     late = write(process, topic, "One more thing")
     assert (late.reply, late.message.key.topic) == (CLOSED, topic)
 
