@@ -133,10 +133,15 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
+        if message.files:
+            told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
+            if not message.text:
+                return told
+            await self._accept(told)
         try:
             if message.kind is MessageKind.RESUME:
                 return messages.give_back(found.conversation, turns, caller, name)
-            return messages.answer(found.conversation, turns, caller, message.own_text, name, self._most)
+            return messages.answer(found.conversation, turns, caller, message.text, name, self._most)
         except InputError as exc:
             return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
@@ -165,6 +170,12 @@ class StaffChannel:
 
     async def _turns(self, conversation_id: int) -> Sequence[Turn]:
         return await self._store.read(lambda store: turns_to_answer(store, conversation_id))
+
+
+def _left_out(message: Message) -> str:
+    sent = "only the text is" if message.text else "nothing is"
+    names = ", ".join(each.name for each in message.files)
+    return f"Files are not passed on from here, so {sent} sent: {names}. Send a link instead."
 
 
 def _sent_before(store: Store, brought: Sequence[Turn], message_id: str) -> Turn | None:

@@ -84,6 +84,7 @@ class CallbacksContract:
         (first,) = claim(store)
         store.callbacks.mark_failed(first, "410", None)
         assert names(store.callbacks.listed(10)) == ["m2", "m1"]
+        assert names(store.callbacks.listed(1, dead=False)) == ["m2"]
         (dead,) = store.callbacks.listed(10, dead=True)
         assert (dead.id, dead.error, dead.next_at) == ("m1", "410", None)
         assert dead.dead_at is not None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import Blocked, SettingsError
+from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, MessageKind, Turn
 from gateway.handover import HandoverSettings, looking_back
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
@@ -170,6 +171,27 @@ def test_what_cannot_be_sent_is_said_in_the_topic(process: WorkerProcess) -> Non
     )
 
 
+@pytest.mark.parametrize("text", ["Here it is", ""])
+def test_a_file_is_not_passed_on_which_is_said_in_the_topic(process: WorkerProcess, text: str) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    topic = process.platform.topic_below(process.stored(root.id))
+    said = process.platform.message(text, channel=STAFF.channel, message_id="with a file")
+    file = File("invoice.pdf", "F1", "application/pdf", 3)
+    process.inbox.accept(replace(said, key=replace(said.key, topic=topic), author="eve", files=(file,)))
+    _, told = in_channel(process, 2)
+    assert told.message.key.topic == topic
+    assert "Files are not passed on from here" in told.reply
+    assert "invoice.pdf" in told.reply
+    expected = 4 if text else 3  # what was said, the notice, and the answer; what is told in the topic
+    until(lambda: len(process.platform.delivered) == expected + 1)
+    sent = [turn.reply for turn in process.platform.delivered if turn.message.key.channel == "c"]
+    assert sent[2:] == [text] * bool(text)
+
+
 class NoTopics(FakePlatform):
     opens_topics = False
 
@@ -178,7 +200,11 @@ class NoTopics(FakePlatform):
     ("place", "platform", "problem"),
     [
         ("owl:/staff", FakePlatform(), "on owl. Platforms set up here where they can: fake"),
-        ("fake:/staff", NoTopics(), "on fake. Platforms set up here where they can: none"),
+        (
+            "fake:/staff",
+            NoTopics(),
+            "on fake. Platforms set up here where they can: none. There, set FAKE_SCOPE=topic.",
+        ),
         ("fake:/nowhere", FakePlatform(), "HANDOVER_CHANNEL: `channel` must be somewhere"),
     ],
 )
