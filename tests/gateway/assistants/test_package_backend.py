@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -23,8 +24,8 @@ class TestParrot(HeldCallContract):
     @pytest.fixture
     def assistant(self, toolbox: ToolBox, monkeypatch: pytest.MonkeyPatch) -> Assistant:
         monkeypatch.syspath_prepend(PACKAGE)
-        from example_platform.parrot import build  # noqa: PLC0415  # it is importable from here on only
-
-        found: Assistant = build(settings_of(Settings), toolbox, MemorySharedValues())
+        found: Assistant = importlib.import_module("example_platform.parrot").build(
+            settings_of(Settings), toolbox, MemorySharedValues()
+        )
         monkeypatch.delitem(sys.modules, "example_platform.parrot")
         return found

@@ -179,7 +179,7 @@ def test_a_call_beside_that_has_to_be_approved_by_now_does_not_run(start: Start,
         return "found"
 
     toolboxes = [ToolBox([replace(refund, approvers=("asker",)), look])]
-    assistant.run_calls = lambda turn, held: run_approved(toolboxes[-1], held)  # type: ignore[method-assign,assignment]
+    assistant.run_calls = lambda turn, held: run_approved(toolboxes[-1], held)  # type: ignore[method-assign]
     process = start()
     _, asked = ask(process, assistant, held(HeldCall(REFUND, ("asker",)), HeldCall(LOOK)))
     toolboxes.append(ToolBox([replace(each, approvers=("asker",)) for each in (refund, look)]))
