@@ -24,8 +24,7 @@ class TestParrot(HeldCallContract):
     @pytest.fixture
     def assistant(self, toolbox: ToolBox, monkeypatch: pytest.MonkeyPatch) -> Assistant:
         monkeypatch.syspath_prepend(PACKAGE)
-        found: Assistant = importlib.import_module("example_platform.parrot").build(
-            settings_of(Settings), toolbox, MemorySharedValues()
-        )
+        parrot = importlib.import_module("example_platform.parrot")
+        found: Assistant = parrot.build(settings_of(Settings), toolbox, MemorySharedValues())
         monkeypatch.delitem(sys.modules, "example_platform.parrot")
         return found
