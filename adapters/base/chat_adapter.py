@@ -13,7 +13,7 @@ from adapters.base.approvals import question, question_id
 from adapters.base.capabilities import Capabilities
 from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
-from adapters.base.preview import NO_WAIT, Preview
+from adapters.base.preview import NO_WAIT, QUIET_SECONDS, Preview
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from gateway import logs
 from gateway.domain.approvals import Approval
@@ -34,6 +34,9 @@ log = logs.get_logger(__name__)
 
 class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     """The outbound side of an adapter. Used on the worker's loop only."""
+
+    quiet_seconds = QUIET_SECONDS
+    """See ``HasQuietPeriod``."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client

@@ -22,8 +22,8 @@ from gateway.domain.stream_buffer import TextBuffer
 NO_WAIT = 0.0
 MAX_PAUSE = 10.0
 """Seconds between attempts while the platform accepts no calls."""
-ACTIVITY_SECONDS = 1.0
-"""After which activity is shown: most short replies are complete by then, and cost no call for it."""
+QUIET_SECONDS = 1.0
+"""Of a turn, before anything of it is shown: most short replies are complete by then, and cost one call."""
 ACTIVITY_GRACE = 1.0
 """Seconds for which a call that shows activity may hold up the reply."""
 
@@ -43,7 +43,7 @@ class Preview(ABC, Generic[Posted, Content]):
     async def follow(self, events: AsyncIterator[PreviewEvent]) -> None:
         """Shows the events until the last. When this returns, no call is under way."""
         async with asyncio.TaskGroup() as group:
-            activity = group.create_task(self._show_activity_in_time())
+            activity = group.create_task(self.show_activity())
             if self._shows_text:
                 group.create_task(self._write())
             try:
@@ -57,7 +57,7 @@ class Preview(ABC, Generic[Posted, Content]):
 
     @abstractmethod
     async def show_activity(self) -> None:
-        """Shows that the assistant is at work, until the buffer is closed. Called once a reply takes long."""
+        """Shows that the assistant is at work, until the buffer is closed."""
 
     @property
     @abstractmethod
@@ -80,17 +80,12 @@ class Preview(ABC, Generic[Posted, Content]):
     async def grow(self, message: Posted, content: Content, *, complete: bool) -> bool:
         """Makes a message show the content. Returns False when the preview cannot continue."""
 
-    async def _show_activity_in_time(self) -> None:
-        await self._buffer.wait_until_closed(ACTIVITY_SECONDS)
-        if not self._buffer.closed:
-            await self.show_activity()
-
     # ------------------------------------------------------------ the text
 
     async def _write(self) -> None:
         # A reply that is complete within the first moments is posted once: that takes fewer calls and looks the same.
+        pause = max(self.pace - QUIET_SECONDS, 0.0) if self._buffer.text else self.pace
         await self.wait_for_change()
-        pause = self.pace
         while True:
             await self._buffer.wait_until_closed(pause)
             if self._buffer.closed:

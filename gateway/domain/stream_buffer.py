@@ -8,6 +8,9 @@ from contextlib import suppress
 
 from gateway.domain.run_events import PreviewEvent, TextDelta
 
+MAX_LATENESS = 0.02
+"""Seconds by which a timer may be late on a loop that keeps up."""
+
 
 class PreviewStream(AsyncIterator[PreviewEvent]):
     """The preview events of a turn. Text that was not read yet is merged, so that a slow reader delays nothing."""
@@ -16,6 +19,8 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
         self._pending: list[PreviewEvent] = []  # few at a time: a deque takes 700 bytes for one
         self._changed: asyncio.Future[None] | None = None
         """What the reader waits for."""
+        self._over: asyncio.Future[None] | None = None
+        """What ``ends_soon`` waits for."""
         self._closed = False
         self.has_viewer = True
 
@@ -26,11 +31,34 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
             self._pending[-1] = TextDelta(last.text + event.text)
         else:
             self._pending.append(event)
-        self._wake_reader()
+        _wake(self._changed)
 
     def close(self) -> None:
         self._closed = True
-        self._wake_reader()
+        _wake(self._changed)
+        _wake(self._over)
+
+    async def ends_soon(self, quiet_seconds: float) -> bool:
+        """Waits ``quiet_seconds`` without reading. Returns whether the events end meanwhile. Called by the reader.
+
+        The time begins again while the loop does not keep up: to show what a turn does would then delay the replies.
+        """
+        clock = asyncio.get_running_loop().time
+        while quiet_seconds and not self._closed:
+            due = clock() + quiet_seconds
+            await self._wait_until_closed(quiet_seconds)
+            if clock() < due + MAX_LATENESS:
+                break
+        return self._closed
+
+    async def _wait_until_closed(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
+        timer = loop.call_later(seconds, _wake, self._over)  # at half the cost of asyncio.timeout
+        try:
+            await self._over
+        finally:
+            timer.cancel()
 
     async def __anext__(self) -> PreviewEvent:
         while not self._pending:
@@ -40,9 +68,10 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
             await self._changed
         return self._pending.pop(0)
 
-    def _wake_reader(self) -> None:
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 class TextBuffer:

@@ -136,6 +136,7 @@ class Adapter(Protocol):
         """Shows a preview of a turn while it runs, as far as the platform can.
 
         Called by the worker once per attempt at a message of kind PROMPT; other kinds are done as soon as they start.
+        What was shown during a quiet period comes first.
         Deltas that arrive while the adapter is busy are merged. It may return early when nobody watches. The final
         reply is posted by ``deliver``. Whatever it raises is logged and ignored.
         """
@@ -182,6 +183,14 @@ class HasWaitingCallers(Protocol):
     def drain(self, grace_seconds: float) -> None:
         """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
         ...
+
+
+@runtime_checkable
+class HasQuietPeriod(Protocol):
+    """An adapter whose previews cost calls of the platform, and that shows nothing of a turn that ends soon."""
+
+    quiet_seconds: float
+    """How long a turn runs before ``stream_preview`` is called; one that ends earlier is only delivered."""
 
 
 @runtime_checkable

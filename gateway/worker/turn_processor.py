@@ -22,7 +22,7 @@ from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import AdmissionControl
 from gateway.ports.leased_writes import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
-from gateway.ports.platform import Adapter, DeliveryContext, HasWaitingCallers
+from gateway.ports.platform import Adapter, DeliveryContext, HasQuietPeriod, HasWaitingCallers
 from gateway.worker.assistant_selector import AssistantSelector
 from gateway.worker.assistants import Assistants
 from gateway.worker.commands import Commands
@@ -72,6 +72,9 @@ class TurnProcessor:
         self.handovers = HandoverKeeper(store, self.context_fetcher, metrics)
         self._admission = admission
         self._adapters = adapters
+        self._quiet_seconds = {
+            name: adapter.quiet_seconds for name, adapter in adapters.items() if isinstance(adapter, HasQuietPeriod)
+        }
         self._delivery_context_of = delivery_context_of
         self._metrics = metrics
         self._tracing = tracing
@@ -237,9 +240,12 @@ class TurnProcessor:
             self._metrics.expense_added(turn, expense)
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
+        platform = turn.message.key.platform
         try:
-            if turn.message.kind is MessageKind.PROMPT:  # other kinds are done as soon as they start
-                await self._adapters[turn.message.key.platform].stream_preview(turn, stream, context)
+            if turn.message.kind is not MessageKind.PROMPT:  # other kinds are done as soon as they start
+                return
+            if not await stream.ends_soon(self._quiet_seconds.get(platform, 0.0)):
+                await self._adapters[platform].stream_preview(turn, stream, context)
         except LeaseLost:
             log.info("preview stopped; another process has the turn", turn=turn.id)
         except Exception:  # a preview that fails must not cost the reply

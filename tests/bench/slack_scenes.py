@@ -22,7 +22,7 @@ NODE_LIBRARY_RESULTS = (274.0, 174.0, 182.0)
 
 With 600 direct messages of 50 senders on two cores, a fake Slack and a fake backend on the same machine.
 """
-WARM_UP = 10
+WARM_UP = SENDERS
 
 StartProgram = Callable[[BenchServer, StubServer], BenchServer]
 """Starts a program with an OpenAI and a Slack to talk to. Raises NpmUnavailable."""

@@ -4,7 +4,8 @@
 prints the result of each as a line. Events are signed and sent over persistent connections.
 
 Slack allows one post a second in a channel and several hundred a minute in a workspace. To measure the program and
-not those limits, every message is in its own channel, and each workspace has few channels.
+not those limits, every message is in its own channel, and there are as many workspaces as senders, with one person each
+who comes back again and again.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ def channel(number: int) -> str:
 def build_event(number: int, url: str) -> tuple[bytes, bytes]:
     """Builds head and body of a message event."""
     place, _, path = url.removeprefix("http://").partition("/")
-    workspace, person = divmod(number, SENDERS)
+    person = workspace = number % SENDERS
     ts = f"{int(time())}.{number % 1_000_000:06}"
     text = f"What is the weather like in Reykjavik today, {marker(number)}"
     event = message_event(text, user=f"U{person:07}", channel=channel(number), ts=ts)

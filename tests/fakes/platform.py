@@ -20,6 +20,7 @@ from gateway.ports.spool import Spool
 @dataclass
 class FakePlatform:
     name: str = "fake"
+    quiet_seconds: float = 0.0
     delivered: list[Turn] = field(default_factory=list)
     shown: dict[TurnId, list[PreviewEvent]] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)

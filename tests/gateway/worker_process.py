@@ -88,11 +88,12 @@ class WorkerProcess:
         others: Mapping[str, Assistant] = MappingProxyType({}),
         configured: Configuration | None = None,
         handover_seconds: float = 0.0,
+        quiet_seconds: float = 0.0,
     ) -> None:
         """``others``: assistants beside the default one, by name; they are in force if ``configured`` has them."""
         self.store = store
         self.assistant = assistant
-        self.platform = FakePlatform()
+        self.platform = FakePlatform(quiet_seconds=quiet_seconds)
         self.executor = ThreadPoolExecutor(4)
         self.pressure = Backpressure(max_total=2000, max_per_platform=1500)
         async_store, metrics, tracing = AsyncStore(store, self.executor), Metrics(), Tracing.disabled()

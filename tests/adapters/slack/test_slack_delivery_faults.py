@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.base import preview as base_preview
 from adapters.slack import preview
 from gateway.domain.files import File
 from gateway.domain.run_events import TextDelta, ToolCall
@@ -58,7 +57,6 @@ def slack(running: FakeSlack) -> Iterator[FakeSlack]:
 @pytest.fixture(autouse=True)
 def _quick_button(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 def run_of(reply: str) -> Sequence[Told]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.base import preview as base_preview
 from adapters.slack import preview
 from gateway.domain.errors import DeliveryError
 from gateway.domain.run_events import TextDelta, ToolCall
@@ -16,11 +15,6 @@ from tests.fakes.slack_server import FakeSlack, RateLimit, SlackErrorFault
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 POST, UPDATE = "chat.postMessage", "chat.update"
 STATUS, SESSION = "assistant.threads.setStatus", "agents.sessions.setStatus"
-
-
-@pytest.fixture(autouse=True)
-def _activity_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -67,7 +61,6 @@ async def test_a_stream_is_for_the_one_who_asked(slack: FakeSlack, make: MakeSce
 async def test_a_reply_that_is_over_at_once_is_one_call(
     slack: FakeSlack, make: MakeScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
     scene = make(settings={"slack_stream_seconds": 60})
     await scene.follow(*deltas("A short one."))
     await scene.deliver(scene.answered("A short one."))
@@ -94,7 +87,6 @@ async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, mak
 async def test_a_turn_that_is_stopped_before_a_status_was_shown_ends_without_a_word(
     slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
     await scene.follow(_moment())
     await scene.deliver(scene.cancelled())
     assert methods(slack) == []

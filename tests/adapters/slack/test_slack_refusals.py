@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.base import preview as base_preview
 from adapters.slack import formatter, preview
 from adapters.slack.error_map import FINAL, TABLE, UNTHREADABLE
 from adapters.slack.reconciler import NOT_TAKEN
@@ -36,7 +35,6 @@ def scene(make: MakeScene) -> SlackScene:
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slack shows its button at once."""
     monkeypatch.setattr(preview, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 def channel_posts(slack: FakeSlack, channel: str) -> list[str]:

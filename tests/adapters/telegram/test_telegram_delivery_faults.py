@@ -67,7 +67,6 @@ def _quick() -> Iterator[None]:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "THINKING_SECONDS"):
         patch.setattr(preview, name, 0.002)
     patch.setattr(base_preview, "MAX_PAUSE", 0.002)
-    patch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
     yield
     patch.undo()
 

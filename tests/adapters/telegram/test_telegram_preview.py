@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from adapters.base import preview as base_preview
 from adapters.telegram import preview
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_writer import draft_id
@@ -33,7 +32,6 @@ LONG = "\n\n".join(f"Paragraph {number}: " + "words and words, " * 50 for number
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PRIVATE_SECONDS", "GROUP_SECONDS", "LOOK_SECONDS"):
         monkeypatch.setattr(preview, name, 0.002)
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -67,7 +65,6 @@ async def test_where_there_are_no_drafts_it_types(telegram: FakeTelegram, make: 
 
 
 async def test_a_reply_that_is_over_at_once_is_one_call(make: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_preview, "ACTIVITY_SECONDS", 60.0)
     scene = make("private", settings={"telegram_draft_seconds": 60})
     await scene.follow(*deltas("A short one."))
     await scene.deliver(scene.answered("A short one."))

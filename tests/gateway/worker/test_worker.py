@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -100,6 +101,24 @@ def test_preview_events_reach_the_platform_before_the_reply(start: Start, assist
     resume()
     process.platform.wait_for(1)
     assert process.platform.shown[turn] == [TextDelta("a"), ToolCall("1", "clock")]
+
+
+def test_a_turn_that_ends_in_its_quiet_period_is_only_delivered(start: Start, assistant: FakeAssistant) -> None:
+    process = start(quiet_seconds=60.0)
+    assistant.script(TextDelta("a"), RunCompleted("ab"))
+    turn = process.say("hello")
+    assert [one.reply for one in process.platform.wait_for(1)] == ["ab"]
+    assert turn not in process.platform.shown
+
+
+def test_what_was_said_in_the_quiet_period_is_shown_after_it(start: Start, assistant: FakeAssistant) -> None:
+    process = start(quiet_seconds=0.01)
+    resume = gate(assistant, RunCompleted("abc"))
+    assistant.scripts[0][1:1] = [TextDelta("a"), TextDelta("b")]
+    turn = process.say("hello")
+    assert process.platform.wait_shown(turn) == [TextDelta("ab")]
+    resume()
+    process.platform.wait_for(1)
 
 
 def test_a_reply_is_delivered_although_its_preview_failed(start: Start) -> None:
@@ -365,6 +384,13 @@ async def test_text_deltas_that_were_not_read_yet_are_merged() -> None:
         live.put(event)
     live.close()
     assert [event async for event in live] == [TextDelta("ab"), ToolCall("1", "t"), TextDelta("cd")]
+
+
+async def test_a_quiet_period_begins_again_while_the_loop_does_not_keep_up() -> None:
+    loop, live = asyncio.get_running_loop(), PreviewStream()
+    loop.call_soon(time.sleep, 0.1)  # the timer of the first period is late
+    loop.call_later(0.115, live.close)
+    assert await live.ends_soon(0.02)
 
 
 def test_a_finished_turn_is_freed_without_the_garbage_collector(start: Start) -> None:
