@@ -47,7 +47,7 @@ def kill_connections(url: str) -> None:
 
 class TestSqliteFaults:
     def test_file_without_tables_names_the_migrate_command(self, tmp_path: Path) -> None:
-        assert "python -m gateway migrate" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
+        assert "`migrate`" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
 
     def test_file_that_is_no_database_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.db"
