@@ -196,7 +196,7 @@ class StateOfConnection(ConnectionState):
 
 
 class EofSocket:
-    """A socket that raises at the end of its stream, unless its client is closed."""
+    """A socket that raises at the end of its stream. Once its client is closed, whatever ends it is the end."""
 
     def __init__(self, sock: socket.socket, client: Client) -> None:
         self._sock = sock
@@ -206,7 +206,12 @@ class EofSocket:
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        received = self._sock.recv(size)
+        try:
+            received = self._sock.recv(size)
+        except OSError:
+            if self._client.closed:
+                return b""
+            raise
         if not received and not self._client.closed:
             raise ConnectionResetError("Slack closed the connection")
         return received

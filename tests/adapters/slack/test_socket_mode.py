@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from structlog.testing import capture_logs
 from adapters.slack import socket_mode, webhook
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from adapters.slack.socket_mode import Client, SocketMode
+from adapters.slack.socket_mode import Client, EofSocket, SocketMode
 from adapters.slack.webhook import SlackReceiver
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import Overloaded, StoreUnavailable
@@ -246,6 +247,7 @@ def test_an_end_without_a_word_is_noticed_at_once() -> None:
 
     client = Client("xapp-1", web_client=Slack(), ping_interval=0.1, on_error_listeners=[ends.append])
     client.connect()
+    until(lambda: server.connections)
     server.connections[0].shutdown(socket.SHUT_WR)
     until(lambda: len(server.connections) == 2)
     assert [type(end) for end in ends] == [ConnectionResetError]
@@ -253,6 +255,16 @@ def test_an_end_without_a_word_is_noticed_at_once() -> None:
     assert not client.is_connected()
     assert len(ends) == 1
     server.close()
+
+
+def test_a_connection_that_breaks_as_its_client_closes_is_no_error() -> None:
+    client = Client("xapp-1", web_client=WebClient())
+    client.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        theirs, _ = listener.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()  # breaks it, instead of ending it
+        assert EofSocket(ours, client).recv(1) == b""
 
 
 def test_who_is_closed_as_it_begins_to_read_ends(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
