@@ -95,6 +95,6 @@ class OpenAiAdapter:
             opens_unknown_threads=self._opens_unknown_threads,
         )
         programs = program_routes.routes(context, self._kept, self._files, self._directory)
-        files = FileRoutes(self._callers, self._uploaded_files, server_files)
+        files = FileRoutes(context, self._uploaded_files, server_files)
         stores = VectorStoreRoutes(context, server_files)
         return (*assistants.routes(assistants_context), *programs, *files.routes(), *stores.routes())
