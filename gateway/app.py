@@ -18,6 +18,7 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import SettingsError
 from gateway.handover import HandoverSettings
 from gateway.handover.desk import HandoverDesk
@@ -245,5 +246,5 @@ def open_store(settings: Settings, *, migrate: Callable[[str], None] = migration
     if settings.database_url.startswith("sqlite"):
         migrate(settings.database_url)
     elif not migrations.is_current(settings.database_url):
-        raise SettingsError("DATABASE_URL: the database is not up to date; run python -m gateway migrate first.")
+        raise SettingsError(f"DATABASE_URL: the database is not up to date; run {gateway_command('migrate')} first.")
     return SqlStore(settings.database_url, lease_seconds=LEASE_SECONDS)

@@ -17,7 +17,7 @@ BUSY = "The database is busy. Try again in a moment."
 FULL = "The disk of the database is full."
 READ_ONLY = "The database cannot be written to: check the permissions of its file and folder."
 STANDBY = "The database accepts no writes: it is a standby or read-only."
-OUTDATED = "The database lacks tables or columns of this version: run `python -m gateway migrate`."
+OUTDATED = "The database lacks tables or columns of this version: run the command `migrate`."
 DAMAGED = "The database file is damaged, or is not a database."
 
 SQLITE_MESSAGES: Mapping[str, str] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def _restore_logging() -> Iterator[None]:
     structlog.configure(**before)
     logs._masker.configure([])
     logs.tap_turns(None)
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals() -> Iterator[None]:
+    """Lets Ctrl-C through again, to later tests and the processes that they start, after a command has blocked it."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @pytest.fixture(scope="session")

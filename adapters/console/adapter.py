@@ -9,6 +9,7 @@ from rich.console import Console
 
 from adapters.base import text_input
 from adapters.base.language import in_language
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
@@ -71,7 +72,7 @@ class ConsoleAdapter:
         """Does nothing: whoever waits here ends the process."""
 
     async def check(self) -> Sequence[CheckResult]:
-        return (CheckResult(self.name, ok=True, detail="python -m gateway chat"),)
+        return (CheckResult(self.name, ok=True, detail=gateway_command("chat")),)
 
 
 def _kind_of(text: str) -> MessageKind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import secrets
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -18,6 +19,7 @@ from adapters.console.adapter import ConsoleAdapter
 from adapters.console.dialogue import PROMPT, Dialogue, ReadLine
 from adapters.console.markdown import printable
 from adapters.console.screens import PlainOutput, Screen, TerminalOutput
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import ThreadNotFound
 from gateway.domain.sentences import sentence
 from gateway.languages import LanguageSettings, say
@@ -81,8 +83,8 @@ def talk(
         )
         screen.line(tell(missing), "red")
         return 1
-    command = f"python -m gateway chat --thread {printable(dialogue.thread)}"
-    screen.line(tell(sentence("To come back to this thread: {command}", command=command)), "dim")
+    back = gateway_command(f"chat --thread {shlex.quote(printable(dialogue.thread))}")
+    screen.line(tell(sentence("To come back to this thread: {command}", command=back)), "dim")
     screen.line(tell(sentence('"exit", "quit" or an empty line ends.')) + "\n", "dim")
     for turn in past:
         dialogue.recall(turn)

@@ -70,7 +70,7 @@ class DiscordClient(ApiClient):
         Raises SettingsError without a token.
         """
         if settings.discord_bot_token is None:
-            raise SettingsError("DISCORD_BOT_TOKEN is missing.")
+            raise SettingsError(f"{settings.where('discord_bot_token')} is missing.")
         self._token = settings.discord_bot_token
         self._api = settings.discord_api_url
         self._timeout = timeout

@@ -61,7 +61,8 @@ REASONS = {
 STATUSES = {401: Refusal.TOKEN, 403: Refusal.NO_PERMISSION, 413: Refusal.TOO_LARGE}
 
 ADVICE = {
-    Refusal.TOKEN: "Put the bot's token into DISCORD_BOT_TOKEN: Bot, Reset Token in the developer portal",
+    Refusal.TOKEN: "Put the bot's token into DISCORD_BOT_TOKEN, or the token of [[bots]]: Bot, Reset Token in the "
+    "developer portal",
     Refusal.NO_ACCESS: "Give the bot the permission View Channel there",
     Refusal.NO_PERMISSION: "Give the bot the permissions Send Messages, Send Messages in Threads, Create Public "
     "Threads, Attach Files and Read Message History there",

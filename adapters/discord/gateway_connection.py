@@ -49,7 +49,7 @@ KEEPS_SESSION = 4000
 docs.discord.com/developers/events/gateway#initiating-a-disconnect"""
 NEW_SESSION = frozenset({4007, 4009})
 FINAL = {
-    4004: "the token is not accepted. Put the bot's token into DISCORD_BOT_TOKEN",
+    4004: "the token is not accepted. Put the bot's token into DISCORD_BOT_TOKEN, or the token of [[bots]]",
     4010: "the shard is not valid",
     4011: "the bot is in so many servers that it needs shards, which the gateway does not use",
     4012: "this version of its API is switched off",

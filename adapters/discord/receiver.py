@@ -60,7 +60,8 @@ class DiscordReceiver:
         if self._settings.discord_public_key is None:
             return ()
         handler = self._handler(inbox.accept_all, self._client)
-        return WebhookReceiver(receive, handler.take, "DISCORD_PUBLIC_KEY").at(self._settings.path(PATH))
+        receiver = WebhookReceiver(receive, handler.take, self._settings.where("discord_public_key"))
+        return receiver.at(self._settings.path(PATH))
 
     def start_receiving(self, inbox: Inbox) -> None:
         self._background = BackgroundTask(self._run, partial(self._connect, inbox), self._settings.name)

@@ -121,7 +121,8 @@ _OURS = _rejected("this is a mistake in the gateway. Please report it")
 _ADMINS = _rejected("the administrators of the workspace do not allow it. Ask them")
 _TOKEN = _rejected("the token is not valid any more. Install the app again, or put in its new token")
 _WRONG_TOKEN = _rejected(
-    "this is the wrong kind of token. SLACK_BOT_TOKEN begins with xoxb-, SLACK_APP_TOKEN with xapp-"
+    "this is the wrong kind of token. SLACK_BOT_TOKEN (token in [[bots]]) begins with xoxb-, SLACK_APP_TOKEN "
+    "(app_token) with xapp-"
 )
 _NOT_INSTALLED = _rejected("the app is not installed there any more, or not for this workspace. Install it again")
 _NETWORK = _rejected("Slack does not accept the app from this network")

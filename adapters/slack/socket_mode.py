@@ -15,6 +15,7 @@ from typing import Any, cast
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 from slack_sdk.socket_mode.client import BaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
@@ -45,13 +46,15 @@ class SocketMode:
         api_url: str,
         run: RunCoroutine,
         *,
+        setting: str,
         backoff: Backoff = BACKOFF,
     ) -> None:
         """``receive``: commits a payload, and returns the JSON to answer at once, if any. Called in client threads.
 
-        If it raises, the envelope is not acknowledged. ``backoff``: of the first connection; later on the client
-        reconnects.
+        If it raises, the envelope is not acknowledged. ``setting``: that has the token, for the log. ``backoff``: of
+        the first connection; later on the client reconnects.
         """
+        self._setting = setting
         self._receive = receive
         self._backoff = backoff
         self.client = Client(
@@ -116,7 +119,7 @@ class SocketMode:
             code = exc.response.get("error")
             if code in TRANSIENT:
                 raise DeliveryError(f"Slack answers {code}.") from None
-            raise AppTokenRejected(f"Slack does not accept SLACK_APP_TOKEN: {code}.") from None
+            raise AppTokenRejected(f"Slack does not accept {self._setting}: {code}.") from None
         except (OSError, HTTPException, SlackClientError) as exc:
             raise DeliveryError(f"Slack cannot be reached: {exc}") from None
 
@@ -129,7 +132,7 @@ class SocketMode:
 
 
 class AppTokenRejected(DeliveryError):
-    """Slack does not open a connection for this SLACK_APP_TOKEN."""
+    """Slack does not open a connection for this app-level token."""
 
 
 def _is_rejected_token(exc: Exception) -> bool:
@@ -137,11 +140,21 @@ def _is_rejected_token(exc: Exception) -> bool:
 
 
 class Client(SocketModeClient):
-    """The SDK's client, which also notices when the other side closes the stream.
+    """The SDK's client, which also notices when the other side closes the stream, and when it is closed itself.
 
     The SDK reads the end of a stream as an empty message, again and again: it keeps a core busy for most of a minute,
     until five pings have failed, and is not connected meanwhile.
     """
+
+    def _run_current_session(self) -> None:
+        """Reads from the connection until it ends.
+
+        The SDK's own notes that it begins after it has looked whether there is a connection: one that ended in between
+        would be waited for without end, by ``close`` as well.
+        """
+        connection = self.current_session
+        if connection is not None:
+            connection.run_until_completion(StateOfConnection(connection))
 
     def connect(self) -> None:
         super().connect()
@@ -166,8 +179,24 @@ class Client(SocketModeClient):
             super().disconnect()
 
 
+class StateOfConnection(ConnectionState):
+    """Has ended, for its reader, as soon as the connection has."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._ended = False
+
+    @property
+    def terminated(self) -> bool:
+        return self._ended or not self._connection.is_active()
+
+    @terminated.setter
+    def terminated(self, ended: bool) -> None:
+        self._ended = ended
+
+
 class EofSocket:
-    """A socket that raises at the end of its stream, unless its client is closed."""
+    """A socket that raises at the end of its stream. Once its client is closed, whatever ends it is the end."""
 
     def __init__(self, sock: socket.socket, client: Client) -> None:
         self._sock = sock
@@ -177,7 +206,12 @@ class EofSocket:
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        received = self._sock.recv(size)
+        try:
+            received = self._sock.recv(size)
+        except OSError:
+            if self._client.closed:
+                return b""
+            raise
         if not received and not self._client.closed:
             raise ConnectionResetError("Slack closed the connection")
         return received

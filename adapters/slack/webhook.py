@@ -80,7 +80,7 @@ class SlackReceiver:
         if self._settings.slack_signing_secret is None:
             return ()
         take = partial(self._take, self._handler(inbox.accept_all))
-        receiver = WebhookReceiver(receive, take, "SLACK_SIGNING_SECRET")
+        receiver = WebhookReceiver(receive, take, self._settings.where("slack_signing_secret"))
 
         async def handle_command(request: Request) -> WebhookResponse:
             response = await receiver.handle(request)  # which verifies it
@@ -104,7 +104,8 @@ class SlackReceiver:
         token = self._settings.slack_app_token
         if token is not None:
             receive = partial(self._receive_payload, self._handler(blocking(inbox)))
-            self._socket = SocketMode(receive, token.get_secret_value(), self._settings.slack_api_url, self._run)
+            setting, url = self._settings.where("slack_app_token"), self._settings.slack_api_url
+            self._socket = SocketMode(receive, token.get_secret_value(), url, self._run, setting=setting)
             self._socket.open()
 
     def stop_receiving(self) -> None:

@@ -81,7 +81,7 @@ class TelegramClient(ApiClient):
         Raises SettingsError when there is no token.
         """
         if settings.telegram_bot_token is None:
-            raise SettingsError("TELEGRAM_BOT_TOKEN is missing.")
+            raise SettingsError(f"{settings.where('telegram_bot_token')} is missing.")
         self._token = settings.telegram_bot_token
         self._api = settings.telegram_api_url
         self._local_folder = settings.telegram_local_files

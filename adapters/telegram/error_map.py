@@ -68,7 +68,8 @@ ADVICE: dict[Reason, str] = {
     Reason.CHAT_GONE: "The bot has never been there, or is not any more",
     Reason.RIGHTS: "Somebody who administers the chat can give the bot the right",
     Reason.TOPIC_GONE: "The topic was closed or deleted",
-    Reason.TOKEN: "Put the bot's token from BotFather into TELEGRAM_BOT_TOKEN, and check TELEGRAM_API_URL",
+    Reason.TOKEN: "Put the bot's token from BotFather into TELEGRAM_BOT_TOKEN, or the token of [[bots]], and check "
+    "TELEGRAM_API_URL",
     Reason.NO_METHOD: "The server behind TELEGRAM_API_URL is too old for it",
     Reason.CONFLICT: "Only one program may fetch the updates of a bot, and none while a webhook is set",
 }

@@ -12,6 +12,7 @@ from adapters.base.public_url import public_url
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reply_target import NAME
 from adapters.telegram.settings import TELEGRAM, TelegramSettings
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import SettingsError
 from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import Languages, say
@@ -105,9 +106,9 @@ async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -
 
 
 def command(words: str, settings: TelegramSettings) -> str:
-    """Returns a command of ``python -m gateway telegram`` for the bot, for advice."""
+    """Returns a command that has to do with the bot, for advice."""
     bot = f" --bot {settings.bot}" if settings.bot else ""
-    return f"python -m gateway telegram {words}{bot}"
+    return gateway_command(f"telegram {words}{bot}")
 
 
 def host_of(url: str) -> str:

@@ -82,9 +82,8 @@ class TelegramReceiver:
         if self._settings.telegram_webhook_secret is None:
             return ()
 
-        receiver = WebhookReceiver(
-            receive, self._handler(inbox.accept_all, self._client).take, "TELEGRAM_WEBHOOK_SECRET"
-        )
+        take = self._handler(inbox.accept_all, self._client).take
+        receiver = WebhookReceiver(receive, take, self._settings.where("telegram_webhook_secret"))
 
         async def handle(request: Request) -> WebhookResponse:
             await self._require_name()

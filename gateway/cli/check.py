@@ -13,6 +13,7 @@ from gateway.admin.access.oidc_setup import check_provider
 from gateway.cli.start_facts import start_facts
 from gateway.cli.try_out import try_out
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import GatewayError, SettingsError
 from gateway.handover import HandoverSettings
 from gateway.handover.tool import NAME as HAND_OVER
@@ -151,7 +152,7 @@ def _open_store(settings: Settings) -> Iterator[SqlStore]:
 def _check_handovers(store: SqlStore) -> Iterator[CheckResult]:
     """Says in how many conversations a person answers."""
     if count := store.handovers.count_open():
-        detail = f"a person answers in {count} of the conversations: python -m gateway handover lists them"
+        detail = f"a person answers in {count} of the conversations: {gateway_command('handover')} lists them"
         yield CheckResult("handed over", ok=True, detail=detail)
 
 
@@ -182,7 +183,7 @@ def _check_schema(settings: Settings) -> CheckResult:
     except GatewayError as exc:
         return CheckResult("database", ok=False, detail=str(exc))
     on_start = settings.database_url.startswith("sqlite")
-    outdated = "will be migrated on start" if on_start else "not up to date; run python -m gateway migrate"
+    outdated = "will be migrated on start" if on_start else f"not up to date; run {gateway_command('migrate')}"
     detail = UP_TO_DATE if current else outdated
     return CheckResult("database", ok=current or on_start, detail=detail)
 
@@ -236,7 +237,8 @@ def _check_ownerless(store: SqlStore, load: Load) -> Sequence[CheckResult]:
         count = platforms.ownerless_threads(store, load)
     except GatewayError as exc:
         return (CheckResult("threads of /v1", ok=False, detail=str(exc)),)
-    detail = f"{count} belong to nobody, as no keys were set when they were made; see python -m gateway assign-threads"
+    whose = f"no keys were set when they were made; see {gateway_command('assign-threads --help')}"
+    detail = f"{count} belong to nobody, as {whose}"
     return (CheckResult("threads of /v1", ok=True, detail=detail),) if count else ()
 
 

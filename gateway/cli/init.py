@@ -21,6 +21,7 @@ from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
 from gateway.configuration import Configuration, CurrentConfiguration
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import AssistantError, SettingsError
 from gateway.ports.check import CheckResult
 from gateway.settings import ENV_FILE, EnvironmentSettings, Settings, SetupGuide, environment_variables
@@ -260,5 +261,4 @@ def _tell_next(path: Path, answers: Answers) -> None:
         click.echo("GATEWAY_API_KEYS there is the key that callers of /chat and visitors of the page need.")
     if answers.get("admin_password"):
         click.echo("ADMIN_PASSWORD there opens /admin.")
-    program = click.get_current_context().command_path.rpartition(" ")[0] or "python -m gateway"
-    click.echo(f"Start with: {program} serve")
+    click.echo(f"Start with: {gateway_command('serve')}")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from adapters.http import HttpSettings
 from gateway.admin import AdminSettings
+from gateway.domain.command_lines import gateway_command
 from gateway.loading import Load
 from gateway.ports.check import CheckResult
 from gateway.settings import Settings
 
-INIT = "python -m gateway init"
 LEAVE_OFFLINE = "for an assistant with a model, set OPENAI_API_KEY and leave ASSISTANT_BACKEND=offline out"
 
 
@@ -24,7 +24,7 @@ def start_facts(load: Load, platforms: Sequence[str], location: str, url: str = 
     if settings.assistant_backend == "offline":
         yield CheckResult("next", ok=True, detail=LEAVE_OFFLINE)
     elif settings.backend == "offline":
-        yield CheckResult("next", ok=True, detail=f"{INIT} asks for an assistant and for platforms")
+        yield CheckResult("next", ok=True, detail=f"{gateway_command('init')} asks for an assistant and for platforms")
 
 
 def example_request(load: Load, url: str) -> str:

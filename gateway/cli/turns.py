@@ -17,6 +17,7 @@ from rich.cells import cell_len, set_cell_size
 from gateway import logs, operations
 from gateway.cli.actor import actor
 from gateway.domain.approvals import Approval
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn, TurnId, TurnState
 from gateway.domain.platform_events import Feedback
@@ -25,7 +26,6 @@ from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
 
-PROGRAM = "python -m gateway"
 HEADINGS = ("RECEIVED", "STATE", "PLATFORM", "CHANNEL", "USER", "SECONDS", "TURN", "TEXT")
 MAX_TEXT_CELLS, MAX_NAME_CELLS, MAX_DETAIL_CELLS = 60, 24, 300
 """Widest text, name and audit detail in a line of output."""
@@ -138,7 +138,7 @@ def _next_page_command(ctx: click.Context, last: Turn) -> str:
     options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
     options += [] if since is None else ["--since", f"{since:g}s"]
     options += ["--json"] if ctx.params["as_json"] else []
-    return f"{PROGRAM} {shlex.join([str(ctx.info_name), *options, '--before', last.id])}"
+    return gateway_command(shlex.join([str(ctx.info_name), *options, "--before", last.id]))
 
 
 def _table(turns: Sequence[Turn]) -> Iterator[str]:

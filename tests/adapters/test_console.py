@@ -15,6 +15,7 @@ from rich.console import Console
 
 from adapters.console.adapter import ConsoleAdapter
 from adapters.console.chat_command import command, talk
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import AssistantRefused, Conflict, Overloaded
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId
@@ -98,7 +99,7 @@ def test_it_greets_and_tells_how_to_come_back(piped: Talk) -> None:
     thread = piped.turns()[0].message.key.channel
     assert re.fullmatch(r"thr_[0-9a-f]{24}", thread)
     assert shown.startswith("Talking to the fake.\n")
-    assert f"python -m gateway chat --thread {thread}\n" in shown
+    assert f"{gateway_command(f'chat --thread {thread}')}\n" in shown
     assert shown.endswith("You said: hello\n\n")
 
 

@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from adapters.console.markdown import RenderedMarkdown, printable
 from adapters.console.screens import TerminalOutput
 from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from tests.adapters.talk import Talk, answering
+from tests.waiting import until
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -159,11 +161,22 @@ class Pty:
     def types(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
+    def interrupts_the_prompt(self) -> None:
+        """Presses Ctrl-C, and again if it was missed: Python's prompt does not hear one between its text and its wait.
+
+        It has the terminal in a mode of its own until it hears one.
+        """
+        for _ in range(4):
+            self.types("\x03")
+            with suppress(AssertionError):
+                until(lambda: self.process.poll() is not None or termios.tcgetattr(self.fd)[3] & termios.ICANON, 5)
+                return
+
     def sees(self, text: str) -> None:
         """Wait until something is written behind what was last waited for."""
-        until = time.monotonic() + 20
+        deadline = time.monotonic() + 20
         while (at := plain(self._output).find(text, self._seen)) < 0:
-            assert select.select([self.fd], [], [], max(0.0, until - time.monotonic()))[0], self._output
+            assert select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))[0], self._output
             self._output += os.read(self.fd, 4096).decode(errors="replace")
         self._seen = at + len(text)
 
@@ -191,5 +204,5 @@ def test_a_person_at_a_real_terminal_is_prompted_answered_and_heard(person: Pty)
     person.sees("Cancelled.")
     person.sees("> ")
     assert termios.tcgetattr(person.fd)[3] & termios.ISIG
-    person.types("\x03")
+    person.interrupts_the_prompt()
     assert person.process.wait(20) == 0

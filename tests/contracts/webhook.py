@@ -14,9 +14,14 @@ from tests.fakes.recording_inbox import RecordingInbox
 
 
 class WebhookContract(AdapterContract):
-    """Give ``secret_setting`` as well: the setting that requests are verified with."""
+    """Give ``secret_setting`` as well: the setting that requests are verified with. The adapter is that of ``bot``."""
 
     secret_setting: str
+
+    @pytest.fixture
+    def bot(self) -> str:
+        """The bot's name; empty for the one without."""
+        return ""
 
     @pytest.fixture
     def inbox(self) -> RecordingInbox:
@@ -48,15 +53,18 @@ class WebhookContract(AdapterContract):
                 await webhook.handle(self.said(TEXT, "1"))
             assert caught.value is fault
 
+    @pytest.mark.parametrize("bot", ["", "sales"])
     async def test_a_stranger_is_refused_and_the_log_names_the_setting(
-        self, webhooks: Sequence[Webhook], inbox: RecordingInbox
+        self, webhooks: Sequence[Webhook], inbox: RecordingInbox, bot: str
     ) -> None:
+        key = self.secret_setting.partition("_")[2].lower()
+        wanted = f"{key} of the bot {bot}" if bot else self.secret_setting
         forged: Sequence[Request] = self.forged()
         for request in forged:
             with capture_logs() as logs, pytest.raises(Unauthenticated):
                 await webhooks[0].handle(request)
             named = [entry["setting"] for entry in logs if "setting" in entry]  # other threads log at the same time
-            assert named == [self.secret_setting]
+            assert named == [wanted]
             assert TEXT not in str(logs)
         assert forged
         assert inbox.taken == []

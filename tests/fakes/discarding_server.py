@@ -7,6 +7,7 @@ from typing import Self
 
 from gateway.assistants.transport import SdkHttpClient
 from gateway.http_client import HttpClient
+from tests.fakes.accepting import stop_accepting
 
 PIECE_BYTES = 2**16
 
@@ -25,7 +26,7 @@ class DiscardingServer:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._listener.close()
+        await stop_accepting(self._listener)
         await self._listener.wait_closed()
 
     def sdk_http(self) -> SdkHttpClient:

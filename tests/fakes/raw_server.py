@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.fakes.accepting import stop_accepting
+
 KEY = "sk-secret"
 """A key that must not appear in logs or errors."""
 CA_FILE = Path(__file__).with_name("tls") / "ca.pem"
@@ -41,7 +43,7 @@ class RawServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aexit__(self, *exc: object) -> None:
-        self._listener.close()
+        await stop_accepting(self._listener)
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)

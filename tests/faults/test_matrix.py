@@ -27,7 +27,7 @@ ONE, TWO, THREE = map(reply_to, ("one", "two", "three"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_no_smoke_cell_loses_or_repeats_a_message() -> None:
     for outcome in run_cells(SMOKE_CELLS, max_parallel=8, separate_processes=False):
         assert outcome.passed, f"{outcome.cell}: {outcome.error or outcome.score}\n{outcome.log}"

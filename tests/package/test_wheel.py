@@ -101,11 +101,12 @@ def fetch(url: str, body: object = None) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Path, tmp_path: Path) -> None:
     with serving([installed], tmp_path, ADMIN_PASSWORD="correct horse battery") as (url, printed):
         assert f"  data       {tmp_path}/gateway.db\n" in printed
         assert f"  operator   {url}/admin\n" in printed
+        assert f"  next       {installed} init asks for an assistant and for platforms\n" in printed
         assert "Hello" in json.loads(fetch(f"{url}/chat", {"message": "Hello"}))["response"]
         assert "<title>Chat</title>" in fetch(url)
         assert "Password" in fetch(f"{url}/admin")
@@ -114,7 +115,20 @@ def test_it_serves_a_turn_and_its_pages_and_says_where_the_data_is(installed: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
+def test_what_an_extra_lacks_is_named_by_its_packages(installed: Path) -> None:
+    lacking = """
+from gateway.domain.extras import imports_of_extra
+with imports_of_extra("telegram", "A_SETTING"):
+    raise ModuleNotFoundError(name="telegram")
+"""
+    python = installed.with_name("python")
+    ended = subprocess.run([python, "-c", lacking], env=environment(), capture_output=True, text=True, check=False)
+    assert f"Install the extra telegram: {python} -m pip install 'python-telegram-bot<" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
     ended = subprocess.run(
         [installed, "migrate"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
@@ -124,7 +138,7 @@ def test_it_brings_its_migrations(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_it_brings_the_example_of_its_file_which_it_reads(installed: Path, tmp_path: Path) -> None:
     def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         environ = environment(**settings)
@@ -142,7 +156,7 @@ def test_it_brings_the_example_of_its_file_which_it_reads(installed: Path, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_tool_of_an_installed_package_is_used(installed: Path, tmp_path: Path) -> None:
     gateways = str(site_packages_of(installed.parent))
     commands = install(EXAMPLE_TOOL, tmp_path, gateways, sysconfig.get_path("purelib"))

@@ -47,7 +47,7 @@ def kill_connections(url: str) -> None:
 
 class TestSqliteFaults:
     def test_file_without_tables_names_the_migrate_command(self, tmp_path: Path) -> None:
-        assert "python -m gateway migrate" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
+        assert "`migrate`" in unavailable(SqlStore(f"sqlite:///{tmp_path}/new.db"))
 
     def test_file_that_is_no_database_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.db"
@@ -78,9 +78,11 @@ class TestSqliteFaults:
         assert enqueue(store).is_new
         store.close()
 
-    def test_writers_of_one_process_take_turns(self, sqlite_url: str, impatient: None) -> None:
+    def test_writers_of_one_process_take_turns(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """More writers than SQLite's own busy handler would admit in this time."""
-        store = SqlStore(sqlite_url)
+        with monkeypatch.context() as impatient:
+            impatient.setattr(database, "WAIT_SECONDS", 0.05)
+            store = SqlStore(sqlite_url)
         entered, most, lock = 0, 0, threading.Lock()
 
         def write() -> None:

@@ -29,8 +29,8 @@ class TestDiscord(WebhookContract):
     acknowledgement = WebhookResponse(body='{"type": 5}', headers=JSON)
 
     @pytest.fixture
-    async def adapter(self, discord: FakeDiscord) -> AsyncIterator[DiscordAdapter]:
-        here = settings(discord, discord_public_key=PUBLIC_KEY)
+    async def adapter(self, discord: FakeDiscord, bot: str) -> AsyncIterator[DiscordAdapter]:
+        here = settings(discord, discord_public_key=PUBLIC_KEY).for_bot(bot)
         adapter = DiscordAdapter(here, FakeMemory(), FakeUnparsedUpdates(), run_once)
         yield adapter
         await adapter.close()

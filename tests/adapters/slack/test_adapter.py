@@ -50,11 +50,10 @@ class TestSlack(WebhookContract):
     secret_setting = "SLACK_SIGNING_SECRET"
 
     @pytest.fixture
-    async def adapter(self) -> AsyncIterator[SlackAdapter]:
+    async def adapter(self, bot: str) -> AsyncIterator[SlackAdapter]:
         with FakeSlack() as slack:
-            adapter = SlackAdapter(
-                settings(slack_api_url=slack.api_url), SqlStore("sqlite:///never.db"), FakeUnparsedUpdates(), run_once
-            )
+            here = settings(slack_api_url=slack.api_url).for_bot(bot)
+            adapter = SlackAdapter(here, SqlStore("sqlite:///never.db"), FakeUnparsedUpdates(), run_once)
             yield adapter
             await adapter.close()
 

@@ -54,10 +54,10 @@ class TestTelegram(WebhookContract):
     secret_setting = "TELEGRAM_WEBHOOK_SECRET"
 
     @pytest.fixture
-    async def adapter(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TelegramAdapter]:
+    async def adapter(self, bot: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TelegramAdapter]:
         monkeypatch.setenv("PTB_TIMEDELTA", "1")
         with FakeTelegram() as telegram:
-            here = settings(telegram_api_url=telegram.url)
+            here = settings(telegram_api_url=telegram.url).for_bot(bot)
             memory = FakeMemory()
             memory.set_value(f"telegram:{BOT_ID}:username", BOT_NAME)
             adapter = TelegramAdapter(here, memory, FakeUnparsedUpdates(), run_once)

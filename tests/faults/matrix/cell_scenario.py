@@ -54,7 +54,7 @@ MESSAGES_PER_SENDER = {"A": 2, "B": 3, "C": 2}
 """Number of messages each user sends."""
 LONG_CHARS = 1500
 """Extra characters of a message, so that the database needs more disk space."""
-STEP_TIMEOUT = 20.0
+STEP_TIMEOUT = 60.0
 FINISH_TIMEOUT = 30.0
 LATE_MESSAGE_SECONDS = 0.4
 """Seconds to wait for messages that should not come."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.accepting import stop_accepting
 from tests.faults.matrix.sync_point import SyncPoint
 
 ProxyTarget = int | Path
@@ -30,6 +31,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._transports: set[asyncio.WriteTransport] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._hold_pattern, self._hold_sync = b"", SyncPoint()
 
     def cut(self) -> None:
@@ -62,6 +64,9 @@ class TcpProxy:
     async def close(self) -> None:
         await self._cut()
         self._flowing.set()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await asyncio.sleep(0.01)  # lets the aborted connections end
         self._port_guard.close()
 
@@ -71,7 +76,7 @@ class TcpProxy:
         )
 
     async def _cut(self) -> None:
-        self._server.close()
+        await stop_accepting(self._server)
         for end in self._transports:
             end.abort()
 
@@ -84,19 +89,32 @@ class TcpProxy:
         self._flowing.set()
 
     async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        await self._join(reader, writer)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Joins a connection with one to the target, until either ends. Cancelled, it breaks both."""
+        ends, asking = [writer], None
         self._transports.add(writer.transport)
-        there: asyncio.StreamWriter | None = None
         try:
             await self._flowing.wait()
             answers, there = await self._connect()
+            ends.append(there)
             self._transports.add(there.transport)
             asking = asyncio.ensure_future(self._forward(reader, there))
             await self._forward(answers, writer, answers=True)
-            asking.cancel()
         except OSError:
             writer.transport.abort()  # nothing listens at the target
+        except asyncio.CancelledError:
+            for end in ends:
+                end.transport.abort()
+            raise
         finally:
-            for end in filter(None, (writer, there)):
+            if asking is not None:
+                asking.cancel()
+            for end in ends:
                 self._transports.discard(end.transport)
                 end.close()
 

@@ -15,6 +15,7 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
 from gateway.cli.start_facts import example_request
+from gateway.domain.command_lines import gateway_command, python
 from gateway.loading import load
 from gateway.settings import EnvironmentSettings, Settings
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
@@ -73,7 +74,7 @@ def test_check_of_nothing_set_is_well_and_says_what_is_on(run: RunCli, tmp_path:
     assert open_to.startswith("ok   open to: everybody who reaches the port")
     assert operator == "ok   operator: off, as ADMIN_PASSWORD is not set"
     assert data == f"ok   data: {tmp_path}/gateway.db"
-    assert following == "ok   next: python -m gateway init asks for an assistant and for platforms"
+    assert following == f"ok   next: {gateway_command('init')} asks for an assistant and for platforms"
 
 
 def test_who_has_chosen_the_offline_assistant_is_not_asked_to_choose_again(run: RunCli) -> None:
@@ -243,7 +244,7 @@ def test_the_extra_that_is_not_installed_is_named(
     result = run("serve", **{"PORT": "0", "DATABASE_URL": sqlite_url} | settings)
     assert result.exit_code == 1
     assert f"needs the package {package}, which is not installed" in result.output
-    assert f"chat-gateway[{extra}]" in result.output
+    assert f"Install the extra {extra}: {python()} -m pip install -r requirements.txt, or" in result.output
 
 
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:

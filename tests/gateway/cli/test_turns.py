@@ -16,6 +16,7 @@ from gateway import logs
 from gateway.cli import turns as operator_commands
 from gateway.cli.main import OneLineErrorGroup
 from gateway.domain.approvals import Decision
+from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnState
 from gateway.domain.platform_events import Feedback
@@ -116,7 +117,7 @@ def test_a_length_of_time_is_a_number_with_a_unit(run: RunCommand, span: str) ->
 def test_a_list_that_is_too_long_says_how_to_go_on(run: RunCommand, books: SqlAdminStore) -> None:
     told = [answered_turn(books, f"{number}", author="Ada Lovelace") for number in range(3)]
     listed = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--since", "2h")
-    command = listed.stderr.removeprefix("More turns: python -m gateway ").strip()
+    command = listed.stderr.removeprefix(f"More turns: {gateway_command('')}").strip()
     assert command == f"turns --limit 2 --user 'Ada Lovelace' --since 7200s --before {told[1].id}"
     rest = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--before", told[1].id)
     assert (rest.stdout.count(PLATFORM), rest.stderr) == (1, "")
