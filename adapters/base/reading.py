@@ -21,7 +21,7 @@ from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
 from adapters.base.delimiters import MARKS, DelimiterRun, scan
-from adapters.base.tables import widened
+from adapters.base.tables import with_whole_rows
 
 MAX_DEPTH = 40
 """Nested blocks, of which a list counts twice. The parser drops what is deeper."""
@@ -94,9 +94,9 @@ NOTES = "notes"
 def read(parser: MarkdownIt, markdown: str) -> list[Token] | None:
     """Returns the tokens, with every cell of every table; None if the text is nested too deeply to be read."""
     tokens = parser.parse(markdown)
-    wide = widened(markdown, tokens)
-    if wide != markdown:
-        tokens = parser.parse(wide)
+    whole = with_whole_rows(markdown, tokens)
+    if whole != markdown:
+        tokens = parser.parse(whole)
     return None if any(token.level >= MAX_DEPTH - 1 for token in tokens) else tokens
 
 

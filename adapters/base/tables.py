@@ -1,4 +1,7 @@
-"""Tables: keeps the cells beyond a header, which parsers of Markdown drop, and writes a table as plain text."""
+"""Tables: keeps the cells beyond a header, which parsers of Markdown drop, and writes a table as plain text.
+
+``gateway/pages/chat/tables.js`` does the same for the page.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,22 @@ from markdown_it.tree import SyntaxTreeNode
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"
 """What may precede and follow a row."""
+CODE = re.compile(r"(?<![`\\])(`++)(?!`).+?(?<!`)\1(?!`)")
 
 
-def widened(markdown: str, tokens: Sequence[Token]) -> str:
-    """Returns the Markdown with headers as wide as the widest row, as the parser drops cells beyond the header."""
+def with_whole_rows(markdown: str, tokens: Sequence[Token]) -> str:
+    """Returns the Markdown such that the parser drops no cell: it drops those beyond the header.
+
+    A bar in code that would make a cell too many is escaped: ``| `a|b` | c |``. Else the header becomes as wide as the
+    widest row.
+    """
     lines = markdown.split("\n")
     for at, token in enumerate(tokens):
         if token.type == "table_open" and token.map:
             start, end = token.map
-            more = max(map(_cells, lines[start + 2 : end]), default=0) - _columns(tokens, at)
+            columns = _columns(tokens, at)
+            lines[start + 2 : end] = [_with_bars_in_code(line, columns) for line in lines[start + 2 : end]]
+            more = max(map(_cells, lines[start + 2 : end]), default=0) - columns
             if more > 0:
                 lines[start] = _extended(lines[start], "  |" * more)
                 lines[start + 1] = _extended(lines[start + 1], "---|" * more)
@@ -66,6 +76,10 @@ def _cells(line: str) -> int:
     row = line.strip(AROUND).removeprefix("|")
     bars = len(BAR.findall(row))
     return bars if row.endswith("|") and not row.endswith("\\|") else bars + 1
+
+
+def _with_bars_in_code(line: str, columns: int) -> str:
+    return CODE.sub(lambda code: BAR.sub(r"\\|", code.group()), line) if _cells(line) > columns else line
 
 
 def _extended(line: str, cells: str) -> str:

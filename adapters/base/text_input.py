@@ -32,6 +32,18 @@ MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[,:]?\s*)+")
 AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
 
 
+GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
+
+
+def calling(call: str) -> re.Pattern[str]:
+    """Returns what finds, in a text, that it calls upon somebody: at its start, or behind a mark at its end.
+
+    ``call``: the pattern of a mention in the platform's markup.
+    """
+    first, last = rf"\A\s*(?:{GREETING})?{call}", rf"[,;.!?]\s*{call}\s*[.!?]*\s*\Z"
+    return re.compile(f"{first}|{last}", re.IGNORECASE)
+
+
 def kind_of(command: str) -> MessageKind:
     """Returns what a command asks for. ``command``: without its slash."""
     if command in CHOICES:

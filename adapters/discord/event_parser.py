@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from adapters.base import text_input
+from adapters.base import text_input as base_text_input
 from adapters.base.approvals import verdict_of
-from adapters.base.json_fields import Fields, id_in, object_in, objects_in, size_in, storable, text_in
+from adapters.base.json_fields import Fields, id_in, object_in, objects_in, storable, text_in
 from adapters.base.language import in_language
-from adapters.base.text_input import SOMEBODY
-from adapters.discord import commands
+from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE
+from adapters.discord import commands, text_input
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
@@ -31,11 +31,7 @@ WRITTEN_TYPES = frozenset({0, 19})
 PING, COMMAND, COMPONENT = 1, 2, 3
 PONG, DEFERRED_REPLY, DEFERRED_UPDATE = '{"type": 1}', '{"type": 5}', '{"type": 6}'
 """docs.discord.com/developers/interactions/receiving-and-responding#interaction-response-object"""
-TAG = re.compile(
-    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
-)
 MAX_THREAD_NAME = 80
-LONGEST_QUOTE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,7 @@ class DiscordParser:
             case "MESSAGE_CREATE":
                 return self._message(event, place)
             case "MESSAGE_UPDATE" if event.get("edited_timestamp"):
-                return self._edited(event)
+                return self._edited(event, place)
             case "MESSAGE_DELETE":
                 return ParsedUpdate(events=(MessageDeleted(self._settings.name, _required(event, "id")),))
             case "MESSAGE_DELETE_BULK":
@@ -99,12 +95,10 @@ class DiscordParser:
         if not self._is_answered(event, author, place):
             return ParsedUpdate()
         addressed = not place.guild or self._mentions(event) or self._answers_us(event)
-        if not addressed and (not place.parent or author.get("bot") is True or self._settings.discord_scope != "topic"):
+        if not addressed and not self._joins_thread(event, place):
             return ParsedUpdate()
-        number, user, text = _required(event, "id"), _id(author), self._text(event)
-        files = tuple(filter(None, map(_file, objects_in(event, "attachments"))))
-        if not text and not files:
-            text = text_input.MENTIONED_ONLY if addressed and not objects_in(event, "sticker_items") else _other(event)
+        number, user, files = _required(event, "id"), _id(author), text_input.all_files(event)
+        text = text_input.own(event, self.bot) or self._without_text(event)
         opens = bool(place.guild) and not place.parent and self._settings.discord_replies == "thread"
         name = _thread_name(text, files) if opens else ""
         target = DiscordTarget(place.id, number, user, place.guild, thread_name=name)
@@ -117,7 +111,7 @@ class DiscordParser:
             user,
             target.address,
             kind=kind,
-            files=files,
+            files=(*files, *self._files_replied_to(event)),
             may_start_conversation=addressed,
             only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
@@ -132,17 +126,38 @@ class DiscordParser:
     def _is_answered(self, event: Fields, author: Fields, place: DiscordPlace) -> bool:
         if event.get("type", 0) not in WRITTEN_TYPES or not _id(author) or self._is_bot(author):
             return False
-        by_program = author.get("bot") is True or bool(event.get("webhook_id"))
-        if by_program and not (self._settings.allows_bot(_id(author)) and self._mentions(event)):
+        if text_input.is_by_program(event) and not (self._settings.allows_bot(_id(author)) and self._mentions(event)):
             return False
         return self._settings.allows(place.guild, (place.id, place.parent))
 
-    def _edited(self, event: Fields) -> ParsedUpdate:
+    def _joins_thread(self, event: Fields, place: DiscordPlace) -> bool:
+        """Tells whether a message that does not address the bot may be for it: in a thread that the bot may be in.
+
+        What calls upon somebody else is for them; other bots have to mention us.
+        """
+        if not place.parent or self._settings.discord_scope != "topic":
+            return False
+        return object_in(event, "author").get("bot") is not True and not text_input.calls_others(event)
+
+    def _edited(self, event: Fields, place: DiscordPlace) -> ParsedUpdate:
+        """An edit may be what mentions the bot; its message has the id of the original, should that be known."""
         author = object_in(event, "author")
         if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
             return ParsedUpdate()
-        text = self._with_reply(event, self._text(event))
-        return ParsedUpdate(events=(MessageEdited(self._settings.name, _required(event, "id"), text),))
+        text = self._with_reply(event, text_input.own(event, self.bot))
+        called = self._message(event, place).messages if place.guild and self._mentions(event) else ()
+        return ParsedUpdate(called, (MessageEdited(self._settings.name, _required(event, "id"), text),))
+
+    def _without_text(self, event: Fields) -> str:
+        """Returns what a message without text says, beside its files and what it forwards."""
+        if text_input.all_files(event) or any(text_input.forwarded_texts(event, self.bot)):
+            return ""
+        meant = self._mentions(event) or self._answers_us(event)
+        return text_input.described(event) or (MENTIONED_ONLY if meant else UNREADABLE)
+
+    def _files_replied_to(self, event: Fields) -> tuple[File, ...]:
+        """Returns the files of the message that one replies to, unless that is the bot's own."""
+        return () if self._answers_us(event) else text_input.all_files(object_in(event, "referenced_message"))
 
     def _mentions(self, event: Fields) -> bool:
         return any(self._is_bot(user) for user in objects_in(event, "mentions"))
@@ -213,18 +228,6 @@ class DiscordParser:
 
     # ------------------------------------------------------------ text
 
-    def _text(self, event: Fields) -> str:
-        return text_input.resolve_mentions(TAG.sub(self._tag, text_in(event, "content")))
-
-    def _tag(self, tag: re.Match[str]) -> str:
-        if user := tag["user"]:
-            return text_input.MENTION if user == self.bot else f"@{user}"
-        if tag["role"]:
-            return f"@{tag['role']}"
-        if tag["channel"]:
-            return f"#{tag['channel']}"
-        return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
-
     def _context(self, event: Fields, author: Fields, member: Fields, place: DiscordPlace) -> ChatContext | None:
         """Returns who speaks in a server, and the names of those whom the message mentions."""
         if not place.guild or not self._settings.discord_names:
@@ -240,23 +243,21 @@ class DiscordParser:
 
     def _with_reply(self, event: Fields, text: str) -> str:
         """Puts in front what a message replies to or forwards."""
-        snapshots = [object_in(each, "message") for each in objects_in(event, "message_snapshots")]
-        forwarded = [text_input.forwarded(SOMEBODY, self._text(each)) for each in snapshots if text_in(each, "content")]
+        parts = [*text_input.forwarded_texts(event, self.bot), text]
         answered = object_in(event, "referenced_message")
-        parts = [*forwarded, text] if forwarded else [text]
-        if answered and (said := self._text(answered)[:LONGEST_QUOTE]):
+        if answered and (said := text_input.quoted_text(answered, self.bot)):
             author = object_in(answered, "author")
             whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
-            parts = [f"In reply to a message of {whose}:\n{text_input.quoted(said)}", *parts]
+            parts = [f"In reply to a message of {whose}:\n{base_text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
 
 
 def _kind_of(text: str) -> MessageKind:
     """Returns what a written text asks for; the other commands are slash commands."""
-    word = text_input.bare_word(text)
-    if word.removeprefix("/") in text_input.HANDOVER_WORDS:
-        return text_input.kind_of(word.removeprefix("/"))
-    return MessageKind.CHOOSE if text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
+    word = base_text_input.bare_word(text)
+    if word.removeprefix("/") in base_text_input.HANDOVER_WORDS:
+        return base_text_input.kind_of(word.removeprefix("/"))
+    return MessageKind.CHOOSE if base_text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
 
 
 def _shown_name(user: Fields, member: Fields) -> str:
@@ -278,19 +279,6 @@ def _required(fields: Fields, name: str) -> str:
     if not found:
         raise MalformedRequest(f"The event has no {name}.")
     return found
-
-
-def _file(attachment: Fields) -> File | None:
-    url, name = text_in(attachment, "url"), text_in(attachment, "filename")
-    media_type = text_in(attachment, "content_type").partition(";")[0]
-    return File(name or "file", url, media_type, size_in(attachment, "size")) if url else None
-
-
-def _other(event: Fields) -> str:
-    """Describes a message without text and files: a sticker, a poll, an embed."""
-    stickers = [f"(sends a sticker: {text_in(each, 'name')})" for each in objects_in(event, "sticker_items")]
-    poll = text_in(object_in(object_in(event, "poll"), "question"), "text")
-    return "\n".join([*stickers, *([f"(poll) {poll}"] if poll else [])]) or text_input.UNREADABLE
 
 
 def _thread_name(text: str, files: tuple[File, ...]) -> str:

@@ -31,8 +31,11 @@ MARK = re.compile(r"[\\*_~`|]|(?<=[^\s])\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]\()|<(?=[
 LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] |[.)] )", re.MULTILINE)
 """What Discord reads at the beginning of a line."""
 URL = re.compile(r"https?://[^\s<>]+")
-BROKEN_FENCE = "`\u2060``"
+WORD_JOINER = "\u2060"
+BROKEN_FENCE = f"`{WORD_JOINER}``"
 """Three backticks that do not end code."""
+CODE_MARKS = ("`", "``")
+BACKTICKS = re.compile(r"`++")
 
 length = utf16_units
 
@@ -168,9 +171,13 @@ def _around(mark: str) -> Callable[[SyntaxTreeNode], str]:
 
 
 def _code(node: SyntaxTreeNode) -> str:
-    mark = "``" if "`" in node.content else "`"
-    space = " " if node.content.startswith("`") or node.content.endswith("`") else ""
-    return f"{mark}{space}{node.content}{space}{mark}"
+    """Returns code between marks that do not stand in it. Three of them would begin a block."""
+    code = node.content
+    mark = next((mark for mark in CODE_MARKS if mark not in BACKTICKS.findall(code)), "")
+    if not mark:
+        mark, code = "``", BACKTICKS.sub(lambda run: WORD_JOINER.join(run.group()), code)
+    space = " " if code.startswith("`") or code.endswith("`") else ""
+    return f"{mark}{space}{code}{space}{mark}"
 
 
 def _link(node: SyntaxTreeNode) -> str:

@@ -11,7 +11,7 @@ from pydantic import PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import Key, split_list
+from gateway.settings.values import Key, ServerUrl, split_list
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
@@ -46,7 +46,7 @@ class DiscordSettings(PlatformSettings):
     discord_public_key: str | None = None
     """The application's public key (*General Information*). Set: slash commands and buttons may also be received at
     ``/discord/interactions``, once that is the *Interactions Endpoint URL*."""
-    discord_api_url: str = DISCORD
+    discord_api_url: ServerUrl = DISCORD
     """The API; change it for a server of your own."""
     discord_scope: Literal["topic", "channel", "user"] = "topic"
     """What a conversation is: a thread, a whole channel, or one person in a channel."""

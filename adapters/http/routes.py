@@ -18,8 +18,9 @@ from gateway.domain.approvals import Decider, Verdict, VerdictResult
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, caller_share
 from gateway.domain.platform_events import Feedback
+from gateway.domain.shares import Share
 from gateway.lean_imports import importing_parts_of
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate
@@ -30,6 +31,7 @@ from gateway.web.api.api_keys import caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
 from gateway.web.api.cors import Cors
+from gateway.web.api.event_stream import EVENT_STREAM, STREAM_HEADERS, TurnUpdates, event_stream
 from gateway.web.api.json_body import read_model
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
@@ -46,11 +48,6 @@ COMMAND_TEXTS = {MessageKind.HAND_OVER: "/human", MessageKind.RESUME: "/resume"}
 UNNAMED_AUTHOR = "caller"
 """Who rates a reply to a message that named no `user`."""
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
-STREAM_HEADERS = {
-    "Content-Type": f"{turn_events.EVENT_STREAM}; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
 
 
 def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
@@ -103,9 +100,9 @@ class ChatRoutes:
         """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
         turn_id, _, number = request.path_values["file_id"].rpartition(".")
         turn = await self._find_turn(turn_id, self._reader(request))
-        if not number.isdecimal() or int(number) >= len(turn.reply_files):
+        file = {str(place): file for place, file in enumerate(turn.reply_files)}.get(number)
+        if file is None:
             raise TurnNotFound("There is no such file.")
-        file = turn.reply_files[int(number)]
         content = self._content(turn, file)
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
@@ -122,9 +119,10 @@ class ChatRoutes:
                 yield piece
 
     async def show_turn(self, request: HttpRequest) -> HttpResponse:
-        turn = await self._turn(request)
+        owner = self._reader(request)
+        turn = await self._find_turn(request.path_values["turn_id"], owner)
         if _prefers_stream(request.headers.get("accept", "")):
-            return await self._watch(request, turn)
+            return await self._watch(request, turn, caller_share(NAME, caller_name(owner, self._network(request))))
         return json_response(views.turn_body(turn, await self.inbox.approvals_of(turn.id) if turn.rounds else ()))
 
     async def cancel_turn(self, request: HttpRequest) -> HttpResponse:
@@ -208,9 +206,9 @@ class ChatRoutes:
             waiter.close()
             raise
 
-    async def _watch(self, request: HttpRequest, turn: Turn) -> HttpResponse:
+    async def _watch(self, request: HttpRequest, turn: Turn, share: Share) -> HttpResponse:
         """Streams a turn to a caller that comes, or comes back, while it runs."""
-        waiter = self.waiters.register(turn.id, wants_previews=True)
+        waiter = self.waiters.register(turn.id, share, wants_previews=True)
         try:
             turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
             return self._event_stream(turn, self._updates(request, turn, waiter, is_local=False), waiter)
@@ -218,14 +216,14 @@ class ChatRoutes:
             waiter.close()
             raise
 
-    def _event_stream(self, turn: Turn, updates: turn_events.TurnUpdates, waiter: Waiter) -> HttpResponse:
+    def _event_stream(self, turn: Turn, updates: TurnUpdates, waiter: Waiter) -> HttpResponse:
         updates = turn_events.with_questions(turn, updates, self.inbox.approvals_of)
-        events = turn_events.event_stream(turn, updates, ping_seconds=self.ping_seconds)
+        events = event_stream(turn, updates, turn_events.ChatWriter(turn), ping_seconds=self.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=waiter.close)
 
     async def _wait(
         self, request: HttpRequest, asked: ParsedChatRequest, turn_id: TurnId, waiter: Waiter
-    ) -> tuple[Turn, turn_events.TurnUpdates]:
+    ) -> tuple[Turn, TurnUpdates]:
         """Hands the message in. The caller is registered before, so that no event of the turn is missed."""
         accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn_id)
         turn = accepted.turn
@@ -234,7 +232,7 @@ class ChatRoutes:
             turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
         return turn, self._updates(request, turn, waiter, is_local=accepted.claimed_here)
 
-    def _updates(self, request: HttpRequest, turn: Turn, waiter: Waiter, *, is_local: bool) -> turn_events.TurnUpdates:
+    def _updates(self, request: HttpRequest, turn: Turn, waiter: Waiter, *, is_local: bool) -> TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
         waiter.close_when_disconnected(request)
@@ -334,7 +332,7 @@ def _listed(header: str) -> set[str]:
 
 def _prefers_stream(accept: str) -> bool:
     """Whether events are asked for by name, and not less than JSON."""
-    if turn_events.EVENT_STREAM not in accept:
+    if EVENT_STREAM not in accept.lower():
         return False
     wanted = parse_accept_header(accept, MIMEAccept)
-    return wanted[turn_events.EVENT_STREAM] > wanted["application/json"]
+    return wanted[EVENT_STREAM] > wanted["application/json"]

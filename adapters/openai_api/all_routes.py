@@ -35,6 +35,6 @@ def all_routes(
         opens_unknown_threads=opens_unknown_threads,
     )
     programs = program_routes.routes(context, kept, inline_files, directory)
-    files = FileRoutes(context.callers, uploaded_files, server_files)
+    files = FileRoutes(context, uploaded_files, server_files)
     stores = VectorStoreRoutes(context, server_files)
     return (*assistant_routes.routes(assistants_context), *programs, *files.routes(), *stores.routes())

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 from adapters.openai_api.asking import Watched
 from adapters.openai_api.errors import error_form
-from adapters.openai_api.sse import STREAM_HEADERS, TurnStream, resolved_turn, turn_events
+from adapters.openai_api.sse import resolved_turn
 from gateway.domain.models import Turn
+from gateway.web.api.event_stream import STREAM_HEADERS, TurnWriter, event_stream
 from gateway.web.api.problems import JsonResponse
 from gateway.web.api.routes import HttpResponse, json_response
 from gateway.web.api.views import timeout_response
 
 
-def streamed(watched: Watched, stream: TurnStream, *, ping_seconds: float) -> HttpResponse:
-    """Returns the events of a turn, as ``stream`` makes them."""
-    events = turn_events(watched.turn, watched.updates, stream, ping_seconds=ping_seconds)
+def streamed(watched: Watched, writer: TurnWriter, *, ping_seconds: float) -> HttpResponse:
+    """Returns the events of a turn, as ``writer`` writes them."""
+    events = event_stream(watched.turn, watched.updates, writer, ping_seconds=ping_seconds)
     return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=watched.leaving.close)
 
 

@@ -15,8 +15,8 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
+from gateway.web.api.event_stream import TurnUpdates
 from gateway.web.api.routes import HttpRequest
-from gateway.web.api.turn_events import TurnUpdates
 from gateway.web.api.waiting import Waiter, WaiterRegistry, only
 
 AWAITED_SECONDS = 600.0
@@ -51,6 +51,18 @@ class Asking:
         self.waiters.check_open()
         return (await self._record(post, message, self.inbox.new_turn_id())).turn
 
+    async def earlier(self, post: Post, platform: str = NAME) -> Turn | None:
+        """Returns the turn of an earlier attempt at a request. Raises Conflict if that had another body.
+
+        A turn that was cancelled since nobody waited for it is not what the caller asks for again.
+        """
+        if not post.may_be_repeated:
+            return None
+        found = await self.inbox.find_newest_turn(platform, post.first, post.last)
+        if found is not None:
+            post.check_same(found.message.message_id)
+        return None if found is None or (found.state is TurnState.CANCELLED and not post.has_key) else found
+
     async def cancel(self, turn: Turn) -> Turn:
         """Cancels a turn and tells those who wait for it. Raises Conflict when it has another outcome."""
         cancelled = await self.inbox.cancel_turn(turn.id)
@@ -58,18 +70,13 @@ class Asking:
         return cancelled
 
     async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
-        """Records a message, unless its request is repeated: then its turn is the one there is.
-
-        A turn that was cancelled since nobody waited for it is not what the caller asks for again.
-        """
+        """Records a message, unless its request is repeated: then its turn is the one there is."""
         async with self.attempts.turn_of(post):
-            if post.may_be_repeated:
-                earlier = await self.inbox.find_newest_turn(message.key.platform, post.first, post.last)
-                if earlier is not None and (earlier.state is not TurnState.CANCELLED or post.first == post.last):
-                    if not earlier.state.is_resolved:
-                        await self._claim_wait(earlier.id, AWAITED_SECONDS)
-                    return AcceptResult(earlier, is_new=False, claimed_here=False)
-            return await self.inbox.accept(message, turn_id)
+            if (earlier := await self.earlier(post, message.key.platform)) is None:
+                return await self.inbox.accept(message, turn_id)
+            if not earlier.state.is_resolved:
+                await self._claim_wait(earlier.id, AWAITED_SECONDS)
+            return AcceptResult(earlier, is_new=False, claimed_here=False)
 
     async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
         """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.

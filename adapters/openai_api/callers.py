@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from adapters.openai_api.settings import NAME
-from gateway.domain.models import ConversationKey
+from gateway.domain.models import ConversationKey, caller_share
+from gateway.domain.shares import Share
 from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.client_address import client_ip, network_of
@@ -28,6 +29,11 @@ class Caller:
     """What ``CHAT_REQUESTS_PER_MINUTE`` counts it as, here and at ``/chat``: its key, or its network without keys."""
     assistants: tuple[str, ...] = ()
     """The names of the assistants that it may use, the first by default; empty: all."""
+
+    @property
+    def share(self) -> Share:
+        """Whose share of places it takes, also by its messages."""
+        return caller_share(NAME, self.name)
 
     def thread_key(self, thread: str) -> ConversationKey:
         """Returns the key of a thread, which only callers with the same ``owner`` have."""

@@ -7,16 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal
+from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal, text_only
+from adapters.openai_api.functions import FunctionSchema
 from adapters.openai_api.request_fields import (
     Author,
+    Effort,
     Metadata,
     Penalty,
     Proportion,
     Refusing,
     ResponseFormat,
+    StreamOptions,
     Temperature,
     ToolChoice,
+    Verbosity,
     as_parameters,
 )
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
@@ -47,27 +51,18 @@ class ChatMessage(Ignoring):
     refusal: Text | None = None
     tool_calls: list[CompletionToolCall] | None = None
     tool_call_id: Text | None = None
+    name: Text | None = None
+    function_call: None = None
+    audio: None = None
 
 
-class FunctionSchema(Ignoring):
-    name: Annotated[Text, Field(min_length=1, max_length=64)]
-    description: Text | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-    def definition(self) -> Json:
-        """Returns it as ``TurnOptions.functions`` has it."""
-        schema = {"name": self.name, "description": self.description or "", "parameters": self.parameters or {}}
-        return schema if self.strict is None else {**schema, "strict": self.strict}
+class CompletionFunction(FunctionSchema, Refusing):
+    pass
 
 
-class CompletionTool(Ignoring):
+class CompletionTool(Refusing):
     type: Literal["function"]
-    function: FunctionSchema
-
-
-class StreamOptions(Ignoring):
-    include_usage: bool | None = None
+    function: CompletionFunction
 
 
 class CompletionRequest(Refusing):
@@ -92,8 +87,8 @@ class CompletionRequest(Refusing):
     tools: list[CompletionTool] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    reasoning_effort: str | None = None
-    verbosity: str | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Verbosity | None = None
     metadata: Metadata | None = None
     user: Author | None = None
     safety_identifier: Author | None = None
@@ -123,14 +118,14 @@ def _steps(message: ChatMessage, where: str) -> Iterator[Step]:
     content = read_content(message.content, f"{where}.content")
     match message.role:
         case "system" | "developer":
-            yield Step(where, Instruction(content.text))
+            yield Step(where, Instruction(text_only(content, where)))
         case "user":
-            yield Step(where, Asked(content))
+            yield Step(where, Asked(content, message.name or ""))
         case "assistant":
             calls = tuple(
                 RequestedCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
             )
-            yield Step(where, Answered(content.text or message.refusal or "", calls))
+            yield Step(where, Answered(text_only(content, where) or message.refusal or "", calls))
         case "tool":
             if not message.tool_call_id:
                 raise refusal(f"{where}.tool_call_id", "is missing")

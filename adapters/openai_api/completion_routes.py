@@ -55,6 +55,8 @@ class CompletionRoutes:
             said = arrange(asked.steps())
         check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
+        if (earlier := await self.asking.earlier(post)) is not None:
+            return await self._answer(request, post, earlier.message, asked, model)
         thread = _thread(request, asked)
         key = caller.thread_key(thread or new_id("chatcmpl"))
         author = asked.user or asked.safety_identifier or ""

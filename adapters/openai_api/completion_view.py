@@ -13,8 +13,8 @@ from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
+from gateway.web.api.event_stream import TurnWriter, sse_event
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.turn_events import sse_event
 from gateway.web.api.views import failure_of
 
 
@@ -35,8 +35,8 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class CompletionStream:
-    """Makes the events of one completion."""
+class CompletionStream(TurnWriter):
+    """Writes the events of one completion."""
 
     turn: Turn
     model: str

@@ -137,6 +137,13 @@ def read_content(content: MessageContent | None, where: str) -> ReadContent:
     return ReadContent("\n".join(texts), tuple(files))
 
 
+def text_only(content: ReadContent, where: str) -> str:
+    """Returns the text of a message that is not the user's. Raises InvalidRequest for one with files."""
+    if content.files:
+        raise refusal(f"{where}.content", "has a file; files are taken in messages of the user and in results of calls")
+    return content.text
+
+
 def numbered(files: Iterable[RequestFile]) -> Sequence[RequestFile]:
     """Returns the files with different names, as the assistant is told of them by name."""
     kept, used = list[RequestFile](), set[str]()
@@ -158,7 +165,9 @@ def _read_file(
         case InputImagePart():
             if part.file_id:
                 return RequestFile("image", "", file_id=part.file_id, where=f"{where}.file_id")
-            return from_data_url(part.image_url or "", "image", f"{where}.image_url")
+            if not part.image_url:
+                raise refusal(f"{where}.image_url", "is missing")
+            return from_data_url(part.image_url, "image", f"{where}.image_url")
         case InputAudioPart():
             ending = part.input_audio.format if EXTENSION.fullmatch(part.input_audio.format) else "bin"
             data = _decoded(part.input_audio.data, f"{where}.input_audio.data")

@@ -13,8 +13,9 @@ from adapters.openai_api.callers import Callers
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.paging import list_body, paged, read_page
+from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.request_fields import Metadata, Refusing, read_request
+from adapters.openai_api.request_fields import Metadata, Refusing, check_include, read_request
 from adapters.openai_api.response_items import Items
 from adapters.openai_api.response_request import InputItem, item_steps
 from adapters.openai_api.settings import PREFIX
@@ -64,9 +65,10 @@ class ConversationRoutes:
 
     async def create(self, request: HttpRequest) -> HttpResponse:
         caller = self.callers.reader(request)
-        asked = read_request(CreateRequest, await request.read_body(SMALL_BYTES) or b"{}")
+        body = await request.read_body(SMALL_BYTES)
+        asked, post = read_request(CreateRequest, body or b"{}"), read_post(caller, request, body)
         items = Items(item_steps(asked.items or [], "items"))
-        return json_response(_body(await self.conversations.create(caller, asked.metadata or {}, items)))
+        return json_response(_body(await self.conversations.create(caller, asked.metadata or {}, items, post)))
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         return json_response(_body(await self._find(request)))
@@ -84,15 +86,19 @@ class ConversationRoutes:
         return json_response({"id": name, "object": "conversation.deleted", "deleted": True})
 
     async def add(self, request: HttpRequest) -> HttpResponse:
-        found = await self._find(request)
-        asked = read_request(AddRequest, await request.read_body(SMALL_BYTES))
-        added = await self.conversations.add_items(found, Items(item_steps(asked.items, "items")))
+        caller = self.callers.reader(request)
+        found = await self.conversations.find(caller, request.path_values["conversation_id"])
+        body = await request.read_body(SMALL_BYTES)
+        asked, post = read_request(AddRequest, body), read_post(caller, request, body)
+        added = await self.conversations.add_items(found, Items(item_steps(asked.items, "items")), post)
         return json_response(list_body(added))
 
     async def list_items(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         return json_response(paged(await self._items(request), read_page(request)))
 
     async def show_item(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         name = request.path_values["item_id"]
         found = next((item for item in await self._items(request) if item["id"] == name), None)
         if found is None:

@@ -6,16 +6,18 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import new_id, response_id, turn_of_response
+from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
-from adapters.openai_api.stored_objects import find_own
+from adapters.openai_api.stored_objects import find_own, made_once
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
@@ -50,6 +52,7 @@ class Conversations:
 
     inbox: AsyncInbox
     objects: ApiObjects
+    attempts: Attempts
 
     # ------------------------------------------------------------ where a response is to be
 
@@ -103,18 +106,23 @@ class Conversations:
 
     # ------------------------------------------------------------ conversations
 
-    async def create(self, caller: Caller, metadata: Mapping[str, str], items: Items) -> ApiObject:
-        items.stored()  # refused before anything is made
-        made = ApiObject(f"conv_{secrets.token_hex(16)}", CONVERSATION, caller.owner, {"metadata": dict(metadata)})
-        (stored,) = await asyncio.to_thread(self.objects.add, [made])
-        await self.add_items(stored, items)
-        return stored
+    async def create(self, caller: Caller, metadata: Mapping[str, str], items: Items, post: Post) -> ApiObject:
+        name, body = f"conv_{secrets.token_hex(16)}", {"metadata": dict(metadata)}
+        new = ApiObject(name, CONVERSATION, caller.owner, body, request=post.name)
+        make = partial(self._make, new, _objects(new, items, post))
+        made = await made_once(self.objects, self.attempts, post, make)
+        return next(each for each in made if each.kind == CONVERSATION)
+
+    async def _make(self, conversation: ApiObject, items: Sequence[ApiObject]) -> Sequence[ApiObject]:
+        if items:
+            await asyncio.to_thread(self.objects.add_messages, conversation, items, opens=True)
+        return await asyncio.to_thread(self.objects.add, [conversation])
 
     async def find(self, caller: Caller, name: str) -> ApiObject:
         """Raises NoSuchObject, also for a conversation of another caller."""
         found = await find_own(self.objects, caller, CONVERSATION, name)
         if found is None:
-            raise NoSuchObject(f"Conversation with id '{name[:100]}' not found.")
+            raise _no_conversation(name)
         return found
 
     async def update(self, conversation: ApiObject, metadata: Mapping[str, str]) -> None:
@@ -127,14 +135,17 @@ class Conversations:
         conversation = await self._conversation(caller.thread_key(name))
         return await self.inbox.delete_conversation(conversation) if conversation else ()
 
-    async def add_items(self, conversation: ApiObject, items: Items) -> Sequence[dict[str, Any]]:
-        """Adds items, and returns them as they are listed."""
-        bodies = items.stored()
-        if not bodies:
-            return ()
-        made = [ApiObject(body["id"], ITEM, conversation.owner, body, parent=conversation.id) for body in bodies]
-        await asyncio.to_thread(self.objects.add_messages, conversation, made)
-        return bodies
+    async def add_items(self, conversation: ApiObject, items: Items, post: Post) -> Sequence[dict[str, Any]]:
+        """Adds items, and returns them as they are listed. Raises NoSuchObject, Conflict."""
+        new = _objects(conversation, items, post)
+        made = await made_once(self.objects, self.attempts, post, partial(self._add, conversation, new)) if new else ()
+        return [dict(each.body) for each in made]
+
+    async def _add(self, conversation: ApiObject, items: Sequence[ApiObject]) -> Sequence[ApiObject]:
+        added = await asyncio.to_thread(self.objects.add_messages, conversation, items)
+        if added is None:  # it was deleted just now
+            raise _no_conversation(conversation.id)
+        return added
 
     async def list_items(self, caller: Caller, name: str) -> Sequence[dict[str, Any]]:
         """Returns all items, oldest first: those of its turns, and those that were added."""
@@ -166,6 +177,16 @@ class Conversations:
             return None if turn_id is None else await self.inbox.get_turn(turn_id)
         except TurnNotFound:
             return None
+
+
+def _objects(conversation: ApiObject, items: Items, post: Post) -> Sequence[ApiObject]:
+    """Returns items as they are kept. Raises InvalidRequest."""
+    owner, parent, request = conversation.owner, conversation.id, post.name
+    return [ApiObject(body["id"], ITEM, owner, body, parent, request) for body in items.stored()]
+
+
+def _no_conversation(name: str) -> NoSuchObject:
+    return NoSuchObject(f"Conversation with id '{name[:100]}' not found.")
 
 
 def _no_response(identity: str) -> NoSuchObject:

@@ -7,10 +7,18 @@ from typing import Any
 
 from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import Turn
+from gateway.domain.models import Failure, Turn
 
-RATE_LIMIT_CODES = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
-"""Codes of failures that OpenAI's APIs call ``rate_limit_exceeded``."""
+LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
+REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
+"""Codes of failures that are about the message."""
+
+
+def failure_code(failure: Failure) -> str:
+    """Returns why a run or a response failed, by a code that both have (``LastError``, ``ResponseError``)."""
+    if failure.code in LIMITED:
+        return "rate_limit_exceeded"
+    return "invalid_prompt" if failure.code in REFUSED else "server_error"
 
 
 def is_cut_off(turn: Turn) -> bool:

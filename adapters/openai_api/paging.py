@@ -23,15 +23,20 @@ class Page:
     after: str
     before: str
 
+    @property
+    def is_backward(self) -> bool:
+        """Whether it has the items nearest to ``before``; one that is also ``after`` an item begins there."""
+        return bool(self.before) and not self.after
 
-def read_page(request: HttpRequest) -> Page:
-    """Raises InvalidRequest."""
+
+def read_page(request: HttpRequest, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> Page:
+    """``default``: the limit of a request that names none. Raises InvalidRequest."""
     order = request.query_value("order") or "desc"
     if order not in ("asc", "desc"):
         raise InvalidRequest(f"Invalid value for 'order': {order[:40]!r} is not 'asc' or 'desc'.", param="order")
-    given = request.query_value("limit") or str(DEFAULT_LIMIT)
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= MAX_LIMIT:
-        raise InvalidRequest(f"Invalid value for 'limit': expected 1 to {MAX_LIMIT}.", param="limit")
+    given = request.query_value("limit") or str(default)
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:9]) <= most:
+        raise InvalidRequest(f"Invalid value for 'limit': expected 1 to {most}.", param="limit")
     return Page(int(given), order == "desc", request.query_value("after"), request.query_value("before"))
 
 
@@ -40,15 +45,17 @@ def paged(items: Sequence[Item], page: Page) -> Item:
 
     Raises InvalidRequest for a cursor that is none of the items.
     """
-    found = [*reversed(items)] if page.newest_first else [*items]
-    if page.after:
-        found = found[_place(found, page.after, "after") + 1 :]
-    if page.before:
-        found = found[: _place(found, page.before, "before")]
-        kept = found[-page.limit :]
-    else:
-        kept = found[: page.limit]
+    found = between(items, page)
+    kept = found[-page.limit :] if page.is_backward else found[: page.limit]
     return list_body(kept, has_more=len(kept) < len(found))
+
+
+def between(items: Sequence[Item], page: Page) -> Sequence[Item]:
+    """Returns the items between the cursors of a page, in its order. Raises InvalidRequest as ``paged``."""
+    found = [*reversed(items)] if page.newest_first else [*items]
+    begin = _place(found, page.after, "after") + 1 if page.after else 0
+    end = _place(found, page.before, "before") if page.before else len(found)
+    return found[begin:end]
 
 
 def list_body(items: Sequence[Item], *, has_more: bool = False) -> Item:

@@ -22,7 +22,8 @@ def routes(
 ) -> Sequence[Route]:
     limits = context.limits
     asking = Asking(context.inbox, context.waiters, context.attempts, kept.memory, limits)
-    conversations, bodies, most = Conversations(context.inbox, kept.objects), BodyReader(), limits.max_message_chars
+    conversations = Conversations(context.inbox, kept.objects, context.attempts)
+    bodies, most = BodyReader(), limits.max_message_chars
     shared = (context.callers, asking, bodies, files)
     return (
         *CompletionRoutes(*shared, directory, most).routes(),

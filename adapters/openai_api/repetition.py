@@ -42,6 +42,11 @@ class Post:
     may_be_repeated: bool
     """Whether an earlier attempt may have arrived, so that its effect is to be looked for."""
 
+    @property
+    def has_key(self) -> bool:
+        """Whether it is known by an Idempotency-Key."""
+        return self.name.startswith(KEY_MARK)
+
     def check_same(self, earlier: str) -> None:
         """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
         if earlier.startswith(KEY_MARK) and earlier != self.name:
@@ -58,8 +63,12 @@ def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
     now = time.time()
     name = digest + _time(now) + secrets.token_hex(RANDOM_LENGTH // 2)
     since = digest + _time(now - SECONDS) + "0" * RANDOM_LENGTH
-    repeats = request.headers.get("x-stainless-retry-count", "0")
-    return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), repeats not in ("", "0"))
+    return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), is_repeated(request))
+
+
+def is_repeated(request: HttpRequest) -> bool:
+    """Returns whether an SDK says that it sends a request again."""
+    return request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
 
 
 def _by_key(caller: Caller, request: HttpRequest, key: str, body: bytes) -> Post:

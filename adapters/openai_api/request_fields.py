@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -11,12 +11,15 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from adapters.openai_api.content_parts import Text
 from adapters.openai_api.errors import InvalidRequest
 from gateway.web.api.json_body import read_object
+from gateway.web.api.routes import HttpRequest
 
 Author = Annotated[Text, Field(max_length=200)]
 """As at ``/chat``."""
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Proportion = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Verbosity = Literal["low", "medium", "high"]
 Metadata = Annotated[
     dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
 ]
@@ -27,6 +30,43 @@ class Refusing(BaseModel):
     """Fields that are not here are refused by name."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+LONGEST_NAME = 100
+INCLUDED = (
+    *("file_search_call.results", "web_search_call.results", "web_search_call.action.sources"),
+    *("message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs"),
+    "reasoning.encrypted_content",
+)
+"""What ``include`` may ask for. It has no effect: there are no such items here, or they have none of it."""
+
+
+def _include_problem(given: str) -> str:
+    """Returns what is wrong with a value of ``include``; "" for nothing."""
+    if given in INCLUDED:
+        return ""
+    return f"{given[:LONGEST_NAME]!r} is not supported here; there are {', '.join(INCLUDED)}"
+
+
+def _known_include(given: str) -> str:
+    if problem := _include_problem(given):
+        raise PydanticCustomError("include", "{problem}", {"problem": problem})
+    return given
+
+
+def check_include(request: HttpRequest) -> None:
+    """Raises InvalidRequest for what a query cannot have included."""
+    for each in (*request.query_values("include"), *request.query_values("include[]")):
+        if problem := _include_problem(each):
+            raise InvalidRequest(f"Invalid value for `include`: {problem}.", param="include", code="invalid_value")
+
+
+Included = Annotated[str, AfterValidator(_known_include)]
+
+
+class StreamOptions(Refusing):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 FORMATS = ("text", "json_object", "json_schema")
@@ -54,7 +94,6 @@ ToolChoice = Annotated[str | dict[str, Any], AfterValidator(_known_choice)]
 """As Chat Completions writes them."""
 
 M = TypeVar("M", bound=BaseModel)
-LONGEST_NAME = 100
 
 
 def read_request(model: type[M], body: bytes) -> M:
@@ -74,9 +113,9 @@ def as_parameters(request: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 
 def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]) -> InvalidRequest:
     """Returns the error for the first field at fault; where it may be of several types, for the type that fits best."""
-    paths = [(_path(error["loc"], fields), error) for error in errors]
+    paths = [(_path(error, fields), error) for error in errors]
     of_field = [each for each in paths if each[0][:1] == paths[0][0][:1]]
-    path, error = max(of_field, key=lambda each: (len(each[0]), each[0][-1:] == ["type"]))
+    path, error = max(of_field, key=_fit)
     where = _written(path)[:LONGEST_NAME]
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
@@ -87,11 +126,18 @@ def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]
     return InvalidRequest(f"Invalid value for `{where}`: {_problem(error)}.", param=where, code="invalid_value")
 
 
+def _fit(found: tuple[list[int | str], ErrorDetails]) -> tuple[int, bool, int]:
+    """Returns how well the type fits that an error is about: how far it was read, and whether it is the given one."""
+    path, error = found
+    is_other = 0 if error["type"].endswith("_type") else 1 if error["type"] == "literal_error" else 2
+    return len(path), path[-1:] == ["type"], is_other
+
+
 def _problem(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "union_tag_invalid":
         return f"there is no type {str(context['tag'])[:LONGEST_NAME]!r} here; there are {context['expected_tags']}"
-    return error["msg"]
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _written(path: Sequence[int | str]) -> str:
@@ -100,9 +146,9 @@ def _written(path: Sequence[int | str]) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
+def _path(error: ErrorDetails, fields: Any) -> list[int | str]:
     """Returns the names of the fields that lead to an error. Pydantic has names of types among them."""
-    found, value = list[int | str](), fields
+    found, value, loc = list[int | str](), fields, error["loc"]
     for place, part in enumerate(loc):
         if isinstance(value, dict) and part in value:
             value = value[part]
@@ -110,7 +156,7 @@ def _path(loc: Sequence[int | str], fields: Any) -> list[int | str]:
             if not isinstance(part, int):
                 continue
             value = value[part]
-        elif place < len(loc) - 1 or not isinstance(value, dict):
+        elif place < len(loc) - 1 or error["type"] != "missing":
             continue
         found.append(part)
     return found

@@ -7,15 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from adapters.openai_api.completion_request import FunctionSchema
-from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal
+from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal, text_only
+from adapters.openai_api.functions import FunctionSchema
 from adapters.openai_api.request_fields import (
     CHOICES,
     Author,
+    Effort,
+    Included,
     Metadata,
     Proportion,
     Refusing,
+    StreamOptions,
     Temperature,
+    Verbosity,
     as_parameters,
 )
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
@@ -24,6 +28,7 @@ from gateway.domain.turn_options import Json
 
 INPUT = "input"
 MAX_ITEMS = 1000
+Summary = Literal["auto", "concise", "detailed"]
 
 
 class MessageItem(Ignoring):
@@ -64,21 +69,23 @@ InputItem = Annotated[
 ]
 
 
-class ConversationName(Ignoring):
+class ConversationName(Refusing):
     id: Text
 
 
-class ResponseTool(FunctionSchema):
+class ResponseTool(FunctionSchema, Refusing):
     type: Literal["function"]
 
 
-class Reasoning(Ignoring):
-    effort: str | None = None
+class Reasoning(Refusing):
+    effort: Effort | None = None
+    summary: Summary | None = None
+    generate_summary: Summary | None = None
 
 
-class TextSettings(Ignoring):
+class TextSettings(Refusing):
     format: dict[str, Any] | None = None
-    verbosity: str | None = None
+    verbosity: Verbosity | None = None
 
 
 class ResponseRequest(Refusing):
@@ -106,9 +113,9 @@ class ResponseRequest(Refusing):
     user: Author | None = None
     safety_identifier: Author | None = None
     top_logprobs: Literal[0] | None = None
-    include: list[str] | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    stream_options: Any = None
+    include: list[Included] | None = None
+    truncation: Literal["auto"] | None = None
+    stream_options: StreamOptions | None = None
     prompt_cache_key: Any = None
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None
@@ -158,9 +165,9 @@ def _step(item: MessageItem | FunctionCallItem | FunctionCallOutputItem, where: 
         case MessageItem(role="user"):
             return Step(where, Asked(read_content(item.content, f"{where}.content")))
         case MessageItem(role="assistant"):
-            return Step(where, Answered(read_content(item.content, f"{where}.content").text))
+            return Step(where, Answered(text_only(read_content(item.content, f"{where}.content"), where)))
         case MessageItem():
-            return Step(where, Instruction(read_content(item.content, f"{where}.content").text))
+            return Step(where, Instruction(text_only(read_content(item.content, f"{where}.content"), where)))
 
 
 def _response_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -168,8 +175,9 @@ def _response_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     if given.get("type") == "json_object":
         return {"type": "json_object"}
-    if given.get("type") != "json_schema" or not isinstance(given.get("name"), str):
-        raise refusal("text.format", "must be of type text, json_object, or json_schema with a `name`")
+    named = isinstance(given.get("name"), str) and isinstance(given.get("schema"), dict)
+    if given.get("type") != "json_schema" or not named:
+        raise refusal("text.format", "must be of type text, json_object, or json_schema with `name` and `schema`")
     return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if name != "type"}}
 
 

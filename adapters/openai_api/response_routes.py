@@ -20,13 +20,13 @@ from adapters.openai_api.outcome import calls_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
-from adapters.openai_api.request_fields import read_request
+from adapters.openai_api.request_fields import check_include, read_request
 from adapters.openai_api.response_request import INPUT, ResponseRequest
 from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.response_view import ECHO, input_items, response_body
 from adapters.openai_api.said import CallerInput, arrange, check_outputs
 from adapters.openai_api.settings import PREFIX
-from gateway.domain.models import Message, Turn
+from gateway.domain.models import Message, Turn, TurnState
 from gateway.domain.turn_options import TurnOptions
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
@@ -63,20 +63,26 @@ class ResponseRoutes:
         async with self.bodies.reading(request) as body:
             post = read_post(caller, request, body)
             asked = read_request(ResponseRequest, body)
+            if asked.background and asked.store is False:
+                raise refusal("background", "needs `store`: what is not stored cannot be asked for later")
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
-            said = arrange(asked.steps(), continues=bool(asked.conversation_id or asked.previous_response_id))
+            said = arrange(asked.steps(), INPUT, continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
-        _check_continues(place, said)
-        message = _message(caller, post, asked, said, place)
-        message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-        message = await self.files.attached(caller, message, said.files)
+        if (earlier := await self.asking.earlier(post)) is not None:  # the thread has what it said already
+            message = earlier.message
+        else:
+            place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+            _check_continues(place, said)
+            message = _message(caller, post, asked, said, place)
+            message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
+            message = await self.files.attached(caller, message, said.files)
         if asked.background:
             return await self._begin(request, post, message, streams=bool(asked.stream))
         return await self._answer(request, post, message, streams=bool(asked.stream))
 
     async def show(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         turn = await self._response(request)
         if request.query_value("stream").lower() in ("true", "1"):
             raise refusal("stream", "is not supported here: a stream that broke is not continued, ask again without it")
@@ -90,12 +96,15 @@ class ResponseRoutes:
 
     async def cancel(self, request: HttpRequest) -> HttpResponse:
         turn = await self._response(request)
+        if turn.state is TurnState.CANCELLED:  # cancelling it twice is once
+            return json_response(response_body(turn))
         if turn.state.is_resolved:
             raise InvalidRequest(f"Cannot cancel a response that is {response_body(turn)['status']} already.")
         turn = await self.asking.cancel(turn)
         return json_response(response_body(turn))
 
     async def list_input(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         items = input_items(await self._response(request))
         return json_response(paged(items, read_page(request)))
 

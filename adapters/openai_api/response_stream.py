@@ -10,13 +10,13 @@ from adapters.openai_api.outcome import calls_of, is_cut_off, unsent
 from adapters.openai_api.response_view import call_item, message_item, response_body, text_part
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn, TurnState
+from gateway.web.api.event_stream import TurnWriter, sse_event
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.turn_events import sse_event
 from gateway.web.api.views import failure_of
 
 
-class ResponseStream:
-    """Makes the events of one response, numbered from 0."""
+class ResponseStream(TurnWriter):
+    """Writes the events of one response, numbered from 0."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn

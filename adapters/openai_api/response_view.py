@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
-from adapters.openai_api.outcome import RATE_LIMIT_CODES, calls_of, is_cut_off
+from adapters.openai_api.outcome import calls_of, failure_code, is_cut_off
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
@@ -15,7 +15,6 @@ from gateway.web.api.views import failure_of
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
 STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
-INVALID = frozenset({"too_long", "not_allowed", "refused", "unsupported", "file_too_large"})
 
 Body = dict[str, Any]
 
@@ -51,7 +50,7 @@ def response_body(turn: Turn) -> Body:
         "reasoning": {"effort": parameters.get("reasoning_effort"), "summary": None},
         "store": echo.get("store", True),
         "temperature": parameters.get("temperature"),
-        "text": {"format": _text_format(parameters.get("response_format"))},
+        "text": _text(parameters),
         "tool_choice": _tool_choice(parameters.get("tool_choice", "auto")),
         "tools": [{"type": "function", "strict": None, **each} for each in options.functions],
         "top_p": parameters.get("top_p"),
@@ -131,12 +130,12 @@ def _status(turn: Turn) -> str:
 
 
 def _error(failure: Failure) -> Body:
-    """Returns the error with a code of those that the API has (``ResponseError`` of the SDK)."""
-    if failure.code in RATE_LIMIT_CODES:
-        code = "rate_limit_exceeded"
-    else:
-        code = "invalid_prompt" if failure.code in INVALID else "server_error"
-    return {"code": code, "message": failure.user_message}
+    return {"code": failure_code(failure), "message": failure.user_message}
+
+
+def _text(parameters: Mapping[str, Any]) -> Body:
+    verbosity = {"verbosity": parameters["verbosity"]} if "verbosity" in parameters else {}
+    return {"format": _text_format(parameters.get("response_format")), **verbosity}
 
 
 def _text_format(response_format: Any) -> Body:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered, refusal
+from gateway.domain.context import clean_name
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 
 SEPARATOR = "\n\n"
 """Between texts that were separate messages."""
+NAMES = "Messages of the user that begin with a name and a colon were written by whom the name says."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Asked:
     """A message of the user."""
 
     content: ReadContent
+    name: str = ""
+    """Of who wrote it, where several do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,8 @@ class _Exchange:
         )
 
 
-def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
-    """Returns what a list of steps says. ``continues``: it follows what we have already.
+def arrange(steps: Sequence[Step], where: str = "messages", *, continues: bool = False) -> CallerInput:
+    """Returns what a list of steps says. ``where``: its field. ``continues``: it follows what we have already.
 
     Raises InvalidRequest for a list that ends with the assistant, and for results and calls that do not match.
     """
@@ -103,7 +107,7 @@ def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
     files = list[RequestFile]()
     exchanges = _exchanges(spoken, files)
     if not exchanges or exchanges[-1].is_answered:
-        where = steps[-1].where if steps else "messages"
+        where = steps[-1].where if steps else where
         raise refusal(where, "is the assistant's: the last message must be the user's or a tool's")
     _check_calls(exchanges, continues=continues)
     last = exchanges.pop()
@@ -112,7 +116,7 @@ def arrange(steps: Sequence[Step], *, continues: bool = False) -> CallerInput:
         tuple(last.outputs),
         tuple(numbered(files)),
         tuple(each.frozen() for each in exchanges),
-        SEPARATOR.join(filter(None, instructions)),
+        SEPARATOR.join(filter(None, [*instructions, NAMES if any(map(_name_of, steps)) else ""])),
     )
 
 
@@ -138,13 +142,17 @@ def _add(exchange: _Exchange, step: Step, files: list[RequestFile]) -> None:
             exchange.calls += calls
         case Asked(content):
             files += content.files
-            exchange.texts.append(content.text)
+            exchange.texts.append(f"{name}: {content.text}" if (name := _name_of(step)) else content.text)
         case Returned(call_id, content):
             if exchange.texts:
                 raise refusal(step.where, "must follow the call that it answers, before what the user says next")
             files += content.files
             exchange.where = step.where
             exchange.outputs.append(CallOutput(call_id, content.text))
+
+
+def _name_of(step: Step) -> str:
+    return clean_name(step.said.name) if isinstance(step.said, Asked) else ""
 
 
 def _check_calls(exchanges: Sequence[_Exchange], *, continues: bool) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.openai_api.callers import Caller
-from adapters.openai_api.repetition import Post
+from adapters.openai_api.repetition import Attempts, Post
 from gateway.ports.api_objects import ApiObject, ApiObjects
 
 
@@ -16,8 +16,18 @@ async def find_own(objects: ApiObjects, caller: Caller, kind: str, name: str) ->
     return found if found is not None and (found.kind, found.owner) == (kind, caller.owner) else None
 
 
-async def made_before(objects: ApiObjects, post: Post) -> Sequence[ApiObject]:
-    """Returns what an earlier attempt at a request made. Raises Conflict if that had another body."""
+async def made_once(
+    objects: ApiObjects, attempts: Attempts, post: Post, make: Callable[[], Awaitable[Sequence[ApiObject]]]
+) -> Sequence[ApiObject]:
+    """Returns what an earlier attempt at a request made, else what ``make`` makes, with ``post.name`` as its request.
+
+    Raises Conflict if the earlier attempt had another body.
+    """
+    async with attempts.turn_of(post):
+        return await _made_before(objects, post) or await make()
+
+
+async def _made_before(objects: ApiObjects, post: Post) -> Sequence[ApiObject]:
     if not post.may_be_repeated:
         return ()
     found = await asyncio.to_thread(objects.find_by_request, post.first, post.last)

@@ -19,6 +19,8 @@ from gateway.ports.uploads import Uploads
 FILE = "file"
 SERVER = "server"
 """The field of an object's body with the name of the assistant at whose server it is; without it, it is kept here."""
+EXPIRY = "expires_after"
+"""The field with the seconds after which its uploader wants it to end."""
 FILE_PREFIX = "file-"
 """Ids of these files, which are also the names under which their content is kept."""
 KEEP_SECONDS = 7 * 86_400
@@ -71,12 +73,17 @@ def as_file(file: RequestFile) -> File:
 
 
 def has_expired(file: ApiObject) -> bool:
-    return SERVER not in file.body and file.created_at + KEEP_SECONDS < time.time()
+    return SERVER not in file.body and _expires_at(file) < time.time()
+
+
+def _expires_at(file: ApiObject) -> float:
+    """Returns when a file ends that is kept here."""
+    return file.created_at + int(file.body.get(EXPIRY, KEEP_SECONDS))
 
 
 def file_view(file: ApiObject) -> dict[str, Any]:
     created = int(file.created_at)
-    expiry = {} if SERVER in file.body else {"expires_at": created + KEEP_SECONDS}
+    expiry = {} if SERVER in file.body else {"expires_at": int(_expires_at(file))}
     return expiry | {
         "id": file.id,
         "object": "file",

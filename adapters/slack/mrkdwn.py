@@ -37,6 +37,8 @@ BROKEN_FENCE = f"`{WORD_JOINER}``"
 """Three backticks that do not end code."""
 MARKS = re.compile(r"[*_~`]++")
 URL = re.compile(r"://\S++")
+IMAGE = re.compile(r"<([^<>|]++)(?:\|([^<>]*+))?>")
+"""One in the text of a link, as it is written: Slack reads no link within another."""
 
 
 def escaped(text: str) -> str:
@@ -182,7 +184,14 @@ def _beside(node: SyntaxTreeNode | None, at: int) -> str:
 
 
 def _link(node: SyntaxTreeNode) -> str:
-    return _linked(str(node.attrs.get("href", "")), _inline(node))
+    text = IMAGE.sub(lambda image: f"{image[2]} ({image[1]})" if image[2] else image[1], _inline(node))
+    return _linked(str(node.attrs.get("href", "")), text.replace("\n", " "))
+
+
+def _code(node: SyntaxTreeNode) -> str:
+    """Returns code; as plain text where it has a backtick, which ends it whatever is written before."""
+    code = escaped(node.content)
+    return MARKS.sub(rf"{WORD_JOINER}\g<0>{WORD_JOINER}", code) if "`" in code else f"`{code}`"
 
 
 def _image(node: SyntaxTreeNode) -> str:
@@ -198,7 +207,7 @@ def _linked(address: str, text: str) -> str:
 
 INLINE: dict[str, Callable[[SyntaxTreeNode], str]] = {
     "text": lambda node: escaped(node.content),
-    "code_inline": lambda node: f"`{escaped(node.content)}`",
+    "code_inline": _code,
     "strong": _around("*"),
     "em": _around("_"),
     "s": _around("~"),

@@ -12,7 +12,7 @@ from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key, reject_prefixes, split_list
+from gateway.settings.values import JoinSeconds, Key, ServerUrl, reject_prefixes, split_list
 
 SLACK = "https://slack.com"
 MIN_KEY_CHARS = 32
@@ -81,7 +81,7 @@ class SlackSettings(PlatformSettings):
     secret, Telegram's webhook is registered there."""
     trusted_proxies: NonNegativeInt = 0
     """How many of your own proxies add to ``X-Forwarded-For``; 0: clients connect directly."""
-    slack_api_url: str = f"{SLACK}/api/"
+    slack_api_url: ServerUrl = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
     slack_scope: Literal["topic", "channel", "user"] = "topic"
     """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""

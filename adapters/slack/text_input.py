@@ -16,10 +16,7 @@ TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 docs.slack.dev/messaging/formatting-message-text#escaping"""
 ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 ESCAPES = str.maketrans({character: f"&{name};" for name, character in ENTITIES.items()})
-CALL = r"<(?:@|!subteam\^)[^<>\n]+>"
-GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
-CALL_FIRST = re.compile(rf"\s*(?:{GREETING})?{CALL}", re.IGNORECASE)
-CALL_LAST = re.compile(rf"[,;.!?]\s*{CALL}\s*[.!?]*\s*\Z")
+CALLS_OTHERS = text_input.calling(r"<(?:@|!subteam\^)[^<>\n]+>")
 WORDS = re.compile(r"\w+")
 NO_PREVIEW = "no preview available"
 """What Slack gives as the fallback of an attachment that it cannot describe."""
@@ -64,7 +61,7 @@ def may_answer(text: str) -> bool:
 
 def calls_others(text: str) -> bool:
     """Tells whether a text in Slack's markup calls upon somebody: "<@U1> can you …?", "can you …, <@U1>?"."""
-    return bool(CALL_FIRST.match(text) or CALL_LAST.search(text))
+    return CALLS_OTHERS.search(text) is not None
 
 
 def _readable_token(bot_user: str, token: re.Match[str]) -> str:

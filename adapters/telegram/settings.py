@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key, split_list
+from gateway.settings.values import JoinSeconds, Key, ServerUrl, split_list
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
@@ -37,7 +37,7 @@ class TelegramSettings(PlatformSettings):
     telegram_webhook_secret: SecretStr | None = None
     """Any secret of letters, digits, ``_`` and ``-``. Set: updates are received at ``/telegram/webhook``; else they are
     fetched by long polling."""
-    telegram_api_url: str = TELEGRAM
+    telegram_api_url: ServerUrl = TELEGRAM
     """The Bot API; change it for a server of your own."""
     public_url: str | None = None
     """The address of the gateway on the internet. With a webhook secret, the webhook is registered there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import NonNegativeInt, PositiveFloat, SecretStr, field_validator
 
@@ -12,6 +11,7 @@ from gateway.admin.access.oidc_values import OidcOptions
 from gateway.admin.access.proxy import ProxySignIn, read_addresses
 from gateway.admin.access.roles import AccessList, RoleLists
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import split_server_url
 
 MIN_PASSWORD_CHARS = 8
 CALLBACK_PATH = "/oidc/callback"
@@ -104,9 +104,9 @@ class AdminSettings(EnvironmentSettings):
     def _is_https(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parsed = urlsplit(url.strip())
-        is_local = parsed.scheme == "http" and parsed.hostname in LOOPBACK
-        if not parsed.hostname or not (parsed.scheme == "https" or is_local) or parsed.query or parsed.fragment:
+        parsed = split_server_url(url.strip())
+        is_local = parsed is not None and parsed.hostname in LOOPBACK
+        if not parsed or not (parsed.scheme == "https" or is_local) or parsed.query or parsed.fragment:
             raise ValueError("must be an address that begins with https:// (http:// on this machine only)")
         return url.strip()
 

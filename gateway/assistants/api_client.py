@@ -32,7 +32,6 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
-    SettingsError,
     ThreadBusy,
 )
 from gateway.domain.files import Content
@@ -77,7 +76,6 @@ def connect(settings: Settings) -> sdk.AsyncOpenAI:
     """Returns the SDK client for these settings. No I/O. Raises SettingsError."""
     silence = settings.assistant_timeout_seconds
     timeout = httpx2.Timeout(connect=CONNECT_SECONDS, read=silence, write=REQUEST_SECONDS, pool=REQUEST_SECONDS)
-    _check_urls(settings)
     # A run uses one connection, and one more while it is polled or cancelled. The load balancer of a server may know
     # its callers by cookies.
     http = HttpClient(max_connections=2 * settings.max_runs + SPARE_CONNECTIONS, keeps_cookies=True)
@@ -92,16 +90,6 @@ def connect(settings: Settings) -> sdk.AsyncOpenAI:
         )
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else NO_KEY
     return sdk.AsyncOpenAI(api_key=key, base_url=settings.openai_base_url, **options)
-
-
-def _check_urls(settings: Settings) -> None:
-    urls = {
-        "OPENAI_BASE_URL": settings.openai_base_url,
-        "AZURE_OPENAI_ENDPOINT": settings.azure_openai_endpoint,
-    }
-    for name, url in urls.items():
-        if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
-            raise SettingsError(f"{name} must be a URL that begins with http:// or https://.")
 
 
 def path_segment(identifier: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.assistants.citations import citation_text
 from gateway.assistants.reply_marks import (
@@ -270,19 +270,32 @@ class ReplyFilter:
         return self._in_fence or self._line.is_fence or self._line.is_in_code
 
 
+@dataclass
+class _Beginnings:
+    """How the messages of a model begin, as far as that is known."""
+
+    in_thought: bool
+    is_known: bool = False
+
+
 class ReplyFilters:
     """Makes the filters of one backend, and learns whether its model begins in thought."""
 
-    def __init__(self, model: str = "", tools: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, model: str = "", tools: Callable[[], Iterable[str]] = tuple, beginnings: _Beginnings | None = None
+    ) -> None:
         """``tools``: returns the names of the functions that the model may call now."""
         self._tools = tools
-        self._begins_in_thought = REASONING_MODEL.search(model) is not None
-        self._is_known = False
+        self._beginnings = beginnings or _Beginnings(REASONING_MODEL.search(model) is not None)
 
-    def create(self, more_tools: Iterable[str] = ()) -> ReplyFilter:
-        """Returns a filter for one message. ``more_tools``: the names of functions that this message may call too."""
-        tools = frozenset(self._tools()).union(more_tools)
-        return ReplyFilter(begins_in_thought=self._begins_in_thought, tools=tools)
+    def with_tools(self, names: Iterable[str]) -> ReplyFilters:
+        """Returns the same for a turn whose model may call these functions too. What it learns is learnt here."""
+        own, more = self._tools, frozenset(names)
+        return ReplyFilters(tools=lambda: more.union(own()), beginnings=self._beginnings)
+
+    def create(self) -> ReplyFilter:
+        """Returns a filter for one message."""
+        return ReplyFilter(begins_in_thought=self._beginnings.in_thought, tools=self._tools())
 
     def read(self, text: str) -> ReplyFilter:
         """Returns the filter that has read a complete text."""
@@ -293,11 +306,12 @@ class ReplyFilters:
 
     def learn(self, reply: ReplyFilter) -> None:
         """Notes how a complete message began. What the name of a model promises is believed until it is not so."""
-        self._is_known = self._is_known or reply.ended_unopened_thought
-        if not self._is_known:
-            self._begins_in_thought = False
+        known = self._beginnings
+        known.is_known = known.is_known or reply.ended_unopened_thought
+        if not known.is_known:
+            known.in_thought = False
         elif reply.ended_unopened_thought:
-            self._begins_in_thought = True
+            known.in_thought = True
 
 
 PLAIN = ReplyFilters()

@@ -60,6 +60,15 @@ def drop_forced_choice(body: Json) -> None:
         body.pop(FORCED_CHOICE, None)
 
 
+def drop_idle_tool_fields(body: Json) -> None:
+    """Leaves out how tools are to be called where there are none. One that has to be called is left to the server."""
+    if body.get("tools"):
+        return
+    body.pop("parallel_tool_calls", None)
+    if body.get(FORCED_CHOICE) in ("none", "auto"):
+        body.pop(FORCED_CHOICE)
+
+
 def same(name: str) -> Translation:
     """Returns the translation of a parameter that the server has too, by the name ``name``."""
     return lambda value: {name: value}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gateway.domain.errors import SettingsError
 from gateway.settings.toml_file import Key, TomlFile, nearest
+from gateway.settings.wording import what_is_wrong
 
 UNKNOWN_KEY = "extra_forbidden"
 """The type of pydantic's error for it."""
@@ -52,7 +53,7 @@ class ProblemList:
                 if error["type"] == UNKNOWN_KEY:
                     self.add(where, f"is not known here.{nearest(str(error['loc'][-1]), table.model_fields)}")
                 else:
-                    self.add(where, f"{error['msg'].removeprefix('Value error, ')}.")
+                    self.add(where, what_is_wrong(error))
             return None
 
     def raise_all(self) -> None:

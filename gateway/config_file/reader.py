@@ -119,7 +119,7 @@ class _Reader:
             table = self.problems.parse(McpTable, (MCP, name), value)
             if table is not None:
                 self._approvers.check((MCP, name), table)
-            yield name, _server(name, table or McpTable(url="http://"))
+            yield name, _server(name, table or McpTable(url="http://localhost"))
 
     def _routes(self) -> Iterator[RouteRule]:
         seen: dict[object, Key] = {}

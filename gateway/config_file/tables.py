@@ -19,10 +19,9 @@ from pydantic import (
 )
 
 from gateway.config_file.problems import Table
-from gateway.settings.values import OwnKey
+from gateway.settings.values import NO_SERVER_URL, OwnKey, split_server_url
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-HTTP = ("http://", "https://")
 
 
 def check_name(name: str) -> str:
@@ -92,8 +91,8 @@ class McpTable(Table):
     def _is_one_kind(self) -> Self:
         if (self.url is None) == (not self.command):
             raise ValueError("needs either url or command")
-        if self.url is not None and not self.url.startswith(HTTP):
-            raise ValueError("url must begin with http:// or https://")
+        if self.url is not None and split_server_url(self.url) is None:
+            raise ValueError(f"url {NO_SERVER_URL}")
         stray = "env" if self.url is not None and self.env else "headers" if self.command and self.headers else ""
         if stray:
             raise ValueError(f"{stray} belongs to a server with {'command' if stray == 'env' else 'url'}")

@@ -161,14 +161,14 @@ class Message:
     def share(self) -> Share:
         """Whose share of places and queues it takes: the verified caller's, else the author's, else the channel's."""
         key, workspace = self.key, ""
-        parts: tuple[str, ...]
         if self.caller:
-            parts = (key.platform, "caller", self.caller)
-        elif self.author:
+            return caller_share(key.platform, self.caller)
+        parts: tuple[str, ...]
+        if self.author:
             parts = (key.platform, "user", key.workspace, self.author)
         else:
             parts = (key.platform, "channel", key.workspace, key.channel)
-        if self.has_workspace_share and not self.caller:
+        if self.has_workspace_share:
             workspace = _joined(key.platform, key.workspace)
         return Share(_joined(*parts), workspace)
 
@@ -206,6 +206,11 @@ class Message:
     def speaker(self) -> str:
         """Returns the name of who speaks, where several people take part in the conversation; else ""."""
         return "" if self.context is None else clean_name(self.context.speaker)
+
+
+def caller_share(platform: str, caller: str) -> Share:
+    """Returns whose share a verified caller takes, with a message or without one."""
+    return Share(_joined(platform, "caller", caller))
 
 
 def _joined(*parts: str) -> str:

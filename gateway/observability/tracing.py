@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack, cast
 
-from pydantic import field_validator
-
 from gateway.domain.errors import GatewayError
 from gateway.domain.extras import imports_of_extra
 from gateway.settings import EnvironmentSettings
+from gateway.settings.values import ServerUrl
 
 if TYPE_CHECKING:  # an optional dependency: loaded only when tracing is on
     from opentelemetry.sdk.resources import Resource
@@ -27,18 +26,11 @@ TRACEPARENT = "traceparent"
 class TracingSettings(EnvironmentSettings):
     """Settings that enable tracing. OpenTelemetry reads all other OTEL_ variables from the environment itself."""
 
-    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_endpoint: ServerUrl | None = None
     """The address of an OTLP collector, such as ``http://localhost:4318``; spans are sent to ``/v1/traces`` there, over
     HTTP. Unset: no tracing."""
-    otel_exporter_otlp_traces_endpoint: str | None = None
+    otel_exporter_otlp_traces_endpoint: ServerUrl | None = None
     """The exact URL for spans, used in place of the address above."""
-
-    @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint")
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("must be a URL that begins with http:// or https://")
-        return url
 
     @property
     def traces_url(self) -> str | None:

@@ -328,7 +328,10 @@ def _parse_names(listed: str) -> NamesByPlatform:
 
 def _parse_limits(listed: str) -> Mapping[str, BudgetLimits]:
     """Parses a budget setting. Raises ValueError."""
-    return dict(_parse_limit(entry) for entry in split_list(listed))
+    entries = [_parse_limit(entry) for entry in split_list(listed)]
+    if len(limits := dict(entries)) < len(entries):
+        raise ValueError("has two budgets for the same; write decimals with a point, and soft/hard with a slash")
+    return limits
 
 
 def _parse_limit(entry: str) -> tuple[str, BudgetLimits]:

@@ -28,6 +28,7 @@ from gateway.settings.sources import TABLE, FileSource, TomlSource, Unreadable, 
 from gateway.settings.text_file import ENCODING
 from gateway.settings.toml_file import TomlFile
 from gateway.settings.values import spell_choice
+from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
@@ -164,7 +165,7 @@ def wrong_values(error: ValidationError) -> Iterator[tuple[str, str]]:
     """Yields the name of each wrong setting, in small letters, and what is wrong, without the value."""
     for each in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(each["loc"][0]).lower() if each["loc"] else ""
-        yield name, f"{each['msg'].removeprefix('Value error, ')}."
+        yield name, what_is_wrong(each)
 
 
 def given_variables() -> Variables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,8 @@ def find_config_file(variables: Variables) -> TomlFile | None:
     if named := variables.get(CONFIG_VARIABLE):
         return toml_file.read(Path(named).expanduser(), variables.get)
     path = Path(CONFIG_FILE)
-    return toml_file.read(path, variables.get) if path.is_file() else None
+    is_there = os.path.lexists(path)  # also a folder, or a link to nothing, which are mistakes
+    return toml_file.read(path, variables.get) if is_there else None
 
 
 def values_of(file: TomlFile, separators: Mapping[str, str]) -> Mapping[str, str | Unreadable]:

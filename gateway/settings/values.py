@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -24,6 +25,7 @@ PLACEHOLDERS = ("...", "<", ">")
 """Of examples in documentation, which is copied."""
 REQUEST_PATHS = ("/chat/completions", "/completions", "/responses", "/conversations", "/models", "/embeddings")
 """Ends of the addresses of single requests, which are copied for that of the API."""
+NO_SERVER_URL = "must be the address of a server that begins with http:// or https://, such as https://example.com"
 
 
 def check_key(key: SecretStr) -> SecretStr:
@@ -60,7 +62,7 @@ def check_backend(name: str) -> str:
     names = [*BACKENDS, *(offer.name for offer in offers(BACKEND_ENTRY_POINTS))]
     if found := next((each for each in names if each.lower() == name.strip().lower()), None):
         return found
-    raise ValueError(f"Input should be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}")
+    raise ValueError(f"must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}")
 
 
 Backend = Annotated[BackendName | str, AfterValidator(check_backend)]
@@ -87,13 +89,37 @@ def check_time_zone(name: str) -> str:
         raise ValueError("is no time zone; write an IANA name such as Europe/Berlin, or UTC") from exc
 
 
+def split_server_url(url: str) -> SplitResult | None:
+    """Returns the parts of the address of a server; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets, or of the port
+        return None
+    return parts if is_whole and not any(char.isspace() or char in QUOTES for char in url) else None
+
+
+def check_server_url(url: str) -> str:
+    """Raises ValueError for what is no address of a server."""
+    if split_server_url(url := url.strip()) is None:
+        raise ValueError(NO_SERVER_URL)
+    return url
+
+
+ServerUrl = Annotated[str, AfterValidator(check_server_url)]
+
+
 def check_base_url(url: str | None) -> str | None:
-    """Raises ValueError for the address of one request instead of the API's."""
-    path = (url or "").strip().rstrip("/")
+    """Raises ValueError for what is no address of an API: also for that of one request."""
+    if url is None:
+        return None
+    parts = urlsplit(check_server_url(url))
     for end in REQUEST_PATHS:
-        if path.endswith(end):
+        if parts.path.rstrip("/").endswith(end):
             raise ValueError(f"ends with {end}, which is the address of one request; write what stands before it")
-    return url if url is None else url.strip()
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("has a user, or a query (?) or fragment (#) at its end; write it without them")
+    return url.strip()
 
 
 def split_list(listed: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
+from gateway.web.api.event_stream import EVENT_STREAM
 from gateway.web.api.openapi import FORM, JSON, Operation, document
-from gateway.web.api.turn_events import EVENT_STREAM
 from gateway.web.chat_page import CACHE_AND_REVALIDATE, CONTENT_TYPES, PAGES, Asset
 
 TITLE = "Chat gateway"

@@ -52,6 +52,7 @@ class Chat:
         *,
         keys: str | None = None,
         max_waiting: int = 100,
+        caller_share: float = 1.0,
         buckets: TokenBuckets | None = None,
         **others: Any,
     ) -> None:
@@ -63,6 +64,7 @@ class Chat:
             self.uploads,
             max_message_chars=1000,
             max_waiting=max_waiting,
+            caller_share=caller_share,
             ping_seconds=0.05,
         )
         self.inbox = FakeInbox(self.adapter, script)

@@ -148,7 +148,8 @@ def test_files_of_a_reply_are_downloads(chat: Chat) -> None:
     assert (response.status_code, response.data) == (200, b"content")
     assert response.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Bericht%20%C3%BC%201.html"
     assert "sandbox" in response.headers["Content-Security-Policy"]
-    for wrong in (f"{reply['turn_id']}.1", f"{reply['turn_id']}.-1", reply["turn_id"], "turn_x.0"):
+    turn = reply["turn_id"]
+    for wrong in (f"{turn}.1", f"{turn}.-1", f"{turn}.{'9' * 5000}", f"{turn}.\u0660", turn, "turn_x.0"):
         assert error(chat.client().get(f"/chat/files/{wrong}"))[0] == 404
     shown: Any = chat.client().get(f"/chat/threads/{reply['thread_id']}").json
     assert [message["files"] for message in shown["messages"]] == [[], [file]]

@@ -11,7 +11,7 @@ from gateway.domain.errors import AssistantRateLimited, AssistantUnavailable, St
 from gateway.domain.models import Turn, TurnId
 from gateway.domain.run_events import RunCompleted, TextDelta, ToolCall
 from gateway.web.api import waiting
-from tests.adapters.chat import Chat, Event, chunks, error, in_thread, parse
+from tests.adapters.chat import KEYS, Chat, Event, chunks, error, in_thread, parse
 from tests.fakes.inbox import InboxStep
 from tests.waiting import until
 
@@ -65,6 +65,7 @@ def test_its_headers_keep_everything_on_the_way_from_holding_it_back(chat: Chat)
     ("accept", "streams"),
     [
         ("text/event-stream", True),
+        ("Text/Event-Stream", True),
         ("text/event-stream, */*;q=0.1", True),
         ("application/json;q=0.5, text/event-stream", True),
         ("application/json, text/event-stream", False),
@@ -251,6 +252,19 @@ def test_a_database_that_is_away_does_not_end_a_stream(chat: Chat) -> None:
 
 
 # ---------------------------------------------------------------- a turn that runs already
+
+
+def test_who_watches_a_turn_takes_a_place_of_its_share() -> None:
+    chat = Chat(keys=KEYS, max_waiting=3, caller_share=0.4)
+    gate = chat.hold()
+    turn = chat.post({"message": "hi"}, Prefer="respond-async").json["turn_id"]
+    watching = resume(chat, turn)
+    next(watching)
+    refused = chat.call("GET", f"/chat/turns/{turn}", Accept="text/event-stream")
+    assert error(refused) == (429, "caller_waiting_full")
+    gate.open()
+    assert any("done" in chunk for chunk in watching)
+    chat.close()
 
 
 def resume(chat: Chat, turn: str) -> Iterator[str]:

@@ -92,6 +92,12 @@ def test_a_cell_of_a_table_stands_as_it_was_written(surface: str, cell: str) -> 
     assert cell in SURFACES[surface](f"| a | b |\n|---|---|\n| {cell} | x |")
 
 
+@pytest.mark.parametrize("surface", ["telegram", "older slack", "discord", "console"])
+@pytest.mark.parametrize("row", ["| `a|b` | x |", "| y | ``a|b`` |", "`a|b`|x", "| `a|b` | x | z |"])
+def test_a_bar_in_code_ends_no_cell(surface: str, row: str) -> None:
+    assert re.search(r"(?<![`\w])a\|b(?![`\w])", SURFACES[surface](f"| a | b |\n|---|---|\n{row}"))
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize(("opening", "closing"), [("$$", "$$"), (r"\[", r"\]"), (r"\begin{a}", r"\end{a}")])
 def test_no_line_of_a_formula_begins_a_list(surface: str, opening: str, closing: str) -> None:

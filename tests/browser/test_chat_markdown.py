@@ -46,6 +46,7 @@ def test_emphasis_works_in_languages_without_spaces(page: Page, site: GatewaySit
         ("$$\na\n- b * c\n+ d\n$$", "p", ["$$\na\n- b * c\n+ d\n$$"]),
         ("- x\n  \\[\n  1. y\n  \\]", "li p", ["\\[\n1. y\n\\]"]),
         ("| a |\n|---|\n| 1*2*3 | __init__ |", "td", ["1*2*3", "__init__"]),
+        ("| a | b |\n|---|---|\n| `x|y` | z |", "td", ["x|y", "z"]),
         ("[report](<https://example.com/q3 report.pdf>)", 'a[href="https://example.com/q3%20report.pdf"]', ["report"]),
         (
             "See https://www.youtube.com/@here.",

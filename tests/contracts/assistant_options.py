@@ -74,6 +74,19 @@ class OptionsContract:
         session.options = None
         assert "Thanks" in await session.say("Thanks")
 
+    async def test_a_call_that_the_model_wrote_as_text_is_one_and_its_result_goes_on(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(Say('{"name": "weather", "arguments": {"city": "Rome"}}'), Say("It is sunny."))
+        session.options = WITH_WEATHER
+        assert await session.say("Weather?") == ""
+        (call,) = session.answer.calls
+        assert (call.name, call.arguments) == ("weather", '{"city": "Rome"}')
+        session.options = TurnOptions(functions=(WEATHER,), outputs=(CallOutput(call.id, "sunny"),))
+        assert await session.say("") == "It is sunny."
+        assert "sunny" in str(self.newest(fake))
+        assert session.errors == [], "the thread goes on"
+
     async def test_results_are_posted_once_whatever_dies(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("weather", {"city": "Rome"}), Say("It is sunny."))
         session.options = WITH_WEATHER

@@ -119,7 +119,7 @@ def test_a_packages_backend_says_what_it_does_not_take(monkeypatch: pytest.Monke
 
 def test_a_backend_that_no_package_offers_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSISTANT_BACKEND", "parrot")
-    with pytest.raises(SettingsError, match=r"ASSISTANT_BACKEND: Input should be 'responses', .* or 'offline'"):
+    with pytest.raises(SettingsError, match=r"ASSISTANT_BACKEND: must be 'responses', .* or 'offline'"):
         load_settings()
 
 

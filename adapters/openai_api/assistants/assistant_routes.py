@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapters.openai_api.assistants.bodies import AssistantChange, AssistantRequest, AssistantTool
@@ -16,7 +17,7 @@ from adapters.openai_api.ids import new_id
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_fields import read_request
-from adapters.openai_api.stored_objects import made_before
+from adapters.openai_api.stored_objects import made_once
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
@@ -44,13 +45,11 @@ class AssistantRoutes:
         self.context.directory.model_for(asked.model)
         refuse_tools(asked.tools or (), self.context.directory.default(caller))
         await self._check_resources(caller, asked)
-        async with self.context.api.attempts.turn_of(post):
-            made: Sequence[ApiObject] = await made_before(self.context.objects, post)
-            if not made:
-                stored = {**DEFAULTS, **given_fields(asked)}
-                new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
-                made = await asyncio.to_thread(self.context.objects.add, [new])
-        return json_response(assistant_view(self.context.directory.own(caller, made[0])))
+        objects, stored = self.context.objects, {**DEFAULTS, **given_fields(asked)}
+        new = ApiObject(new_id("asst"), ASSISTANT, caller.owner, stored, request=post.name)
+        make = partial(asyncio.to_thread, objects.add, [new])
+        (made,) = await made_once(objects, self.context.api.attempts, post, make)
+        return json_response(assistant_view(self.context.directory.own(caller, made)))
 
     async def _check_resources(self, caller: Caller, asked: AssistantChange) -> None:
         """Raises InvalidRequest for files and vector stores of another key."""

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from adapters.openai_api.content_parts import Text
-from adapters.openai_api.request_fields import Metadata, Proportion, Refusing, Temperature
+from adapters.openai_api.functions import FunctionName, FunctionSchema
+from adapters.openai_api.request_fields import Effort, Metadata, Proportion, Refusing, ResponseFormat, Temperature
 
 MAX_INSTRUCTIONS = 256_000
 MAX_TOOLS = 128
 
 InstructionsText = Annotated[Text, Field(max_length=MAX_INSTRUCTIONS)]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]{1,64}$")]
 
 
-class AssistantFunction(Refusing):
-    name: FunctionName
-    description: Text | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+class AssistantFunction(FunctionSchema, Refusing):
+    pass
 
 
 class AssistantFunctionTool(Refusing):
@@ -33,9 +29,14 @@ class CodeInterpreterTool(Refusing):
     type: Literal["code_interpreter"]
 
 
+class FileSearchSettings(Refusing):
+    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
+    ranking_options: dict[str, Any] | None = None
+
+
 class FileSearchTool(Refusing):
     type: Literal["file_search"]
-    file_search: dict[str, Any] | None = None
+    file_search: FileSearchSettings | None = None
 
 
 AssistantTool = Annotated[AssistantFunctionTool | CodeInterpreterTool | FileSearchTool, Field(discriminator="type")]
@@ -63,14 +64,14 @@ class ChosenTool(Refusing):
     type: Literal["function", "code_interpreter", "file_search"]
     function: NamedFunction | None = None
 
+    @model_validator(mode="after")
+    def _names_a_function(self) -> ChosenTool:
+        if (self.type == "function") is (self.function is None):
+            raise ValueError("a `function` is named with the type function, and with no other")
+        return self
+
 
 RunToolChoice = Literal["none", "auto", "required"] | ChosenTool
-
-
-class RunResponseFormat(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    type: Literal["text", "json_object", "json_schema"]
 
 
 class Sampling(Refusing):
@@ -78,7 +79,7 @@ class Sampling(Refusing):
 
     temperature: Temperature | None = None
     top_p: Proportion | None = None
-    response_format: Literal["auto"] | RunResponseFormat | None = None
+    response_format: Literal["auto"] | ResponseFormat | None = None
     reasoning_effort: Effort | None = None
 
 
@@ -183,6 +184,12 @@ class ThreadRequest(ThreadChange):
 class TruncationStrategy(Refusing):
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _counts_messages(self) -> TruncationStrategy:
+        if self.type == "last_messages" and self.last_messages is None:
+            raise ValueError("`last_messages` says how many, with the type last_messages")
+        return self
 
 
 class RunFields(Sampling):

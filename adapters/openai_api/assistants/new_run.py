@@ -7,12 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
-from adapters.openai_api.assistants.assistant_routes import refuse_tools
-from adapters.openai_api.assistants.bodies import AssistantFunctionTool, AssistantTool, AssistantTools, RunRequest
+from adapters.openai_api.assistants.assistant_routes import HOSTED, refuse_tools
+from adapters.openai_api.assistants.bodies import (
+    AssistantFunctionTool,
+    AssistantTool,
+    AssistantTools,
+    ChosenTool,
+    FileSearchTool,
+    RunRequest,
+)
 from adapters.openai_api.assistants.context import files_of, text_of
 from adapters.openai_api.callers import Caller
+from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.directory import AssistantDirectory, KnownAssistant
 from adapters.openai_api.errors import InvalidRequest
 from gateway.domain.exchange import Exchange
@@ -24,13 +32,17 @@ from gateway.web.api.views import failure_of
 
 SEPARATOR = "\n\n"
 """Between messages of a user that are answered together."""
-EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
 TOOLS: TypeAdapter[list[AssistantTool]] = TypeAdapter(AssistantTools)
 ECHOED = (
     *("temperature", "top_p", "max_prompt_tokens", "max_completion_tokens", "truncation_strategy", "tool_choice"),
     *("parallel_tool_calls", "response_format"),
 )
 """Fields that a run shows as it was given them."""
+PARAMETERS = (
+    *("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort"),
+    *("tool_choice", "parallel_tool_calls"),
+)
+"""Fields that the assistant's server gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ def new_message(
     said = _said([*(row.body for row in state.pending), *additional], state.newest)
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
+    _check_choice(asked, tools)
     options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
     fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
@@ -93,6 +106,13 @@ def new_message(
         assistant=known.configured.name,
         allowed_assistants=caller.assistants,
     )
+
+
+def _check_choice(asked: RunRequest, tools: Sequence[AssistantTool]) -> None:
+    """Raises InvalidRequest for a tool of the server that has to be used and is none of the run's."""
+    choice = asked.tool_choice
+    if isinstance(choice, ChosenTool) and choice.type in HOSTED and choice.type not in {each.type for each in tools}:
+        raise refusal("tool_choice", f"names {choice.type}, which is none of the run's tools")
 
 
 def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
@@ -139,25 +159,15 @@ def _options(
         model=directory.model_for(named) if named else "",
         instructions=own_instructions if asked.instructions is None else asked.instructions,
         additional_instructions=asked.additional_instructions or "",
-        functions=tuple(_function(each) for each in tools if isinstance(each, AssistantFunctionTool)),
+        functions=tuple(each.function.definition() for each in tools if isinstance(each, AssistantFunctionTool)),
         waits_for_outputs=True,
         hosted_tools=tuple(
             _hosted(each, known, state) for each in tools if not isinstance(each, AssistantFunctionTool)
         ),
         only_these_tools=known.is_own or asked.tools is not None,
-        parameters=_parameters(asked, known, has_tools=bool(tools)),
+        parameters=_parameters(asked, known),
         is_program=True,
     )
-
-
-def _function(tool: AssistantFunctionTool) -> Json:
-    given = tool.function
-    schema = {
-        "name": given.name,
-        "description": given.description or "",
-        "parameters": given.parameters or EMPTY_SCHEMA,
-    }
-    return schema if given.strict is None else {**schema, "strict": given.strict}
 
 
 def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> Json:
@@ -174,17 +184,14 @@ def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> J
     if not stores:
         explanation = "file_search needs a vector store: name one in tool_resources of the assistant or of the thread."
         raise InvalidRequest(explanation, param="tool_resources.file_search.vector_store_ids")
-    return {"type": tool.type, "vector_store_ids": stores}
+    settings = tool.file_search if isinstance(tool, FileSearchTool) else None
+    given = settings.model_dump(exclude_none=True) if settings else {}
+    return {"type": tool.type, "vector_store_ids": stores, **given}
 
 
-def _parameters(asked: RunRequest, known: KnownAssistant, *, has_tools: bool) -> Json:
+def _parameters(asked: RunRequest, known: KnownAssistant) -> Json:
     """Returns the fields that the assistant's server gets, as chat completions write them."""
-    given = {
-        name: _given(asked, known, name)
-        for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
-    }
-    if has_tools:
-        given |= {name: _given(asked, known, name) for name in ("tool_choice", "parallel_tool_calls")}
+    given = {name: _given(asked, known, name) for name in PARAMETERS}
     defaults = {"response_format": ("auto", {"type": "text"}), "tool_choice": ("auto",), "parallel_tool_calls": (True,)}
     return {name: value for name, value in given.items() if value is not None and value not in defaults.get(name, ())}
 
@@ -194,4 +201,4 @@ def _given(asked: RunRequest, known: KnownAssistant, name: str) -> Any:
     value = getattr(asked, name)
     if value is None:
         return known.body.get(name)
-    return value if isinstance(value, str | int | float) else value.model_dump(exclude_none=True)
+    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value

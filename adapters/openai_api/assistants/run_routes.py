@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from adapters.openai_api.assistants.bodies import (
     ThreadRequest,
     ToolOutputsRequest,
 )
-from adapters.openai_api.assistants.context import MAX_BODY_BYTES, AssistantsContext
+from adapters.openai_api.assistants.context import EMPTY_THREAD, MAX_BODY_BYTES, THREAD, AssistantsContext
 from adapters.openai_api.assistants.new_run import NewRun, new_message
 from adapters.openai_api.assistants.run_stream import RunStream
 from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
@@ -26,16 +26,16 @@ from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import STEP, derived, new_id, run_of, turn_of_run
 from adapters.openai_api.paging import paged, read_page
-from adapters.openai_api.repetition import Post, read_post
+from adapters.openai_api.repetition import Post, is_repeated, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.settings import NAME
-from adapters.openai_api.sse import STREAM_HEADERS, resolved_turn
+from adapters.openai_api.sse import resolved_turn
 from gateway.domain.errors import Conflict, Overloaded
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
+from gateway.web.api.event_stream import STREAM_HEADERS, TurnUpdates, event_stream
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.turn_events import TurnUpdates, sse_event
 from gateway.web.api.waiting import Waiter, only
 
 HOLD_SECONDS = 0.5
@@ -84,7 +84,7 @@ class RunRoutes:
         added = await self.context.read_messages(caller, asked.additional_messages or (), "additional_messages")
         await self.context.api.callers.count_message(caller)
         begin = partial(self._begin, caller, thread, NewRun(asked, added), post)
-        return await self._begun(request, post, begin, streams=bool(asked.stream))
+        return await self._begun(request, caller, post, begin, streams=bool(asked.stream))
 
     async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
         caller = self.context.api.callers.identify(request)
@@ -98,18 +98,17 @@ class RunRoutes:
             given = (fields or ThreadRequest()).model_dump(exclude_unset=True)
             fields = ThreadRequest.model_validate({**given, "tool_resources": asked.tool_resources.model_dump()})
         begin = partial(self._begin_with_thread, caller, fields, new, post)
-        return await self._begun(request, post, begin, streams=bool(asked.stream))
+        return await self._begun(request, caller, post, begin, streams=bool(asked.stream))
 
     async def _begin_with_thread(
         self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
     ) -> Begun:
-        thread = new_thread(caller, fields, new_id("thread")) if fields else None
-        thread = await self.context.checked(caller, thread, new.additional) if thread else None
-        name = thread.id if thread else new_id("thread")
-        if thread is not None and (thread.body["metadata"] or thread.body["tool_resources"]):
-            await asyncio.to_thread(self.context.objects.add, [thread])
-        begun = await self._accept(caller, name, new, post, ThreadState(thread, None), turn)
-        return replace(begun, thread=thread or ApiObject(name, "thread", caller.owner, {}))
+        thread = new_thread(caller, fields or ThreadRequest(), new_id("thread"))
+        thread = await self.context.checked(caller, thread, new.additional)
+        if thread.body["metadata"] or thread.body["tool_resources"]:
+            (thread,) = await asyncio.to_thread(self.context.objects.add, [thread])
+        begun = await self._accept(caller, thread.id, new, post, ThreadState(thread, None), turn)
+        return replace(begun, thread=thread)
 
     async def _begin(self, caller: Caller, thread: str, new: NewRun, post: Post, turn: TurnId) -> Begun:
         state = await self.context.thread_state(caller, thread)
@@ -148,14 +147,14 @@ class RunRoutes:
                 self.context.running.forget(turn)
 
     async def _begun(
-        self, request: HttpRequest, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
+        self, request: HttpRequest, caller: Caller, post: Post, begin: Callable[[TurnId], Any], *, streams: bool
     ) -> HttpResponse:
         """Begins a turn, or finds the one that an earlier attempt at the request began, and answers with it."""
         turn_id = self.context.api.inbox.new_turn_id()
         with ExitStack() as leaving:
-            waiter = self._waiter(turn_id, leaving) if streams else None
+            waiter = self._waiter(turn_id, caller, leaving) if streams else None
             async with self.context.api.attempts.turn_of(post):
-                repeated = await self._begun_before(post)
+                repeated = await self._begun_before(request, caller, post)
                 begun: Begun = repeated or await begin(turn_id)
             if waiter is None:
                 return json_response(run_view(begun.turn), headers=self._poll_headers())
@@ -164,14 +163,19 @@ class RunRoutes:
                 begun = replace(begun, turn=await self.context.api.inbox.get_turn(begun.turn.id))
             return self._stream(request, begun, waiter, leaving, BEGINNING)
 
-    async def _begun_before(self, post: Post) -> Begun | None:
+    async def _begun_before(self, request: HttpRequest, caller: Caller, post: Post) -> Begun | None:
+        """Raises Conflict if an earlier attempt at the request had another body."""
         if not post.may_be_repeated:
             return None
         turn = await self.context.api.inbox.find_newest_turn(NAME, post.first, post.last)
         if turn is None:
             return None
         post.check_same(turn.message.message_id)
-        return Begun(turn)
+        if "thread_id" in request.path_values:
+            return Begun(turn)
+        name = turn.message.key.channel
+        known = (await self.context.thread_state(caller, name)).thread
+        return Begun(turn, known or ApiObject(name, THREAD, caller.owner, EMPTY_THREAD))
 
     # ------------------------------------------------------------ runs that there are
 
@@ -190,7 +194,7 @@ class RunRoutes:
         name = request.path_values["run_id"]
         with ExitStack() as leaving:
             turn_id = turn_of_run(name)
-            waiter = self._holder(turn_id, leaving) if turn_id else None  # before it is read: no end is missed
+            waiter = self._holder(turn_id, caller, leaving) if turn_id else None  # before it is read: no end is missed
             ended = None
             if turn_id and waiter and self.context.running.runs(turn_id, caller.thread_key(thread)):
                 ended = await self._ended(turn_id, waiter)
@@ -210,8 +214,7 @@ class RunRoutes:
 
     async def cancel(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
-        is_repeated = request.headers.get("x-stainless-retry-count", "0") != "0"
-        if turn.state.is_resolved and not (is_repeated and turn.state is TurnState.CANCELLED):
+        if turn.state.is_resolved and not (is_repeated(request) and turn.state is TurnState.CANCELLED):
             raise _not_cancellable(turn)
         try:
             turn = await self.context.api.inbox.cancel_turn(turn.id)
@@ -222,13 +225,14 @@ class RunRoutes:
         return json_response(run_view(turn))
 
     async def submit_outputs(self, request: HttpRequest) -> HttpResponse:
-        turn = await self._turn(request)
+        caller = self.context.api.callers.reader(request)
+        turn = await self.context.turn(caller, request.path_values["thread_id"], request.path_values["run_id"])
         asked = read_request(ToolOutputsRequest, await request.read_body(MAX_BODY_BYTES))
         outputs = {each.tool_call_id: each.output for each in asked.tool_outputs}
         if not _was_submitted(turn, outputs):
             _check_outputs(turn, outputs)
         with ExitStack() as leaving:
-            waiter = self._waiter(turn.id, leaving) if asked.stream else None
+            waiter = self._waiter(turn.id, caller, leaving) if asked.stream else None
             turn = await self.context.api.inbox.provide_outputs(turn.id, outputs)
             if waiter is None:
                 return json_response(run_view(turn), headers=self._poll_headers())
@@ -251,16 +255,16 @@ class RunRoutes:
 
     # ------------------------------------------------------------ waiting
 
-    def _waiter(self, turn: TurnId, leaving: ExitStack) -> Waiter:
+    def _waiter(self, turn: TurnId, caller: Caller, leaving: ExitStack) -> Waiter:
         """Raises Overloaded."""
-        waiter = self.context.api.waiters.register(turn, wants_previews=True)
+        waiter = self.context.api.waiters.register(turn, caller.share, wants_previews=True)
         leaving.callback(waiter.close)
         return waiter
 
-    def _holder(self, turn: TurnId, leaving: ExitStack) -> Waiter | None:
-        """Returns a waiter for the end of a turn; None when there is no place for one more."""
+    def _holder(self, turn: TurnId, caller: Caller, leaving: ExitStack) -> Waiter | None:
+        """Returns a waiter for the end of a turn; None when there is no place for one more of this caller."""
         try:
-            waiter = self.context.api.waiters.register(turn, wants_previews=False)
+            waiter = self.context.api.waiters.register(turn, caller.share, wants_previews=False)
         except Overloaded:
             return None
         leaving.callback(waiter.close)
@@ -281,11 +285,9 @@ class RunRoutes:
     def _stream(
         self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
     ) -> HttpResponse:
-        stream = RunStream(begun.turn, self.context.api.limits.ping_seconds)
-        updates = self._updates(request, begun, waiter)
-        events = stream.events(first, updates)
-        if begun.thread is not None:
-            events = _after(sse_event(thread_view(begun.thread.id, None, begun.turn), "thread.created"), events)
+        thread = thread_view(begun.thread.id, begun.thread, begun.turn) if begun.thread else None
+        updates, writer = self._updates(request, begun, waiter), RunStream(begun.turn, first, thread)
+        events = event_stream(begun.turn, updates, writer, ping_seconds=self.context.api.limits.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
     def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter) -> TurnUpdates:
@@ -324,9 +326,3 @@ def _not_cancellable(turn: Turn) -> InvalidRequest:
 def _active(thread: str, turn: Turn | None) -> InvalidRequest:
     run = f" {run_of(turn.id)}" if turn and status_of(turn) in ACTIVE else ""
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")
-
-
-async def _after(first: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
-    yield first
-    async for each in events:
-        yield each

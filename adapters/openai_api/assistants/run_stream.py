@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,72 +10,52 @@ from adapters.openai_api.assistants.message_view import reply_message
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
 from adapters.openai_api.errors import error_body, error_form
 from adapters.openai_api.ids import reply_of, step_of
-from gateway import logs
-from gateway.domain.errors import GatewayError
 from gateway.domain.models import Turn
-from gateway.domain.run_events import TextDelta, ToolCall
-from gateway.web.api import problems
-from gateway.web.api.turn_events import PING, TurnUpdates, sse_event
+from gateway.domain.run_events import ToolCall
+from gateway.web.api.event_stream import TurnWriter, sse_event
+from gateway.web.api.problems import JsonResponse
 
 Item = dict[str, Any]
 DONE = "event: done\ndata: [DONE]\n\n"
 CODE_INTERPRETER = "code_interpreter"
 STILL_RUNNING = "The run goes on, but nothing came of it for too long. Retrieve it by its id."
 
-log = logs.get_logger(__name__)
-
 
 @dataclass
-class RunStream:
-    """Follows one run from its creation, or from where its caller has brought outputs."""
+class RunStream(TurnWriter):
+    """Writes the events of one run from its creation, or from where its caller has brought outputs."""
 
     turn: Turn
-    ping_seconds: float
+    first: Sequence[str]
+    """The names of the run's events at the beginning."""
+    thread: Item | None = None
+    """The thread that was made with it."""
     text: str = ""
     """What was sent of the reply."""
     has_message: bool = False
     hosted: dict[str, int] = field(default_factory=dict)
     """The numbers of the hosted tools' calls, by their ids."""
 
-    async def events(self, first: Sequence[str], updates: TurnUpdates) -> AsyncIterator[str]:
-        """``first``: names of the run's events at the beginning. An exception on the way becomes ``error``."""
-        for name in first:
+    def begin(self) -> Iterator[str]:
+        if self.thread is not None:
+            yield sse_event(self.thread, "thread.created")
+        for name in self.first:
             status = name.rpartition(".")[2].replace("created", "queued")
             yield sse_event({**run_view(self.turn), "status": status}, name)
-        try:
-            async for part in self._until_result(updates):
-                yield part
-        except GatewayError as exc:
-            yield sse_event(error_form(problems.from_error(exc))[0]["error"], "error")
-        except Exception:
-            log.exception("stream of a run failed", turn=self.turn.id)
-            yield sse_event(error_body(problems.INTERNAL_MESSAGE, 500, code="internal")["error"], "error")
-        yield DONE
 
-    async def _until_result(self, updates: TurnUpdates) -> AsyncIterator[str]:
-        last_sent_at = time.monotonic()
-        ending: Iterator[str] = iter([sse_event(error_body(STILL_RUNNING, 504, code="timed_out")["error"], "error")])
-        async for item in updates:  # to its end, since a generator that is left early costs a task
-            if isinstance(item, Turn):
-                ending = self._ending(item)
-                continue
-            if isinstance(item, TextDelta):
-                for part in self._add(item.text):
-                    yield part
-            elif isinstance(item, ToolCall):
-                for part in self._hosted(item):
-                    yield part
-            elif time.monotonic() - last_sent_at < self.ping_seconds:
-                continue
-            else:
-                yield PING
-            last_sent_at = time.monotonic()
-        for part in ending:
-            yield part
+    def on_silence(self, turn: Turn) -> Iterator[str]:  # noqa: ARG002  # it says nothing of the turn
+        return self._error(error_body(STILL_RUNNING, 504, code="timed_out"))
+
+    def on_problem(self, problem: JsonResponse) -> Iterator[str]:
+        return self._error(error_form(problem)[0])
+
+    def _error(self, body: Item) -> Iterator[str]:
+        yield sse_event(body["error"], "error")
+        yield DONE
 
     # ------------------------------------------------------------ the reply
 
-    def _add(self, text: str) -> Iterator[str]:
+    def on_text(self, text: str) -> Iterator[str]:
         if not self.has_message:
             self.has_message = True
             step = {**reply_step(self.turn), "status": "in_progress", "usage": None, "completed_at": None}
@@ -90,7 +69,7 @@ class RunStream:
         delta = {"id": reply_of(self.turn.id), "object": "thread.message.delta", "delta": {"content": [part]}}
         yield sse_event(delta, "thread.message.delta")
 
-    def _ending(self, turn: Turn) -> Iterator[str]:
+    def on_end(self, turn: Turn, sent: str) -> Iterator[str]:  # noqa: ARG002  # ``text`` is without an earlier attempt's
         status = status_of(turn)
         if status == "requires_action":
             yield from self._close_message(turn, turn.rounds[-1].text)
@@ -98,10 +77,11 @@ class RunStream:
         else:
             yield from self._close_message(turn, turn.reply)
         yield sse_event(run_view(turn), f"thread.run.{status}")
+        yield DONE
 
     def _close_message(self, turn: Turn, text: str) -> Iterator[str]:
         if text.startswith(self.text) and text != self.text:
-            yield from self._add(text[len(self.text) :])  # so that all deltas together are the reply
+            yield from self.on_text(text[len(self.text) :])  # so that all deltas together are the reply
         if not self.has_message:
             return
         message = reply_message(turn) if turn.reply else {**reply_message(turn, text=text or self.text)}
@@ -131,7 +111,7 @@ class RunStream:
             more = {"index": number, "type": "function", "function": {"arguments": call["function"]["arguments"]}}
             yield _step_delta(step["id"], [more])
 
-    def _hosted(self, call: ToolCall) -> Iterator[str]:
+    def on_tool(self, call: ToolCall) -> Iterator[str]:
         """Yields what a tool of the server does, as far as the API has a form for it."""
         if call.name != CODE_INTERPRETER:
             return

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import reply_of, run_of, step_of
-from adapters.openai_api.outcome import RATE_LIMIT_CODES, is_cut_off, usage_of
+from adapters.openai_api.outcome import failure_code, is_cut_off, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.web.api.views import failure_of
@@ -16,9 +16,6 @@ Item = dict[str, Any]
 
 EXPIRY_SECONDS = 600
 """``expires_at`` of a run, counted from when it was created."""
-PROMPT_CODES = frozenset(
-    {"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"}
-)
 EXPIRED_CODES = frozenset({"expired", "timed_out"})
 ACTIVE = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 """The states of a run that has not ended."""
@@ -81,11 +78,7 @@ def _expires_at(turn: Turn) -> int:
 
 
 def last_error(failure: Failure | None) -> Item | None:
-    """Returns why a run failed; the API has three codes."""
-    if failure is None:
-        return None
-    code = "rate_limit_exceeded" if failure.code in RATE_LIMIT_CODES else "server_error"
-    return {"code": "invalid_prompt" if failure.code in PROMPT_CODES else code, "message": failure.user_message}
+    return None if failure is None else {"code": failure_code(failure), "message": failure.user_message}
 
 
 def required_action(requested: CallRound) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapters.openai_api.assistants.bodies import (
@@ -34,7 +35,7 @@ from adapters.openai_api.ids import MESSAGE, derived, new_id, run_of
 from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
-from adapters.openai_api.stored_objects import made_before
+from adapters.openai_api.stored_objects import made_once
 from gateway.domain.errors import Conflict
 from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
@@ -69,16 +70,20 @@ class ThreadRoutes:
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadRequest, body or b"{}"), read_post(caller, request, body)
         bodies = await self.context.read_messages(caller, asked.messages or (), "messages")
-        async with self.context.api.attempts.turn_of(post):
-            made = [each for each in await made_before(self.context.objects, post) if each.kind == THREAD]
-            if not made:
-                thread = new_thread(caller, asked, new_id("thread"), post.name)
-                thread = await self.context.checked(caller, thread, bodies)
-                messages = message_objects(bodies, caller, thread.id, post)
-                if messages:
-                    await asyncio.to_thread(self.context.objects.add_messages, thread, messages, opens=True)
-                made = [*await asyncio.to_thread(self.context.objects.add, [thread])]
-        return json_response(thread_view(made[0].id, made[0], None))
+        make = partial(self._make, caller, asked, bodies, post)
+        made = await made_once(self.context.objects, self.context.api.attempts, post, make)
+        thread = next(each for each in made if each.kind == THREAD)
+        return json_response(thread_view(thread.id, thread, None))
+
+    async def _make(
+        self, caller: Caller, asked: ThreadRequest, bodies: Sequence[Mapping[str, Any]], post: Post
+    ) -> Sequence[ApiObject]:
+        thread = new_thread(caller, asked, new_id("thread"), post.name)
+        thread = await self.context.checked(caller, thread, bodies)
+        messages = message_objects(bodies, caller, thread.id, post)
+        if messages:
+            await asyncio.to_thread(self.context.objects.add_messages, thread, messages, opens=True)
+        return await asyncio.to_thread(self.context.objects.add, [thread])
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
         caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
@@ -112,17 +117,15 @@ class ThreadRoutes:
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
         bodies = await self.context.read_messages(caller, [asked], "messages")
-        async with self.context.api.attempts.turn_of(post):
-            made = await made_before(self.context.objects, post)
-            if not made:
-                await self.context.attach(caller, name, bodies)
-                made = await self._add(caller, name, bodies, post)
-        return json_response(stored_message(made[0]))
+        make = partial(self._add, caller, name, bodies, post)
+        (made,) = await made_once(self.context.objects, self.context.api.attempts, post, make)
+        return json_response(stored_message(made))
 
     async def _add(
         self, caller: Caller, name: str, bodies: Sequence[Mapping[str, Any]], post: Post
     ) -> Sequence[ApiObject]:
         """Raises NoSuchObject; InvalidRequest while a run is active."""
+        await self.context.attach(caller, name, bodies)
         messages = message_objects(bodies, caller, name, post)
         thread = ApiObject(name, THREAD, caller.owner, EMPTY_THREAD)
         try:
@@ -229,7 +232,7 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
 
 def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
     body = thread.body if thread else EMPTY_THREAD
-    created = thread.created_at if thread else newest.received_at if newest else 0.0
+    created = (thread.created_at if thread else 0.0) or (newest.received_at if newest else 0.0)
     return {
         "id": name,
         "object": "thread",

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import Any
 
-from adapters.openai_api.callers import Caller, Callers
+from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest
 from adapters.openai_api.files.server_files import PURPOSE, ServerFiles, StoredContent
 from adapters.openai_api.inline_files import MAX_FILE_BYTES
-from adapters.openai_api.paging import Page, paged, read_page
+from adapters.openai_api.paging import paged, read_page
+from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.settings import NAME
+from adapters.openai_api.stored_objects import made_once
 from adapters.openai_api.uploaded_files import (
+    EXPIRY,
     FILE,
     FILE_PREFIX,
+    KEEP_SECONDS,
     MAX_FILES,
     MAX_TOTAL_BYTES,
     SERVER,
@@ -34,6 +43,9 @@ PATH = "/v1/files"
 KEPT = ("vision", "user_data")
 """Purposes of files that become parts of messages."""
 PURPOSES = ("assistants_output", "batch", "batch_output", "fine-tune", "evals", *KEPT)
+ANCHOR, SECONDS = f"{EXPIRY}[anchor]", f"{EXPIRY}[seconds]"
+MIN_EXPIRY = 3600
+"""As at OpenAI."""
 MAX_FIELD_BYTES = 1024
 MAX_LISTED = 10_000
 """developers.openai.com/api/reference/resources/files/methods/list"""
@@ -54,7 +66,7 @@ class Arrived:
 class FileRoutes:
     """The handlers. They run on the worker's loop."""
 
-    callers: Callers
+    api: ApiContext
     files: UploadedFiles
     server_files: ServerFiles
 
@@ -69,28 +81,30 @@ class FileRoutes:
         )
 
     async def create(self, request: HttpRequest) -> HttpResponse:
-        caller = self.callers.reader(request)
+        caller = self.api.callers.reader(request)
         if not request.headers.get("content-type", "").lower().startswith(FORM):
             raise InvalidRequest(f"Send the file as {FORM}, with the fields `purpose` and `file`.", param="file")
         await self._check_room(caller)
         name = f"{FILE_PREFIX}{secrets.token_hex(12)}"
+        kept = None
         try:
-            stored = await self._kept(caller, name, await self._store(request, name))
-        except BaseException:
-            with suppress(StoreUnavailable):  # it is deleted in a week
-                await asyncio.shield(asyncio.to_thread(self.files.uploads.delete, name))
-            raise
-        return json_response(file_view(stored))
+            fields, digest = await self._store(request, name)
+            post = read_post(caller, request, json.dumps([fields, digest]).encode())
+            make = partial(self._make, caller, name, fields, post)
+            (kept,) = await made_once(self.files.objects, self.api.attempts, post, make)
+        finally:
+            if kept is None or kept.id != name:
+                with suppress(StoreUnavailable):  # it is deleted in a week
+                    await asyncio.shield(asyncio.to_thread(self.files.uploads.delete, name))
+        return json_response(file_view(kept))
 
-    async def _kept(self, caller: Caller, name: str, fields: dict[str, str | int]) -> ApiObject:
+    async def _make(self, caller: Caller, name: str, fields: Mapping[str, Any], post: Post) -> Sequence[ApiObject]:
         """Notes whose a file is. One for tools is brought to the assistant's server, and not kept here."""
-        if fields["purpose"] != PURPOSE:
-            made = ApiObject(name, FILE, caller.owner, fields)
-            return (await asyncio.to_thread(self.files.objects.add, [made]))[0]
-        content = StoredContent(self.files, name, int(fields["bytes"]))
-        brought = await self.server_files.upload(caller, fields, content)
-        await asyncio.to_thread(self.files.uploads.delete, name)
-        return brought
+        if fields["purpose"] == PURPOSE:
+            content = StoredContent(self.files, name, fields["bytes"])
+            return [await self.server_files.upload(caller, fields, content, post)]
+        made = ApiObject(name, FILE, caller.owner, fields, request=post.name)
+        return await asyncio.to_thread(self.files.objects.add, [made])
 
     async def _check_room(self, caller: Caller) -> None:
         """Raises InvalidRequest when the caller has uploaded as much as one may."""
@@ -99,12 +113,16 @@ class FileRoutes:
             limit = f"A key may keep {MAX_FILES} files with {MAX_TOTAL_BYTES} bytes together here. Delete some."
             raise InvalidRequest(limit, param="file", code="file_limit_reached")
 
-    async def _store(self, request: HttpRequest, name: str) -> dict[str, str | int]:
-        """Stores a file while it arrives; returns what is known of it. Raises InvalidRequest, MalformedRequest."""
+    async def _store(self, request: HttpRequest, name: str) -> tuple[Mapping[str, Any], str]:
+        """Stores a file while it arrives; returns what is known of it, and the digest of its content.
+
+        Raises InvalidRequest, MalformedRequest.
+        """
         pieces = request.body_pieces(MAX_FILE_BYTES + 2**16)
-        arrived, waiting, seq = Arrived(), bytearray(), 0
+        arrived, waiting, seq, digest = Arrived(), bytearray(), 0, sha256()
         async for piece in _content(pieces, request.headers["content-type"], arrived):
             waiting += piece
+            digest.update(piece)
             while len(waiting) >= PIECE_BYTES:
                 await self._append(name, seq, bytes(waiting[:PIECE_BYTES]))
                 del waiting[:PIECE_BYTES]
@@ -113,23 +131,23 @@ class FileRoutes:
         _check(purpose, arrived)
         if waiting or not seq:
             await self._append(name, seq, bytes(waiting))
-        return {
+        fields: dict[str, Any] = {
             "filename": arrived.name or "file",
             "media_type": arrived.media_type,
             "bytes": arrived.size,
             "purpose": purpose,
+            **_expiry(purpose, arrived),
         }
+        return fields, digest.hexdigest()
 
     async def _append(self, name: str, seq: int, piece: bytes) -> None:
         await asyncio.to_thread(self.files.uploads.append, name, seq, piece, platform=NAME, message_id=name)
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
-        caller, purpose = self.callers.reader(request), request.query_value("purpose")
+        caller, purpose = self.api.callers.reader(request), request.query_value("purpose")
         known = await self.files.list_all(caller)
         shown = [file_view(each) for each in known if purpose in ("", each.body["purpose"])]
-        given = request.query_value("limit")
-        page = read_page(request) if given else Page(MAX_LISTED, request.query_value("order") != "asc", "", "")
-        return json_response(paged(shown, page))
+        return json_response(paged(shown, read_page(request, MAX_LISTED, MAX_LISTED)))
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
         return json_response(file_view(await self._find(request)))
@@ -151,7 +169,7 @@ class FileRoutes:
         return HttpResponse(headers=headers, stream=StoredContent(self.files, file.id, 0).pieces())
 
     async def _find(self, request: HttpRequest) -> ApiObject:
-        return await self.files.find(self.callers.reader(request), request.path_values["file_id"])
+        return await self.files.find(self.api.callers.reader(request), request.path_values["file_id"])
 
 
 async def _content(pieces: AsyncIterator[bytes], content_type: str, arrived: Arrived) -> AsyncIterator[bytes]:
@@ -175,12 +193,29 @@ async def _content(pieces: AsyncIterator[bytes], content_type: str, arrived: Arr
             yield part
 
 
+def _expiry(purpose: str, arrived: Arrived) -> Mapping[str, int]:
+    """Returns after how many seconds a file is to end. Raises InvalidRequest for what cannot be done here."""
+    given = {name: arrived.fields.get(name, b"").decode("utf-8", "replace") for name in (ANCHOR, SECONDS)}
+    if not any(given.values()):
+        return {}
+    if purpose == PURPOSE:
+        raise refusal(EXPIRY, "is not supported for files of tools: they are kept until they are deleted")
+    if given[ANCHOR] != "created_at":
+        raise refusal(ANCHOR, "must be created_at")
+    seconds = int(given[SECONDS]) if given[SECONDS].isascii() and given[SECONDS].isdecimal() else 0
+    if not MIN_EXPIRY <= seconds <= KEEP_SECONDS:
+        raise refusal(SECONDS, f"must be from {MIN_EXPIRY} to {KEEP_SECONDS}, as long as files are kept here")
+    return {EXPIRY: seconds}
+
+
 def _check(purpose: str, arrived: Arrived) -> None:
     """Raises InvalidRequest unless it is a file that can be kept here."""
     missing = "file" if arrived.name is None else "" if purpose else "purpose"
     if missing:
         message = f"Missing required parameter: `{missing}`."
         raise InvalidRequest(message, param=missing, code="missing_required_parameter")
+    if unknown := [name for name in arrived.fields if name not in ("purpose", ANCHOR, SECONDS)]:
+        raise refusal(unknown[0][:100], "is not supported here", "unsupported_parameter")
     if purpose in (*KEPT, PURPOSE):
         return
     if purpose in PURPOSES:

@@ -12,6 +12,7 @@ from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.repetition import Post
 from adapters.openai_api.stored_objects import find_own
 from adapters.openai_api.uploaded_files import FILE, SERVER, UploadedFiles
 from gateway.ports.api_objects import ApiObject
@@ -63,12 +64,12 @@ class ServerFiles:
                 raise refusal(where, UNSUPPORTED, "unsupported_parameter")
             yield server
 
-    async def upload(self, caller: Caller, fields: Mapping[str, Any], content: StoredContent) -> ApiObject:
+    async def upload(self, caller: Caller, fields: Mapping[str, Any], content: StoredContent, post: Post) -> ApiObject:
         """Brings a file to the server of the caller's assistant. Raises InvalidRequest, AssistantError."""
         assistant = self.directory.default(caller).name
         with self.server_of(assistant, "purpose") as server:
             made = await server.upload(PURPOSE, fields["filename"], fields["media_type"] or "text/plain", content)
-        return await self.owned(caller, FILE, made, {**fields, SERVER: assistant}, "purpose")
+        return await self.owned(caller, FILE, made, {**fields, SERVER: assistant}, "purpose", post.name)
 
     async def owned(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapters.openai_api.callers import Caller
@@ -13,10 +14,10 @@ from adapters.openai_api.context import ApiContext
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
 from adapters.openai_api.files.server_files import STORE, ServerFiles
 from adapters.openai_api.ids import OBJECT_ID
-from adapters.openai_api.paging import paged, read_page
+from adapters.openai_api.paging import between, list_body, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import SMALL_BYTES
-from adapters.openai_api.stored_objects import find_own, made_before
+from adapters.openai_api.stored_objects import find_own, made_once
 from adapters.openai_api.uploaded_files import SERVER
 from gateway.ports.api_objects import ApiObject
 from gateway.web.api.json_body import read_object
@@ -25,6 +26,7 @@ from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_respon
 PATH = "/v1/vector_stores"
 ONE = f"{PATH}/<store_id>"
 FILES, BATCHES = f"{ONE}/files", f"{ONE}/file_batches"
+BATCH = "file_batch"
 PASSED_ON = ("limit", "order", "after", "before", "filter")
 MAX_STORES = 1000
 """Of one API key."""
@@ -46,7 +48,8 @@ class VectorStoreRoutes:
             Route("GET", PATH, self.list_all),
             Route("DELETE", ONE, self.delete),
             *(Route("GET", path, self.read) for path in (ONE, FILES, file, f"{file}/content", batch, f"{batch}/files")),
-            *(Route("POST", path, self.change) for path in (ONE, f"{ONE}/search", FILES, file, BATCHES)),
+            *(Route("POST", path, self.change) for path in (ONE, f"{ONE}/search", FILES, file)),
+            Route("POST", BATCHES, self.add_batch),
             Route("POST", f"{batch}/cancel", self.change),
             Route("DELETE", file, self.remove_file),
         )
@@ -56,27 +59,32 @@ class VectorStoreRoutes:
         body = await request.read_body(SMALL_BYTES)
         asked, post = read_object(body or b"{}"), read_post(caller, request, body)
         await self._check_files(caller, asked)
-        async with self.api.attempts.turn_of(post):
-            made = await made_before(self.server_files.files.objects, post)
-            if made:
-                return json_response(await self._read(made[0], f"/vector_stores/{made[0].id}", {}))
-            return json_response(await self._create(caller, asked, post))
+        (made,) = await self._once(post, partial(self._create, caller, asked, post))
+        return json_response(await self._read(made, f"/vector_stores/{made.id}", {}))
 
-    async def _create(self, caller: Caller, asked: Json, post: Post) -> Json:
+    async def _once(self, post: Post, make: Callable[[], Awaitable[Sequence[ApiObject]]]) -> Sequence[ApiObject]:
+        return await made_once(self.server_files.files.objects, self.api.attempts, post, make)
+
+    async def _create(self, caller: Caller, asked: Json, post: Post) -> Sequence[ApiObject]:
         files, assistant = self.server_files.files, self.server_files.directory.default(caller).name
         if len(await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)) >= MAX_STORES:
             raise InvalidRequest(f"A key may have {MAX_STORES} vector stores here. Delete some.")
         with self.server_files.server_of(assistant, "vector_stores") as server:
             made = await server.post("/vector_stores", asked)
-        await self.server_files.owned(caller, STORE, made, {SERVER: assistant}, "vector_stores", post.name)
-        return made or {}
+        return [await self.server_files.owned(caller, STORE, made, {SERVER: assistant}, "vector_stores", post.name)]
 
     async def list_all(self, request: HttpRequest) -> HttpResponse:
         caller, page, files = self.api.callers.reader(request), read_page(request), self.server_files.files
         known = {each.id: each for each in await asyncio.to_thread(files.objects.list_of_owner, caller.owner, STORE)}
-        found = paged([{"id": name} for name in known], page)
-        shown = await asyncio.gather(*(self._shown(known[each["id"]]) for each in found["data"]))
-        return json_response({**found, "data": [each for each in shown if each is not None]})
+        names = [each["id"] for each in between([{"id": name} for name in known], page)]
+        nearest = names[::-1] if page.is_backward else names
+        found = list[Json]()
+        while nearest and len(found) <= page.limit:  # some have ended at the server
+            asked, nearest = nearest[: page.limit + 1], nearest[page.limit + 1 :]
+            shown = await asyncio.gather(*(self._shown(known[name]) for name in asked))
+            found += [each for each in shown if each is not None]
+        kept = found[: page.limit]
+        return json_response(list_body(kept[::-1] if page.is_backward else kept, has_more=len(found) > page.limit))
 
     async def _shown(self, store: ApiObject) -> Json | None:
         """Returns a store as the server shows it; None if it has ended there."""
@@ -99,6 +107,22 @@ class VectorStoreRoutes:
         path = _path(request)
         with self.server_files.server_of(store.body[SERVER], "store_id") as server:
             return json_response(_there(await server.post(path, asked), path))
+
+    async def add_batch(self, request: HttpRequest) -> HttpResponse:
+        caller, store = await self._caller_and_store(request)
+        body = await request.read_body(SMALL_BYTES)
+        asked, post = read_object(body or b"{}"), read_post(caller, request, body)
+        await self._check_files(caller, asked)
+        path = _path(request)
+        (made,) = await self._once(post, partial(self._add_batch, store, path, asked, post))
+        return json_response(await self._read(store, f"{path}/{made.id}", {}))
+
+    async def _add_batch(self, store: ApiObject, path: str, asked: Json, post: Post) -> Sequence[ApiObject]:
+        """Adds files to a store. Notes the batch, so that a repeated request finds it."""
+        with self.server_files.server_of(store.body[SERVER], "store_id") as server:
+            made = _there(await server.post(path, asked), path)
+        note = ApiObject(str(made.get("id", "")), BATCH, store.owner, {}, parent=store.id, request=post.name)
+        return await asyncio.to_thread(self.server_files.files.objects.add, [note])
 
     async def delete(self, request: HttpRequest) -> HttpResponse:
         store, files = await self._store(request), self.server_files.files

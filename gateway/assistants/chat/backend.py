@@ -229,7 +229,8 @@ class ChatBackend:
         await asyncio.sleep(pause if error.retry_after is None else error.retry_after)
 
     async def _complete(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
-        completion = state.completion = CompletionAccumulator(self._filters.create(state.turn.options.function_names))
+        filters = self._filters.with_tools(state.turn.options.function_names)
+        completion = state.completion = CompletionAccumulator(filters.create())
         request = state.build_request(self._builder)
         try:
             async with self._api.stream("/chat/completions", request.body) as events:
@@ -249,7 +250,7 @@ class ChatBackend:
             if completion.ending is Ending.BROKEN:  # else only the data after the answer was lost
                 raise
         rest = completion.finish(state.call_ids)
-        self._filters.learn(completion.filter)
+        filters.learn(completion.filter)
         if not state.started:
             state.started = True
             yield RunStarted(RunId(state.turn.id))

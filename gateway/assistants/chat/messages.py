@@ -15,6 +15,7 @@ from gateway.assistants.tool_calls import arguments_to_return
 from gateway.assistants.turn_options import (
     Translation,
     drop_forced_choice,
+    drop_idle_tool_fields,
     function_schemas,
     same,
     translated,
@@ -97,6 +98,7 @@ class RequestBuilder:
             body["tools"] = tools
             if Feature.REASONING_WITH_TOOLS in self._limits:
                 body["reasoning_effort"] = "none"
+        drop_idle_tool_fields(body)
         if tool_messages:
             drop_forced_choice(body)
         features = self._features(body, parts)

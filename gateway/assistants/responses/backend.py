@@ -31,7 +31,7 @@ from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.earlier_attempts import EarlierAttempts
 from gateway.assistants.responses.events import ResponseEventReader
-from gateway.assistants.responses.items import image_content, output_items
+from gateway.assistants.responses.items import image_content, output_items, written_calls
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
@@ -176,15 +176,18 @@ class ResponsesBackend:
     ) -> ResponseRunState:
         await self._toolbox.ready()
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
-        state = ResponseRunState(turn, thread_id, transcripts, self._filters, self._limits)
         options = turn.options
+        filters = self._filters.with_tools(options.function_names)
+        state = ResponseRunState(turn, thread_id, transcripts, filters, self._limits)
         if is_local(thread_id):
             known = self._filtered.without(await history())
             limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
             state.past = PastOfTurn(fit_history(known, limit) if options.past is None else known)
         elif options.outputs:
-            asked = with_turn((await history())[-1:], turn)[-1]
-            state.outputs = output_items(asked if asked.outputs else replace(asked, outputs=options.outputs))
+            before = (await history())[-1:]
+            asked = with_turn(before, turn)[-1]
+            asked = asked if asked.outputs else replace(asked, outputs=options.outputs)
+            state.outputs = [*(item for each in before for item in written_calls(each.calls)), *output_items(asked)]
         return state
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
@@ -317,7 +320,7 @@ class ResponsesBackend:
     async def _post_response(self, state: ResponseRunState, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
         """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
         reading = ResponseEventReader(
-            state.accumulator, state.reported_calls, self._filters, show_reasoning=self._config.show_reasoning
+            state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
         )
         silence = STREAM_IDLE_SECONDS if self._background_seen else None
         try:

@@ -21,6 +21,8 @@ FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
 SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
 """Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
 IMAGE_ITEM = "image_generation_call"
+TEXT_CALL = "call_text_"
+"""How the ids of calls begin that the model wrote as text."""
 
 
 def is_final(response: Json) -> bool:
@@ -91,6 +93,11 @@ def exchange_items(exchange: Exchange) -> list[Json]:
 def output_items(exchange: Exchange) -> list[Json]:
     """Returns the results that an exchange begins with."""
     return [output_item(each.call_id, each.output) for each in exchange.outputs]
+
+
+def written_calls(calls: Iterable[RequestedCall]) -> list[Json]:
+    """Returns those of the calls that a conversation at the server has only as text, as the items that results need."""
+    return [_past_call_item(call) for call in calls if call.id.startswith(TEXT_CALL)]
 
 
 def _past_call_item(call: RequestedCall) -> Json:
@@ -201,8 +208,8 @@ def text_calls(items: Sequence[Json], filters: ReplyFilters) -> list[FunctionCal
     """Returns the calls that the model wrote as text."""
     found: list[FunctionCall] = []
     for item in filter(is_said, items):
-        prefix, calls = as_text(item.get("id")) or "text", read_message(item, filters).calls
-        found += [FunctionCall(f"call_{prefix}_{n}"[-64:], *call) for n, call in enumerate(calls)]
+        prefix, calls = as_text(item.get("id")), read_message(item, filters).calls
+        found += [FunctionCall(f"{TEXT_CALL}{f'{prefix}_{n}'[-50:]}", *call) for n, call in enumerate(calls)]
     return found
 
 

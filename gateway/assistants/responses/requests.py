@@ -20,6 +20,7 @@ from gateway.assistants.turn_options import (
     FORCED_CHOICE,
     Translation,
     drop_forced_choice,
+    drop_idle_tool_fields,
     function_schemas,
     same,
     translated,
@@ -99,6 +100,7 @@ class ServerResponses:
         body |= self.from_caller(state.turn)
         if tools := self._tools(state.turn.options):
             body["tools"] = tools
+        drop_idle_tool_fields(body)
         if state.since_message:
             drop_forced_choice(body)
         optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
@@ -174,7 +176,8 @@ def _text_format(value: Any) -> Json:
 
 def _tool_choice(value: Any) -> Json:
     """Returns ``tool_choice`` as Responses has it: a function is named beside its type."""
-    return {FORCED_CHOICE: {"type": "function", **value["function"]} if isinstance(value, dict) else value}
+    is_function = isinstance(value, dict) and "function" in value
+    return {FORCED_CHOICE: {"type": "function", **value["function"]} if is_function else value}
 
 
 PARAMETERS: Mapping[str, Translation] = {

@@ -5,7 +5,7 @@ import { library } from "./libraries.js";
 import { typeset } from "./maths.js";
 import { readAsMeant } from "./reading.js";
 import { sentence } from "./sentences.js";
-import { widened } from "./tables.js";
+import { withWholeRows } from "./tables.js";
 
 const { DOMPurify, markdownit } = globalThis;
 
@@ -68,8 +68,8 @@ export function render(text) {
 function toHtml(text) {
   const lines = text.replaceAll(/\r\n?/g, "\n");
   const tokens = markdown.parse(lines, {});
-  const wide = widened(lines, tokens);
-  return wide === lines ? markdown.renderer.render(tokens, markdown.options, {}) : markdown.render(wide);
+  const whole = withWholeRows(lines, tokens);
+  return whole === lines ? markdown.renderer.render(tokens, markdown.options, {}) : markdown.render(whole);
 }
 
 function mendLink(link) {

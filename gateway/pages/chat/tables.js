@@ -1,14 +1,17 @@
 // Keeps the cells of a table's row beyond its header, which markdown-it drops. It does what adapters/base/tables.py does.
 
 const BAR = /(?<!\\)\|/g;
+const CODE = /(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)/g;
 
-/** Returns the Markdown with headers as wide as the widest row. */
-export function widened(text, tokens) {
+/** Returns the Markdown with bars in code escaped that would make a cell too many, and headers as wide as the widest row. */
+export function withWholeRows(text, tokens) {
   const lines = text.split("\n");
   tokens.forEach((token, at) => {
     if (token.type !== "table_open") return;
     const [start, end] = token.map;
-    const more = Math.max(0, ...lines.slice(start + 2, end).map(cells)) - columns(tokens, at);
+    const wide = columns(tokens, at);
+    for (let row = start + 2; row < end; row += 1) lines[row] = withBarsInCode(lines[row], wide);
+    const more = Math.max(0, ...lines.slice(start + 2, end).map(cells)) - wide;
     if (more <= 0) return;
     lines[start] = extended(lines[start], "  |".repeat(more));
     lines[start + 1] = extended(lines[start + 1], "---|".repeat(more));
@@ -28,6 +31,10 @@ function cells(line) {
   const row = line.replace(/^[ \t>]+|[ \t>]+$/g, "").replace(/^\|/, "");
   const bars = (row.match(BAR) ?? []).length;
   return endsRow(row) ? bars : bars + 1;
+}
+
+function withBarsInCode(line, wide) {
+  return cells(line) > wide ? line.replace(CODE, (code) => code.replace(BAR, "\\|")) : line;
 }
 
 function extended(line, more) {

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from gateway.web.api.event_stream import EVENT_STREAM
 from gateway.web.api.problems import STATUS_MEANING, Problems
-from gateway.web.api.turn_events import EVENT_STREAM
 
 JSON = "application/json"
 FORM = "multipart/form-data"

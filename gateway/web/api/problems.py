@@ -89,7 +89,7 @@ STATUS_MEANING: Mapping[int, str] = {
     409: "It conflicts with an earlier request (`idempotency_conflict`, `turn_finished`), the turn was `cancelled`, "
     "or somebody else has decided (`already_decided`).",
     413: "The body is too large (`payload_too_large`), or its files are (`upload_too_large`).",
-    415: "The body is of another type than this route takes (`unsupported_media_type`).",
+    415: "The body is of another type than this route takes, or compressed (`unsupported_media_type`).",
     429: "Too many requests (`rate_limited`), too many of this caller's messages or requests wait for an answer "
     "(`caller_queue_full`, `caller_waiting_full`), or the budget is spent (`budget_exhausted`). See Retry-After.",
     502: "The assistant did not answer this time (`assistant_failed`), and may if it is asked again. With any other "

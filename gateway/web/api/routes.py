@@ -58,7 +58,10 @@ class HttpRequest:
 
     def query_value(self, name: str) -> str:
         """Returns the first value of a query parameter; "" if there is none."""
-        return parse_qs(self.query).get(name, [""])[0]
+        return next(iter(self.query_values(name)), "")
+
+    def query_values(self, name: str) -> Sequence[str]:
+        return parse_qs(self.query).get(name, [])
 
     def body_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Yields the body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
@@ -159,8 +162,13 @@ async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int
 async def body_pieces(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> AsyncIterator[bytes]:
     """Yields a request's body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected.
 
-    Refuses a body as soon as its declared or its received length is above ``max_bytes``.
+    Refuses a body as soon as its declared or its received length is above ``max_bytes``, and one that is compressed
+    (``unsupported_media_type``), as its size is not known before it is read.
     """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        explanation = "The body is compressed or encoded. Send it as it is, without Content-Encoding."
+        raise MalformedRequest(explanation, code="unsupported_media_type")
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)

@@ -57,9 +57,89 @@ def test_a_reply_brings_what_it_replies_to() -> None:
 
 
 def test_a_forwarded_message_brings_its_text() -> None:
-    snapshot = {"message": {"content": "The build is red."}}
-    (message,) = messages(event("", message_snapshots=[snapshot]), DM)
-    assert "The build is red." in message.text
+    log = {"url": "https://cdn.discordapp.com/log.txt", "filename": "log.txt"}
+    snapshot = {"message": {"content": "The build is red.", "attachments": [log]}}
+    (message,) = messages(event("", mentions=False, message_snapshots=[snapshot]), DM)
+    assert message.text == "Forwarded message from somebody:\nThe build is red."
+    assert [file.name for file in message.files] == ["log.txt"]
+
+
+ALERT = {
+    "type": "rich",
+    "author": {"name": "Monitor"},
+    "title": "Disk full",
+    "description": "on <#2001>",
+    "fields": [{"name": "Used", "value": "98 %"}],
+    "footer": {"text": "just now"},
+}
+ALERT_TEXT = "Monitor\nDisk full\non #2001\nUsed: 98 %\njust now"
+PREVIEW = {"type": "link", "title": "A page"}
+
+
+def test_of_a_program_the_embeds_are_read_and_of_a_person_no_preview() -> None:
+    embeds = [ALERT, PREVIEW]
+    (message,) = messages(event(author={"id": "3009", "bot": True}, embeds=embeds), discord_allowed_bots="*")
+    assert message.text == f"hello\n{ALERT_TEXT}"
+    assert messages(event(embeds=embeds))[0].text == "hello"
+    (forwarding,) = messages(event("", message_snapshots=[{"message": {"content": "", "embeds": [ALERT]}}]), DM)
+    assert forwarding.text == f"Forwarded message from somebody:\n{ALERT_TEXT}"
+    answered = {"id": "4", "author": {"id": "3009", "username": "monitor"}, "webhook_id": "1", "embeds": [ALERT]}
+    (reply,) = messages(event("why?", referenced_message=answered))
+    quoted = "\n".join(f"> {line}" for line in ALERT_TEXT.split("\n"))
+    assert reply.text == f"In reply to a message of monitor:\n{quoted}\n\nwhy?"
+
+
+def test_the_files_of_what_is_replied_to_are_seen_unless_the_bot_posted_them() -> None:
+    shot = {"url": "https://cdn.discordapp.com/shot.png", "filename": "shot.png", "content_type": "image/png"}
+    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "", "attachments": [shot]}
+    (message,) = messages(event(f"<@{BOT}> human", referenced_message=answered))
+    assert [file.name for file in message.files] == ["shot.png"]
+    assert message.text == "In reply to a message of bob:\n> [attached: shot.png]\n\nhuman"
+    assert message.kind is MessageKind.HAND_OVER
+    (about_ours,) = messages(event("why?", referenced_message=answered | {"author": BOT_USER}))
+    assert about_ours.files == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"sticker_items": [{"name": "Wave"}]}, "(sends a sticker: Wave)"),
+        (
+            {"poll": {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}},
+            "(poll) So?\n- yes",
+        ),
+        ({"mentions": [BOT_USER]}, "(mentioned you without saying anything)"),
+        ({}, "(sent something that cannot be shown to you as text)"),
+    ],
+)
+def test_what_has_no_text_is_told_in_words(more: dict[str, Any], text: str) -> None:
+    (message,) = messages({**event("", mentions=False), **more}, DM)
+    assert message.text == text
+
+
+@pytest.mark.parametrize(
+    ("content", "is_answered"),
+    [
+        ("can you check?", True),
+        ("what did <@3002> say?", True),
+        ("<@3002> can you check?", False),
+        ("hey <@!3002>, can you check?", False),
+        ("<@&9> who is on duty?", False),
+        ("can you check, <@3002>?", False),
+    ],
+)
+def test_in_a_thread_what_calls_upon_somebody_else_is_for_them(content: str, *, is_answered: bool) -> None:
+    assert bool(messages(event(content, mentions=False), THREAD)) is is_answered
+    assert messages(event(f"{content} <@{BOT}>"), THREAD)
+
+
+def test_an_edit_may_be_what_mentions_the_bot() -> None:
+    edited = event(f"<@{BOT}> what is new?", edited_timestamp="2026-01-01T00:00:00Z")
+    update = parser().parse("MESSAGE_UPDATE", edited, TEXT_CHANNEL)
+    assert [message.message_id for message in update.messages] == ["5"]
+    assert len(update.events) == 1
+    assert parser().parse("MESSAGE_UPDATE", edited | {"mentions": []}, TEXT_CHANNEL).messages == ()
+    assert parser().parse("MESSAGE_UPDATE", edited, DM).messages == ()
 
 
 def test_a_reply_to_the_bot_is_for_it() -> None:

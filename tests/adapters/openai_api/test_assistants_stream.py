@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
-from openai import AssistantEventHandler, BadRequestError, OpenAI
+from openai import AssistantEventHandler, BadRequestError, OpenAI, RateLimitError
 from openai.types.beta import FunctionToolParam
 from openai.types.beta.threads import Run, Text, TextDelta
 from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
@@ -15,6 +15,7 @@ from openai.types.beta.threads.runs import ToolCall, ToolCallDelta
 from adapters.openai_api.assistants.run_stream import RunStream
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.run_events import TextDelta as WrittenText
+from gateway.web.api.event_stream import event_stream
 from tests.adapters.openai_api.openapi.answers import check_events
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Fail, HostedTool, Incomplete, Say
@@ -80,6 +81,41 @@ def test_a_run_is_streamed_with_the_documented_events(client: OpenAI, site: ApiS
         assistant_id="default", thread={"messages": [{"role": "user", "content": "again"}]}, stream=True
     )
     assert names(stream) == ["thread.created", *BEGIN, *MESSAGE, *END]
+
+
+def test_a_thread_that_is_made_with_a_run_is_shown_as_it_is(client: OpenAI) -> None:
+    thread: Any = {"messages": [{"role": "user", "content": "hi"}], "metadata": {"for": "me"}}
+    headers = {"Idempotency-Key": "a thread and its run"}
+    for _ in range(2):  # as it is made, and as it was made
+        first, *_ = client.beta.threads.create_and_run(
+            assistant_id="default", thread=thread, stream=True, extra_headers=headers
+        )
+        assert first.event == "thread.created"
+        assert first.data == client.beta.threads.retrieve(first.data.id)
+        assert first.data.metadata == {"for": "me"}
+
+
+def test_callers_of_runs_leave_places_to_others(sqlite_url: str) -> None:
+    with open_api(sqlite_url, MAX_WAITING_CALLERS="4", MAX_CALLER_SHARE="0.5") as site:
+        client, other = site.client(), site.client("key-two")
+        site.fake.script(*[Say("slow", hold_after=1) for _ in range(3)])
+        streams = [_begun(client), _begun(client)]
+        with pytest.raises(RateLimitError) as refused:
+            _begun(client)
+        assert refused.value.code == "rate_limit_exceeded"
+        streams.append(_begun(other))
+        run = next(each.data for each in streams[0] if each.event == "thread.run.created")
+        polled = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
+        assert polled.status == "in_progress", "it is told at once, as its caller has no more places"
+        assert site.adapter.waiters.count == 3
+        site.fake.release()
+        for stream in streams:
+            stream.close()
+
+
+def _begun(client: OpenAI) -> Any:
+    thread: Any = {"messages": [{"role": "user", "content": "hi"}]}
+    return client.beta.threads.create_and_run(assistant_id="default", thread=thread, stream=True)
 
 
 def test_a_handler_gets_the_text_and_the_final_run(client: OpenAI, site: ApiSite) -> None:
@@ -163,7 +199,7 @@ async def test_what_ends_a_stream_of_a_run_is_named_in_its_last_event(problem: E
         yield WrittenText("Hel")
         raise problem
 
-    written = "".join([part async for part in RunStream(TURN, 60.0).events([], updates())])
+    written = "".join([part async for part in event_stream(TURN, updates(), RunStream(TURN, []), ping_seconds=60.0)])
     *_, error, done, _ = written.split("\n\n")
     assert error.startswith("event: error\n")
     assert json.loads(error.partition("data: ")[2])["code"] == code

@@ -98,6 +98,9 @@ def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: 
         ("https://x.y/_a_/@here and _b", f"https://x.y/_a_/@here and {JOINER}_{JOINER}b"),
         ("3. a\n2. b", "3. a\n2. b"),
         ("[a](<https://x.y/q3 r.pdf>)", "<https://x.y/q3%20r.pdf|a>"),
+        ("[![b](https://x.y/b.png)](https://x.y)", "<https://x.y|b (https://x.y/b.png)>"),
+        ("[**![](https://x.y/b.png)**\nnext line](https://x.y)", "<https://x.y|*https://x.y/b.png* next line>"),
+        ("``a`*b*``", f"a{JOINER}`*{JOINER}b{JOINER}*{JOINER}"),
     ],
 )
 def test_slacks_older_markup_says_the_same(markdown: str, shown: str) -> None:
@@ -178,6 +181,7 @@ SNARES += [
     "- ",
     "> ",
     "![](",
+    "[![a](https://x.y/b.png)](https://x.y)",
     ")",
     " ",
 ]

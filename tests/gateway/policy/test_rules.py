@@ -126,6 +126,12 @@ def test_a_platform_may_have_a_budget_of_its_own() -> None:
     assert rules(budget_user_day="raven=7").applicable_budgets(message(), 0.0) == ()
 
 
+@pytest.mark.parametrize("listed", ["1,5", "0,50", "raven=1, 5, raven=2"])
+def test_two_budgets_for_the_same_are_refused(listed: str) -> None:
+    with pytest.raises(ValueError, match=r"two budgets for the same; write decimals with a point"):
+        rules(budget_user_day=listed)
+
+
 @pytest.mark.parametrize("whose", BudgetScope)
 @pytest.mark.parametrize("span", BudgetPeriod)
 def test_each_budget_has_a_setting(monkeypatch: pytest.MonkeyPatch, whose: BudgetScope, span: BudgetPeriod) -> None:

@@ -77,6 +77,17 @@ def test_the_file_may_be_anywhere_and_must_be_there_if_it_is_named(
     assert Settings.load().port == 9001
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_file_that_is_a_folder_or_a_link_to_nothing_is_refused(folder: Path, *, is_folder: bool) -> None:
+    path = folder / "gateway.toml"
+    if is_folder:
+        path.mkdir()
+    else:
+        path.symlink_to(folder / "nowhere.toml")
+    with pytest.raises(SettingsError, match=r"gateway\.toml cannot be read: "):
+        Settings.load()
+
+
 def test_values_of_the_environment_are_filled_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, '[settings]\nopenai_api_key = "sk-${PART}"\nopenai_model = "${MODEL}"\nopenai_base_url="${URL}"\n')
     monkeypatch.setenv("PART", "1234")
@@ -91,10 +102,12 @@ def test_values_of_the_environment_are_filled_in(folder: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ("port = 99999", "settings.port: Input should be less than or equal to 65535."),
-        ("port = 'sk-oops'", "settings.port: Input should be a valid integer"),
+        ("port = 99999", "settings.port: must be less than or equal to 65535."),
+        ("port = 'sk-oops'", "settings.port: must be a whole number."),
         ("port = [1]", "settings.port: must be text, a number, true or false."),
-        ("web_threads = 0", "settings.web_threads: Input should be greater than 0."),
+        ("retention_days = 'often'", "settings.retention_days: must be a number."),
+        ("assistant_show_reasoning = 'maybe'", "settings.assistant_show_reasoning: must be true or false."),
+        ("web_threads = 0", "settings.web_threads: must be greater than 0."),
         ("openai_tools = ['a,b']", "settings.openai_tools: must be a list of texts without ',' in them."),
         ("openai_model = { a = 1 }", "settings.openai_model: must be text, a number, true or false."),
         ("log_level = 1979-05-27", "settings.log_level: must be text, a number, true or false."),

@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from adapters.discord.settings import DiscordSettings
 from adapters.http.settings import HttpSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
+from gateway.admin.settings import AdminSettings
 from gateway.domain.errors import SettingsError
+from gateway.observability.tracing import TracingSettings
 from gateway.settings import EnvironmentSettings, Settings
 from gateway.web.metrics_endpoint import MetricsSettings
 
@@ -98,11 +101,47 @@ def test_swapped_tokens_are_named(refused: Refused, name: str, value: str, advic
     assert advice in said
 
 
-@pytest.mark.parametrize("end", ["/chat/completions", "/responses/", "/models"])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (Settings, "OPENAI_BASE_URL"),
+        (Settings, "AZURE_OPENAI_ENDPOINT"),
+        (SlackSettings, "SLACK_API_URL"),
+        (TelegramSettings, "TELEGRAM_API_URL"),
+        (DiscordSettings, "DISCORD_API_URL"),
+        (TracingSettings, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("localhost:11434/v1", "ftp://localhost/v1", "https:///v1", "http://[::1", "http://local host/v1"),
+        *("http://localhost:port/v1", "http://localhost:99999/v1", "http://localhost:0", "'http://localhost/v1'"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused(
+    refused: Refused, cls: type[EnvironmentSettings], name: str, value: str
+) -> None:
+    assert refused(cls, name, value).startswith(f"{name}: must be the address of a server that begins with http://")
+
+
+@pytest.mark.parametrize("name", ["ADMIN_URL", "ADMIN_OIDC_ISSUER"])
+def test_what_is_no_address_of_a_sign_in_is_refused(refused: Refused, name: str) -> None:
+    assert refused(AdminSettings, name, "https://[::1").startswith(f"{name}: must be an address that begins with")
+
+
+@pytest.mark.parametrize(
+    "value", ["http://ann:pw@localhost/v1", "http://localhost/v1?version=1", "http://localhost/#a"]
+)
+def test_the_address_of_an_api_has_no_user_and_no_query(refused: Refused, value: str) -> None:
+    assert refused(Settings, "OPENAI_BASE_URL", value).startswith("OPENAI_BASE_URL: has a user, or a query")
+
+
+@pytest.mark.parametrize("end", ["/chat/completions", "/responses/", "/models", "/chat/completions?api-version=1"])
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"])
 def test_the_address_of_one_request_is_none_of_an_api(refused: Refused, name: str, end: str) -> None:
     said = refused(Settings, name, f"http://localhost:11434/v1{end}")
-    assert said.startswith(f"{name}: ends with {end.rstrip('/')}")
+    assert said.startswith(f"{name}: ends with {end.rstrip('/').partition('?')[0]}")
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,24 @@ def test_a_body_that_is_too_large_for_a_webhook_is_refused_however_it_is_sent() 
 
 
 @pytest.mark.parametrize(
+    ("encoding", "status"), [("gzip", 415), (" GZIP", 415), ("br, gzip", 415), ("identity", 200), ("", 200)]
+)
+def test_a_body_that_is_compressed_is_refused_as_such(encoding: str, status: int) -> None:
+    seen: list[bytes] = []
+
+    async def handle(request: Request) -> WebhookResponse:
+        seen.append(request.body)
+        return WebhookResponse()
+
+    response = hooked(handle).post("/hook", data=b"x", headers={"Content-Encoding": encoding})
+    assert response.status_code == status
+    assert len(seen) == (status == 200)
+    if status == 415:
+        assert error(response) == (415, "unsupported_media_type")
+        assert "Content-Encoding" in response.text
+
+
+@pytest.mark.parametrize(
     ("fault", "status", "after"), [(StoreUnavailable("pw"), 503, "5"), (Overloaded(retry_after=7), 503, "7")]
 )
 def test_an_error_of_a_webhook_is_answered_as_any_other(fault: GatewayError, status: int, after: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from gateway.domain.conversations import Conversation
 from gateway.domain.models import ConversationKey, Failure, Message, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.run_events import TextDelta
-from gateway.web.api import turn_events, views
+from gateway.web.api import views
+from gateway.web.api.event_stream import event_stream
+from gateway.web.api.turn_events import ChatWriter
 
 TURN = Turn(
     TurnId("turn_1"),
@@ -72,7 +74,7 @@ async def test_an_event_is_one_line_of_utf_8_whatever_the_text(text: str) -> Non
         yield TextDelta(text)
 
     turn = Turn(TurnId("turn_1"), 1, 1, Message(ConversationKey("web"), "1", "hi"), TurnState.RUNNING)
-    _, delta, *_ = [event async for event in turn_events.event_stream(turn, updates(), ping_seconds=1.0)]
+    _, delta, *_ = [event async for event in event_stream(turn, updates(), ChatWriter(turn), ping_seconds=1.0)]
     name, data, *rest = delta.encode().decode().splitlines()
     assert (name, rest) == ("event: delta", [""])
     assert json.loads(data.removeprefix("data: ")) == {"text": text}

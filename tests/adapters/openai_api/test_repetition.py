@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import httpx2
 import pytest
 from openai import ConflictError, NotFoundError, OpenAI
 
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
+from tests.fakes.openai_server import CallTool, Say
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -17,12 +22,14 @@ class Lossy(httpx2.HTTPTransport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path: str | None = path
+        self.lost: dict[str, Any] | None = None
+        """What the answer said."""
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = super().handle_request(request)
         if self._path and request.method == "POST" and request.url.path.endswith(self._path):
             self._path = None
-            response.read()
+            self.lost = json.loads(response.read())
             response.close()
             raise httpx2.ReadError("the connection was cut", request=request)
         return response
@@ -37,6 +44,83 @@ def test_a_request_whose_answer_was_lost_has_its_effect_once(site: ApiSite, path
     assert client.beta.threads.runs.poll(run.id, thread_id=thread.id).status == "completed"
     assert [each.id for each in client.beta.threads.runs.list(thread.id)] == [run.id]
     assert [each.role for each in client.beta.threads.messages.list(thread.id)] == ["assistant", "user"]
+
+
+Make = Callable[[OpenAI], Any]
+
+
+def a_store(client: OpenAI) -> str:
+    return client.vector_stores.create(name="Notes").id
+
+
+MADE: dict[str, tuple[str, Make]] = {
+    "a file": ("/files", lambda client: client.files.create(file=("a.txt", b"same"), purpose="user_data")),
+    "a file for tools": ("/files", lambda client: client.files.create(file=("a.txt", b"x"), purpose="assistants")),
+    "an assistant": ("/assistants", lambda client: client.beta.assistants.create(model="gpt-5")),
+    "a vector store": ("/vector_stores", lambda client: client.vector_stores.create(name="Notes")),
+    "a batch": ("/file_batches", lambda client: client.vector_stores.file_batches.create(a_store(client), file_ids=[])),
+    "a conversation": ("/conversations", lambda client: client.conversations.create(items=[SAID])),
+    "items": (
+        "/items",
+        lambda client: client.conversations.items.create(client.conversations.create().id, items=[SAID, SAID]),
+    ),
+    "a completion": (
+        "/completions",
+        lambda client: client.chat.completions.create(model="default", messages=[{"role": "user", "content": "hi"}]),
+    ),
+}
+"""How the objects are made that are no turns of threads, and the end of the path that makes each."""
+SAID: Any = {"type": "message", "role": "user", "content": "Hello"}
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Any) -> Iterator[ApiSite]:
+    path = tmp_path_factory.mktemp("responses") / "gateway.db"
+    path.write_bytes(empty_sqlite.read_bytes())
+    with open_api(f"sqlite:///{path}", ASSISTANT_BACKEND="responses") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_a_repeated_request_made_is_made_once(responses: ApiSite, kind: str) -> None:
+    path, make = MADE[kind]
+    transport = Lossy(path)
+    made = make(responses.client(max_retries=2, http_client=httpx2.Client(transport=transport)))
+    assert transport.lost is not None
+    lost, kept = transport.lost, made.model_dump()
+    assert (lost.get("id"), lost.get("first_id")) == (kept.get("id"), kept.get("first_id"))
+
+
+def test_results_of_calls_in_a_conversation_are_taken_once(responses: ApiSite) -> None:
+    conversation = responses.client().conversations.create().id
+    asked: Any = {"conversation": conversation, "tools": [{"type": "function", "name": "weather", "parameters": {}}]}
+    responses.fake.script(CallTool("weather", {}), Say("Sunny."))
+    (call,) = responses.client().responses.create(input="Weather?", **asked).output
+    transport = Lossy("/responses")
+    client = responses.client(max_retries=2, http_client=httpx2.Client(transport=transport))
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    again = client.responses.create(input=[result], **asked)
+    assert (again.output_text, transport.lost and transport.lost["id"]) == ("Sunny.", again.id)
+
+
+def test_an_idempotency_key_with_another_body_is_refused_at_each_route(client: OpenAI) -> None:
+    for number, make in enumerate((ask, converse, upload)):
+        headers = {"Idempotency-Key": f"key {number}"}
+        assert make(client, "one", headers).id == make(client, "one", headers).id
+        with pytest.raises(ConflictError, match="another body"):
+            make(client, "two", headers)
+
+
+def ask(client: OpenAI, text: str, headers: Any) -> Any:
+    return client.responses.create(model="default", input=text, extra_headers=headers)
+
+
+def converse(client: OpenAI, text: str, headers: Any) -> Any:
+    return client.conversations.create(metadata={"a": text}, extra_headers=headers)
+
+
+def upload(client: OpenAI, text: str, headers: Any) -> Any:
+    return client.files.create(file=("a.txt", text.encode()), purpose="user_data", extra_headers=headers)
 
 
 def test_the_same_request_without_a_retry_count_is_another_one(client: OpenAI) -> None:
