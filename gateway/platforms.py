@@ -102,9 +102,10 @@ def staff_place(settings: HandoverSettings, adapters: Sequence[Adapter]) -> Staf
     found = next((each for each in adapters if each.name == place.platform), None)
     if not isinstance(found, OpensTopics) or not found.opens_topics:
         able = ", ".join(each.name for each in adapters if isinstance(each, OpensTopics) and each.opens_topics)
+        needed = f" There, set {found.topics_need}." if isinstance(found, OpensTopics) else ""
         raise SettingsError(
             f"HANDOVER_CHANNEL: no threads of the staff can be opened on {place.platform}. Platforms set up here where "
-            f"they can: {able or 'none'}."
+            f"they can: {able or 'none'}.{needed}"
         )
     try:
         found.destination(place)

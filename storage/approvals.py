@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, and_, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
-from gateway.domain.approvals import Approval, Decision
-from gateway.domain.models import TurnId, TurnState
-from gateway.ports.leased_writes import HoldCalls, SetQuestion, StartCalls
+from gateway.domain.approvals import ASKER, Approval, Decider, Decision
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import PUSHED, TurnId, TurnState
+from gateway.ports.leased_writes import HoldCalls, SetOutputs, SetQuestion, StartCalls
 from storage import parking, sql
 from storage.clock import clock
 from storage.column_types import SafeText, storable
 from storage.database import Database
-from storage.schema import approvals
+from storage.reporting_sql import position_of
+from storage.schema import approvals, turns
 from storage.sql import T
 
 A = approvals.c
-
-APPROVAL = (
-    *(A.id, A.turn_id, A.round, A.call_id, A.tool, A.arguments, A.approvers, A.decision, A.decided_by),
-    *(A.decided_name, A.requested_at, A.expires_at, A.decided_at, A.started_at, A.posted),
-)
 NOBODY: tuple[str, ...] = ()
 
 _asked = bindparam("approval", type_=SafeText)
 _of_turn = A.turn_id == bindparam("turn", type_=SafeText)
 _is_open = (A.decision.is_(None), A.approvers != NOBODY)
+_is_late = and_(*_is_open, A.expires_at <= clock())
+APPROVAL = (
+    *(A.id, A.turn_id, A.round, A.call_id, A.tool, A.arguments, A.approvers),
+    case((_is_late, literal(Decision.EXPIRED.value)), else_=A.decision).label("decision"),
+    *(A.decided_by, A.decided_name, A.requested_at, A.expires_at),
+    case((_is_late, A.expires_at), else_=A.decided_at).label("decided_at"),
+    *(A.started_at, A.posted),
+)
 _turn_goes_on = select(T.id).where(T.id == A.turn_id, T.state.in_((TurnState.QUEUED, TurnState.RUNNING))).exists()
 
 _insert = insert(approvals).values(
@@ -43,8 +65,8 @@ _select = select(*APPROVAL)
 _by_turn = _select.where(_of_turn).order_by(A.round, A.place)
 _cancelled = _by_turn.where(A.decision == Decision.CANCELLED.value)
 _by_id = _select.where(A.id == _asked)
-_expired = update(approvals).where(_of_turn, *_is_open, A.expires_at <= select(clock()).scalar_subquery())
-_expire = _expired.values(decision=Decision.EXPIRED.value, decided_at=clock())
+_expire = update(approvals).where(_of_turn, *_is_open, A.call_id.in_(bindparam("named", expanding=True)))
+_expire = _expire.values(decision=Decision.EXPIRED.value, decided_at=clock())
 _decide = (
     update(approvals)
     .where(A.id == _asked, *_is_open, A.expires_at > select(clock()).scalar_subquery(), _turn_goes_on)
@@ -58,7 +80,6 @@ _decide = (
 )
 _close = update(approvals).where(_of_turn, *_is_open, ~_turn_goes_on)
 _close = _close.values(decision=Decision.CANCELLED.value, decided_at=clock())
-_open = _select.where(*_is_open, _turn_goes_on).order_by(A.requested_at).limit(bindparam("most"))
 _turn_of = select(A.turn_id).where(A.id == _asked)
 ERASED: dict[str, Any] = {"arguments": "", "decided_by": "", "decided_name": "", "posted": NOBODY}
 
@@ -70,8 +91,7 @@ class SqlApprovals:
         self._database = database
 
     def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
-        with self._database.transaction() as connection:
-            connection.execute(_expire, {"turn": turn_id})
+        with self._database.read() as connection:
             return [_approval(row) for row in connection.execute(_by_turn, {"turn": turn_id})]
 
     def get_approval(self, approval_id: str) -> Approval | None:
@@ -98,9 +118,18 @@ class SqlApprovals:
             connection.execute(_close, {"turn": turn_id})
             return [_approval(row) for row in connection.execute(_cancelled, {"turn": turn_id})]
 
-    def open_approvals(self, limit: int = 100) -> Sequence[Approval]:
+    def open_approvals(
+        self, limit: int = 100, *, platform: str = "", decider: Decider | None = None
+    ) -> Sequence[Approval]:
+        found = _select.join(turns, T.id == A.turn_id).where(*_is_open, A.expires_at > clock())
+        found = found.where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
+        if platform:
+            found = found.where(T.platform == platform)
+        if decider is not None:
+            found = found.where(_may_decide(decider))
         with self._database.read() as connection:
-            return [_approval(row) for row in connection.execute(_open, {"most": limit})]
+            rows = connection.execute(found.order_by(A.requested_at, A.id).limit(limit))
+            return [_approval(row) for row in rows]
 
 
 # ---------------------------------------------------------------- in a transaction of others
@@ -131,6 +160,11 @@ def start(connection: Connection, write: StartCalls) -> None:
         connection.execute(_start, {"turn": write.turn.id, "named": write.approval_ids})
 
 
+def expire(connection: Connection, write: SetOutputs) -> None:
+    """Ends the questions about calls that have an output now: whoever decides after that is too late."""
+    connection.execute(_expire, {"turn": write.turn.id, "named": tuple(write.outputs)})
+
+
 def set_question(connection: Connection, write: SetQuestion) -> None:
     """Saves what is posted of a question."""
     entries = tuple(map(storable, write.posted_messages))
@@ -157,6 +191,42 @@ def decisions_by(connection: Connection, platform: str, author: str) -> Sequence
 def erase_decider(connection: Connection, platform: str, author: str) -> None:
     """Erases a person where they decided about calls, on any bot of a platform."""
     connection.execute(update(approvals).where(_decided_by(platform, author)).values(decided_by="", decided_name=""))
+
+
+# ---------------------------------------------------------------- who may decide
+
+_held = turns.alias("held").c
+_left_by = (
+    select(_held.caller)
+    .where(_held.conversation_id == T.conversation_id, _held.seq < T.seq, _held.handover == HandoverPart.HELD.value)
+    .order_by(_held.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_caller = case((T.handover == HandoverPart.RESUMED.value, func.coalesce(_left_by, T.caller)), else_=T.caller)
+"""Who sent what a turn answers; of a conversation that was given back, who sent what was left to a person."""
+
+
+def _may_decide(decider: Decider) -> ColumnElement[bool]:
+    """Returns the condition that ``gateway.domain.approvals.may_decide`` is, on an approval and its turn."""
+    named = [_names(each) for each in decider.names]
+    return or_(false(), *named, and_(_names(ASKER), _has_asked(decider)))
+
+
+def _names(approver: str) -> ColumnElement[bool]:
+    """Returns whether an approver is in the list, which is JSON: what is in a text has no quote without a backslash."""
+    listed, sought = type_coerce(A.approvers, Text), json.dumps(approver)
+    return or_(*(position_of(listed, literal(f"{before}{sought}", Text)) > 0 for before in "[ "))
+
+
+def _has_asked(decider: Decider) -> ColumnElement[bool]:
+    if decider.is_operator:
+        return false()
+    on_platform = T.platform == literal(decider.platform, SafeText)
+    if decider.caller:
+        return and_(on_platform, _caller == literal(decider.caller, SafeText))
+    is_persons = or_(_caller == "", _caller.startswith(PUSHED))
+    return and_(on_platform, is_persons, T.author == literal(decider.user, SafeText)) if decider.user else false()
 
 
 def _decided_by(platform: str, author: str) -> ColumnElement[bool]:

@@ -64,6 +64,7 @@ _resend = (
     .execution_options(preserve_rowcount=True)
 )
 _dead = select(*CALLBACK).where(K.dead_at.is_not(None)).order_by(K.number.desc()).limit(bindparam("most"))
+_waiting_ones = select(*CALLBACK).where(K.next_at.is_not(None)).order_by(K.number.desc()).limit(bindparam("most"))
 _unfinished = (
     select(*CALLBACK)
     .where(or_(K.dead_at.is_not(None), K.next_at.is_not(None)))
@@ -130,9 +131,10 @@ class SqlCallbacks:
         with self._database.single_write() as connection:
             return connection.execute(statement, parameters).rowcount > 0
 
-    def listed(self, limit: int, *, dead_only: bool = False) -> Sequence[Callback]:
+    def listed(self, limit: int, *, dead: bool | None = None) -> Sequence[Callback]:
+        found = _unfinished if dead is None else _dead if dead else _waiting_ones
         with self._database.read() as connection:
-            rows = connection.execute(_dead if dead_only else _unfinished, {"most": limit})
+            rows = connection.execute(found, {"most": limit})
             return [Callback(*row) for row in rows]
 
     def resend(self, callback_id: str) -> bool:

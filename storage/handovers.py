@@ -5,10 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Double, Select, and_, bindparam, func, insert, literal, null, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    tuple_,
+    update,
+)
 
 from gateway.domain.models import PUSHED, Turn
-from gateway.ports.handovers import BROUGHT, HandoverRecord, OpenHandover, introduction_name, said_name
+from gateway.ports.handovers import (
+    BROUGHT,
+    INTRODUCTION,
+    HandoverRecord,
+    OpenHandover,
+    introduction_name,
+    said_name,
+)
 from storage import row_mapping, sql
 from storage.clock import clock
 from storage.column_types import SafeText
@@ -69,12 +91,19 @@ def _erase_brought(shown: Select[str]) -> Any:
 
 
 _erase_all_brought, _erase_brought_of = _erase_brought(_shown), _erase_brought(_shown_of)
+OPEN = (*sql.CONVERSATION, *RECORD, (clock() - H.since).label("age"), C.tail)
 _open = (
-    select(*sql.CONVERSATION, *RECORD, (clock() - H.since).label("age"))
+    select(*OPEN)
     .join_from(handovers, conversations, H.conversation_id == C.id)
-    .where(and_(_is_open, H.since <= clock() - bindparam("age", type_=Double)))
+    .where(_is_open)
     .order_by(H.since, H.conversation_id)
-    .limit(bindparam("most"))
+)
+_root, _place = turns.alias("root"), conversations.alias("place")
+_name = literal(f"{BROUGHT}{INTRODUCTION}:", SafeText) + cast(H.conversation_id, Text) + ":" + cast(H.seq, Text)
+_introduced = (
+    _open.add_columns(*(_root.c[column.name] for column in sql.TURN), *(_place.c[column.name] for column in sql.KEY))
+    .join(_root, and_(_root.c.platform == bindparam("on", type_=SafeText), _root.c.message_id == _name))
+    .join(_place, _place.c.id == _root.c.conversation_id)
 )
 _count_open = select(func.count()).select_from(handovers).where(_is_open)
 _listed = select(*RECORD).where(_of_conversation).order_by(H.seq.desc()).limit(bindparam("most"))
@@ -121,12 +150,20 @@ class SqlHandovers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def listed_open(self, limit: int, *, older_than: float = 0.0) -> Sequence[OpenHandover]:
-        rows = self._database.fetch_all(_open, most=limit, age=older_than)
-        end_of_key = len(sql.CONVERSATION)
-        return [
-            OpenHandover(HandoverRecord(*row[end_of_key:-1]), row_mapping.to_conversation(row), row[-1]) for row in rows
-        ]
+    def listed_open(
+        self, limit: int, *, older_than: float = 0.0, after: OpenHandover | None = None
+    ) -> Sequence[OpenHandover]:
+        found = _open.limit(limit)
+        if older_than > 0:
+            found = found.where(H.since <= clock() - older_than)
+        if after is not None:
+            found = found.where(tuple_(H.since, H.conversation_id) > (after.record.since, after.record.conversation_id))
+        return [_to_open(row) for row in self._database.fetch_all(found)]
+
+    def introduced(self, platform: str) -> Sequence[tuple[OpenHandover, Turn]]:
+        rows = self._database.fetch_all(_introduced, on=platform)
+        roots = row_mapping.to_turns([row[len(OPEN) :] for row in rows])
+        return [(_to_open(row), root) for row, root in zip(rows, roots, strict=True)]
 
     def count_open(self) -> int:
         return int(self._database.fetch_all(_count_open)[0][0])
@@ -134,3 +171,9 @@ class SqlHandovers:
     def of_conversation(self, conversation_id: int, limit: int = 20) -> Sequence[HandoverRecord]:
         rows = self._database.fetch_all(_listed, conversation=conversation_id, most=limit)
         return [HandoverRecord(*row) for row in rows]
+
+
+def _to_open(row: Sequence[Any]) -> OpenHandover:
+    """Reads a row that begins with OPEN."""
+    begin, end = len(sql.CONVERSATION), len(sql.CONVERSATION) + len(RECORD)
+    return OpenHandover(HandoverRecord(*row[begin:end]), row_mapping.to_conversation(row), *row[end : len(OPEN)])

@@ -179,6 +179,7 @@ class LeasedWriteBatch:
                     approvals.hold(self._connection, write, len(held.rounds) - 1)
                 return self._set_turn(held)
             case SetOutputs():
+                approvals.expire(self._connection, write)
                 return self._set_turn(transitions.with_outputs(turn, write))
             case StartCalls():
                 approvals.start(self._connection, write)

@@ -165,7 +165,8 @@ def _said_by(people: Sequence[str]) -> Select[tuple[int]]:
 def _conversation_filters(criteria: TurnFilter, platform: ColumnElement[str]) -> list[ColumnElement[bool]]:
     """Returns the filters on conversations. ``platform`` is a column of turns, so that the index on turns is used."""
     filters = ((platform, criteria.platform), (C.channel, criteria.channel))
-    return [column == value for column, value in filters if value]
+    found = [column == value for column, value in filters if value]
+    return [*found, on_platform(platform, literal(criteria.bots_of, SafeText))] if criteria.bots_of else found
 
 
 def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
@@ -179,6 +180,8 @@ def _turn_filters(criteria: TurnFilter) -> list[ColumnElement[bool]]:
         filters.append(T.state == criteria.state)
         if criteria.state is TurnState.FAILED:  # implied by the state; allows the use of turns_failed
             filters.append(T.error_code.is_not(None))
+    if criteria.failure_codes is not None:
+        filters.append(T.error_code.in_(list(criteria.failure_codes)))
     if criteria.text:
         sought = fold(literal(criteria.text, SafeText))
         filters.append(or_(*(position_of(fold(column), sought) > 0 for column in (T.text, T.reply))))

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 
-from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult
+from gateway.domain.approvals import REFUSALS, Approval, Decider, Decision, Verdict, VerdictResult
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import Sentence, sentence
+from gateway.domain.shown_arguments import is_shortened, readable, shortened, visible
 from gateway.languages import say
 
 APPROVE, DENY = "yes", "no"
 """How the values of buttons begin; what follows a colon is ``question_id``."""
 LABELS = {APPROVE: sentence("Approve"), DENY: sentence("Deny")}
-MAX_SHOWN = 1500
-"""Characters of arguments that are shown whole. Every platform takes a message of that length."""
-HEAD, TAIL = 1000, 300
-"""Characters that are shown of the beginning and the end of longer ones."""
 MAX_NAME_CHARS = 100
 BACKTICKS = re.compile("`+")
-
-NOT_ALLOWED = sentence("You may not decide this.")
-TOO_LATE = sentence("Somebody has decided this already, or it is too late to.")
-TOLD = {
-    VerdictResult.DECIDED: None,
-    VerdictResult.NOT_ALLOWED: NOT_ALLOWED,
-    VerdictResult.TOO_LATE: TOO_LATE,
-    VerdictResult.UNKNOWN: sentence("There is nothing to decide here any more."),
-}
 
 
 def question_id(approval: Approval) -> TurnId:
@@ -47,37 +33,26 @@ def verdict_of(button: str, decider: Decider) -> Verdict | None:
 
 def told(result: VerdictResult, language: str) -> str:
     """Returns what whoever pressed a button is told; empty if the question shows it."""
-    text = TOLD[result]
-    return "" if text is None else say(text, language)
+    return say(REFUSALS[result], language) if result in REFUSALS else ""
 
 
 def question(approval: Approval, language: str) -> str:
     """Returns a question as Markdown, with what was decided."""
     asked = say(sentence("May the assistant call **{tool}**?", tool=approval.tool), language)
     decided = [say(_decided(approval), language)] if approval.decision else []
-    return "\n\n".join([asked, fenced(shown_arguments(approval, language)), *decided])
+    shown = fenced(shortened(approval.arguments))
+    # Below the block, as nothing in the arguments can stand there.
+    notes = [say(_shortened_note(approval), language)] if is_shortened(approval.arguments) else []
+    return "\n\n".join([asked, shown, *notes, *decided])
 
 
-def shown_arguments(approval: Approval, language: str) -> str:
-    """Returns the arguments for people: complete, or their beginning and end with their length and digest."""
-    text = readable(approval.arguments)
-    if len(text) <= MAX_SHOWN:
-        return text
-    cut = sentence(
-        "[… {count} characters in all; the digest of tool and arguments is {digest}]",
-        count=str(len(text)),
+def _shortened_note(approval: Approval) -> Sentence:
+    return sentence(
+        "Not all of it is shown: “[… 9 …]” stands for 9 characters that are left out, of {count}. Operators see all of "
+        "it in /admin, programs at GET /chat/approvals. The digest of tool and arguments is {digest}.",
+        count=len(readable(approval.arguments)),
         digest=approval.digest,
     )
-    return f"{text[:HEAD]}\n{say(cut, language)}\n{text[-TAIL:]}"
-
-
-def readable(arguments: str) -> str:
-    """Returns JSON as lines. What is invisible, or changes how other characters are shown, is escaped."""
-    try:
-        text = json.dumps(json.loads(arguments), ensure_ascii=False, indent=2)
-    except ValueError:
-        text = arguments
-    return "".join(map(_visible, text))
 
 
 def fenced(text: str) -> str:
@@ -86,15 +61,9 @@ def fenced(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
-def _visible(character: str) -> str:
-    if character == "\n" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-        return character
-    return json.dumps(character)[1:-1]
-
-
 def _decided(approval: Approval) -> Sentence:
     """Returns what was decided, and by whom."""
-    name = " ".join("".join(map(_visible, approval.decided_name or approval.decided_by)).split())[:MAX_NAME_CHARS]
+    name = " ".join("".join(map(visible, approval.decided_name or approval.decided_by)).split())[:MAX_NAME_CHARS]
     match approval.decision:
         case Decision.APPROVED:
             return sentence("Approved by {name}.", name=_plain(name))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from adapters.base.approvals import readable, told
+from adapters.base.approvals import told
 from adapters.base.background_task import RunCoroutine
 from adapters.console.adapter import NAME, ConsoleAdapter
 from adapters.console.markdown import printable
@@ -20,6 +20,7 @@ from gateway.domain.errors import Conflict, GatewayError, TurnNotFound
 from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.domain.sentences import sentence
+from gateway.domain.shown_arguments import readable
 from gateway.languages import say
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Request

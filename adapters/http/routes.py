@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
 
-from adapters.base.approvals import NOT_ALLOWED, TOO_LATE
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser, ParsedChatRequest, message_id_of
 from adapters.http.message_reader import MessageReader
 from adapters.http.operations import GivenDecision, Rating
 from adapters.http.settings import NAME, HttpSettings
 from adapters.http.uploads import are_unused, delete_files
-from gateway.domain.approvals import Decider, Verdict, VerdictResult
+from gateway.domain.approvals import REFUSALS, Decider, Verdict, VerdictResult
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFound, TurnNotFound
 from gateway.domain.files import File
@@ -314,9 +313,9 @@ def _undecided(result: VerdictResult) -> GatewayError:
     """Returns the error for a decision that decided nothing."""
     match result:
         case VerdictResult.NOT_ALLOWED:
-            return Blocked(NOT_ALLOWED, code="not_approver")
+            return Blocked(REFUSALS[result], code="not_approver")
         case VerdictResult.TOO_LATE:
-            return Conflict(TOO_LATE, code="already_decided")
+            return Conflict(REFUSALS[result], code="already_decided")
     return TurnNotFound("There is no such approval, or it is about other arguments.", code="approval_not_found")
 
 

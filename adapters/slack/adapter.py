@@ -54,6 +54,8 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._settings.slack_scope)
 
+    topics_need = "SLACK_SCOPE=topic"
+
     @property
     def opens_topics(self) -> bool:
         return self._settings.slack_scope == "topic"

@@ -9,17 +9,14 @@ from flask.typing import ResponseReturnValue
 
 from gateway.admin import actor
 from gateway.admin.context import AdminContext
-from gateway.domain.approvals import OPERATORS, Approval, Decider, Verdict, VerdictResult
+from gateway.domain.approvals import OPERATORS, REFUSALS, Approval, Decider, Verdict, VerdictResult
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn
 from gateway.ports.audit_trail import AuditedAction
 
 MAX_LISTED = 20
-REFUSALS = {
-    VerdictResult.NOT_ALLOWED: ("Operators may not decide this: approvers of the tool does not name them.", 403),
-    VerdictResult.TOO_LATE: ("Somebody has decided this already, or it is too late to.", 409),
-    VerdictResult.UNKNOWN: ("There is no such question, or it is about other arguments.", 404),
-}
+NOT_ALLOWED = "Operators may not decide this: approvers of the tool does not name them."
+STATUSES = {VerdictResult.NOT_ALLOWED: 403, VerdictResult.TOO_LATE: 409, VerdictResult.UNKNOWN: 404}
 
 
 class ApprovalPages:
@@ -32,8 +29,8 @@ class ApprovalPages:
         verdict = Verdict(approval_id, form.get("digest", ""), form.get("decision") == "approve", decider)
         result = self._context.inbox.decide(verdict)
         if result is not VerdictResult.DECIDED:
-            message, status = REFUSALS[result]
-            return flask.render_template("admin/problem.html", message=message), status
+            message = NOT_ALLOWED if result is VerdictResult.NOT_ALLOWED else REFUSALS[result]
+            return flask.render_template("admin/problem.html", message=message), STATUSES[result]
         asked = self._context.store.get_approval(approval_id)
         if asked is None:
             raise TurnNotFound("There is no such approval.")
@@ -51,9 +48,9 @@ def held_calls_of(context: AdminContext, turn: Turn) -> Sequence[Approval]:
 
 def waiting(context: AdminContext, platform: str = "") -> Sequence[tuple[Approval, str]]:
     """Returns what waits for somebody, each with the name of its platform; the oldest first."""
-    asked = [(each, context.store.get_turn(each.turn_id)) for each in context.store.open_approvals(MAX_LISTED)]
-    named = [(each, turn.message.key.platform) for each, turn in asked if turn is not None]
-    return [each for each in named if not platform or each[1] == platform]
+    found = context.store.open_approvals(MAX_LISTED, platform=platform)
+    turns = [(each, context.store.get_turn(each.turn_id)) for each in found]
+    return [(each, turn.message.key.platform) for each, turn in turns if turn is not None]
 
 
 def is_for_operators(approval: Approval) -> bool:

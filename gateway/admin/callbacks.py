@@ -17,8 +17,7 @@ class CallbackPages:
 
     def show(self) -> str:
         most = search_params.PAGE_SIZE
-        dead = self._callbacks.listed(most, dead_only=True)
-        waiting = [each for each in self._callbacks.listed(most) if each.dead_at is None]
+        dead, waiting = self._callbacks.listed(most, dead=True), self._callbacks.listed(most, dead=False)
         return flask.render_template("admin/callbacks.html", callbacks=[*dead, *waiting])
 
     def resend(self, callback_id: str) -> ResponseReturnValue:

@@ -16,6 +16,7 @@ from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Message, MessageKind, Turn, TurnId, TurnState
+from gateway.handover.looking_back import turns_to_answer
 from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.reporting import NamedIds, TurnFilter
 
@@ -82,7 +83,7 @@ class ConversationPages:
 
     def _enqueue_reset(self, conversation: Conversation, confirmation_id: str) -> None:
         """Enqueues the reset like a message, so that turns that are queued before it are answered first."""
-        last = _last_unerased(self._context.store.transcript(conversation.id, limit=TURNS_PER_PAGE)).message
+        last = _last_unerased(turns_to_answer(self._context.store, conversation.id)).message
         message = Message(
             conversation.key,
             f"{RESET_TEXT}:{confirmation_id}",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import flask
 
+from gateway.domain.shown_arguments import is_shortened, readable, shortened
 from gateway.logs import mask
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -30,6 +31,9 @@ def add_filters(blueprint: flask.Blueprint, currency: str = "USD") -> None:
     for write in (clock, iso, duration, count, money, share, amount):
         blueprint.add_app_template_filter(write, f"admin_{write.__name__}")
     blueprint.add_app_template_filter(mask, "admin_masked")
+    blueprint.add_app_template_filter(readable, "admin_readable")
+    blueprint.add_app_template_filter(shortened, "admin_shortened")
+    blueprint.add_app_template_test(is_shortened, "admin_too_long")
 
 
 def clock(at: float | None) -> str:

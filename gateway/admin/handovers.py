@@ -11,12 +11,13 @@ from flask.typing import ResponseReturnValue
 from gateway.admin import search_params
 from gateway.admin.actor import actor, record
 from gateway.admin.context import AdminContext
-from gateway.admin.conversations import FORM_ID, load_conversation
+from gateway.admin.conversations import FORM_ID, MAX_ID, load_conversation
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
+from gateway.handover.looking_back import turns_to_answer
 from gateway.ports.handovers import OpenHandover
 
 
@@ -36,8 +37,20 @@ class HandoverPages:
 
     def show(self) -> str:
         """Lists the conversations in which a person answers, the oldest first."""
-        lines = [self._line(each) for each in self._context.handovers.listed_open(search_params.PAGE_SIZE)]
-        return flask.render_template("admin/handovers.html", lines=lines)
+        most, after = search_params.PAGE_SIZE, self._requested_place()
+        found = self._context.handovers.listed_open(most, after=after)
+        return flask.render_template(
+            "admin/handovers.html",
+            lines=[self._line(each) for each in found],
+            newer=search_params.query({}, after=found[-1].conversation.id) if len(found) == most else None,
+        )
+
+    def _requested_place(self) -> OpenHandover | None:
+        """Returns the last handover of the previous page; None on the first one, and if it is over meanwhile."""
+        number = flask.request.args.get("after", 0, type=int)
+        conversation = self._context.reporting.get_conversation(number) if 0 < number <= MAX_ID else None
+        newest = next(iter(self._context.handovers.of_conversation(number, 1)), None) if conversation else None
+        return OpenHandover(newest, conversation) if newest is not None and conversation is not None else None
 
     def take_over(self, number: int) -> ResponseReturnValue:
         (conversation, turns), reason = self._load(number), flask.request.form.get("reason", "")
@@ -58,16 +71,13 @@ class HandoverPages:
         return flask.redirect(flask.url_for(".conversation", number=conversation.id), 303)
 
     def _line(self, found: OpenHandover) -> HandoverLine:
-        waiting = unanswered(self._turns(found.conversation))
+        waiting = unanswered(turns_to_answer(self._context.store, found.conversation.id))
         return HandoverLine(found, len(waiting), waiting[-1].message.own_text if waiting else "")
 
     def _load(self, number: int) -> tuple[Conversation, Sequence[Turn]]:
         """Returns a conversation and its newest turns, oldest first. Raises ThreadNotFound."""
         found = load_conversation(self._context, number)
-        return found, self._turns(found)
-
-    def _turns(self, conversation: Conversation) -> Sequence[Turn]:
-        return self._context.store.transcript(conversation.id, limit=messages.LOOKED_AT)
+        return found, turns_to_answer(self._context.store, found.id)
 
 
 def _form_id() -> str:

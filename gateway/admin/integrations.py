@@ -13,9 +13,6 @@ from gateway.domain.models import Turn, TurnState
 from gateway.ports.check import CheckResult
 from gateway.ports.reporting import TurnFilter
 
-RECENT_FAILURES = 100
-"""How many recent failed turns are searched for the backend's last failure."""
-
 ResultsByName = Mapping[str, Sequence[CheckResult]]
 
 
@@ -58,9 +55,8 @@ class IntegrationsPage:
 
     def _last_backend_failure(self) -> Turn | None:
         """Returns the newest turn of any platform that failed with an error code of the assistant."""
-        latest = self._context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=RECENT_FAILURES)
-        codes = set(_error_codes(AssistantError))
-        return next((turn for turn in latest if turn.failure and turn.failure.code in codes), None)
+        of_assistant = TurnFilter(state=TurnState.FAILED, failure_codes=tuple(set(_error_codes(AssistantError))))
+        return next(iter(self._context.reporting.find_turns(of_assistant, limit=1)), None)
 
 
 def _error_codes(error_class: type[AssistantError]) -> Iterator[str]:

@@ -120,13 +120,11 @@ class PeoplePages:
     def show(self) -> str:
         name = _requested_id()
         person, most = self._people.get(name), search_params.PAGE_SIZE
-        theirs = TurnFilter(author=name.user)
+        theirs = TurnFilter(author=name.user, bots_of=name.platform)
         found = self._context.reporting.find_conversations(theirs, limit=CONVERSATIONS)
-        found = [each for each in found if platform_of(each.conversation.key.platform) == name.platform]
         turns = self._context.reporting.find_turns(
             theirs, limit=most, before=search_params.cursor_turn(self._context.store)
         )
-        listed = [turn for turn in turns if platform_of(turn.message.key.platform) == name.platform]
         budgets = self._budgets_of([person]).get(name, ()) if person else ()
         return flask.render_template(
             "admin/person.html",
@@ -139,7 +137,7 @@ class PeoplePages:
             limits=[_written(each) for each in self._rate_limits(person)],
             lines=found,
             names=names_in_list(self._people, found),
-            turns=listed,
+            turns=turns,
             older=search_params.query(_parameters(name), before=turns[-1].id) if len(turns) == most else None,
         )
 

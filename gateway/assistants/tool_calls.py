@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
@@ -45,6 +46,9 @@ class FunctionCall:
     id: str
     name: str
     arguments: str
+
+
+NOBODY: Mapping[FunctionCall, Sequence[str]] = MappingProxyType({})
 
 
 def arguments_text(arguments: Any) -> str:
@@ -100,21 +104,24 @@ def ran_calls(calls: Iterable[FunctionCall], outputs: Mapping[str, ToolResult], 
     )
 
 
-def run_approved(toolbox: ToolBox, calls: Iterable[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
-    """Runs calls that people have approved, or that nobody has to, at the same time."""
-    wanted = [FunctionCall(each.id, each.name, each.arguments) for each in calls]
-    return run_calls(toolbox, wanted, {}, approved=True)
+def run_approved(toolbox: ToolBox, held: Iterable[HeldCall]) -> AsyncGenerator[ToolCall, None]:
+    """Runs held calls that people have approved, or that nobody had to, at the same time."""
+    approvers = {FunctionCall(each.call.id, each.call.name, each.call.arguments): each.approvers for each in held}
+    return run_calls(toolbox, tuple(approvers), {}, approvers)
 
 
 async def run_calls(
-    toolbox: ToolBox, calls: Sequence[FunctionCall], outputs: dict[str, ToolResult], *, approved: bool = False
+    toolbox: ToolBox,
+    calls: Sequence[FunctionCall],
+    outputs: dict[str, ToolResult],
+    approvers: Mapping[FunctionCall, Sequence[str]] = NOBODY,
 ) -> AsyncGenerator[ToolCall, None]:
     """Runs the calls that have no output yet, concurrently. Stores each output in ``outputs`` under the call's id.
 
-    ``approved``: whether people have approved them.
+    ``approvers``: who could approve which of them, and did.
     """
     tasks = {
-        call: asyncio.create_task(toolbox.call(call.name, call.arguments, approved=approved))
+        call: asyncio.create_task(toolbox.call(call.name, call.arguments, approvers=approvers.get(call, ())))
         for call in calls
         if call.id not in outputs
     }

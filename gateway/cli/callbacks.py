@@ -34,7 +34,7 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
             if resend is not None or resend_all:
                 _resend(stored, trail, resend)
                 return
-            for each in stored.listed(LISTED, dead_only=dead):
+            for each in stored.listed(LISTED, dead=dead or None):
                 click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
 
     return callbacks
@@ -42,8 +42,12 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
 
 def _resend(stored: Callbacks, trail: AuditTrail, name: str | None) -> None:
     """``name``: None for all dead letters."""
-    wanted = [each.id for each in stored.listed(LISTED, dead_only=True)] if name is None else [name]
-    sent = [each for each in reversed(wanted) if stored.resend(each)]
+    sent = list[str]()
+    while wanted := [name] if name is not None else [each.id for each in reversed(stored.listed(LISTED, dead=True))]:
+        again = [each for each in wanted if stored.resend(each)]
+        sent += again
+        if name is not None or not again:
+            break
     if name is not None and not sent:
         raise TurnNotFound(f"There is no dead letter {name!r}.")
     for each in sent:

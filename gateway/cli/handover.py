@@ -16,6 +16,7 @@ from gateway.domain.errors import ThreadNotFound
 from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
+from gateway.handover.looking_back import turns_to_answer
 from gateway.operations import iso, record_message
 from gateway.ports.audit_trail import AuditTrail
 from gateway.ports.enqueue import AssistantRoute
@@ -23,9 +24,7 @@ from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 
-LISTED = 1000
-COMMAND_BACKLOG = 100
-"""How many unfinished turns a conversation may have when it is taken over or given back; for answers, MAX_BACKLOG."""
+LISTED = 100
 
 _by = click.option("--by", default=None, metavar="NAME", help="Who you are. Default: your login name.")
 _number = click.argument("number", type=click.IntRange(1, 2**63 - 1))
@@ -47,12 +46,11 @@ class HandoverContext:
         found = self.reporting.get_conversation(number)
         if found is None:
             raise ThreadNotFound(f"There is no conversation {number}.")
-        return found, list(self.store.transcript(found.id, limit=messages.LOOKED_AT))
+        return found, list(turns_to_answer(self.store, found.id))
 
     def record(self, message: Message, route: AssistantRoute) -> Turn:
         """Records a message, and who sent it; a running gateway does the rest. Raises InputError, Overloaded."""
-        most = self.max_backlog if message.given_reply else COMMAND_BACKLOG
-        turn = record_message(self.store, message, route, max_backlog=most)
+        turn = record_message(self.store, message, route, max_backlog=self.max_backlog)
         action = messages.ACTIONS[message.kind]
         self.audit_trail.record(actor(), action, str(turn.conversation_id), turn.id)
         return turn
@@ -79,10 +77,12 @@ def command(open_context: OpenHandoverContext) -> click.Group:
 
 def _list(context: HandoverContext) -> None:
     found = context.handovers.listed_open(LISTED)
-    for each in found:
-        click.echo(_line(context, each))
     if not found:
         click.echo("The assistant answers everywhere.")
+    while found:
+        for each in found:
+            click.echo(_line(context, each))
+        found = context.handovers.listed_open(LISTED, after=found[-1])
 
 
 def _take_command(open_context: OpenHandoverContext) -> click.Command:
@@ -132,7 +132,7 @@ def _resume_command(open_context: OpenHandoverContext) -> click.Command:
 
 def _line(context: HandoverContext, found: OpenHandover) -> str:
     record, key = found.record, found.conversation.key
-    waiting = unanswered(context.store.transcript(found.conversation.id, limit=messages.LOOKED_AT))
+    waiting = unanswered(turns_to_answer(context.store, found.conversation.id))
     place = " ".join(part for part in (key.platform, key.workspace, key.channel, key.topic, key.user) if part)
     why = f": {record.reason}" if record.reason else ""
     newest = f"\n    {sanitized(waiting[-1].message.own_text)}" if waiting else ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.domain.bots import platform_of
 from gateway.domain.exchange import RequestedCall
-from gateway.domain.models import Message, TurnId
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, Turn, TurnId
+from gateway.domain.sentences import sentence
 
 ASKER = "asker"
 """Among approvers: the person whose message the assistant answers, or the caller of ``/chat`` who sent it."""
@@ -105,6 +108,15 @@ class Decider:
     name: str = ""
     """What they call themselves, for people; empty if unknown."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As what they may be among approvers, whoever has asked."""
+        operators = (OPERATORS,) if self.is_operator else ()
+        key = (f"{KEY}:{self.key}",) if self.key else ()
+        # Of a caller's user only the caller says who it is.
+        is_verified = bool(self.user) and not self.caller
+        return (*operators, *key, *((f"{platform_of(self.platform)}:{self.user}",) if is_verified else ()))
+
     def __str__(self) -> str:
         """Names them for the audit log. An API key's digest and an address are no names."""
         if self.is_operator:
@@ -138,6 +150,14 @@ class VerdictResult(StrEnum):
     """There is no such question, or it was about other arguments."""
 
 
+REFUSALS = {
+    VerdictResult.NOT_ALLOWED: sentence("You may not decide this."),
+    VerdictResult.TOO_LATE: sentence("Somebody has decided this already, or it is too late to."),
+    VerdictResult.UNKNOWN: sentence("There is nothing to decide here any more."),
+}
+"""What somebody is told whose verdict decided nothing."""
+
+
 def new_approval_id() -> str:
     """Returns an id that nobody can guess."""
     return f"appr_{secrets.token_hex(10)}"
@@ -148,27 +168,24 @@ def digest_of(tool: str, arguments: str) -> str:
 
 
 def may_decide(approvers: tuple[str, ...], message: Message, decider: Decider) -> bool:
-    """Returns whether somebody is one of those who may approve a call that a message led to."""
-    return any(_is(decider, approver, message) for approver in approvers)
+    """Returns whether somebody is one of those who may approve a call that a message led to, see ``asked_by``."""
+    return any(each in decider.names or (each == ASKER and _has_asked(decider, message)) for each in approvers)
+
+
+def asked_by(turn: Turn, before: Sequence[Turn]) -> Message:
+    """Returns the message of a turn, as whoever asked sent it.
+
+    ``before``: the turns before it, oldest first. A turn with which the staff gave the conversation back asks what
+    people had written before, so the last of them has asked it.
+    """
+    held = [each.message for each in before if each.is_held] if turn.handover is HandoverPart.RESUMED else []
+    return replace(turn.message, caller=held[-1].caller) if held else turn.message
 
 
 def can_be_decided(approvers: tuple[str, ...], message: Message) -> bool:
     """Returns whether there may be somebody who decides: what a program or a schedule has brought, nobody has asked."""
     has_asker = bool(message.author) or not message.is_pushed
     return any(each != ASKER or has_asker for each in approvers)
-
-
-def _is(decider: Decider, approver: str, message: Message) -> bool:
-    if approver == ASKER:
-        return _has_asked(decider, message)
-    if approver == OPERATORS:
-        return decider.is_operator
-    where, _, name = approver.partition(":")
-    if where == KEY:
-        return bool(name) and decider.key == name
-    # Of a caller's user only the caller says who it is.
-    is_verified = bool(decider.user) and not decider.caller
-    return is_verified and (where, name) == (platform_of(decider.platform), decider.user)
 
 
 def _has_asked(decider: Decider, message: Message) -> bool:

@@ -10,10 +10,10 @@ from gateway.coordination.lease import CURRENT_LEASE
 from gateway.domain.errors import Conflict, GatewayError, StoreUnavailable
 from gateway.domain.models import Message
 from gateway.handover import messages
+from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
 from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.inbox import AcceptResult
 
-BATCH = 100
 HANDED_OVER = (
     "A person takes the conversation over and is told the reason. They answer what is written after this message. Tell "
     "the user so in a sentence, and do not promise when."
@@ -57,8 +57,7 @@ class HandoverDesk:
         """Gives back the conversations in which nobody has answered for too long. Raises StoreUnavailable."""
         if self._seconds <= 0 or self.accept is None:
             return
-        found = await self._store.read(lambda _: self._handovers.listed_open(BATCH, older_than=self._seconds))
-        for each in found:
+        async for each in all_open(self._store, self._handovers, self._seconds):
             try:
                 await self._end_if_overdue(each, self.accept)
             except StoreUnavailable:
@@ -68,11 +67,11 @@ class HandoverDesk:
 
     async def _end_if_overdue(self, found: OpenHandover, accept: Accept) -> None:
         conversation, record = found.conversation, found.record
-        most = messages.LOOKED_AT
-        turns = await self._store.read(lambda store: store.transcript(conversation.id, limit=most))
+        turns = await self._store.read(lambda store: turns_after(store, conversation.id, record.seq))
         answered_after = max(messages.last_answer_at(turns) - record.since, 0.0)
         if found.age_seconds - answered_after < self._seconds:
             return
         name = f"time:{conversation.id}:{record.seq}"
-        await accept(messages.give_back(conversation, turns, messages.TIME, name))
+        before = await self._store.read(lambda store: turns_to_answer(store, conversation.id))
+        await accept(messages.give_back(conversation, before, messages.TIME, name))
         log.info("nobody has answered; given back", conversation=conversation.id)

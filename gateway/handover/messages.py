@@ -19,8 +19,6 @@ ASSISTANT = f"{PUSHED}assistant"
 """``Message.caller`` when the assistant hands a conversation over."""
 TIME = f"{PUSHED}time"
 """When its time is up."""
-LOOKED_AT = 200
-"""Turns of a conversation among which its newest message of a person is looked for."""
 MAX_REASON_CHARS = 500
 ACTIONS = {
     MessageKind.HAND_OVER: AuditedAction.CONVERSATION_TAKEN_OVER,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
-from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnState
+from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.handover import messages
 from gateway.handover.desk import Accept
+from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
 from gateway.ports.handovers import (
     BROUGHT,
     HandoverRecord,
@@ -24,6 +25,7 @@ from gateway.ports.handovers import (
     said_name,
 )
 from gateway.ports.platform import OpensTopics
+from gateway.ports.store import Store
 
 RELAY = f"{PUSHED}handover"
 """``Message.caller`` of what is brought to the channel."""
@@ -31,7 +33,6 @@ FROM_CHANNEL = "channel"
 """How the name of an answer begins that was given in the channel."""
 LOCK, LOCK_SECONDS = "handover relay", 10.0
 """By which only one process at a time looks for what to bring."""
-BATCH = 100
 QUOTED_TURNS, QUOTED_CHARS = 6, 500
 CLOSED = "The assistant answers in this conversation again: what you wrote here was not sent."
 HOW_TO = "What you write in this thread is sent as the answer; `resume` gives the conversation back to the assistant."
@@ -81,30 +82,33 @@ class StaffChannel:
         """Brings what is new in open handovers. Raises StoreUnavailable."""
         if not await self._store.read(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
             return
-        found = await self._store.read(lambda _: self._handovers.listed_open(BATCH))
+        roots = {_root_name(each.record): root for each, root in await self._introduced()}
+        found = [each async for each in all_open(self._store, self._handovers)]
         self._brought = {each.conversation.id: self._brought.get(each.conversation.id, 0) for each in found}
         for each in found:
             try:
-                await self._relay(each)
+                await self._relay(each, roots.get(_root_name(each.record)))
             except StoreUnavailable:
                 raise
             except GatewayError as exc:  # one that cannot be shown must not hold up the others
                 log.warning("handover not shown to the staff", conversation=each.conversation.id, error=str(exc))
 
-    async def _relay(self, found: OpenHandover) -> None:
-        turns = await self._turns(found.conversation.id)
-        root = await self._root(found.record)
+    async def _relay(self, found: OpenHandover, root: Turn | None) -> None:
+        number, record = found.conversation.id, found.record
         if root is None:
-            text = introduction(found, [each for each in turns if each.seq < found.record.seq])
-            await self._accept(self._place.message("", _root_name(found.record), text))
-        elif root.state is TurnState.DELIVERED and (topic := self._place.adapter.topic_below(root)):
-            await self._bring(found, turns, topic)
+            before = await self._store.read(
+                lambda store: store.transcript(number, before=record.seq, limit=QUOTED_TURNS)
+            )
+            await self._accept(self._place.message("", _root_name(record), introduction(found, before)))
+            return
+        topic = self._place.adapter.topic_below(root) if root.state is TurnState.DELIVERED else ""
+        if topic and found.newest_seq > max(record.seq, self._brought[number]):
+            await self._bring(found, topic)
 
-    async def _bring(self, found: OpenHandover, turns: Sequence[Turn], topic: str) -> None:
+    async def _bring(self, found: OpenHandover, topic: str) -> None:
         number = found.conversation.id
-        for turn in turns:
-            if turn.seq <= max(found.record.seq, self._brought[number]):
-                continue
+        brought = max(found.record.seq, self._brought[number])
+        for turn in await self._store.read(lambda store: turns_after(store, number, brought)):
             if not turn.state.is_resolved:
                 return  # what is behind it comes after it
             if text := _shown(turn):
@@ -120,9 +124,8 @@ class StaffChannel:
         """
         if message.is_pushed or not self._place.has(message.key):
             return None
-        for found in await self._store.read(lambda _: self._handovers.listed_open(BATCH)):
-            root = await self._root(found.record)
-            if root is not None and self._place.adapter.topic_below(root) == message.key.topic:
+        for found, root in await self._introduced():
+            if self._place.adapter.topic_below(root) == message.key.topic:
                 return await self._answer(found, message)
         return await self._closed(message)
 
@@ -130,32 +133,62 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
+        if message.files:
+            told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
+            if not message.text:
+                return told
+            await self._accept(told)
         try:
             if message.kind is MessageKind.RESUME:
                 return messages.give_back(found.conversation, turns, caller, name)
-            return messages.answer(found.conversation, turns, caller, message.own_text, name, self._most)
+            return messages.answer(found.conversation, turns, caller, message.text, name, self._most)
         except InputError as exc:
             return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
     async def _closed(self, message: Message) -> Message | None:
-        """Returns what to say in a topic whose conversation has gone back; None if it never showed one."""
+        """Returns what to say in a topic whose conversation has gone back; None if it never showed one.
+
+        What was sent before, and comes again because its platform has not heard so, is what it was.
+        """
         key = message.key
         known = await self._store.read(lambda store: store.find_conversation(key))
         if known is None:
             return None
-        if all(each.message.caller != RELAY for each in await self._turns(known.id)):
+        brought = [each for each in await self._turns(known.id) if each.message.caller == RELAY]
+        if not brought:
             return None
+        sent = await self._store.read(lambda store: _sent_before(store, brought, message.message_id))
+        if sent is not None:
+            return sent.message
         return self._place.message(key.topic, f"closed:{message.message_id}", CLOSED)
 
     # ------------------------------------------------------------ reading
 
-    async def _root(self, record: HandoverRecord) -> Turn | None:
-        """Returns the turn that began the topic of a handover."""
-        platform, name = self._place.key.platform, f"{BROUGHT}{_root_name(record)}"
-        return await self._store.read(lambda store: store.find_turn_by_message(platform, name))
+    async def _introduced(self) -> Sequence[tuple[OpenHandover, Turn]]:
+        """Returns the open handovers that have begun a topic, each with the turn that did."""
+        return await self._store.read(lambda _: self._handovers.introduced(self._place.key.platform))
 
     async def _turns(self, conversation_id: int) -> Sequence[Turn]:
-        return await self._store.read(lambda store: store.transcript(conversation_id, limit=messages.LOOKED_AT))
+        return await self._store.read(lambda store: turns_to_answer(store, conversation_id))
+
+
+def _left_out(message: Message) -> str:
+    sent = "only the text is" if message.text else "nothing is"
+    names = ", ".join(each.name for each in message.files)
+    return f"Files are not passed on from here, so {sent} sent: {names}. Send a link instead."
+
+
+def _sent_before(store: Store, brought: Sequence[Turn], message_id: str) -> Turn | None:
+    """Returns the turn that a message in a topic has made. ``brought``: what was brought there.
+
+    Does I/O; raises StoreUnavailable.
+    """
+    begin = f"{BROUGHT}{said_name('')}"
+    named = [each.message.message_id for each in brought if each.message.message_id.startswith(begin)]
+    found = (store.get_turn(TurnId(each.removeprefix(begin))) for each in reversed(named))
+    said = next(filter(None, found), None)
+    name = f"{BROUGHT}{FROM_CHANNEL}:{message_id}"
+    return None if said is None else store.find_turn_by_message(said.message.key.platform, name)
 
 
 def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.domain.approvals import Approval, Decision
+from gateway.domain.approvals import Approval, Decider, Decision
 from gateway.domain.models import TurnId
 
 
 class ApprovalStore(Protocol):
     """The stored approvals. Sync, thread-safe; every method does I/O and may raise StoreUnavailable.
 
-    ``HoldCalls`` adds them. They are deleted with their turn; when its content is erased, their arguments are.
+    ``HoldCalls`` adds them. What nobody decided in time is read as EXPIRED. They are deleted with their turn; when its
+    content is erased, their arguments are.
     """
 
     def approvals_of(self, turn_id: TurnId) -> Sequence[Approval]:
-        """Returns those of a turn in the order of its calls. What nobody decided in time is EXPIRED from now on."""
+        """Returns those of a turn in the order of its calls."""
         ...
 
     def get_approval(self, approval_id: str) -> Approval | None: ...
@@ -33,6 +34,11 @@ class ApprovalStore(Protocol):
         """Makes what nobody decided about a resolved turn CANCELLED; returns all that is so, also from before."""
         ...
 
-    def open_approvals(self, limit: int = 100) -> Sequence[Approval]:
-        """Returns those of unresolved turns that somebody has yet to decide, oldest first."""
+    def open_approvals(
+        self, limit: int = 100, *, platform: str = "", decider: Decider | None = None
+    ) -> Sequence[Approval]:
+        """Returns the oldest of unresolved turns that somebody has yet to decide, and still can.
+
+        ``platform``: only those of turns of this bot. ``decider``: only those that ``may_decide`` says they may.
+        """
         ...

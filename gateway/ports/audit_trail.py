@@ -13,8 +13,6 @@ class AuditedAction(StrEnum):
 
     TURN_RETRIED = "turn.retried"
     """The turn's id; the detail is that of the new turn."""
-    TURN_CANCELLED = "turn.cancelled"
-    """The turn's id."""
     CALL_DECIDED = "call.decided"
     """The turn's id; the detail is what was decided, and the tool."""
     CONVERSATION_RESET = "conversation.reset"

@@ -61,8 +61,8 @@ class Callbacks(Protocol):
         """Puts a callback off; None: gives it up. Returns False and changes nothing if it was claimed again since."""
         ...
 
-    def listed(self, limit: int, *, dead_only: bool = False) -> Sequence[Callback]:
-        """Returns those that wait or were given up, the newest first."""
+    def listed(self, limit: int, *, dead: bool | None = None) -> Sequence[Callback]:
+        """Returns those that wait or were given up, the newest first. ``dead``: only the latter, or only the former."""
         ...
 
     def resend(self, callback_id: str) -> bool:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.conversations import Conversation
+from gateway.domain.models import Turn
 
 BROUGHT = "handover:"
 """How ``Message.message_id`` of what is brought to the channel of the staff begins; one of these names follows."""
+INTRODUCTION = "root"
 
 
 def introduction_name(conversation_id: int, seq: int) -> str:
     """Names the message that begins the topic of a handover, and quotes what was said before."""
-    return f"root:{conversation_id}:{seq}"
+    return f"{INTRODUCTION}:{conversation_id}:{seq}"
 
 
 def said_name(turn_id: str) -> str:
@@ -47,6 +49,8 @@ class OpenHandover:
     conversation: Conversation
     age_seconds: float = 0.0
     """For how long already."""
+    newest_seq: int = 0
+    """The seq of the conversation's newest turn."""
 
 
 class Handovers(Protocol):
@@ -56,8 +60,21 @@ class Handovers(Protocol):
     transaction, and ``GiveBack`` ends it.
     """
 
-    def listed_open(self, limit: int, *, older_than: float = 0.0) -> Sequence[OpenHandover]:
-        """Returns those that are open, and have been for so many seconds, the oldest first."""
+    def listed_open(
+        self, limit: int, *, older_than: float = 0.0, after: OpenHandover | None = None
+    ) -> Sequence[OpenHandover]:
+        """Returns those that are open, and have been for so many seconds, the oldest first.
+
+        ``after``: only those behind this one. ``older_than`` 0: also those that began in the future, as the clock was
+        set back.
+        """
+        ...
+
+    def introduced(self, platform: str) -> Sequence[tuple[OpenHandover, Turn]]:
+        """Returns all that are open and have begun a topic on a platform, each with the turn of ``introduction_name``.
+
+        The oldest first.
+        """
         ...
 
     def count_open(self) -> int:

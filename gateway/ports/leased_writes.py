@@ -196,7 +196,10 @@ class StartCalls:
 
 @dataclass(frozen=True, slots=True)
 class SetOutputs:
-    """Sets outputs of calls of the turn's last round, by call id. One that is there already stays. Result: the turn."""
+    """Sets outputs of calls of the turn's last round, by call id. One that is there already stays. Result: the turn.
+
+    A question about such a call that nobody has decided is EXPIRED.
+    """
 
     lease: Lease
     turn: Turn

@@ -303,6 +303,8 @@ class OpensTopics(Addressable, Protocol):
 
     opens_topics: bool
     """Whether such a topic is a conversation of its own, as it is set up."""
+    topics_need: str
+    """The setting that makes it so, such as ``SCOPE=topic``."""
 
     def topic_below(self, turn: Turn) -> str:
         """Returns the topic of what is written below the first message of a turn's reply; "" before it is posted.

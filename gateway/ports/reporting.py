@@ -43,6 +43,10 @@ class TurnFilter:
     """Received before this time."""
     named: NamedIds | None = None
     """For conversations: only those of these people or channels."""
+    bots_of: str = ""
+    """A platform, whichever of its bots it was."""
+    failure_codes: Collection[str] | None = None
+    """Those of ``Failure.code``; None: any, or none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ MAX_REASON_CHARS = 1_000
 """Limit for the text of an exception."""
 
 NOT_APPROVED = (
-    "People have to approve a call of {tool}, and could not be asked about this one. It was not carried out. If it is "
-    "still needed, call it again without other functions beside it."
+    "People have to approve a call of {tool}, and those who may now were not asked about this one. It was not carried "
+    "out. If it is still needed, call it again without other functions beside it."
 )
 
 log = logs.get_logger(__name__)
@@ -129,10 +129,12 @@ class ToolBox:
             return ()
         return tool.approvers
 
-    async def call(self, name: str, arguments: str, *, approved: bool = False) -> ToolResult:
+    async def call(self, name: str, arguments: str, *, approvers: Sequence[str] = ()) -> ToolResult:
         """Returns the result of a tool, or an error text for the model. Raises nothing but CancelledError.
 
-        ``approved``: whether people have approved the call. One that they have to approve is not run without.
+        ``approvers``: who could approve the call, of whom one did; empty: nobody was asked. A call that people have to
+        approve is not run without, and not if one of these may not approve it any more: the configuration may be
+        another one than when they were asked.
 
         ``arguments`` is JSON as the model wrote it. A string result is returned unchanged, and so is a ToolResult; any
         other becomes JSON. A plain function runs in a thread, which is abandoned past the time limit (see
@@ -147,7 +149,8 @@ class ToolBox:
             return ToolResult(describe_validation_error(exc, tool.parameters))
         except Exception as exc:  # noqa: BLE001  # the tool's own validators may raise anything
             return _failure(tool, exc)
-        if tool.approvers and not approved:
+        if tool.approvers and not (approvers and set(approvers) <= set(tool.approvers)):
+            log.warning("tool not run: those who may approve it now were not asked", tool=tool.name)
             return ToolResult(NOT_APPROVED.format(tool=tool.name))
         if tool.is_async:
             return await self._run_async(tool, values)

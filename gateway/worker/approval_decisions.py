@@ -10,7 +10,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.domain.approvals import Approval, Decider, Decision, Verdict, VerdictResult, may_decide
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import ConversationKey, Message, TurnId
-from gateway.ports.store import Store
+from gateway.worker.past_turns import asked_message
 
 log = logs.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class ApprovalDecisions:
 
     async def open_to(self, decider: Decider) -> Sequence[Approval]:
         """See ``AsyncInbox.open_approvals``."""
-        return await self._store.read(lambda store: _open_to(store, decider))
+        return await self._store.read(lambda store: store.open_approvals(decider=decider))
 
     async def decide(self, verdict: Verdict) -> VerdictResult:
         """See ``AsyncInbox.decide``. Raises TurnNotFound."""
@@ -53,7 +53,8 @@ class ApprovalDecisions:
         if turn is None:  # it was deleted just now
             raise TurnNotFound(f"There is no turn {asked.turn_id!r}.")
         decider, by = verdict.decider, str(verdict.decider)
-        if not may_decide(asked.approvers, turn.message, decider) or self._is_blocked(decider):
+        message = await self._store.read(lambda store: asked_message(store, turn))
+        if not may_decide(asked.approvers, message, decider) or self._is_blocked(decider):
             log.warning("somebody who may not decide about a call has tried to", turn=turn.id, tool=asked.tool)
             return VerdictResult.NOT_ALLOWED
         decision = Decision.APPROVED if verdict.approves else Decision.DENIED
@@ -69,8 +70,3 @@ class ApprovalDecisions:
     def _is_blocked(self, decider: Decider) -> bool:
         said = Message(ConversationKey(decider.platform), "", "", author=decider.user)
         return not decider.caller and self._block_reason(said) is not None
-
-
-def _open_to(store: Store, decider: Decider) -> Sequence[Approval]:
-    asked = [(each, store.get_turn(each.turn_id)) for each in store.open_approvals()]
-    return [each for each, turn in asked if turn is not None and may_decide(each.approvers, turn.message, decider)]

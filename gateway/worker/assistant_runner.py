@@ -13,6 +13,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, assert_current_lease_held
 from gateway.coordination.retry import Backoff
+from gateway.domain.approvals import HeldCall
 from gateway.domain.audit import AuditEvent
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import (
@@ -25,7 +26,7 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import CallRound, Exchange, RequestedCall
+from gateway.domain.exchange import CallRound, Exchange
 from gateway.domain.models import DEFAULT_ASSISTANT, Failure, RunId, ThreadId, Turn, TurnState
 from gateway.domain.past import as_asked, exchanges_of_held, open_rounds, unanswered
 from gateway.domain.run_events import (
@@ -67,8 +68,9 @@ REMEMBER_SECONDS = 20.0
 
 TOO_LONG = "at MAX_REPLY_CHARS"
 
-RunCalls = Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
-"""Runs calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is done."""
+RunCalls = Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
+"""Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is
+done. Those with approvers are approved."""
 
 log = logs.get_logger(__name__)
 
@@ -328,8 +330,8 @@ class AssistantRunner:
         await asyncio.sleep(pause)
 
 
-async def _no_tools(_: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
-    for call in calls:
+async def _no_tools(_: Turn, held: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
+    for call in (each.call for each in held):
         yield ToolCall(call.id, call.name, call.arguments, f"There is no tool {call.name[:64]!r}.", done=True)
 
 

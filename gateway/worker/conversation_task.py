@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.approvals import Approval
 from gateway.domain.conversations import Claim
 from gateway.domain.models import TurnId
 from gateway.domain.shares import NOBODY, Share
@@ -33,6 +35,8 @@ class ConversationTask:
     interrupted_turn: TurnId | None = None
     leaves_run: bool = False
     """Whether a run waits at the backend while the turn is parked, and is to be stopped."""
+    held: Sequence[Approval] = ()
+    """The calls that the turn waits for, or waited for, as they were when it was claimed."""
     is_finishing: bool = False
     """Whether the last write is in progress; it may have released the lease already."""
 

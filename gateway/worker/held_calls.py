@@ -21,6 +21,7 @@ from gateway.domain.sentences import sentence
 from gateway.ports.leased_writes import HoldCalls, ParkTurn, RecordOutcome, SetOutputs, StartCalls
 from gateway.ports.platform import Adapter, ShowsApprovals
 from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.past_turns import asked_message
 from gateway.worker.question_context import QuestionContext
 from gateway.worker.turn_attempt import TurnAttempt
 
@@ -62,17 +63,18 @@ class HeldCalls:
 
     async def hold(
         self, guard: LeaseGuard, held: CallsHeld, spent: RecordOutcome, seconds: float
-    ) -> ParkTurn | RecordOutcome:
-        """Stores the calls with what the turn has used; returns that it has to wait, or that it was cancelled.
+    ) -> tuple[ParkTurn | RecordOutcome, Sequence[Approval]]:
+        """Stores the calls with what the turn has used; returns that it has to wait, or was cancelled, and the calls.
 
         Raises LeaseLost.
         """
         if len(guard.claim.turn.rounds) >= MAX_ROUNDS:
-            return replace(spent, failure=TOO_MANY_ROUNDS)
+            return replace(spent, failure=TOO_MANY_ROUNDS), ()
         rounds = (*held.earlier, CallRound(tuple(each.call for each in held.calls), held.text))
         approvals = [_approval(guard.claim.turn, each) for each in held.calls]
         asked = [each.approvers for each in approvals if each.is_question]
-        if not any(can_be_decided(each, guard.claim.turn.message) for each in asked):
+        message = await self._store.read(lambda store: asked_message(store, guard.claim.turn))
+        if not any(can_be_decided(each, message) for each in asked):
             seconds = 0.0  # nothing behind it in the conversation is to wait for nobody
         write = partial(
             HoldCalls,
@@ -86,10 +88,11 @@ class HeldCalls:
         )
         turn = cast("Turn", await guard.write(write))
         if turn.state is TurnState.CANCELLED:
-            return replace(spent, lease=guard.claim.lease, turn=turn)
+            return replace(spent, lease=guard.claim.lease, turn=turn), ()
         questions = [each.tool for each in approvals if each.is_question]
         log.info("calls held until people decide", turn=turn.id, tools=", ".join(questions))
-        return self.parking(guard, await self.of(turn))
+        stored = await self.of(turn)
+        return self.parking(guard, stored), stored
 
     def parking(self, guard: LeaseGuard, held: Sequence[Approval]) -> ParkTurn:
         """Returns that a turn waits until people have decided, or until it is too late to."""
@@ -101,13 +104,15 @@ class HeldCalls:
         where = (guard.claim.lease, turn, AWAITS_APPROVAL, longest, longest, turn.id)
         return ParkTurn(*where, not_started=False, awaits_approvals=True)
 
-    async def ask(self, guard: LeaseGuard, write: ParkTurn, context: WorkerDeliveryContext) -> ParkTurn:
+    async def ask(
+        self, guard: LeaseGuard, write: ParkTurn, held: Sequence[Approval], context: WorkerDeliveryContext
+    ) -> ParkTurn:
         """Posts what is not posted yet of the questions. What the platform does not take now is posted later.
 
         Raises LeaseLost.
         """
         turn = guard.claim.turn
-        asked = [each for each in await self.of(turn) if each.is_question]
+        asked = [each for each in held if each.is_question]
         pauses = [await self._show(guard, each, context, is_new=not turn.is_parked) for each in asked]
         later = [pause for pause in pauses if pause]
         return replace(write, wake_seconds=min(later)) if later else write
@@ -142,12 +147,13 @@ class HeldCalls:
 
     # ------------------------------------------------------------ running
 
-    async def run(self, guard: LeaseGuard, attempt: TurnAttempt, context: WorkerDeliveryContext) -> None:
+    async def run(
+        self, guard: LeaseGuard, attempt: TurnAttempt, held: Sequence[Approval], context: WorkerDeliveryContext
+    ) -> None:
         """Runs what people have approved, and what nobody had to; sets the outputs of all calls of the round.
 
         A tool is begun once: that it is begun is stored before. Raises LeaseLost.
         """
-        held = await self.of(guard.claim.turn)
         showing = asyncio.create_task(self.show_decisions(guard, held, context))
         try:
             await self._run(guard, attempt, held)
@@ -165,7 +171,7 @@ class HeldCalls:
         await guard.write(partial(StartCalls, approval_ids=tuple(each.id for each in runnable)))
         await guard.assert_held()  # what a tool does cannot be undone
         log.info("held tools begin", turn=guard.claim.turn.id, tools=", ".join(each.tool for each in runnable))
-        calls = [RequestedCall(each.call_id, each.tool, each.arguments) for each in runnable]
+        calls = [_approved(each) for each in runnable]
         async with aclosing(attempt.run_calls(calls)) as done:
             async for call in done:
                 await guard.write(partial(SetOutputs, outputs={call.call_id: call.output}))
@@ -174,6 +180,10 @@ class HeldCalls:
 def _approval(turn: Turn, held: HeldCall) -> Approval:
     call = held.call
     return Approval(new_approval_id(), turn.id, 0, call.id, call.name, call.arguments, held.approvers)
+
+
+def _approved(approval: Approval) -> HeldCall:
+    return HeldCall(RequestedCall(approval.call_id, approval.tool, approval.arguments), approval.approvers)
 
 
 def _told(approval: Approval) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gateway.domain.approvals import asked_by
 from gateway.domain.exchange import Exchange
-from gateway.domain.models import Turn
+from gateway.domain.handover import HandoverPart
+from gateway.domain.models import Message, Turn
 from gateway.domain.past import exchanges_of
 from gateway.ports.store import Store
 
@@ -15,6 +17,11 @@ HISTORY_TURNS = 200
 def turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     """Returns the newest turns before this one, oldest first. Does I/O; raises StoreUnavailable."""
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
+
+
+def asked_message(store: Store, turn: Turn) -> Message:
+    """Returns ``asked_by`` of a turn. Does I/O only where the staff gave its conversation back."""
+    return asked_by(turn, turns_before(store, turn) if turn.handover is HandoverPart.RESUMED else ())
 
 
 def past_of(turn: Turn, before: Sequence[Turn]) -> Sequence[Exchange]:

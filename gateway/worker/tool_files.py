@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
+from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
-from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.exchange import Exchange
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import RunCompleted, RunEvent, ToolCall, UsageCounted
@@ -27,8 +28,8 @@ from gateway.ports.tool_files import ToolFiles
 
 T = TypeVar("T")
 
-RunTools = Callable[[Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]
-"""Runs calls of tools, all at once: yields each when it starts, and with its output when it is done."""
+RunTools = Callable[[Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
+"""Runs held calls of tools, all at once: yields each when it starts, and with its output when it is done."""
 
 PREFIX = "tool "
 """Of the references of these files."""
@@ -120,10 +121,10 @@ class AssistantWithToolFiles:
                 else:
                     yield event
 
-    def run_calls(self, run: RunTools) -> Callable[[Turn, Sequence[RequestedCall]], AsyncGenerator[ToolCall, None]]:
+    def run_calls(self, run: RunTools) -> Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]:
         """Returns what runs tools that people have approved, and keeps the files that these return."""
 
-        async def run_calls(turn: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+        async def run_calls(turn: Turn, calls: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
             async with aclosing(run(calls)) as events:
                 async for event in events:
                     if event.files:

@@ -11,6 +11,7 @@ from typing import cast
 
 from gateway import logs
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import (
     AssistantError,
     AssistantMisconfigured,
@@ -18,7 +19,6 @@ from gateway.domain.errors import (
     AssistantTimedOut,
     AssistantUnavailable,
 )
-from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.domain.run_events import PreviewEvent, RunCompleted, TextDelta, ToolCall
 from gateway.observability.metrics import Metrics
@@ -86,8 +86,8 @@ class TurnAttempt:
         """How long people may take to decide about a call of the assistant's tools."""
         return self._running.runner.approval_seconds
 
-    async def run_calls(self, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
-        """Runs calls of the assistant's tools, all at once, and shows them; yields each that is done."""
+    async def run_calls(self, calls: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
+        """Runs held calls of the assistant's tools, all at once, and shows them; yields each that is done."""
         async with aclosing(self._running.runner.run_calls(self.turn, calls)) as events:
             async for event in events:
                 self._emit(event)

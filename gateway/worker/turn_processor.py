@@ -185,7 +185,7 @@ class TurnProcessor:
                     if outcome.awaits_approvals:
                         stream.close()  # the questions come below what was said before them
                         await _finish_preview(preview)
-                        outcome = await self._held_calls.ask(work.lease_guard, outcome, context)
+                        outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, context)
                     await self._park(work, outcome, charged_before)
                     if work.leaves_run:
                         self._create_background_task(attempt.stop(), attempt)

@@ -75,11 +75,11 @@ class TurnRunner:
         if work.interrupted_turn == turn.id:
             return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         if turn.has_open_round:
-            held = await self._held_calls.of(turn)
-            if not held:
+            work.held = await self._held_calls.of(turn)
+            if not work.held:
                 return await self._still_waiting(work, attempt)
-            if any(each.is_open for each in held):
-                return self._held_calls.parking(work.lease_guard, held)
+            if any(each.is_open for each in work.held):
+                return self._held_calls.parking(work.lease_guard, work.held)
         self._metrics.attempt_started(turn)
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, context))
@@ -104,7 +104,10 @@ class TurnRunner:
         except ApprovalsNeeded as needed:
             spent = await self._outcome_of(work, attempt, failure=CANCELLED)
             work.leaves_run = needed.held.leaves_run
-            return await self._held_calls.hold(work.lease_guard, needed.held, spent, attempt.approval_seconds)
+            outcome, work.held = await self._held_calls.hold(
+                work.lease_guard, needed.held, spent, attempt.approval_seconds
+            )
+            return outcome
         except AssistantError as exc:
             log.warning("assistant gave no reply", turn=turn.id, code=exc.code, error=str(exc))
             return await self._outcome_of(work, attempt, failure=failure_of(exc))
@@ -155,7 +158,7 @@ class TurnRunner:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
         if turn.has_open_round:
-            await self._held_calls.run(work.lease_guard, attempt, context)
+            await self._held_calls.run(work.lease_guard, attempt, work.held, context)
             attempt.begin()
         said = said_in_rounds(turn)
         if said:

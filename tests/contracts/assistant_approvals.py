@@ -38,6 +38,38 @@ async def look(order: int) -> str:
 REFUND = replace(refund, approvers=("asker",))
 
 
+class HeldCallContract:
+    """What every backend does that calls tools, a package's too. The subclass makes ``assistant`` with ``toolbox``."""
+
+    asking = ""
+    """A message to which it calls ``refund`` with the order 1."""
+
+    @pytest.fixture
+    def toolbox(self) -> ToolBox:
+        return ToolBox([REFUND, look], time_limit=5.0)
+
+    async def test_a_call_that_people_approve_ends_the_run_and_its_output_goes_on(self, assistant: Assistant) -> None:
+        RAN.clear()
+        session = AssistantSession(assistant)
+        turn, thread = session.make_turn(self.asking), await session.open_thread()
+        events = [event async for event in assistant.run(turn, thread, *session.loaders)]
+        held = events[-1]
+        assert isinstance(held, CallsHeld)
+        (call,) = held.calls
+        assert (call.call.name, json.loads(call.call.arguments), call.approvers) == ("refund", {"order": 1}, ("asker",))
+        assert RAN == []
+        asked = CallRound((call.call,)).with_outputs({call.call.id: "it is refunded"})
+        again = as_asked(replace(turn, rounds=(asked,)))
+        for run in (
+            assistant.run(again, thread, *session.loaders),
+            assistant.resume(again, thread, None, *session.loaders),
+        ):
+            completed = [event async for event in run][-1]
+            assert isinstance(completed, RunCompleted)
+            assert "it is refunded" in completed.text
+        assert RAN == []
+
+
 class ApprovalContract:
     """The subclass makes ``assistant`` with ``fake`` and ``toolbox``."""
 

@@ -84,7 +84,8 @@ class CallbacksContract:
         (first,) = claim(store)
         store.callbacks.mark_failed(first, "410", None)
         assert names(store.callbacks.listed(10)) == ["m2", "m1"]
-        (dead,) = store.callbacks.listed(10, dead_only=True)
+        assert names(store.callbacks.listed(1, dead=False)) == ["m2"]
+        (dead,) = store.callbacks.listed(10, dead=True)
         assert (dead.id, dead.error, dead.next_at) == ("m1", "410", None)
         assert dead.dead_at is not None
         assert store.callbacks.resend("m1") is True
@@ -97,7 +98,7 @@ class CallbacksContract:
     def test_of_too_many_in_a_lane_the_last_are_given_up_at_once(self, store: SqlStore, turn: TurnId) -> None:
         add(store, turn, "m1", "m2", "m3", most=2)
         add(store, turn, "m1", "other", lane="b", most=2)
-        (dead,) = store.callbacks.listed(10, dead_only=True)
+        (dead,) = store.callbacks.listed(10, dead=True)
         assert (dead.id, "more than 2" in dead.error) == ("m3", True)
 
     def test_what_is_delivered_holds_no_content_and_is_no_longer_listed(self, store: SqlStore, turn: TurnId) -> None:

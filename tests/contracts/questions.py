@@ -87,10 +87,12 @@ class QuestionContract:
         assert len(set(scene.texts())) == len(scene.texts())  # a repetition says so
 
     async def test_long_arguments_are_shown_in_part(self, scene: ReplyScene) -> None:
-        asked = scene.question(arguments='{"text": "' + "word " * 5000 + '"}')
+        asked = scene.question(arguments='{"text": "' + "word " * 2000 + '", "to": "account 7"}')
         await scene.ask(asked, FakeDeliveryContext())
         (text,) = scene.texts()
         assert asked.digest in text
+        assert "account 7" in text  # however long the others are
+        assert "/chat/approvals" in text
         assert len(text) < 2000
 
     async def test_two_questions_of_one_turn_are_two(self, scene: ReplyScene) -> None:

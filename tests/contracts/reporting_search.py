@@ -69,6 +69,10 @@ class SearchingContract:
         [
             (TurnFilter(platform="owl"), ["owl"]),
             (TurnFilter(platform="nothing"), []),
+            (TurnFilter(bots_of="owl"), ["owl"]),
+            (TurnFilter(bots_of="ow"), []),
+            (TurnFilter(failure_codes=("other", "timed_out")), ["failed"]),
+            (TurnFilter(failure_codes=("other",)), []),
             (TurnFilter(channel="roof"), ["failed", "roof"]),
             (TurnFilter(author="Bob"), ["roof"]),
             (TurnFilter(author="bob"), []),

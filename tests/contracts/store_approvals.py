@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from gateway.domain.approvals import Approval, Decision, new_approval_id
+from gateway.domain.approvals import Approval, Decider, Decision, asked_by, may_decide, new_approval_id
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallRound, RequestedCall
-from gateway.domain.models import AWAITS_APPROVAL, RunId, Turn, TurnState, Usage
-from gateway.ports.leased_writes import HoldCalls, ParkTurn, SetOutputs, SetQuestion, SetRun, StartCalls
+from gateway.domain.models import AWAITS_APPROVAL, MessageKind, RunId, Turn, TurnState, Usage
+from gateway.ports.leased_writes import (
+    GiveBack,
+    HoldCalls,
+    HoldTurn,
+    ParkTurn,
+    SetOutputs,
+    SetQuestion,
+    SetRun,
+    StartCalls,
+)
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
-from tests.contracts.store_helpers import apply_write, claim_one, enqueue_and_claim, get_turn, run_concurrently
+from tests.contracts.store_helpers import (
+    PLATFORM,
+    answer,
+    apply_write,
+    claim_one,
+    enqueue_and_claim,
+    enqueue_one,
+    finish,
+    get_turn,
+    message,
+    new_turn,
+    run_concurrently,
+)
 
 DAY = 86_400.0
 ROUND = CallRound((RequestedCall("c1", "refund", '{"order": 1}'), RequestedCall("c2", "look", "{}")), "A moment.")
 OUTPUTS = {"c1": "refunded", "c2": "nothing"}
+APPROVERS: tuple[tuple[str, ...], ...] = (
+    *(("asker",), ("operators",), ("key:shop", "asker"), (f"{PLATFORM}:U1",), (f"{PLATFORM}:U12", "owl:U1")),
+    *((f'{PLATFORM}:"asker"', f"{PLATFORM}:a,operators"), ('key:sh"op', f"{PLATFORM}:Zo\u00eb")),
+)
 
 
 def hold(
@@ -34,6 +59,19 @@ def hold(
     turn = apply_write(store, write)
     assert isinstance(turn, Turn)
     return replace(claim, turn=turn), list(store.approvals_of(turn.id))
+
+
+def said(store: Store, channel: str = "loft", **more: Any) -> Claim:
+    """Returns the claim on a message that differs by these from others."""
+    claim = enqueue_one(store, replace(message(channel), **more), new_turn(), owner="one").claim
+    assert claim is not None
+    return claim
+
+
+def turn_of(store: Store, approval: Approval) -> Turn:
+    found = store.get_turn(approval.turn_id)
+    assert found is not None
+    return found
 
 
 def park(store: Store, claim: Claim) -> None:
@@ -103,6 +141,70 @@ class ApprovalsContract:
         assert not approvals[0].may_run
         park(store, claim)
         assert claim_one(peer).turn.id == claim.turn.id
+
+    def test_what_has_expired_stays_so_once_the_call_has_an_output(self, store: Store, peer: Store) -> None:
+        claim, (asked, _) = hold(store, enqueue_and_claim(store))
+        turn = apply_write(store, SetOutputs(claim.lease, claim.turn, {"c1": "nobody approved it"}))
+        assert isinstance(turn, Turn)
+        assert peer.decide(asked.id, Decision.APPROVED, "one") is None
+        (seen, _) = peer.approvals_of(turn.id)
+        assert (seen.decision, seen.decided_at is None) == (Decision.EXPIRED, False)
+
+    def test_what_has_expired_is_not_open(self, store: Store) -> None:
+        _, (asked, _) = hold(store, enqueue_and_claim(store), seconds=0.0)
+        assert list(store.open_approvals()) == []
+        seen = store.get_approval(asked.id)
+        assert seen is not None
+        assert (seen.decision, seen.decided_at) == (Decision.EXPIRED, seen.expires_at)
+
+    @pytest.mark.parametrize(
+        "decider",
+        [
+            Decider(PLATFORM, "Ada"),
+            Decider(PLATFORM, "U1"),
+            Decider(f"{PLATFORM}:sales", "U1"),
+            Decider("owl", "U1"),
+            Decider("owl", "Ada"),
+            Decider(PLATFORM, caller="key one", key="shop"),
+            Decider(PLATFORM, "Ada", caller="key two", key='sh"op'),
+            Decider(PLATFORM, caller="key three"),
+            Decider(PLATFORM, "U1", is_operator=True),
+            Decider(PLATFORM),
+        ],
+        ids=str,
+    )
+    def test_those_that_somebody_may_decide_are_found_among_any_number(self, store: Store, decider: Decider) -> None:
+        approvals = list[Approval]()
+        callers = ("", "key one", "push staff Eve")
+        for approvers in APPROVERS:
+            for caller in callers:
+                name = f"{len(approvals)}"
+                claim = said(store, name, caller=caller, author="" if caller == "key one" else "Ada")
+                approvals.append(hold(store, claim, approvers=approvers)[1][0])
+        wanted = [each for each in approvals if may_decide(each.approvers, turn_of(store, each).message, decider)]
+        assert list(store.open_approvals(decider=decider)) == wanted
+        assert list(store.open_approvals(1, decider=decider)) == wanted[:1]
+        assert list(store.open_approvals(1, decider=decider, platform="owl")) == []
+        assert list(store.open_approvals(platform=PLATFORM)) == approvals
+
+    def test_who_asked_what_the_staff_left_to_the_assistant_may_decide(self, store: Store) -> None:
+        for caller in ("key one", "key two"):
+            left = said(store, caller=caller, author="")
+            apply_write(store, HoldTurn(left.lease, left.turn))
+            apply_write(store, finish(left, keep=False))
+        given_by = "push staff Eve"
+        taken = said(store, caller=given_by, author="", kind=MessageKind.HAND_OVER)
+        apply_write(store, answer(taken))
+        apply_write(store, finish(taken, keep=False))
+        back = said(store, caller=given_by, author="", kind=MessageKind.RESUME)
+        turn = apply_write(store, GiveBack(back.lease, back.turn, message(text="Where is it?")))
+        assert isinstance(turn, Turn)
+        _, (asked, _) = hold(store, replace(back, turn=turn))
+        before = store.transcript(turn.conversation_id, before=turn.seq)
+        for caller, may in (("key one", False), ("key two", True)):
+            decider = Decider(PLATFORM, caller=caller)
+            assert may_decide(asked.approvers, asked_by(turn, before), decider) is may
+            assert list(store.open_approvals(decider=decider)) == [asked] * may
 
     def test_nobody_decides_about_what_nobody_was_asked(self, store: Store) -> None:
         _, (_, beside) = hold(store, enqueue_and_claim(store))

@@ -11,7 +11,7 @@ from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
-from gateway.ports.handovers import BROUGHT, Handovers, introduction_name, said_name
+from gateway.ports.handovers import BROUGHT, Handovers, OpenHandover, introduction_name, said_name
 from gateway.ports.leased_writes import GiveBack, HoldTurn, ParkTurn
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
@@ -104,6 +104,27 @@ class HandoverContract:
         last = enqueue_answered(store, f"{BROUGHT}{introduction_name(taken.conversation_id, taken.seq)} again")
         store.delete_conversation(taken.conversation_id)
         assert get_turn(store, last).reply == "words"
+
+    def test_open_handovers_are_read_page_by_page(self, store: HandoverStore) -> None:
+        numbers = [take_over(store, channel=f"{number}").conversation_id for number in range(5)]
+        found: list[OpenHandover] = []
+        while page := store.handovers.listed_open(2, after=found[-1] if found else None):
+            assert len(page) <= 2
+            found += page
+        assert [each.conversation.id for each in found] == numbers
+        assert [each.newest_seq for each in found] == [1] * 5
+
+    def test_those_that_have_begun_a_topic_are_found_with_it(self, store: HandoverStore) -> None:
+        taken = [take_over(store, channel=f"{number}") for number in range(4)]
+        roots = [
+            enqueue_answered(store, f"{BROUGHT}{introduction_name(each.conversation_id, each.seq)}")
+            for each in taken[1:]
+        ]
+        found = store.handovers.introduced(PLATFORM)
+        assert [(each.conversation.id, root) for each, root in found] == [
+            (turn.conversation_id, get_turn(store, root)) for turn, root in zip(taken[1:], roots, strict=True)
+        ]
+        assert store.handovers.introduced("owl") == []
 
     def test_whoever_claims_knows_of_it(self, store: HandoverStore, peer: HandoverStore) -> None:
         running = enqueue_and_claim(store)

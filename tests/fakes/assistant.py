@@ -7,8 +7,9 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantError, AssistantRefused, ThreadMissing
-from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.exchange import Exchange
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import RunId, ThreadId, Turn, TurnId, Usage
 from gateway.domain.run_events import RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
@@ -88,8 +89,9 @@ class FakeAssistant:
         async for event in self._go(turn, thread_id):
             yield event
 
-    async def run_calls(self, turn: Turn, calls: Sequence[RequestedCall]) -> AsyncGenerator[ToolCall, None]:
+    async def run_calls(self, turn: Turn, held: Sequence[HeldCall]) -> AsyncGenerator[ToolCall, None]:
         """Runs tools that people have approved."""
+        calls = [each.call for each in held]
         for call in calls:
             yield ToolCall(call.id, call.name, call.arguments)
         for call in calls:

@@ -20,6 +20,7 @@ from tests.faults.matrix import injectors
 from tests.faults.matrix.api_senders import ApiSenders
 from tests.faults.matrix.callback_senders import CallbackSenders
 from tests.faults.matrix.databases import DatabaseTemplates, MatrixDatabase, MountNotAllowed, open_database
+from tests.faults.matrix.handover_senders import HandoverSenders
 from tests.faults.matrix.plan import (
     BACKEND_FAULTS,
     CLOCK_FAULTS,
@@ -257,6 +258,8 @@ def _store_step(step: FaultStep) -> str:
 
 
 def _sync_point(cell: MatrixCell) -> SyncPoint:
+    if cell.platform is PlatformVariant.HANDOVER:
+        return SyncPoint(armed=False)
     if cell.step is FaultStep.STREAMING:
         return SyncPoint(nth_arrival=3, blocks=False)  # when all three replies are being streamed
     if cell.step is FaultStep.POSTED_MESSAGES_STORED and cell.platform.family == "telegram":
@@ -265,7 +268,7 @@ def _sync_point(cell: MatrixCell) -> SyncPoint:
 
 
 @contextmanager
-def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
+def _senders(cell: MatrixCell, door: TcpProxy, moment: SyncPoint) -> Iterator[Senders]:
     crowd: Senders
     patience = RESPONSE_TIMEOUT if cell.fault is MatrixFault.INBOUND_SILENT else 10.0
     match cell.platform:
@@ -281,6 +284,8 @@ def _senders(cell: MatrixCell, door: TcpProxy) -> Iterator[Senders]:
             crowd = PushSenders(door, scheduled=cell.platform is PlatformVariant.SCHEDULE)
         case PlatformVariant.SLACK:
             crowd = SlackSenders()
+        case PlatformVariant.HANDOVER:
+            crowd = HandoverSenders(moment)
         case PlatformVariant.DISCORD:
             crowd = DiscordSenders()
         case _:
@@ -305,8 +310,8 @@ def open_cell(cell: MatrixCell, templates: DatabaseTemplates) -> Iterator[CellSc
         openai.calls_first = CallTool(FUNCTION)  # of those who run functions
         openai.chunk_delay = SLOW_CHUNK_DELAY if cell.has_second_process and cell.fault not in KILLS else 0.0
         door = links.add_proxy()
-        crowd = leaving.enter_context(_senders(cell, door))
         moment = _sync_point(cell)
+        crowd = leaving.enter_context(_senders(cell, door, moment))
         leaving.enter_context(listen_for_reports(folder / "post", moment))
         scene = CellScenario(
             cell, folder, home, levers, openai, crowd, moment, door,

@@ -24,6 +24,8 @@ class PlatformVariant(StrEnum):
     """Programs bring texts and prompts to channels of Discord by ``/messages``."""
     SCHEDULE = "push, scheduled"
     """The same, each at a time."""
+    HANDOVER = "handover"
+    """The staff takes conversations of Slack over, in a channel of its own; the fault comes once it has."""
     CALLBACK = "callback"
     """Callers of ``/chat`` do not wait: answers are posted to their address."""
 
@@ -94,6 +96,12 @@ class FaultStep(StrEnum):
     BEFORE_ADVANCE = "before advance"
     """The turn of a scheduled message is recorded; the schedule does not know it yet."""
     ADVANCED = "after advance"
+    BEFORE_HOLD = "before hold turn"
+    HELD = "after hold turn"
+    """A message is left to the staff."""
+    BEFORE_BACK = "before give back"
+    GIVEN_BACK = "after give back"
+    """The assistant is to answer what the staff has not."""
     BEFORE_CALLBACK = "before add callback"
     CALLBACK_STORED = "after add callback"
     CALLBACK_CLAIMED = "after claim callback"
@@ -120,7 +128,11 @@ CALLED_ONLY = (PlatformVariant.CHAT, PlatformVariant.RESPONSES, PlatformVariant.
 PUSHES = (PlatformVariant.PUSH, PlatformVariant.SCHEDULE)
 OF_SOME: Mapping[FaultStep, Collection[PlatformVariant]] = {
     **dict.fromkeys((FaultStep.BEFORE_OUTPUTS, FaultStep.OUTPUTS_STORED), (PlatformVariant.RUNS,)),
-    **dict.fromkeys((FaultStep.BEFORE_TEXT, FaultStep.TEXT_STORED), PUSHES),
+    **dict.fromkeys((FaultStep.BEFORE_TEXT, FaultStep.TEXT_STORED), (*PUSHES, PlatformVariant.HANDOVER)),
+    **dict.fromkeys(
+        (FaultStep.BEFORE_HOLD, FaultStep.HELD, FaultStep.BEFORE_BACK, FaultStep.GIVEN_BACK),
+        (PlatformVariant.HANDOVER,),
+    ),
     **dict.fromkeys((FaultStep.BEFORE_ADVANCE, FaultStep.ADVANCED), (PlatformVariant.SCHEDULE,)),
     **dict.fromkeys(
         (
@@ -131,9 +143,11 @@ OF_SOME: Mapping[FaultStep, Collection[PlatformVariant]] = {
     ),
 }
 """Steps that messages of some kinds have, and no others."""
-WITHOUT_NETWORK = (*PUSHES, PlatformVariant.CALLBACK)
+BEFORE_HANDOVER = (FaultStep.THREAD_CREATED, FaultStep.RUN_REQUESTED, FaultStep.STREAMING)
+"""Steps that a conversation has had when it is handed over, or in which a handover is no other than Slack."""
+WITHOUT_NETWORK = (*PUSHES, PlatformVariant.CALLBACK, PlatformVariant.HANDOVER)
 """Kinds whose way is that of another one, but for their own rows: played with what befalls processes and databases."""
-STORE_FAULTS = (MatrixFault.KILL, MatrixFault.FREEZE, MatrixFault.RESTART)
+STORE_FAULTS = (*KILLS, MatrixFault.FREEZE, MatrixFault.RESTART)
 POLLING_STEPS = (FaultStep.BEFORE_ENQUEUE, FaultStep.AFTER_ENQUEUE)
 """After these steps it does not matter how updates arrive."""
 
@@ -170,6 +184,8 @@ class MatrixCell:
         if self.platform is PlatformVariant.RUNS and self.step is FaultStep.WOKEN:
             return False  # they wait for their callers, not for a budget
         if self.platform in WITHOUT_NETWORK and self.step in PARKING_STEPS:
+            return False
+        if self.platform is PlatformVariant.HANDOVER and self.step in BEFORE_HANDOVER:
             return False
         is_posted = self.platform not in CALLED_ONLY or self.step is not FaultStep.POSTED_MESSAGES_STORED
         return is_posted and self.platform in OF_SOME.get(self.step, PlatformVariant)

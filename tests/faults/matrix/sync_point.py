@@ -14,18 +14,24 @@ TIMEOUT_SECONDS = 40.0
 class SyncPoint:
     """A point that blocks the nth arrival and lets the others pass. Callable from any thread."""
 
-    def __init__(self, *, nth_arrival: int = 1, blocks: bool = True) -> None:
-        """``blocks``: whether the nth arrival waits for ``release``."""
+    def __init__(self, *, nth_arrival: int = 1, blocks: bool = True, armed: bool = True) -> None:
+        """``blocks``: whether the nth arrival waits for ``release``. ``armed``: whether arrivals count already."""
         self.released = threading.Event()
         self._reached = threading.Event()
         self._arrivals_left = nth_arrival
         self._blocks = blocks
+        self._armed = armed
         self._lock = threading.Lock()
+
+    def arm(self) -> None:
+        """Lets arrivals count from now on."""
+        with self._lock:
+            self._armed = True
 
     def reach(self) -> None:
         with self._lock:
-            self._arrivals_left -= 1
-            first = self._arrivals_left == 0
+            self._arrivals_left -= self._armed
+            first = self._armed and self._arrivals_left == 0
         if first:
             self._reached.set()
             if self._blocks:

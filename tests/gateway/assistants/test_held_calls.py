@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import openai
 import pytest
 
@@ -10,6 +12,7 @@ from gateway.assistants.chat.backend import ChatBackend
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.assistants.threads.backend import ThreadsBackend
 from gateway.assistants.tool_calls import FunctionCall, held_calls, run_approved
+from gateway.domain.approvals import HeldCall
 from gateway.domain.exchange import RequestedCall
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox
@@ -79,6 +82,34 @@ async def test_a_call_that_nobody_approved_does_not_run() -> None:
     toolbox = ToolBox([REFUND])
     assert "People have to approve" in (await toolbox.call("refund", '{"order": 1}')).text
     assert RAN == []
-    events = [event async for event in run_approved(toolbox, [RequestedCall("c", "refund", '{"order": 1}')])]
+    held = HeldCall(RequestedCall("c", "refund", '{"order": 1}'), ("asker",))
+    events = [event async for event in run_approved(toolbox, [held])]
     assert [(event.done, event.output) for event in events] == [(False, ""), (True, "refunded 1")]
     assert RAN == ["refund 1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "runs"),
+    [
+        ((), (), True),
+        ((), ("asker",), False),
+        (("asker",), (), True),
+        (("asker",), ("asker", "operators"), True),
+        (("asker", "operators"), ("operators",), False),
+    ],
+)
+async def test_an_approval_counts_only_while_those_who_were_asked_may_give_it(
+    asked: tuple[str, ...], now: tuple[str, ...], *, runs: bool
+) -> None:
+    RAN.clear()
+    toolbox = ToolBox([replace(REFUND, approvers=now)])
+    held = HeldCall(RequestedCall("c", "refund", '{"order": 1}'), asked)
+    *_, done = [event async for event in run_approved(toolbox, [held])]
+    assert (["refund 1"] if runs else []) == RAN
+    assert runs or "those who may now were not asked about this one" in done.output
+
+
+async def test_an_approved_call_of_a_tool_that_is_gone_is_said_to_be_impossible() -> None:
+    held = HeldCall(RequestedCall("c", "refund", '{"order": 1}'), ("asker",))
+    *_, done = [event async for event in run_approved(ToolBox([look]), [held])]
+    assert done.output == "There is no tool 'refund'. The tools are: look."

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def conversation_of(process: WorkerProcess, channel: str = "c") -> Conversation:
 def act(process: WorkerProcess, make: Callable[..., Message], *more: object, channel: str = "c") -> TurnId:
     """Has Eve do something in a conversation."""
     found = conversation_of(process, channel)
-    turns = process.store.transcript(found.id, limit=messages.LOOKED_AT)
+    turns = process.store.transcript(found.id, limit=200)
     return process.inbox.accept(make(found, turns, EVE, *more)).turn.id
 
 
@@ -117,19 +118,27 @@ def test_an_unanswered_question_is_one_turn_of_its_last_author(process: WorkerPr
     assert (turn.handover, turn.message.caller) == (HandoverPart.RESUMED, EVE)
 
 
+@pytest.mark.parametrize(
+    ("sent", "asker", "other"),
+    [
+        ({}, Decider("fake", "ann"), Decider("fake", "bob")),
+        ({"author": "", "caller": "key 1"}, Decider("fake", caller="key 1"), Decider("fake", caller="key 2")),
+    ],
+    ids=["in a chat", "by an API"],
+)
 def test_the_asker_of_an_unanswered_question_approves_what_it_leads_to(
-    process: WorkerProcess, assistant: FakeAssistant
+    process: WorkerProcess, assistant: FakeAssistant, sent: dict[str, Any], asker: Decider, other: Decider
 ) -> None:
     call = RequestedCall("c1", "refund", "{}")
     take_over(process)
-    process.say("refund it")
+    process.inbox.accept(replace(process.platform.message("refund it"), **sent))
     process.platform.wait_for(3)
     assistant.script(RunStarted(RunId("r1")), CallsHeld((HeldCall(call, ("asker",)),), "", (), Usage(1, 1), "fake-1"))
     give_back(process)
     (asked,) = process.platform.wait_asked(1)
     decide = partial(Verdict, asked.id, asked.digest, False)  # noqa: FBT003  # denies
-    assert process.inbox.decide(decide(Decider("fake", "bob"))) is VerdictResult.NOT_ALLOWED
-    assert process.inbox.decide(decide(Decider("fake", "ann"))) is VerdictResult.DECIDED
+    assert process.inbox.decide(decide(other)) is VerdictResult.NOT_ALLOWED
+    assert process.inbox.decide(decide(asker)) is VerdictResult.DECIDED
     process.platform.wait_for(4)
 
 

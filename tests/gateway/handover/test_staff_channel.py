@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import Blocked, SettingsError
+from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, MessageKind, Turn
-from gateway.handover import HandoverSettings
+from gateway.handover import HandoverSettings, looking_back
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
@@ -79,8 +80,31 @@ def test_a_conversation_is_a_topic_in_which_the_staff_answers(process: WorkerPro
     given = write(process, topic, "resume", MessageKind.RESUME)
     assert (given.message.kind, given.message.key.channel) == (MessageKind.RESUME, "c")
     until(lambda: process.store.handovers.count_open() == 0)
+    assert write(process, topic, "resume", MessageKind.RESUME).id == given.id  # the platform sends it again
+    assert write(process, topic, "Hello, Eve here.").id == answered.id
     late = write(process, topic, "One more thing")
     assert (late.reply, late.message.key.topic) == (CLOSED, topic)
+
+
+def test_a_conversation_behind_any_number_of_others_is_shown_and_answered(
+    process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking_back, "PAGE", 1)
+    staff = open_channel(process)
+    for channel in ("first", "second", "c"):
+        process.say("one", channel=channel)
+        take_over(process, f"in {channel}", channel=channel)
+    process.platform.wait_for(6)
+    relay(process, staff)
+    root = in_channel(process, 3)[2]
+    assert "in c" in root.reply
+    for text in ("two", "three"):
+        process.say(text)
+    until(lambda: len(process.platform.delivered) == 11)
+    relay(process, staff)
+    assert [each.reply for each in in_channel(process, 5)[3:]] == ["**ann:** two", "**ann:** three"]
+    answered = write(process, process.platform.topic_below(process.stored(root.id)), "Hello")
+    assert (answered.reply, answered.message.key.channel) == ("Hello", "c")
 
 
 def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProcess) -> None:
@@ -147,6 +171,27 @@ def test_what_cannot_be_sent_is_said_in_the_topic(process: WorkerProcess) -> Non
     )
 
 
+@pytest.mark.parametrize("text", ["Here it is", ""])
+def test_a_file_is_not_passed_on_which_is_said_in_the_topic(process: WorkerProcess, text: str) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    topic = process.platform.topic_below(process.stored(root.id))
+    said = process.platform.message(text, channel=STAFF.channel, message_id="with a file")
+    file = File("invoice.pdf", "F1", "application/pdf", 3)
+    process.inbox.accept(replace(said, key=replace(said.key, topic=topic), author="eve", files=(file,)))
+    _, told = in_channel(process, 2)
+    assert told.message.key.topic == topic
+    assert "Files are not passed on from here" in told.reply
+    assert "invoice.pdf" in told.reply
+    expected = 4 if text else 3  # what was said, the notice, and the answer; what is told in the topic
+    until(lambda: len(process.platform.delivered) == expected + 1)
+    sent = [turn.reply for turn in process.platform.delivered if turn.message.key.channel == "c"]
+    assert sent[2:] == [text] * bool(text)
+
+
 class NoTopics(FakePlatform):
     opens_topics = False
 
@@ -155,7 +200,11 @@ class NoTopics(FakePlatform):
     ("place", "platform", "problem"),
     [
         ("owl:/staff", FakePlatform(), "on owl. Platforms set up here where they can: fake"),
-        ("fake:/staff", NoTopics(), "on fake. Platforms set up here where they can: none"),
+        (
+            "fake:/staff",
+            NoTopics(),
+            "on fake. Platforms set up here where they can: none. There, set FAKE_SCOPE=topic.",
+        ),
         ("fake:/nowhere", FakePlatform(), "HANDOVER_CHANNEL: `channel` must be somewhere"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.assistants.tool_calls import run_approved
 from gateway.domain.approvals import Approval, Decider, Decision, HeldCall, Verdict, VerdictResult
 from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import CallOutput, CallRound, RequestedCall
@@ -15,6 +16,7 @@ from gateway.domain.platform_events import MessageEdited
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted, TextDelta, ToolCall
 from gateway.ports.people import PersonId
 from gateway.ports.platform import ParsedUpdate
+from gateway.tools import ToolBox, tool
 from gateway.worker import held_calls
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
@@ -159,6 +161,34 @@ def test_calls_of_one_round_wait_for_all_decisions(start: Start, tools: FakeAssi
     outputs = {each.call_id: each.output for each in tools.asked[-1].options.outputs}
     assert (outputs["c2"], outputs["c3"]) == ("found", "refunded")
     assert "denied" in outputs["c1"]
+
+
+def test_a_call_beside_that_has_to_be_approved_by_now_does_not_run(start: Start, assistant: FakeAssistant) -> None:
+    ran: list[str] = []
+
+    @tool
+    def refund(order: int) -> str:
+        """Refund an order."""
+        ran.append(f"refund {order}")
+        return "refunded"
+
+    @tool
+    def look() -> str:
+        """Look around."""
+        ran.append("look")
+        return "found"
+
+    toolboxes = [ToolBox([replace(refund, approvers=("asker",)), look])]
+    assistant.run_calls = lambda turn, held: run_approved(toolboxes[-1], held)  # type: ignore[method-assign]
+    process = start()
+    _, asked = ask(process, assistant, held(HeldCall(REFUND, ("asker",)), HeldCall(LOOK)))
+    toolboxes.append(ToolBox([replace(each, approvers=("asker",)) for each in (refund, look)]))
+    decide(process, asked)
+    process.platform.wait_for(1)
+    assert ran == ["refund 1"]
+    outputs = {each.call_id: each.output for each in assistant.asked[-1].options.outputs}
+    assert outputs["c1"] == "refunded"
+    assert "those who may now were not asked about this one" in outputs["c2"]
 
 
 def test_a_turn_that_waits_goes_on_after_a_restart(start: Start, tools: FakeAssistant) -> None:
