@@ -12,7 +12,7 @@ from functools import partial
 
 from gateway.assistant_setup import AssistantBuilder
 from gateway.background import BackgroundWork
-from gateway.configuration import Configuration, CurrentConfiguration
+from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
@@ -23,14 +23,14 @@ from gateway.domain.errors import SettingsError
 from gateway.handover import HandoverSettings
 from gateway.handover.desk import HandoverDesk
 from gateway.handover.tool import hand_over_tool
-from gateway.loading import load, load_configuration
+from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
 from gateway.platforms import people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
-from gateway.policy.prices import Prices
-from gateway.policy.rules import Rules
+from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, NamesAssistants
 from gateway.running_gateway import Gateway
 from gateway.settings import Settings
@@ -56,6 +56,7 @@ class _Parts:
     """The parts that both what accepts messages and what runs turns use."""
 
     settings: Settings
+    load: Load
     adapters: Sequence[Adapter]
     store: SqlStore
     executor: ThreadPoolExecutor
@@ -75,15 +76,17 @@ def open_gateway(
     store: SqlStore,
     *,
     current: CurrentConfiguration | None = None,
+    load: Load = load,
     lease_seconds: float = LEASE_SECONDS,
 ) -> Gateway:
     """Returns a running gateway for these platforms. Raises SettingsError.
 
-    ``current``: the configuration; None: what the environment alone describes. ``lease_seconds``: the store's.
+    ``current``: the configuration; None: what the environment alone describes. ``load``: where all other settings come
+    from. ``lease_seconds``: the store's.
     """
     current = current or CurrentConfiguration(load_configuration(settings))
-    place = staff_place(HandoverSettings.load(), adapters)
-    parts = _parts(settings, adapters, store, current)
+    place = staff_place(load(HandoverSettings), adapters)
+    parts = _parts(settings, load, adapters, store, current)
     processor = _processor(parts)
     worker = _worker(parts, processor, lease_seconds)
     backpressure = _backpressure(settings)
@@ -105,36 +108,39 @@ def open_gateway(
 # ---------------------------------------------------------------- what all use
 
 
-def _parts(settings: Settings, adapters: Sequence[Adapter], store: SqlStore, current: CurrentConfiguration) -> _Parts:
+def _parts(
+    settings: Settings, load: Load, adapters: Sequence[Adapter], store: SqlStore, current: CurrentConfiguration
+) -> _Parts:
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     async_store, tool_servers = AsyncStore(store, executor), ToolServers()
-    tracer, handover = tracing.build(TracingSettings.load()), HandoverSettings.load()
-    metrics = _metrics([each.name for each in adapters], store, current.get())
+    tracer, handover = tracing.build(load(TracingSettings)), load(HandoverSettings)
+    metrics = Metrics(
+        [each.name for each in adapters],
+        store.queue_depths,
+        assistants=current.get().assistants,
+        folder=load(MetricsSettings).prometheus_multiproc_dir,
+    )
     desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
     builder = AssistantBuilder(
         async_store,
         metrics,
         tool_servers,
         KeptFiles(store.tool_files, executor),
+        load(PriceSettings),
         hand_over_tool(desk.hand_over_current),
         handover.handover_tool,
     )
     assistants = Assistants(current, builder.build, free_platforms(adapters))
     return _Parts(
-        *(settings, adapters, store, executor, async_store, metrics, tracer, tool_servers, desk, assistants),
+        *(settings, load, adapters, store, executor, async_store, metrics, tracer, tool_servers, desk, assistants),
         _spool(settings),
-        _admission(settings, store, async_store),
+        _admission(settings, load, store, async_store),
     )
 
 
 def free_platforms(adapters: Iterable[Adapter]) -> Sequence[str]:
     """Returns the names of the platforms whose senders may ask any assistant where no route says which."""
     return [each.name for each in adapters if isinstance(each, NamesAssistants) and each.names_assistants]
-
-
-def _metrics(platforms: Iterable[str], store: SqlStore, configuration: Configuration) -> Metrics:
-    folder = MetricsSettings.load().prometheus_multiproc_dir
-    return Metrics(platforms, store.queue_depths, assistants=configuration.assistants, folder=folder)
 
 
 def _spool(settings: Settings) -> FileSpool:
@@ -145,10 +151,11 @@ def _spool(settings: Settings) -> FileSpool:
     )
 
 
-def _admission(settings: Settings, store: SqlStore, async_store: AsyncStore) -> AdmissionControl:
+def _admission(settings: Settings, load: Load, store: SqlStore, async_store: AsyncStore) -> AdmissionControl:
     """Returns what decides who may, how often and for how much. Raises SettingsError."""
-    rules, prices, max_wait = Rules.load(), Prices.load(settings), settings.assistant_timeout_seconds
-    return AdmissionControl(rules, prices, store.ledger, async_store, max_wait=max_wait)
+    rules = Rules.from_settings(load(AdmissionSettings))
+    prices = Prices.of(load(PriceSettings), settings)
+    return AdmissionControl(rules, prices, store.ledger, async_store, max_wait=settings.assistant_timeout_seconds)
 
 
 # ---------------------------------------------------------------- what runs turns
@@ -213,7 +220,7 @@ def _inbox(parts: _Parts, worker: Worker, backpressure: Backpressure) -> StoreIn
         parts.spool,
         max_backlog=parts.settings.max_backlog,
     )
-    inbox.hands_over = people_hand_over(load)
+    inbox.hands_over = people_hand_over(parts.load)
     parts.desk.accept = inbox.accept
     return inbox
 
@@ -221,6 +228,7 @@ def _inbox(parts: _Parts, worker: Worker, backpressure: Backpressure) -> StoreIn
 def _gateway(parts: _Parts, current: CurrentConfiguration, worker: Worker, inbox: StoreInbox) -> Gateway:
     return Gateway(
         settings=parts.settings,
+        load=parts.load,
         store=parts.store,
         configuration=current,
         assistants=parts.assistants,

@@ -13,6 +13,7 @@ from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
 from gateway.observability.metrics import Metrics
+from gateway.policy.prices import PriceSettings
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.assistant import Assistant
@@ -35,6 +36,7 @@ class AssistantBuilder:
     metrics: Metrics
     servers: ToolServers
     tool_files: KeptFiles
+    prices: PriceSettings
     hand_over: Tool | None = None
     """The tool that hands a conversation over; None: assistants have none."""
     hand_over_for_all: bool = False
@@ -72,7 +74,7 @@ class AssistantBuilder:
             backend,
             self.metrics,
             estimator=_estimator(settings, backend, toolbox),
-            limits=_limits(settings),
+            limits=_limits(settings, self.prices),
             name=definition.name,
             run_calls=backend.run_calls(partial(run_approved, toolbox)),
         )
@@ -102,8 +104,8 @@ def tools_of(
     return [each for each in found if each.tool.name in wanted]
 
 
-def _limits(settings: Settings) -> TurnLimits:
-    cost, seconds = TurnCostLimit.load(settings), settings.assistant_timeout_seconds
+def _limits(settings: Settings, prices: PriceSettings) -> TurnLimits:
+    cost, seconds = TurnCostLimit.of(prices, settings), settings.assistant_timeout_seconds
     return TurnLimits(settings.max_reply_chars, cost, seconds, settings.approval_minutes * 60.0)
 
 

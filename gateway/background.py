@@ -71,20 +71,21 @@ class BackgroundWork:
         gateway.worker.run_in_background(maintenance.run())
 
     def _scheduler(self) -> Scheduler:
-        gateway, skips_missed = self.gateway, PushSettings.load().push_missed == "skip"
+        gateway = self.gateway
+        skips_missed = gateway.load(PushSettings).push_missed == "skip"
         messages = PushMessages(gateway.adapters, gateway.assistants.router)
         accept, schedules = gateway.async_inbox.accept, gateway.store.schedules
         return Scheduler(self.store, schedules, messages, accept, skips_missed=skips_missed)
 
     def start_publishing_turn_logs(self) -> None:
         """Starts to store the log lines of turns that somebody looks at, if there are pages to look at them."""
-        if AdminSettings.load().enabled:
+        if self.gateway.load(AdminSettings).enabled:
             worker, turn_logs = self.gateway.worker, self.gateway.store.turn_logs
             worker.run_in_background(TurnLogPublisher(TurnLogRing(), self.store, turn_logs, worker.owner).run())
 
     def start_callbacks(self) -> None:
         """Starts to post what is stored for addresses of programs, and to store the events that the operator wants."""
-        settings, store = CallbackSettings.load(), self.gateway.store
+        settings, store = self.gateway.load(CallbackSettings), self.gateway.store
         outbox = callback_outbox(settings, store)
         if outbox is None:
             return

@@ -30,7 +30,7 @@ from gateway.settings.platforms import PlatformSettings
 from gateway.settings.toml_file import TomlFile
 from gateway.tools import find_tools
 from gateway.web import exposure
-from gateway.web.chat_page import ChatPageSettings
+from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 
 SETTINGS: Sequence[type[EnvironmentSettings]] = (
@@ -84,6 +84,16 @@ class Loaded:
         """The core's settings, which are those of the default assistant."""
         return self.configuration.default.settings
 
+    @property
+    def is_behind_proxy(self) -> bool:
+        """Whether the operator says that clients connect through a proxy."""
+        return self.load(HttpSettings).trusted_proxies > 0
+
+    def load(self, cls: type[AnySettings], /) -> AnySettings:
+        """Returns the settings of a class as the function ``load`` does, but as they were read."""
+        settings = cast("AnySettings", self.settings[cls])
+        return settings if self.file is None else _with_tables_of(self.configuration, settings)
+
     def secrets(self) -> Iterator[str]:
         """Yields every secret value, for the log to mask."""
         for each in self.settings.values():
@@ -108,10 +118,13 @@ def _with_tables(settings: AnySettings) -> AnySettings:
     """Adds the default assistant's own values to the core's settings, and bound keys to those of ``/chat``."""
     if not isinstance(settings, Settings | HttpSettings) or (file := config_file()) is None:
         return settings
-    configuration = _read_configuration(file)
+    return _with_tables_of(_read_configuration(file), settings)
+
+
+def _with_tables_of(configuration: Configuration, settings: AnySettings) -> AnySettings:
     if isinstance(settings, HttpSettings):
         return settings.with_keys([each.key.get_secret_value() for each in configuration.keys])
-    return cast("AnySettings", configuration.default.settings)
+    return cast("AnySettings", configuration.default.settings) if isinstance(settings, Settings) else settings
 
 
 def load_bot(cls: type[AnyPlatform], name: str) -> AnyPlatform:
@@ -139,11 +152,6 @@ def _read_configuration(file: TomlFile) -> Configuration:
 
 def _function_tools() -> Sequence[str]:
     return [*(each.tool.name for each in find_tools(Settings.load().tools_path)), HAND_OVER]
-
-
-def is_behind_proxy() -> bool:
-    """Returns whether the operator says that clients connect through a proxy."""
-    return load(HttpSettings).trusted_proxies > 0
 
 
 def load_settings(*, quiet: bool = False) -> Settings:

@@ -36,9 +36,10 @@ from storage.store import SqlStore
 
 
 def enabled_platforms(
-    settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None
+    settings: Settings, store: SqlStore, current: CurrentConfiguration | None = None, load: Load = load
 ) -> Sequence[Adapter]:
-    """Returns the adapters of the enabled platforms. ``current``: None for what the settings describe.
+    """Returns the adapters of the enabled platforms. ``current``: None for what the settings describe. ``load``: where
+    the platforms' settings come from.
 
     Raises SettingsError.
     """

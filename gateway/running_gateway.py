@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from adapters.http import HttpSettings
 from gateway import admin
@@ -13,12 +15,12 @@ from gateway.admin import AdminContext, AdminSettings, RunningBackend
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnId
-from gateway.languages import LanguageSettings
-from gateway.loading import load
+from gateway.languages import Languages, LanguageSettings
+from gateway.loading import Load
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.prices import PriceSettings
-from gateway.policy.rules import Rules
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWaitingCallers
 from gateway.push import PushSettings
@@ -30,13 +32,16 @@ from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
-from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
+from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.inbox import StoreInbox
 from gateway.worker.thread_inbox import ThreadInbox
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
+
+if TYPE_CHECKING:
+    import flask
 
 CHECK_SECONDS = 10.0
 DISK_FULL = "the disk of the database is full, or nearly"
@@ -47,6 +52,8 @@ class Gateway:
     """The running parts of one gateway process."""
 
     settings: Settings
+    load: Load
+    """Where all other settings come from."""
     store: SqlStore
     configuration: CurrentConfiguration
     assistants: Assistants
@@ -63,28 +70,35 @@ class Gateway:
 
     def web(self) -> WebApp:
         """Returns the web application of this process."""
-        http, token, assets = load(HttpSettings), MetricsSettings.load().token, Assets()
-        max_chars = self.settings.max_message_chars
-        languages = LanguageSettings.load().languages
-        page = ChatPage(ChatPageSettings.load(), assets, http.cors_origins, bool(http.keys), max_chars, languages)
-        context = self._admin_context(assets)
-        pages = (assets.routes(), page.routes(), admin.blueprint(context))
+        http, token = self.load(HttpSettings), self.load(MetricsSettings).token
+        languages, context = self.load(LanguageSettings).languages, self._admin_context()
+        admin.check_extra(context.settings.oidc)
         push = self._push_apis()
         return asgi_app.create_app(
             self.adapters,
             self.async_inbox,
             self.readiness,
-            [*pages, metrics_endpoint.blueprint(self.metrics, token, http.trusted_proxies)],
+            partial(self._pages, self.load(ChatPageSettings), http, languages, context),
             (*metrics_endpoint.operations(token), *(push_routes.OPERATIONS if push else ())),
             apis=push,
-            routes=admin.native_routes(context),
+            routes=(*admin.native_routes(context), metrics_endpoint.route(self.metrics, token)),
             trusted_proxies=http.trusted_proxies,
             languages=languages,
         )
 
+    def _pages(
+        self, page: ChatPageSettings, http: HttpSettings, languages: Languages, context: AdminContext
+    ) -> Sequence[flask.Blueprint]:
+        from gateway.admin.pages import blueprint  # noqa: PLC0415  # with Flask, when the first page is asked for
+        from gateway.web.chat_page import Assets, ChatPage  # noqa: PLC0415
+
+        assets, max_chars = Assets(), self.settings.max_message_chars
+        chat_page = ChatPage(page, assets, http.cors_origins, bool(http.keys), max_chars, languages)
+        return (assets.routes(), chat_page.routes(), blueprint(replace(context, assets=assets.base_path)))
+
     def _push_apis(self) -> Sequence[Api]:
         """Returns the routes of pushed messages; none while no key may push."""
-        keys = PushSettings.load().keys
+        keys = self.load(PushSettings).keys
         if not keys:
             return ()
         limits = self.settings.max_message_chars, self.settings.max_reply_chars
@@ -92,16 +106,15 @@ class Gateway:
         handlers = push_routes.PushRoutes(ApiKeys(keys), messages, self.store.schedules, self.async_inbox, *limits)
         return (push_routes.api(handlers),)
 
-    def _admin_context(self, assets: Assets) -> AdminContext:
+    def _admin_context(self) -> AdminContext:
         return AdminContext(
-            settings=AdminSettings.load(),
+            settings=self.load(AdminSettings),
             inbox=self.inbox,
             store=self.store,
             reporting=self.store,
             checks=self.checks,
             platforms=[adapter.name for adapter in self.adapters],
             backend=self.assistants.default.backend.name,
-            assets=assets.base_path,
             schedules=self.store.schedules,
             callbacks=self.store.callbacks,
             handovers=self.store.handovers,
@@ -113,8 +126,8 @@ class Gateway:
             feedback=self.store.feedback,
             budget_store=self.store.ledger,
             budget_report=self.store.budget_report,
-            rules=Rules.load(),
-            currency=PriceSettings.load().price_currency,
+            rules=Rules.from_settings(self.load(AdmissionSettings)),
+            currency=self.load(PriceSettings).price_currency,
             about=self.assistants.default.backend.description,
             assistants=lambda: tuple(self.configuration.get().assistants),
             configuration=self.configuration.get,

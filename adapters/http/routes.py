@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
-
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from adapters.http.chat_request import CALLBACK_FIELD, ChatRequestParser, ParsedChatRequest, message_id_of
 from adapters.http.message_reader import MessageReader
@@ -24,6 +20,7 @@ from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, caller_share
 from gateway.domain.platform_events import Feedback
 from gateway.domain.shares import Share
+from gateway.lean_imports import importing_parts_of
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.uploads import Uploads
@@ -37,7 +34,11 @@ from gateway.web.api.event_stream import EVENT_STREAM, STREAM_HEADERS, TurnUpdat
 from gateway.web.api.json_body import read_model
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
+from gateway.web.api.waiting import Waiter, WaiterRegistry, only
+
+with importing_parts_of("werkzeug"):  # the whole is for pages
+    from werkzeug.datastructures import MIMEAccept
+    from werkzeug.http import parse_accept_header
 
 PREFIX = "/chat"
 MAX_SMALL_BODY_BYTES = 1024
@@ -83,9 +84,11 @@ class ChatRoutes:
             return await self._later(asked, is_preferred=is_preferred)
         if asked.stream or _prefers_stream(request.headers.get("accept", "")):
             return await self._stream(request, asked)
-        with ExitStack() as leaving:
-            accepted, updates = await self._wait(request, asked, leaving, watches=False)
-            return json_response(*await turn_events.wait_for_result(accepted.turn, updates, self.inbox.approvals_of))
+        turn_id = self.inbox.new_turn_id()
+        with self.waiters.register(turn_id, asked.message.share, wants_previews=False) as waiter:
+            turn, updates = await self._wait(request, asked, turn_id, waiter)
+            del asked  # its message is not kept beside the turn's while callers wait
+            return json_response(*await turn_events.wait_for_result(turn, updates, self.inbox.approvals_of))
 
     async def list_assistants(self, request: HttpRequest) -> HttpResponse:
         owner = self._reader(request)
@@ -194,44 +197,44 @@ class ChatRoutes:
         return json_response(views.accepted_body(turn), 202, headers | applied)
 
     async def _stream(self, request: HttpRequest, asked: ParsedChatRequest) -> HttpResponse:
-        with ExitStack() as leaving:
-            accepted, updates = await self._wait(request, asked, leaving, watches=True)
-            return self._event_stream(accepted.turn, updates, leaving)
+        turn_id = self.inbox.new_turn_id()
+        waiter = self.waiters.register(turn_id, asked.message.share, wants_previews=True)
+        try:
+            return self._event_stream(*await self._wait(request, asked, turn_id, waiter), waiter)
+        except BaseException:
+            waiter.close()
+            raise
 
     async def _watch(self, request: HttpRequest, turn: Turn, share: Share) -> HttpResponse:
         """Streams a turn to a caller that comes, or comes back, while it runs."""
-        with ExitStack() as leaving:
-            waiter = self.waiters.register(turn.id, share, wants_previews=True)
-            leaving.callback(waiter.close)
+        waiter = self.waiters.register(turn.id, share, wants_previews=True)
+        try:
             turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
-            updates = self._updates(request, turn, waiter, leaving, is_local=False)
-            return self._event_stream(turn, updates, leaving)
+            return self._event_stream(turn, self._updates(request, turn, waiter, is_local=False), waiter)
+        except BaseException:
+            waiter.close()
+            raise
 
-    def _event_stream(self, turn: Turn, updates: TurnUpdates, leaving: ExitStack) -> HttpResponse:
+    def _event_stream(self, turn: Turn, updates: TurnUpdates, waiter: Waiter) -> HttpResponse:
         updates = turn_events.with_questions(turn, updates, self.inbox.approvals_of)
         events = event_stream(turn, updates, turn_events.ChatWriter(turn), ping_seconds=self.ping_seconds)
-        return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
+        return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=waiter.close)
 
     async def _wait(
-        self, request: HttpRequest, asked: ParsedChatRequest, leaving: ExitStack, *, watches: bool
-    ) -> tuple[AcceptResult, TurnUpdates]:
-        """Registers the caller before it hands the message in, so that no event of the turn is missed."""
-        turn = self.inbox.new_turn_id()
-        waiter = self.waiters.register(turn, asked.message.share, wants_previews=watches)
-        leaving.callback(waiter.close)
-        accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn)
-        if accepted.turn.id != turn:
-            waiter.switch_to(accepted.turn.id)
-            turn_now = await self.inbox.get_turn(accepted.turn.id)  # it may have finished meanwhile
-            accepted = replace(accepted, turn=turn_now)
-        return accepted, self._updates(request, accepted.turn, waiter, leaving, is_local=accepted.claimed_here)
+        self, request: HttpRequest, asked: ParsedChatRequest, turn_id: TurnId, waiter: Waiter
+    ) -> tuple[Turn, TurnUpdates]:
+        """Hands the message in. The caller is registered before, so that no event of the turn is missed."""
+        accepted = await self._accept(replace(asked, message=replace(asked.message, has_waiting_caller=True)), turn_id)
+        turn = accepted.turn
+        if turn.id != turn_id:
+            waiter.switch_to(turn.id)
+            turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
+        return turn, self._updates(request, turn, waiter, is_local=accepted.claimed_here)
 
-    def _updates(
-        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
-    ) -> TurnUpdates:
+    def _updates(self, request: HttpRequest, turn: Turn, waiter: Waiter, *, is_local: bool) -> TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
-        leaving.callback(close_when_disconnected(request, waiter))
+        waiter.close_when_disconnected(request)
         return waiter.updates(
             partial(self.inbox.get_turn, turn.id),
             is_local=is_local,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
-from adapters.openai_api import assistants, program_routes, routes
-from adapters.openai_api.assistants.context import AssistantsContext
+from adapters.openai_api import routes
 from adapters.openai_api.assistants.running import RunningTurns
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
 from adapters.openai_api.directory import AssistantDirectory
-from adapters.openai_api.files.file_routes import FileRoutes
-from adapters.openai_api.files.server_files import ServerFiles
-from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.repetition import Attempts
 from adapters.openai_api.settings import NAME
@@ -86,15 +83,13 @@ class OpenAiAdapter:
 
     def api(self, inbox: AsyncInbox) -> Api:
         context = ApiContext(self._callers, self.waiters, inbox, Attempts(), self._limits)
-        return routes.api(self._routes(context), self._origins)
+        return routes.api(partial(self._routes, context), self._origins)
 
     def _routes(self, context: ApiContext) -> Sequence[Route]:
-        server_files = ServerFiles(context.inbox, self._uploaded_files, self._directory)
-        assistants_context = AssistantsContext(
-            *(context, self._kept.objects, self._directory, self._uploaded_files, server_files, self._running),
+        from adapters.openai_api.all_routes import all_routes  # noqa: PLC0415  # see there
+
+        files = self._uploaded_files, self._files
+        return all_routes(
+            *(context, self._kept, self._directory, *files, self._running),
             opens_unknown_threads=self._opens_unknown_threads,
         )
-        programs = program_routes.routes(context, self._kept, self._files, self._directory)
-        files = FileRoutes(context, self._uploaded_files, server_files)
-        stores = VectorStoreRoutes(context, server_files)
-        return (*assistants.routes(assistants_context), *programs, *files.routes(), *stores.routes())

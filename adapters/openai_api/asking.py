@@ -17,7 +17,7 @@ from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.event_stream import TurnUpdates
 from gateway.web.api.routes import HttpRequest
-from gateway.web.api.waiting import Waiter, WaiterRegistry, close_when_disconnected, only
+from gateway.web.api.waiting import Waiter, WaiterRegistry, only
 
 AWAITED_SECONDS = 600.0
 """How long a caller that came back counts as waiting for the turn, in whichever process."""
@@ -104,7 +104,7 @@ class Asking:
         end = _End()
         leaving.callback(self._left, turn.id, end)
         leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
-        leaving.callback(close_when_disconnected(request, waiter))
+        waiter.close_when_disconnected(request)
         updates = waiter.updates(
             partial(self.inbox.get_turn, turn.id),
             is_local=is_local,

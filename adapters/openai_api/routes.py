@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from adapters.openai_api.errors import InvalidRequest, error_form, invalid_request
@@ -17,8 +17,10 @@ SDK_HEADERS = (
 """What openai-node adds after ``X-Stainless-``; a browser asks whether it may."""
 
 
-def api(routes: Sequence[Route], origins: Sequence[str]) -> Api:
-    """``routes``: with paths below PREFIX; all of them may raise InvalidRequest. ``origins``: see ``Cors``."""
+def api(load_routes: Callable[[], Sequence[Route]], origins: Sequence[str]) -> Api:
+    """``load_routes``: returns them when the first is asked for, with paths below PREFIX; all of them may raise
+    InvalidRequest. ``origins``: see ``Cors``.
+    """
     own = ("Api-Key", "Authorization", "Content-Type", "Idempotency-Key", "OpenAI-Beta", "OpenAI-Organization")
     cors = Cors(
         origins=origins,
@@ -26,8 +28,11 @@ def api(routes: Sequence[Route], origins: Sequence[str]) -> Api:
         allowed_headers=(*own, "OpenAI-Project", "X-Thread-Id", *(f"X-Stainless-{name}" for name in SDK_HEADERS)),
         exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id"),
     )
-    guarded = [replace(route, handle=_with_invalid_requests(route.handle)) for route in routes]
-    return Api(PREFIX, guarded, cors, AZURE_PREFIXES, error_form)
+
+    def load() -> Sequence[Route]:
+        return [replace(route, handle=_with_invalid_requests(route.handle)) for route in load_routes()]
+
+    return Api(PREFIX, (), cors, AZURE_PREFIXES, error_form, load)
 
 
 def _with_invalid_requests(handle: Handler) -> Handler:

@@ -37,7 +37,7 @@ from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import Languages, direction_of, say, tag_of
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.call_limit import CallLimit
-from gateway.web.api.client_address import client_network
+from gateway.web.api.flask_client import client_network
 
 INSTALL, REDIRECT = PATHS["install"], PATHS["oauth_redirect"]
 TOKEN_FIELDS = ("bot_token", "bot_refresh_token")

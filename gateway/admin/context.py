@@ -54,8 +54,6 @@ class AdminContext:
     """Names of the enabled platforms."""
     backend: str
     """The backend's name, as in the results of ``checks``."""
-    assets: str
-    """The path of the static files, relative to the gateway's root: ``Assets.root``."""
     schedules: Schedules
     callbacks: Callbacks
     handovers: Handovers
@@ -67,6 +65,8 @@ class AdminContext:
     budget_store: BudgetStore
     budget_report: BudgetReport
     rules: Rules
+    assets: str = ""
+    """The path of the static files, relative to the gateway's root: ``Assets.base_path``. For the pages."""
     max_answer_chars: int = 40_000
     """The longest answer that a person may give."""
     currency: str = "USD"

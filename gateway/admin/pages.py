@@ -39,7 +39,7 @@ from gateway.domain.errors import GatewayError
 from gateway.ports.check import CheckResult
 from gateway.web.api import problems
 from gateway.web.api.call_limit import CallLimit
-from gateway.web.api.client_address import client_network
+from gateway.web.api.flask_client import client_network
 
 BLUEPRINT_NAME = "admin"
 MAX_FORM_BYTES = 64 * 1024

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.admin.access.roles import AdminUser, Identity, SignInMethod
-from gateway.admin.session import AdminSession, SessionCookie
 from gateway.admin.settings import AdminSettings
+
+if TYPE_CHECKING:  # imports Flask
+    from gateway.admin.session import AdminSession, SessionCookie
 
 
 @dataclass(frozen=True, slots=True)

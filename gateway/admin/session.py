@@ -23,7 +23,7 @@ from gateway.admin.settings import AdminSettings
 from gateway.domain.errors import Overloaded
 from gateway.ports.store import Store
 from gateway.ports.token_buckets import Rate
-from gateway.web.api import client_address
+from gateway.web.api import flask_client
 
 COOKIE_NAME = "gateway_admin"
 FORM_COOKIE = "gateway_admin_form"
@@ -118,7 +118,7 @@ class AdminSession:
             value,
             max_age=max_age,
             path=_cookie_path(),
-            secure=client_address.is_https(self._trusted_proxies),
+            secure=flask_client.is_https(self._trusted_proxies),
             httponly=True,
             samesite="Lax",  # a link in an alert leads to its page, and so does a provider; changes need a token
         )
@@ -153,7 +153,7 @@ class AdminSession:
 
         Raises Overloaded after too many attempts from one network, or in one known browser, in all processes.
         """
-        source = client_address.client_network(self._trusted_proxies)
+        source = flask_client.client_network(self._trusted_proxies)
         self._take_attempt(f"admin:sign-in:{self._known_device() or source}", RATE)
         # Digests have equal length, so the duration reveals nothing about the password.
         given = sha256(password.encode()).digest()
@@ -164,13 +164,13 @@ class AdminSession:
         """Counts a refused sign-in, and returns whether it is one of few enough to keep each. Warns of too many."""
         if self._store.take_token("admin:sign-in", RATE_OF_ALL, max_wait=0.0) is not None:
             return True
-        source = client_address.client_network(self._trusted_proxies)
+        source = flask_client.client_network(self._trusted_proxies)
         log.warning("a sign-in to the operator's pages is tried very often", source=source)
         return False
 
     def _take_attempt(self, bucket: str, rate: Rate) -> None:
         if self._store.take_token(bucket, rate, max_wait=0.0) is None:
-            source = client_address.client_network(self._trusted_proxies)
+            source = flask_client.client_network(self._trusted_proxies)
             log.warning("sign-in refused: too many attempts", source=source)
             raise Overloaded(
                 TOO_MANY_ATTEMPTS.format(math.ceil(rate.interval)), code="rate_limited", retry_after=rate.interval
@@ -190,7 +190,7 @@ class AdminSession:
         Raises SignInFailed if that is too long ago, or was in another browser; Overloaded after too many from one
         network.
         """
-        source = client_address.client_network(self._trusted_proxies)
+        source = flask_client.client_network(self._trusted_proxies)
         self._take_attempt(f"admin:oidc:{source}", ATTEMPT_RATE)
         try:
             kind, until, *fields = self._signer().loads(flask.request.cookies.get(ATTEMPT_COOKIE, ""))

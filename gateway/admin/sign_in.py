@@ -15,7 +15,7 @@ from gateway.admin.session import AdminSession, SessionCookie
 from gateway.domain.errors import Overloaded
 from gateway.ports.audit_trail import AuditedAction
 from gateway.web.api import problems
-from gateway.web.api.client_address import client_network
+from gateway.web.api.flask_client import client_network
 
 URL_PREFIX = "/admin"
 ADMIN_URL = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")

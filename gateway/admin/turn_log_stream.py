@@ -7,12 +7,10 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-
-from werkzeug.http import parse_cookie
+from functools import cached_property
 
 from gateway.admin.context import AdminContext
 from gateway.admin.request_user import RequestUsers
-from gateway.admin.session import AdminSession
 from gateway.domain.errors import Overloaded, StoreUnavailable, TurnNotFound, Unauthenticated
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.turn_log import TurnLogLine
@@ -56,8 +54,13 @@ class TurnLogStreams:
 
     def __init__(self, context: AdminContext) -> None:
         self._context = context
-        self._users = RequestUsers(context.settings, AdminSession(context.settings, context.store))
         self._open = 0
+
+    @cached_property
+    def _users(self) -> RequestUsers:
+        from gateway.admin.session import AdminSession  # noqa: PLC0415  # with Flask
+
+        return RequestUsers(self._context.settings, AdminSession(self._context.settings, self._context.store))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Raises Unauthenticated, TurnNotFound, Overloaded, StoreUnavailable."""
@@ -77,6 +80,8 @@ class TurnLogStreams:
         return HttpResponse(stream=self._events(turn_id, after, watcher), headers=HEADERS, on_close=close)
 
     def _check(self, request: HttpRequest, turn_id: TurnId) -> None:
+        from werkzeug.http import parse_cookie  # noqa: PLC0415  # with Flask
+
         cookies = parse_cookie(request.headers.get("cookie", ""))
         found = self._users.find(request.peer, cookies, lambda name: request.headers.get(name.lower(), ""))
         if found.user is None:

@@ -218,7 +218,7 @@ def _may_be_tried(settings: Settings) -> bool:
 
 def _check_budgets(settings: Settings, load: Load) -> CheckResult:
     model = (settings.openai_model or "") if settings.backend != "offline" else ""
-    prices = Prices(load(PriceSettings).operator_prices, settings.openai_model or "")
+    prices = Prices.of(load(PriceSettings), settings)
     return admission.check_budgets(Rules.from_settings(load(AdmissionSettings)), prices, model)
 
 

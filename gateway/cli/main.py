@@ -80,7 +80,7 @@ def worker() -> None:
     gateway = _open_gateway(loaded)
     reload = _prepare_reload(loaded, gateway)
     gateway.listen()
-    exposed = MetricsSettings.load()
+    exposed = loaded.load(MetricsSettings)
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
@@ -114,7 +114,8 @@ def _open_gateway(loaded: Loaded) -> Gateway:
     settings = loaded.core
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
     current = CurrentConfiguration(loaded.configuration)
-    return app.open_gateway(settings, enabled_platforms(settings, store, current), store, current=current)
+    adapters = enabled_platforms(settings, store, current, loaded.load)
+    return app.open_gateway(settings, adapters, store, current=current, load=loaded.load)
 
 
 def _prepare_reload(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
@@ -148,7 +149,7 @@ def _run_server(*, start_receiving: bool) -> None:
         if start_receiving:
             gateway.listen()
         opened.append(gateway)
-        for warning in loading.start_warnings(settings):
+        for warning in loading.start_warnings(settings, loaded.load):
             log.warning(warning)
         return server.ServedApp(gateway.web(), gateway.worker.run_coroutine, gateway.drain, gateway.close)
 
@@ -157,17 +158,17 @@ def _run_server(*, start_receiving: bool) -> None:
         host=settings.host,
         port=settings.port,
         grace_seconds=settings.grace_seconds,
-        behind_proxy=loading.is_behind_proxy(),
+        behind_proxy=loaded.is_behind_proxy,
         on_ready=lambda url: _print_startup(url, opened[0]),
         on_hangup=reload if _reloads_on_hangup(loaded) else None,
     )
 
 
 def _print_startup(url: str, gateway: Gateway) -> None:
-    facts = start_facts(loading.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
+    facts = start_facts(gateway.load, [adapter.name for adapter in gateway.adapters], gateway.store.location, url)
     lines = [
         f"Listening on {url} with {gateway.description}.",
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
-        f"  {'try':<10} {example_request(loading.load, url)}",
+        f"  {'try':<10} {example_request(gateway.load, url)}",
     ]
     click.echo("\n".join(lines))  # at once: a program that reads may close its end

@@ -97,9 +97,9 @@ class Prices:
     _logged_models: set[str] = field(default_factory=set)
 
     @classmethod
-    def load(cls, settings: Settings) -> Self:
-        """Reads the operator's prices. Raises SettingsError."""
-        return cls(PriceSettings.load().operator_prices, settings.openai_model or "")
+    def of(cls, own: PriceSettings, settings: Settings) -> Self:
+        """``own``: the operator's. ``settings``: those of the assistant."""
+        return cls(own.operator_prices, settings.openai_model or "")
 
     def price_of(self, model: str) -> Price | None:
         """Returns the price under the longest name that the model's begins with; None when there is none.

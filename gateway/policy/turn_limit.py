@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.policy.prices import Prices
+from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import MILLION
 from gateway.ports.budgets import ModelUsage
 from gateway.settings import Settings
@@ -21,9 +21,8 @@ class TurnCostLimit:
     """In millionths of the prices' currency; 0: there is no limit."""
 
     @classmethod
-    def load(cls, settings: Settings) -> Self:
-        """Raises SettingsError."""
-        return cls(Prices.load(settings), round(settings.max_turn_cost * MILLION))
+    def of(cls, prices: PriceSettings, settings: Settings) -> Self:
+        return cls(Prices.of(prices, settings), round(settings.max_turn_cost * MILLION))
 
     def is_reached(self, used: Iterable[ModelUsage]) -> bool:
         """Returns whether these tokens cost so much. A model without a price costs nothing."""

@@ -1,29 +1,25 @@
-"""The ASGI application: native routes on the event loop, and everything else in Flask, in a few threads."""
+"""The ASGI application: native routes on the event loop, and everything else in Flask: see ``pages``."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING
 
-import flask
-from a2wsgi import WSGIMiddleware
-from a2wsgi.wsgi_typing import WSGIApp
-
-from gateway.domain.errors import MalformedRequest, Unauthenticated
+from gateway.domain.errors import Unauthenticated
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, HasRoutes, HasWebhooks, Request, Webhook
-from gateway.web import flask_app, health
+from gateway.web import health
 from gateway.web.api import problems
 from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.openapi import PATH_PLACEHOLDER, HasOperations, Operation
 from gateway.web.api.routes import (
     DEFAULT_HEADERS,
     Api,
-    AsgiMessage,
     ClientDisconnected,
     Handler,
     HasApi,
@@ -37,16 +33,17 @@ from gateway.web.api.routes import (
     json_response,
     read_body,
 )
+from gateway.web.pages import MAX_BODY_BYTES, Pages
 
-PAGE_THREADS = 8
-"""Threads for the routes in Flask."""
+if TYPE_CHECKING:
+    import flask
 
 
 def create_app(  # noqa: PLR0913  # all that one process serves
     adapters: Iterable[Adapter],
     inbox: AsyncInbox,
     readiness: health.CheckReadiness,
-    pages: Iterable[flask.Blueprint] = (),
+    pages: Callable[[], Iterable[flask.Blueprint]] = tuple,
     operations: Sequence[Operation] = (),
     *,
     apis: Sequence[Api] = (),
@@ -57,19 +54,27 @@ def create_app(  # noqa: PLR0913  # all that one process serves
 ) -> WebApp:
     """Builds the web application of a process.
 
-    ``pages``: routes in Flask beside those of the adapters. ``operations``: the documentation of those that are for
+    ``pages``: returns routes in Flask beside those of the adapters; called when the first page is asked for, in any
+    thread. ``operations``: the documentation of those that are for
     programs, and of ``apis``: native routes beside those of the adapters. ``routes``: native routes of pages.
     ``trusted_proxies``: see ``client_ip``.
     ``languages``: those in which people are told what went wrong.
     """
     adapters = tuple(adapters)
     described = [each for adapter in adapters if isinstance(adapter, HasOperations) for each in adapter.operations()]
-    own_pages = [adapter.routes() for adapter in adapters if isinstance(adapter, HasRoutes)]
     webhooks = [each for adapter in adapters if isinstance(adapter, HasWebhooks) for each in adapter.webhooks(inbox)]
+    documented = (*described, *operations, *health.OPERATIONS)
+
+    def build_pages() -> flask.Flask:
+        from gateway.web import flask_app  # noqa: PLC0415  # see Pages
+
+        of_adapters = (adapter.routes() for adapter in adapters if isinstance(adapter, HasRoutes))
+        return flask_app.create_app((*of_adapters, *pages()), documented)
+
     return WebApp(
         [*map(_webhook_route, webhooks), *routes, *health.routes(readiness, readiness_cache_seconds)],
         [*(adapter.api(inbox) for adapter in adapters if isinstance(adapter, HasApi)), *apis],
-        flask_app.create_app([*own_pages, *pages], (*described, *operations, *health.OPERATIONS)),
+        Pages(build_pages),
         RefusalLimit(trusted_proxies),
         languages,
     )
@@ -106,24 +111,37 @@ class WebApp:
         self,
         routes: Sequence[Route],
         apis: Sequence[Api],
-        pages: flask.Flask,
+        pages: Pages,
         refusals: RefusalLimit,
         languages: Languages,
     ) -> None:
-        self.pages = pages
+        self._pages = pages
         self._languages = languages
         self._refusals = refusals
         self._apis = apis
         self._fixed: dict[str, _Resource] = {}
         self._with_values: dict[str, _Resource] = {}
-        for route in (*routes, *(each for api in apis for each in api.routes)):
+        self._late = {api.prefix: api.load for api in apis if api.load is not None}
+        """What loads the routes of APIs of which nothing was asked yet."""
+        self._loading = asyncio.Lock()
+        self._add((*routes, *(each for api in apis for each in api.routes)))
+
+    def _add(self, routes: Iterable[Route]) -> None:
+        for route in routes:
             known = self._with_values if PATH_PLACEHOLDER.search(route.path) else self._fixed
             pattern = re.compile(PATH_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", route.path))
             known.setdefault(route.path, _Resource(pattern)).handlers[route.method] = route.handle
-        self._flask = WSGIMiddleware(cast("WSGIApp", pages), workers=PAGE_THREADS)
+
+    async def _load(self, api: Api) -> None:
+        async with self._loading:
+            if (load := self._late.get(api.prefix)) is not None:
+                self._add(await asyncio.to_thread(load))
+                del self._late[api.prefix]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, api = self._api_of(scope["path"])
+        if api is not None and api.prefix in self._late:
+            await self._load(api)
         resource, values = self._find(path)
         # Werkzeug would serve "//x" as "/x", past a proxy's rule for "/x".
         if resource is None and api is None and not path.startswith("//"):
@@ -139,8 +157,13 @@ class WebApp:
         await _send(response, added, send)
 
     @property
+    def pages(self) -> flask.Flask:
+        """The Flask app, which is built first if it is not there yet."""
+        return self._pages.app
+
+    @property
     def native_routes(self) -> Sequence[tuple[str, str]]:
-        """Method and path of each native route."""
+        """Method and path of each native route that is loaded."""
         known = {**self._fixed, **self._with_values}
         return [(method, path) for path, resource in known.items() for method in resource.handlers]
 
@@ -183,17 +206,16 @@ class WebApp:
         return json_response(*(problem if api is None else api.error_form(problem)))
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Calls Flask with the whole body, so that a slow client occupies no thread."""
         try:
-            body = await read_body(receive, headers_of(scope), flask_app.MAX_BODY_BYTES)
+            body = await read_body(receive, headers_of(scope), MAX_BODY_BYTES)
+            await self._pages.load()
         except ClientDisconnected:
             return
-        except MalformedRequest as exc:
+        except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
             response = json_response(*problems.from_exception(exc, method=scope["method"], path=scope["path"]))
             await _send(response, {}, send)
             return
-        scope = _with_length(scope, len(body))
-        await self._flask(scope, _replay(body, receive), _without_date(send))  # type: ignore[arg-type]  # ASGI
+        await self._pages.serve(scope, body, receive, send)
 
 
 def _nothing_there(method: str, resource: _Resource | None) -> problems.JsonResponse:
@@ -213,35 +235,3 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
                 content = part if isinstance(part, bytes) else part.encode()
                 await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": response.body})
-
-
-def _with_length(scope: Scope, length: int) -> Scope:
-    """Returns the scope of a request whose body is here, however it was sent.
-
-    Leaves out headers with ``_`` in their names: WSGI has them under the same names as those with ``-``, so
-    ``X_Forwarded_Email`` of a client would pass for the header that a proxy sets and takes from clients.
-    """
-    replaced = {b"content-length", b"transfer-encoding"}
-    headers = [(name, value) for name, value in scope["headers"] if name not in replaced and b"_" not in name]
-    return {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns an ASGI ``receive`` that begins with this body."""
-    messages: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replayed() -> AsgiMessage:
-        return messages.pop() if messages else await receive()
-
-    return replayed
-
-
-def _without_date(send: Send) -> Send:
-    """Leaves out the header ``Date``, which Flask sets for some responses and the server for all."""
-
-    async def forward(message: AsgiMessage) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [(name, value) for name, value in message["headers"] if name != b"date"]
-        await send(message)
-
-    return forward

@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
 
 import flask
 from flask.typing import ResponseReturnValue
-from pydantic import Field, field_validator
 from werkzeug.exceptions import NotFound
 
-from gateway.domain.sentences import sentence
 from gateway.languages import ENGLISH_ONLY, Languages, direction_of, say, sentences_of, tag_of
-from gateway.settings import EnvironmentSettings
+from gateway.settings.values import split_list
+from gateway.web.chat_page_settings import ChatPageSettings
 
 PAGES = Path(__file__).parents[1] / "pages"
 CONTENT_TYPES: Mapping[str, str] = {
@@ -32,13 +30,6 @@ CONTENT_TYPES: Mapping[str, str] = {
 CACHE_FOR_A_YEAR = "public, max-age=31536000, immutable"
 CACHE_AND_REVALIDATE = "no-cache"
 CACHE_FOR_AN_HOUR = "public, max-age=3600"
-MAX_SUGGESTIONS = 4
-SUGGESTIONS = (
-    sentence("What can you help me with?"),
-    sentence("Explain something to me in simple words"),
-    sentence("Help me to write a message"),
-)
-
 EMBEDDED_SENTENCES = b"const SENTENCES = {};"
 """In the script for other sites: where its sentences in a visitor's language go."""
 
@@ -55,37 +46,6 @@ POLICY_DIRECTIVES = {
     "trusted-types": "dompurify",
 }
 """The page's Content-Security-Policy: only our own files, and only DOMPurify may turn text into HTML."""
-
-
-class ChatPageSettings(EnvironmentSettings):
-    """Settings of the web chat. The default texts are in the language of each visitor."""
-
-    prefixes = ("WEB_CHAT_",)
-    lists: ClassVar[Mapping[str, str]] = {"web_chat_suggestions": "|"}
-
-    web_chat: bool = True
-    """Whether the chat page at ``/`` is served."""
-    web_chat_title: str = Field(sentence("Chat"), max_length=60)
-    """The title of the page at ``/``."""
-    web_chat_greeting: str = Field(sentence("How can I help you?"), max_length=200)
-    """Text that an empty conversation shows."""
-    web_chat_suggestions: str = " | ".join(SUGGESTIONS)
-    """Up to four suggested messages for an empty conversation, separated by ``|``."""
-
-    @field_validator("web_chat_suggestions")
-    @classmethod
-    def _check_count(cls, suggestions: str) -> str:
-        if len(_split(suggestions, "|")) > MAX_SUGGESTIONS:
-            raise ValueError(f"has more than {MAX_SUGGESTIONS} suggestions")
-        return suggestions
-
-    @property
-    def suggestions(self) -> tuple[str, ...]:
-        return _split(self.web_chat_suggestions, "|")
-
-
-def _split(listed: str, separator: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in listed.split(separator) if part.strip())
 
 
 # ---------------------------------------------------------------- static files
@@ -200,7 +160,7 @@ class ChatPage:
         )
         response = Asset(body.encode(), "text/html; charset=utf-8").response(CACHE_AND_REVALIDATE)
         _depends_on_language(response, language)
-        response.headers["Content-Security-Policy"] = content_security_policy(_split(self.origins, ","))
+        response.headers["Content-Security-Policy"] = content_security_policy(split_list(self.origins))
         return response
 
     def serve_embed_script(self) -> ResponseReturnValue:

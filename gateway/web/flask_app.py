@@ -14,9 +14,7 @@ from gateway.web import docs_page
 from gateway.web.api import problems
 from gateway.web.api.openapi import Operation
 from gateway.web.api.routes import DEFAULT_HEADERS
-
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Largest request body; a route may allow less."""
+from gateway.web.pages import MAX_BODY_BYTES
 
 
 class JsonProvider(DefaultJSONProvider):

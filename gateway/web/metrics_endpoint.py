@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import flask
-from flask.typing import ResponseReturnValue
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_wsgi_server
 from pydantic import Field
 
@@ -20,6 +23,7 @@ from gateway.settings.values import OwnKey
 from gateway.web.api import problems
 from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.openapi import Operation, ResponseDoc
+from gateway.web.api.routes import DEFAULT_HEADERS, HttpRequest, HttpResponse, Route, json_response
 
 PATH = "/metrics"
 
@@ -43,33 +47,53 @@ class MetricsSettings(EnvironmentSettings):
         return self.metrics_token.get_secret_value() if self.metrics_token else None
 
 
-def blueprint(metrics: Metrics, token: str | None, trusted_proxies: int = 0) -> flask.Blueprint:
-    """Returns the route. The library negotiates text or OpenMetrics, gzip, and ``name[]`` to select metrics.
+class ShownMetrics:
+    """The metrics as whoever may see them gets them. Any thread; reads the database."""
 
-    With a ``token``, requests without it as a bearer token get 401. ``trusted_proxies``: see ``client_ip``.
-    """
-    routes = flask.Blueprint("metrics", __name__)
-    metrics_app, refusals = make_wsgi_app(metrics.registry), RefusalLimit(trusted_proxies)
+    def __init__(self, metrics: Metrics, token: str | None) -> None:
+        """``token``: without it as a bearer token nobody may; None: everybody may."""
+        self._library: WSGIApplication = make_wsgi_app(metrics.registry)
+        self._token = token
 
-    @routes.get(PATH)
-    def expose() -> ResponseReturnValue:
-        if token is not None and not _is_authorised(token):
-            refusal = Unauthenticated("Send METRICS_TOKEN as Authorization: Bearer <token>.")
-            sent = flask.request
-            forwarded_for = sent.headers.get("X-Forwarded-For", "")
-            return problems.from_error(refusals.count(refusal, sent.remote_addr or "", forwarded_for))
-        environ = flask.request.environ | {"REQUEST_METHOD": "GET"}  # Flask drops the body of HEAD itself
+    def answer(self, headers: Mapping[str, str], query: str) -> HttpResponse:
+        """Raises Unauthenticated. The library negotiates text or OpenMetrics, gzip, and ``name[]`` to select metrics.
+
+        ``headers``: by names in small letters.
+        """
+        if self._token is not None and not _is_authorised(headers.get("authorization", ""), self._token):
+            raise Unauthenticated("Send METRICS_TOKEN as Authorization: Bearer <token>.")
+        sent = {"REQUEST_METHOD": "GET", "PATH_INFO": PATH, "QUERY_STRING": query}
+        sent["HTTP_ACCEPT_ENCODING"] = headers.get("accept-encoding", "")
         try:
-            return flask.Response.from_app(metrics_app, environ)
+            return _response_of(self._library, {**sent, "HTTP_ACCEPT": headers.get("accept", "")})
         except TypeError:  # the library fails on a version in Accept that is not a number
-            return flask.Response.from_app(metrics_app, environ | {"HTTP_ACCEPT": ""})
-
-    return routes
+            return _response_of(self._library, {**sent, "HTTP_ACCEPT": ""})
 
 
-def _is_authorised(token: str) -> bool:
-    scheme, _, sent = flask.request.headers.get("Authorization", "").partition(" ")
+def _response_of(application: WSGIApplication, environ: WSGIEnvironment) -> HttpResponse:
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
+        begun.append((status, headers))
+
+    body = b"".join(application(environ, start_response))
+    status, headers = begun[-1]
+    return HttpResponse(body, int(status.partition(" ")[0]), dict(headers))
+
+
+def _is_authorised(shown: str, token: str) -> bool:
+    scheme, _, sent = shown.partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), token.encode())
+
+
+def route(metrics: Metrics, token: str | None) -> Route:
+    """Returns the route. With a ``token``, requests without it as a bearer token get 401."""
+    shown, thread = ShownMetrics(metrics, token), ThreadPoolExecutor(1, thread_name_prefix="metrics")
+
+    async def expose(request: HttpRequest) -> HttpResponse:
+        return await asyncio.get_running_loop().run_in_executor(thread, shown.answer, request.headers, request.query)
+
+    return Route("GET", PATH, expose)
 
 
 def operations(token: str | None) -> Sequence[Operation]:
@@ -106,14 +130,41 @@ class MetricsServer:
 
 def serve(metrics: Metrics, port: int, token: str | None = None, *, host: str = "0.0.0.0") -> MetricsServer:  # noqa: S104  # Prometheus must reach it
     """Serves only metrics on a port; 0 picks a free one. Raises SettingsError when the port is in use."""
-    app = flask.Flask("metrics", static_folder=None)
-    app.config.update(DEBUG=False, TESTING=False, PROPAGATE_EXCEPTIONS=False)  # else Flask reads the environment
-    app.register_blueprint(blueprint(metrics, token))
     try:
         server, _ = start_wsgi_server(port, host, CollectorRegistry())  # the app follows below
     except OSError as exc:
         raise SettingsError(
             f"METRICS_PORT: cannot listen on {host}:{port}: {exc.strerror}. Set it to a free port."
         ) from exc
-    server.set_app(app)
+    server.set_app(_application(ShownMetrics(metrics, token)))
     return MetricsServer(server)
+
+
+def _application(shown: ShownMetrics) -> WSGIApplication:
+    """Returns what is served at that port: the metrics, and nothing else."""
+    refusals = RefusalLimit(trusted_proxies=0)
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            response = _answer(shown, environ)
+        except Unauthenticated as exc:
+            response = json_response(*problems.from_error(refusals.count(exc, environ.get("REMOTE_ADDR", ""), "")))
+        except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
+            where = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"]}
+            response = json_response(*problems.from_exception(exc, **where))
+        headers = {**DEFAULT_HEADERS, **response.headers, "Content-Length": str(len(response.body))}
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", [*headers.items()])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    return serve
+
+
+def _answer(shown: ShownMetrics, environ: WSGIEnvironment) -> HttpResponse:
+    """Raises Unauthenticated."""
+    if environ["PATH_INFO"] != PATH:
+        return json_response(*problems.not_found())
+    if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+        return json_response(*problems.method_not_allowed(environ["REQUEST_METHOD"], "GET, HEAD"))
+    names = {"authorization", "accept", "accept-encoding"}
+    headers = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}", "") for name in names}
+    return shown.answer(headers, environ.get("QUERY_STRING", ""))

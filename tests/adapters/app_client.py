@@ -22,13 +22,14 @@ from gateway.web.server import HttpServer
 
 LONGEST_WAIT = 20.0
 PEER = ("127.0.0.1", 40_000)
+LOOP_THREAD = "app-client"
 
 
 @cache
 def shared_loop() -> asyncio.AbstractEventLoop:
     """Returns the loop on which applications run that have none of their own."""
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="app-client", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=LOOP_THREAD, daemon=True).start()
     return loop
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import flask
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
@@ -18,6 +19,7 @@ from werkzeug.wrappers import Response
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext
+from gateway.admin.pages import blueprint
 from gateway.app import open_gateway
 from gateway.loading import load
 from gateway.platforms import people_hand_over
@@ -73,7 +75,10 @@ async def _ready() -> Sequence[CheckResult]:
 def serve_admin(context: AdminContext) -> Iterator[str]:
     """Serves the operator's pages, with the route that streams, as a gateway does; yields the URL."""
     no_inbox = cast("AsyncInbox", None)  # of adapters, of which there are none
-    pages = [admin.blueprint(context), Assets().routes()]
+
+    def pages() -> Sequence[flask.Blueprint]:
+        return (blueprint(context), Assets().routes())
+
     application = asgi_app.create_app((), no_inbox, _ready, pages, routes=admin.native_routes(context))
     listener = listen()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

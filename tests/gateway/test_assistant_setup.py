@@ -16,6 +16,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
 from gateway.handover.tool import hand_over_tool
 from gateway.observability.metrics import Metrics
+from gateway.policy.prices import PriceSettings
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.worker.tool_files import KeptFiles
@@ -29,7 +30,7 @@ def builder() -> Iterator[AssistantBuilder]:
     with ThreadPoolExecutor(1) as executor:
         nothing = cast("Any", None)
         store, files = AsyncStore(nothing, executor), KeptFiles(nothing, executor)
-        yield AssistantBuilder(store, Metrics(), ToolServers(), files)
+        yield AssistantBuilder(store, Metrics(), ToolServers(), files, settings_of(PriceSettings))
 
 
 def definition(**values: Any) -> AssistantDefinition:

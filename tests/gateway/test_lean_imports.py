@@ -49,3 +49,8 @@ def test_what_was_loaded_whole_stays_as_it_is() -> None:
 
 def test_logs_do_not_load_a_library_for_terminals_and_it_can_be_loaded_afterwards() -> None:
     assert run("import sys, gateway.logs; print('rich' in sys.modules); import rich.console") == "False"
+
+
+def test_a_server_does_without_pages_and_openai_s_api_until_something_of_them_is_asked_for() -> None:
+    late = "{'flask', 'jinja2', 'adapters.openai_api.all_routes', 'adapters.openai_api.assistants.bodies'}"
+    assert run(f"import sys, gateway.cli.main; print({late} & set(sys.modules))") == "set()"

@@ -28,7 +28,8 @@ from gateway.policy import replies
 from gateway.ports.platform import Request
 from gateway.settings import terminal_locales
 from gateway.web.api import problems
-from gateway.web.chat_page import Assets, ChatPage, ChatPageSettings
+from gateway.web.chat_page import Assets, ChatPage
+from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.worker.commands import RESET_REPLY
 from gateway.worker.reply_limit import ReplyLimit
 from storage.sentence_parts import SentencePartsJson

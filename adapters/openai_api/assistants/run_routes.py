@@ -36,7 +36,7 @@ from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.event_stream import STREAM_HEADERS, TurnUpdates, event_stream
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.waiting import Waiter, close_when_disconnected, only
+from gateway.web.api.waiting import Waiter, only
 
 HOLD_SECONDS = 0.5
 """How long the answer to a poll of a running turn is held, so that it tells the end at once."""
@@ -286,15 +286,15 @@ class RunRoutes:
         self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
     ) -> HttpResponse:
         thread = thread_view(begun.thread.id, begun.thread, begun.turn) if begun.thread else None
-        updates, writer = self._updates(request, begun, waiter, leaving), RunStream(begun.turn, first, thread)
+        updates, writer = self._updates(request, begun, waiter), RunStream(begun.turn, first, thread)
         events = event_stream(begun.turn, updates, writer, ping_seconds=self.context.api.limits.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
 
-    def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack) -> TurnUpdates:
+    def _updates(self, request: HttpRequest, begun: Begun, waiter: Waiter) -> TurnUpdates:
         turn, api = begun.turn, self.context.api
         if turn.state.is_resolved:
             return only(turn)
-        leaving.callback(close_when_disconnected(request, waiter))
+        waiter.close_when_disconnected(request)
         load = partial(api.inbox.get_turn, turn.id)
         return waiter.updates(
             load, is_local=begun.is_local, max_silence=api.limits.wait_seconds, idle_interval=api.limits.ping_seconds

@@ -21,6 +21,12 @@ def oidc_client(options: OidcOptions) -> OidcClient:
     return OidcClient(options)
 
 
+def check_extra(options: OidcOptions | None) -> None:
+    """Raises SettingsError when sign-in by a provider is set up, and the extra is not installed."""
+    if options is not None:
+        oidc_client(options)
+
+
 async def check_provider(options: OidcOptions) -> Sequence[CheckResult]:
     """Compares the settings with what the provider publishes. Raises nothing."""
     try:

@@ -1,12 +1,10 @@
-"""Finds the client's address, and whether it used https, as the trusted proxies tell."""
+"""Finds the client's address, and whether it used https, as the trusted proxies tell. Knows no web framework."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-
-import flask
 
 IPV6_NETWORK_BITS = 64
 """Bits of an IPv6 address that identify one household, which may choose the remaining bits freely."""
@@ -33,18 +31,13 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-def client_network(trusted_proxies: int) -> str:
-    """Returns the network from which the current Flask request comes."""
-    forwarded_for = flask.request.headers.get("X-Forwarded-For", "")
-    return network_of(client_ip(flask.request.remote_addr or "", forwarded_for, trusted_proxies))
+def is_forwarded_https(forwarded_proto: str, trusted_proxies: int) -> bool | None:
+    """Returns whether the client used https, as the trusted proxies tell; None if they do not.
 
-
-def is_https(trusted_proxies: int) -> bool:
-    """Returns whether the client of the current Flask request used https, as trusted proxies tell."""
-    forwarded = _split(flask.request.headers.get("X-Forwarded-Proto", ""))
-    if trusted_proxies and forwarded:
-        return _hop_of_client(forwarded, trusted_proxies).lower() == "https"
-    return flask.request.is_secure
+    ``forwarded_proto``: the request's X-Forwarded-Proto.
+    """
+    hops = _split(forwarded_proto)
+    return _hop_of_client(hops, trusted_proxies).lower() == "https" if trusted_proxies and hops else None
 
 
 def _split(header: str) -> list[str]:

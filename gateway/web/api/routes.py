@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 
@@ -50,12 +51,17 @@ class HttpRequest:
         self._query: bytes = scope["query_string"]
         self._receive = receive
 
+    @property
+    def query(self) -> str:
+        """What follows ``?`` in the address."""
+        return self._query.decode("latin-1")
+
     def query_value(self, name: str) -> str:
         """Returns the first value of a query parameter; "" if there is none."""
         return next(iter(self.query_values(name)), "")
 
     def query_values(self, name: str) -> Sequence[str]:
-        return parse_qs(self._query.decode("latin-1")).get(name, [])
+        return parse_qs(self.query).get(name, [])
 
     def body_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Yields the body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
@@ -113,6 +119,8 @@ class Api:
     """Other paths below which the same routes are, the longest first."""
     error_form: Callable[[JsonResponse], JsonResponse] = _as_it_is
     """Gives the body of an error, as ``gateway.web.api.problems`` makes it, the form of this API."""
+    load: Callable[[], Sequence[Route]] | None = None
+    """Returns further routes. Called once, in a thread, when the first request below the path comes."""
 
     def path_of(self, path: str) -> str | None:
         """Returns a path as the routes have it, if it is below this API; else None."""
@@ -141,7 +149,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     """Returns the headers of a request; those that come several times are joined by commas."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        name, value = intern(raw_name.decode("latin-1")), raw_value.decode("latin-1")  # names are much the same
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
 

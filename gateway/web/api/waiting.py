@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
+from typing import Self
 
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.approvals import Approval
@@ -36,7 +37,7 @@ class Waiter:
     """A caller that waits for one turn at a time, on the event loop on which it was created."""
 
     __slots__ = (
-        *("_closed", "_loop", "_poll_now", "_registry", "_turn_id", "_updates", "_woken"),
+        *("_closed", "_loop", "_poll_now", "_registry", "_turn_id", "_updates", "_watching", "_woken"),
         *("caller", "wants_previews"),
     )
 
@@ -48,8 +49,15 @@ class Waiter:
         self._loop = asyncio.get_running_loop()
         self._updates: list[PreviewEvent | Approval | Turn] = []  # few at a time: a deque takes 700 bytes for one
         self._woken: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._poll_now = False
         self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def put(self, update: PreviewEvent | Approval | Turn) -> None:
         """Queues an update. Called from any thread."""
@@ -66,9 +74,19 @@ class Waiter:
         self._registry.move(self, self._turn_id, turn_id)
         self._turn_id = turn_id
 
+    def close_when_disconnected(self, request: HttpRequest) -> None:
+        """Has the wait end when its caller goes away."""
+        self._watching = asyncio.create_task(request.wait_until_disconnected())
+        self._watching.add_done_callback(self._on_disconnect)
+
+    def _on_disconnect(self, _: asyncio.Task[None]) -> None:
+        self.close()
+
     def close(self) -> None:
         """Ends the wait, because its caller is gone or has what it waited for. On the waiter's loop."""
         self._closed = True
+        if self._watching is not None:
+            self._watching.cancel()
         self._registry.unregister(self, self._turn_id)
         self._set_woken()
 
@@ -332,13 +350,3 @@ async def _load_if_resolved(load_turn: LoadTurn, *, with_approvals: bool) -> Tur
 async def only(turn: Turn) -> AsyncIterator[Turn]:
     """Yields a turn that is resolved already, for which nobody waits."""
     yield turn
-
-
-def close_when_disconnected(request: HttpRequest, waiter: Waiter) -> Callable[[], object]:
-    """Ends the wait of a caller who goes away. Returns what stops looking after it."""
-
-    async def watch() -> None:
-        await request.wait_until_disconnected()
-        waiter.close()
-
-    return asyncio.create_task(watch()).cancel

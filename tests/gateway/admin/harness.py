@@ -18,7 +18,8 @@ from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
-from gateway.admin import AdminContext, AdminSettings, blueprint
+from gateway.admin import AdminContext, AdminSettings
+from gateway.admin.pages import blueprint
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId
@@ -174,7 +175,8 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
     catalogue = SqlReportingStore(database)
     scene = AdminHarness(
         AdminContext(
-            *(settings(), inbox, store, catalogue, dict, ("fake",), "offline", assets().base_path),
+            *(settings(), inbox, store, catalogue, dict, ("fake",), "offline"),
+            assets=assets().base_path,
             schedules=store.schedules,
             callbacks=store.callbacks,
             handovers=store.handovers,
@@ -198,8 +200,9 @@ def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
     desk = AdminContext(
-        *(settings(None), unused, unused, unused, dict, (), "", assets().base_path),
+        *(settings(None), unused, unused, unused, dict, (), ""),
         *(unused, unused, unused, unused, unused, unused, unused, unused, unused, unused),
+        assets=assets().base_path,
     )
     app = flask.Flask("gateway", static_folder=None)
     app.register_blueprint(blueprint(desk))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.errors import SettingsError
 from gateway.domain.models import Usage
-from gateway.policy.prices import SOURCE, Price, Prices
+from gateway.policy.prices import SOURCE, Price, Prices, PriceSettings
 from gateway.settings import Settings
 from tests.settings import settings_of
 
@@ -24,7 +24,7 @@ MILLION = Usage(1_000_000, 1_000_000)
 
 def load(monkeypatch: pytest.MonkeyPatch, prices: str = "", **settings: object) -> Prices:
     monkeypatch.setenv("PRICES", prices)
-    return Prices.load(settings_of(Settings, **settings))
+    return Prices.of(PriceSettings.load(), settings_of(Settings, **settings))
 
 
 def test_prices_are_read_without_a_network() -> None:

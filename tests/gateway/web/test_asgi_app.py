@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from html.parser import HTMLParser
 from http.client import HTTPConnection
@@ -23,11 +25,13 @@ from gateway.domain.errors import AssistantError, GatewayError, MalformedRequest
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Request, Webhook, WebhookResponse
-from gateway.web import flask_app
 from gateway.web.api import problems
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
+from gateway.web.api.cors import Cors
+from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route
 from gateway.web.asgi_app import create_app
-from tests.adapters.app_client import AppClient, served
+from gateway.web.pages import MAX_BODY_BYTES
+from tests.adapters.app_client import LOOP_THREAD, AppClient, served
 from tests.adapters.chat import Chat, error, in_thread
 from tests.fakes.platform import FakePlatform
 from tests.waiting import until
@@ -230,9 +234,59 @@ def test_no_environment_and_no_request_turns_debugging_on(monkeypatch: pytest.Mo
         assert "which row" not in response.text
 
 
+def test_the_pages_are_made_once_and_in_a_thread_when_the_first_is_asked_for() -> None:
+    made_in: list[str] = []
+
+    def pages() -> Sequence[flask.Blueprint]:
+        made_in.append(threading.current_thread().name)
+        return ()
+
+    web = AppClient(create_app([], NO_INBOX, all_ok, pages))
+    assert web.get("/healthz").status_code == 200
+    assert made_in == []
+    with ThreadPoolExecutor(4) as visitors:
+        assert {each.status_code for each in visitors.map(web.get, ["/openapi.json"] * 4)} == {200}
+    (name,) = made_in
+    assert name != LOOP_THREAD
+
+
+def test_the_routes_of_an_api_are_loaded_once_and_in_a_thread_when_the_first_is_asked_for() -> None:
+    loaded_in: list[str] = []
+
+    async def answer(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(status=204)
+
+    def load() -> Sequence[Route]:
+        loaded_in.append(threading.current_thread().name)
+        return (Route("GET", "/late/things", answer),)
+
+    api = Api("/late", (), Cors((), (), (), ()), ["/later"], load=load)
+    web = AppClient(create_app([], NO_INBOX, all_ok, apis=[api]))
+    assert web.get("/healthz").status_code == 200
+    assert loaded_in == []
+    with ThreadPoolExecutor(4) as callers:
+        assert {each.status_code for each in callers.map(web.get, ["/late/things", "/later/things"] * 2)} == {204}
+    assert web.get("/late/others").status_code == 404
+    (name,) = loaded_in
+    assert name != LOOP_THREAD
+
+
+def test_pages_that_cannot_be_made_are_tried_again() -> None:
+    attempts: list[int] = []
+
+    def pages() -> Sequence[flask.Blueprint]:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise OSError("too many open files")
+        return ()
+
+    web = AppClient(create_app([], NO_INBOX, all_ok, pages))
+    assert [web.get("/openapi.json").status_code for _ in range(2)] == [500, 200]
+
+
 def test_a_body_beyond_every_limit_is_refused() -> None:
     bell = client(lambda: str(len(flask.request.get_data())))
-    for size, status in ((flask_app.MAX_BODY_BYTES, 200), (flask_app.MAX_BODY_BYTES + 1, 413)):
+    for size, status in ((MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413)):
         for body in (b"x" * size, [b"x" * (size - 1), b"x"]):
             assert bell.post("/ring", data=body).status_code == status
     assert error(bell.post("/ring", data=b"x" * size)) == (413, "payload_too_large")

@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gateway.domain.errors import SettingsError
-from gateway.web.chat_page import CONTENT_TYPES, PAGES, Assets, ChatPage, ChatPageSettings, content_security_policy
+from gateway.web.chat_page import CONTENT_TYPES, PAGES, Assets, ChatPage, content_security_policy
+from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.flask_app import create_app
 from tests.adapters.chat import error
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import gzip
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
 from typing import cast
 
-import flask
 import pytest
-from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from gateway.domain.errors import SettingsError
 from gateway.observability.metrics import Metrics
-from gateway.web import flask_app
+from gateway.ports.check import CheckResult
+from gateway.ports.inbox import AsyncInbox
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from gateway.web.api.openapi import document
 from gateway.web.api.routes import DEFAULT_HEADERS
-from gateway.web.metrics_endpoint import MetricsServer, MetricsSettings, blueprint, operations, serve
+from gateway.web.asgi_app import create_app
+from gateway.web.metrics_endpoint import MetricsServer, MetricsSettings, operations, route, serve
+from tests.adapters.app_client import AppClient
 from tests.gateway.turn_factory import TURN
 
 PROMETHEUS = (
@@ -40,8 +41,14 @@ def metrics() -> Metrics:
     return metrics
 
 
-def client(metrics: Metrics, token: str | None = None) -> FlaskClient:
-    return flask_app.create_app([blueprint(metrics, token)], ()).test_client()
+async def ready() -> Sequence[CheckResult]:
+    return ()
+
+
+def client(metrics: Metrics, token: str | None = None, trusted_proxies: int = 0) -> AppClient:
+    no_inbox = cast("AsyncInbox", None)  # of adapters, of which there are none
+    shown = [route(metrics, token)]
+    return AppClient(create_app((), no_inbox, ready, routes=shown, trusted_proxies=trusted_proxies))
 
 
 # ---------------------------------------------------------------- the route
@@ -77,11 +84,6 @@ def test_only_the_named_metrics_are_shown_to_who_names_them(metrics: Metrics) ->
 def test_a_version_that_is_none_gets_the_plain_text(metrics: Metrics, accept: str) -> None:
     response = client(metrics).get("/metrics", headers={"Accept": accept})
     assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
-
-
-def test_head_gets_the_headers_only(metrics: Metrics) -> None:
-    response = client(metrics).head("/metrics")
-    assert (response.status_code, response.data) == (200, b"")
 
 
 def test_other_methods_are_refused(metrics: Metrics) -> None:
@@ -153,6 +155,14 @@ def test_the_token_is_asked_for_there_too(server: MetricsServer) -> None:
     assert "gateway_" not in text
 
 
+def test_head_gets_the_headers_only(server: MetricsServer) -> None:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("HEAD", "/metrics", headers={"Authorization": "Bearer tell-me-2"})
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+        assert int(response.headers["Content-Length"]) > 0
+
+
 def test_there_is_nothing_else_at_that_port(server: MetricsServer) -> None:
     assert get(server, "/", Authorization="Bearer tell-me-2")[0] == 404
 
@@ -176,7 +186,7 @@ def test_a_port_that_is_taken_is_said_by_name(metrics: Metrics) -> None:
 def test_wrong_tokens_are_limited_for_each_network_and_the_right_one_is_not(
     metrics: Metrics, server: MetricsServer
 ) -> None:
-    web = flask_app.create_app([blueprint(metrics, "tell-me-2", trusted_proxies=1)], ()).test_client()
+    web = client(metrics, "tell-me-2", trusted_proxies=1)
     statuses = [web.get("/metrics").status_code for _ in range(REFUSALS_PER_MINUTE + 1)]
     assert statuses == [401] * REFUSALS_PER_MINUTE + [429]
     assert web.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
@@ -208,10 +218,3 @@ def test_a_port_that_is_none_is_refused(port: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("METRICS_PORT", port)
     with pytest.raises(SettingsError, match="METRICS_PORT"):
         MetricsSettings.load()
-
-
-def test_a_debugging_flask_makes_no_difference(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLASK_DEBUG", "1")
-    with closing(serve(metrics, 0, host="127.0.0.1")) as server:
-        app = cast("flask.Flask", server.server.get_app())
-    assert not app.debug
