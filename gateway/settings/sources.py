@@ -57,10 +57,14 @@ class TomlSource(PydanticBaseSettingsSource):
 
 def _read(name: str, path: str) -> str | Unreadable:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        content = Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         reason = getattr(exc, "strerror", None) or "it is not UTF-8 text"
         return Unreadable(f"{name.upper()}_FILE names {path}, which cannot be read: {reason}")
+    if not content:
+        # A secret that has not arrived: as if it were unset, something else would answer, or anybody be let in.
+        return Unreadable(f"{name.upper()}_FILE names {path}, which is empty; write the value into it, or unset it")
+    return content
 
 
 class Variables:

@@ -106,6 +106,14 @@ def test_a_file_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         Settings.load()
 
 
+@pytest.mark.parametrize("content", ["", " \n", "\ufeff"])
+def test_a_file_that_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    (tmp_path / "key").write_text(content, encoding="utf-8")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError, match=r"OPENAI_API_KEY_FILE names .*key, which is empty; write the value"):
+        Settings.load()
+
+
 def test_secrets_do_not_show() -> None:
     given: dict[str, Any] = {**AZURE, "openai_api_key": "sk-secret"}
     settings = Settings(**given)
