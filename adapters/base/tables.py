@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
+from rich.cells import cell_len, set_cell_size
 
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"
@@ -39,12 +40,13 @@ def with_whole_rows(markdown: str, tokens: Sequence[Token]) -> str:
 def as_text(table: SyntaxTreeNode, max_width: int) -> str:
     """Returns a table as lines of plain text, for a platform that shows none but in code.
 
-    ``max_width``: characters in a line up to which columns are padded, so that they are aligned.
+    ``max_width``: cells of a line, of which a character of Chinese takes two, up to which columns are padded, so that
+    they are aligned.
     """
     rows = [[_cell_text(cell) for cell in row.children] for part in table.children for row in part.children]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + 3 * len(widths) <= max_width:
-        rows = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+        rows = [[set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return "\n".join(" | ".join(row).rstrip() for row in rows)
 
 

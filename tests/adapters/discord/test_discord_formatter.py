@@ -20,3 +20,8 @@ from adapters.discord.formatter import WORD_JOINER as JOINER
 )
 def test_code_ends_where_it_did(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
+
+
+def test_columns_are_aligned_by_what_their_characters_take() -> None:
+    table = "| word | a |\n|---|---|\n| 日本 | b |\n| ok 👍 | c |\n| café | d |"
+    assert formatter.parts(table) == ["```\nword  | a\n日本  | b\nok 👍 | c\ncafé  | d\n```"]
