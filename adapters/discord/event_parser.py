@@ -133,9 +133,9 @@ class DiscordParser:
     def _joins_thread(self, event: Fields, place: DiscordPlace) -> bool:
         """Tells whether a message that does not address the bot may be for it: in a thread that the bot may be in.
 
-        What calls upon somebody else is for them; other bots have to mention us.
+        What calls upon somebody else, or replies to them, is for them; other bots have to mention us.
         """
-        if not place.parent or self._settings.discord_scope != "topic":
+        if not place.parent or self._settings.discord_scope != "topic" or self._answers_others(event):
             return False
         return object_in(event, "author").get("bot") is not True and not text_input.calls_others(event)
 
@@ -164,6 +164,11 @@ class DiscordParser:
 
     def _answers_us(self, event: Fields) -> bool:
         return self._is_bot(object_in(object_in(event, "referenced_message"), "author"))
+
+    def _answers_others(self, event: Fields) -> bool:
+        """Tells whether a message replies to one of somebody else. Who replies to their own goes on with it."""
+        answered = _id(object_in(object_in(event, "referenced_message"), "author"))
+        return answered not in ("", self.bot, _id(object_in(event, "author")))
 
     def _is_bot(self, user: Fields) -> bool:
         return bool(self.bot) and _id(user) == self.bot

@@ -133,6 +133,13 @@ def test_in_a_thread_what_calls_upon_somebody_else_is_for_them(content: str, *, 
     assert messages(event(f"{content} <@{BOT}>"), THREAD)
 
 
+@pytest.mark.parametrize(("author", "is_answered"), [("3002", False), ("3001", True), (BOT, True)])
+def test_in_a_thread_a_reply_is_for_whom_it_answers(author: str, *, is_answered: bool) -> None:
+    answered = {"id": "4", "author": {"id": author, "username": "x"}, "content": "I would."}
+    assert bool(messages(event("why?", mentions=False, type=19, referenced_message=answered), THREAD)) is is_answered
+    assert messages(event(f"<@{BOT}> why?", type=19, referenced_message=answered), THREAD)
+
+
 def test_an_edit_may_be_what_mentions_the_bot() -> None:
     edited = event(f"<@{BOT}> what is new?", edited_timestamp="2026-01-01T00:00:00Z")
     update = parser().parse("MESSAGE_UPDATE", edited, TEXT_CHANNEL)
