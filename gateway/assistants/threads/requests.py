@@ -10,14 +10,17 @@ from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
-from gateway.assistants.turn_options import same, translated, unsupported
+from gateway.assistants.turn_options import FORCED_CHOICE, drop_forced_choice, same, translated, unsupported
 from gateway.domain.models import ThreadId
 from gateway.tools import ToolBox
 
 NAME = "threads"
 PARAMETERS = {
     name: same(name)
-    for name in ("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort")
+    for name in (
+        *("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort"),
+        *(FORCED_CHOICE, "parallel_tool_calls"),
+    )
 }
 """Those of Chat Completions that a run has too."""
 
@@ -44,6 +47,8 @@ class RunRequests:
         fields = {**await self._assistant.run_fields(), **self._config.parameters}
         body = {**fields, "metadata": metadata, "stream": self._config.stream}
         body |= translated(options, PARAMETERS, NAME)
+        if state.turn.rounds or not with_message:
+            drop_forced_choice(body)
         if options.model:
             body["model"] = options.model
         is_own = self._instructions.is_template and not self._assistant.is_configured

@@ -28,6 +28,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import ThreadId
 from gateway.domain.run_events import ToolCall
+from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment
@@ -76,6 +77,14 @@ class TestThreads(OnlineContract):
         return make()
 
     # ------------------------------------------------------------ requests
+
+    async def test_how_tools_are_called_reaches_the_server_with_the_run(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        asked = {"tool_choice": {"type": "function", "function": {"name": "clock"}}, "parallel_tool_calls": False}
+        session.options = TurnOptions(parameters=asked)
+        await session.say("Hello")
+        assert fake.posts(self.RUN_PATH)[-1].body.items() >= asked.items()
 
     async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         await session.say("Hello")
