@@ -144,7 +144,7 @@ class WebApp:
             await self._load(api)
         resource, values = self._find(path)
         # Werkzeug would serve "//x" as "/x", past a proxy's rule for "/x".
-        if resource is None and api is None and not path.startswith("//"):
+        if resource is None and api is None and not path.startswith("//") and not self._without_slash(path):
             await self._serve_page(scope, receive, send)
             return
         request = HttpRequest(scope, receive, values)
@@ -195,7 +195,7 @@ class WebApp:
         try:
             if handle is not None:
                 return await handle(request)
-            problem = _nothing_there(request.method, resource)
+            problem = self._nothing_there(request.method, path, resource)
         except ClientDisconnected:
             raise
         except Unauthenticated as exc:
@@ -204,6 +204,16 @@ class WebApp:
         except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
             problem = problems.from_exception(exc, method=request.method, path=path)
         return json_response(*(problem if api is None else api.error_form(problem)))
+
+    def _nothing_there(self, method: str, path: str, resource: _Resource | None) -> problems.JsonResponse:
+        if resource is not None:
+            return problems.method_not_allowed(method, resource.allowed)
+        return problems.not_found(self._without_slash(path))
+
+    def _without_slash(self, path: str) -> str:
+        """Returns the native route that is meant by a path with a slash too many at its end; "" if there is none."""
+        shorter = path.removesuffix("/")
+        return shorter if shorter != path and self._find(shorter)[0] is not None else ""
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -216,10 +226,6 @@ class WebApp:
             await _send(response, {}, send)
             return
         await self._pages.serve(scope, body, receive, send)
-
-
-def _nothing_there(method: str, resource: _Resource | None) -> problems.JsonResponse:
-    return problems.not_found() if resource is None else problems.method_not_allowed(method, resource.allowed)
 
 
 async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:

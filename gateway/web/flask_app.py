@@ -59,10 +59,18 @@ def _on_http_error(exc: HTTPException) -> ResponseReturnValue:
     return body, status, [*kept, *headers.items()]
 
 
+def _without_slash() -> str:
+    """Returns the page that is meant by an address with a slash too many at its end; "" if there is none."""
+    shorter = flask.request.path.removesuffix("/")
+    adapter = flask.current_app.create_url_adapter(flask.request)
+    is_meant = flask.request.url_rule is None and adapter is not None and shorter != flask.request.path
+    return shorter if is_meant and adapter is not None and adapter.test(shorter, method="GET") else ""
+
+
 def _problem(exc: HTTPException, status: int) -> problems.JsonResponse:
     match status:
         case 404:
-            return problems.not_found()
+            return problems.not_found(_without_slash())
         case 405:
             allowed = dict(exc.get_headers()).get("Allow", "another method")
             return problems.method_not_allowed(flask.request.method, allowed)

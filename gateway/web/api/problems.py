@@ -161,8 +161,10 @@ def from_exception(exc: Exception, *, method: str, path: str) -> JsonResponse:
     return answer
 
 
-def not_found() -> JsonResponse:
-    return error_response(404, "not_found", "There is nothing at this address. See /docs for all addresses.")
+def not_found(meant: str = "") -> JsonResponse:
+    """``meant``: an address that there is, if the one that was asked for differs from it by a slash."""
+    hint = f"Leave out the slash at its end: {meant}." if meant else "See /docs for all addresses."
+    return error_response(404, "not_found", f"There is nothing at this address. {hint}")
 
 
 def method_not_allowed(method: str, allowed: str) -> JsonResponse:

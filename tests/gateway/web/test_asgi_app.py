@@ -305,6 +305,14 @@ def test_a_path_with_a_second_slash_is_none() -> None:
         assert error(client(raising(AssertionError("not called"))).get(path)) == (404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/ring"])
+def test_an_address_with_a_slash_too_many_names_the_one_that_is_meant(path: str) -> None:
+    response = client(raising(AssertionError("not called"))).get(f"{path}/")
+    assert error(response) == (404, "not_found")
+    assert f"There is nothing at this address. Leave out the slash at its end: {path}." in response.text
+    assert "slash" not in client(raising(AssertionError("not called"))).get("/nothing/").text
+
+
 @pytest.mark.parametrize("prefix", ["/admin", "/ring", "nonsense", "//", "\xff", "%zz"])
 def test_a_header_is_no_path_prefix(prefix: str) -> None:
     bell = client(lambda: f"{flask.request.script_root} {flask.request.path}")
