@@ -55,6 +55,16 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database)
 
 
+def require_file(text: str) -> None:
+    """Raises SettingsError for an SQLite file that is not there."""
+    path = file_of(read_url(text)[0])
+    if path is not None and not path.exists():
+        wrong(
+            f"there is no database at {path.absolute()}. Run this in the folder of the gateway, or with its "
+            "DATABASE_URL; serve and migrate create one."
+        )
+
+
 def describe(url: URL) -> str:
     """Returns where the data is, without credentials: the absolute path of a file, or a server and its database."""
     path = file_of(url)

@@ -60,7 +60,7 @@ def _import_command(open_objects: OpenObjects) -> click.Command:
         FILE has messages as the API returned them: JSON objects, one per line, lists of them, or threads with a field
         "messages". What was loaded before is not loaded again.
         """
-        threads = read_threads(file.read_text(encoding="utf-8-sig"))
+        threads = read_threads(_text_of(file))
         count = 0
         with open_objects() as (objects, owners):
             owner = _owner(owners, key)
@@ -69,6 +69,16 @@ def _import_command(open_objects: OpenObjects) -> click.Command:
         click.echo(f"{len(threads)} threads with {count} messages are loaded.")
 
     return import_threads
+
+
+def _text_of(file: Path) -> str:
+    """Raises SettingsError."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{file} is not UTF-8 text. Save it as JSON in UTF-8.") from exc
+    except OSError as exc:
+        raise SettingsError(f"{file} cannot be read: {exc.strerror}.") from exc
 
 
 def _assign_command(open_objects: OpenObjects) -> click.Command:

@@ -34,8 +34,11 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
             if resend is not None or resend_all:
                 _resend(stored, trail, resend)
                 return
-            for each in stored.listed(LISTED, dead=dead or None):
-                click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+            listed = stored.listed(LISTED, dead=dead or None)
+        for each in listed:
+            click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+        if not listed:
+            click.echo("There is no dead letter." if dead else "Nothing waits to be posted.", err=True)
 
     return callbacks
 

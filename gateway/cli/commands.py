@@ -19,7 +19,7 @@ from gateway.app import free_platforms, open_gateway, open_store
 from gateway.cli import callbacks, config, explain, handover, init, people, push, reload, settings_table, turns
 from gateway.cli.actor import actor
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load, load_bot, load_configuration, load_settings, settings_classes
+from gateway.loading import load, load_bot, load_configuration, load_settings, platform_settings, settings_classes
 from gateway.operations import BackendThreads
 from gateway.platforms import enabled_platforms, people_hand_over
 from gateway.policy.routes import AssistantRouter
@@ -30,9 +30,11 @@ from gateway.ports.callbacks import Callbacks
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import Adapter
 from gateway.push.messages import PushMessages
+from gateway.settings import Settings
 from gateway.tools import ToolBox
 from gateway.web.api.api_keys import ApiKeys
 from gateway.worker.worker import run_once
+from storage.database_url import require_file
 from storage.store import SqlStore
 
 
@@ -40,8 +42,8 @@ def commands() -> Sequence[click.Command]:
     """Returns the subcommands that ``gateway.cli.main`` adds to the group."""
     return (
         console.command(_open_console, run_once),
-        *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once)),
-        *people.commands(_open_admin_store),
+        *turns.commands(_open_admin_store, BackendThreads(_build_assistant, run_once), platform_settings),
+        *people.commands(_open_admin_store, platform_settings),
         *push.commands(_open_push_context),
         callbacks.command(_open_callbacks),
         handover.command(_open_handovers),
@@ -69,8 +71,19 @@ def _open_console(adapter: Adapter) -> Iterator[tuple[Inbox, str]]:
 
 @contextmanager
 def _open_admin_store() -> Iterator[SqlStore]:
-    """Opens the store alone, for the commands that look into it. Raises SettingsError, StoreUnavailable."""
-    store = open_store(load_settings(quiet=True))
+    """Opens the store alone, for the commands that look into it. Raises SettingsError, StoreUnavailable.
+
+    A database that is not there is not created: who looks for turns in another folder would find an empty one.
+    """
+    settings = load_settings(quiet=True)
+    require_file(settings.database_url)
+    with _opened(settings) as store:
+        yield store
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[SqlStore]:
+    store = open_store(settings)
     try:
         yield store
     finally:
@@ -83,16 +96,16 @@ def _open_api_objects() -> Iterator[openai_cli.ObjectsOfKeys]:
 
     Raises SettingsError, StoreUnavailable.
     """
-    with _open_admin_store() as store:
+    with _opened(load_settings(quiet=True)) as store:
         yield openai_cli.ObjectsOfKeys(store.api_objects, ApiKeys(HttpSettings.load().keys).owners)
         store.audit_trail.record(actor(), AuditedAction.COMMAND_RUN, click.get_current_context().info_name or "")
 
 
 @contextmanager
 def _open_explain_context() -> Iterator[explain.ExplainContext]:
-    """Opens what the ``explain`` command reads. Raises SettingsError, StoreUnavailable."""
+    """Opens what the ``explain`` command reads, also before the first start. Raises SettingsError, StoreUnavailable."""
     settings = load_settings(quiet=True)
-    with _open_admin_store() as store:
+    with _opened(settings) as store:
         current = CurrentConfiguration(load_configuration(settings))
         adapters = enabled_platforms(settings, store, current)
         yield explain.ExplainContext(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 
 import click
 
@@ -24,6 +27,9 @@ from storage import migrations
 
 log = logs.get_logger(__name__)
 
+OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Why what a command prints cannot be written where it was redirected to. Click ends for a reader that is gone."""
+
 
 class OneLineErrorGroup(click.Group):
     """Command group that shows a GatewayError as one line instead of a traceback."""
@@ -33,6 +39,10 @@ class OneLineErrorGroup(click.Group):
             return super().invoke(ctx)
         except GatewayError as exc:
             raise click.ClickException(logs.mask(str(exc))) from exc
+        except OSError as exc:
+            if exc.errno not in OUTPUT_LOST:
+                raise
+            raise click.ClickException(f"The output cannot be written: {exc.strerror}.") from exc
 
 
 class GatewayCommands(OneLineErrorGroup):
@@ -171,4 +181,8 @@ def _print_startup(url: str, gateway: Gateway) -> None:
         *(f"  {fact.name:<10} {fact.detail}" for fact in facts),
         f"  {'try':<10} {example_request(gateway.load, url)}",
     ]
-    click.echo("\n".join(lines))  # at once: a program that reads may close its end
+    try:
+        click.echo("\n".join(lines))  # at once: a program that reads may close its end
+    except OSError as exc:  # the gateway runs, whether or not somebody is told
+        log.warning("the lines of the start cannot be printed", error=exc.strerror)
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # else the interpreter tries once more at its end

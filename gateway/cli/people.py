@@ -8,19 +8,20 @@ import click
 
 from gateway import operations
 from gateway.cli.actor import actor
-from gateway.cli.turns import OpenAdminStore, person_platform, person_user, sanitized
+from gateway.cli.person_options import PlatformNames, person_platform, person_user, require_platform
+from gateway.cli.turns import OpenAdminStore, sanitized
 from gateway.domain.errors import Conflict
 from gateway.operations import as_json, iso
 from gateway.ports.blocks import Block
 from gateway.ports.people import PersonId
 
 
-def commands(open_store: OpenAdminStore) -> Sequence[click.Command]:
+def commands(open_store: OpenAdminStore, platforms: PlatformNames) -> Sequence[click.Command]:
     """Returns the commands."""
-    return _block_command(open_store), _unblock_command(open_store), _blocked_command(open_store)
+    return _block_command(open_store, platforms), _unblock_command(open_store), _blocked_command(open_store)
 
 
-def _block_command(open_store: OpenAdminStore) -> click.Command:
+def _block_command(open_store: OpenAdminStore, platforms: PlatformNames) -> click.Command:
     @click.command("block")
     @person_platform
     @person_user
@@ -30,6 +31,7 @@ def _block_command(open_store: OpenAdminStore) -> click.Command:
 
         What of theirs is not answered yet is cancelled. In a chat they are told once; callers of /chat get 403.
         """
+        require_platform(platform, platforms)
         person = PersonId(platform, user)
         with open_store() as store:
             if not operations.block_person(store, actor(), person, reason):
@@ -60,8 +62,11 @@ def _blocked_command(open_store: OpenAdminStore) -> click.Command:
     def blocked(*, prints_json: bool) -> None:
         """List blocked people, the newest first."""
         with open_store() as store:
-            for each in store.blocks.listed():
-                click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+            listed = store.blocks.listed()
+        for each in listed:
+            click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+        if not listed:
+            click.echo("Nobody is blocked.", err=True)
 
     return blocked
 

@@ -106,9 +106,12 @@ def _schedules_command(open_context: OpenPushContext) -> click.Command:
                 _cancel(context.schedules, cancel)
                 context.audit_trail.record(actor(), AuditedAction.SCHEDULE_CANCELLED, cancel)
                 return
-            for each in context.schedules.listed(LISTED):
-                shown = operations.as_json(views.schedule_view(each).model_dump(mode="json"))
-                click.echo(shown if as_json else sanitized(_line(each)))
+            listed = context.schedules.listed(LISTED)
+        for each in listed:
+            shown = operations.as_json(views.schedule_view(each).model_dump(mode="json"))
+            click.echo(shown if as_json else sanitized(_line(each)))
+        if not listed:
+            click.echo("No message is scheduled.", err=True)
 
     return schedules
 

@@ -16,6 +16,7 @@ from rich.cells import cell_len, set_cell_size
 
 from gateway import logs, operations
 from gateway.cli.actor import actor
+from gateway.cli.person_options import PlatformNames, person_platform, person_user, require_platform
 from gateway.domain.approvals import Approval
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import TurnNotFound
@@ -50,14 +51,16 @@ class DurationParam(click.ParamType[float]):
         return float(found[1]) * SECONDS_PER_UNIT[found[2].lower()]
 
 
-def commands(open_store: OpenAdminStore, backend_threads: BackendThreads) -> Sequence[click.Command]:
+def commands(
+    open_store: OpenAdminStore, backend_threads: BackendThreads, platforms: PlatformNames
+) -> Sequence[click.Command]:
     """Returns the commands that read or change stored turns."""
     return (
-        _turns_command(open_store),
+        _turns_command(open_store, platforms),
         _turn_command(open_store),
-        _retry_command(open_store),
-        _forget_command(open_store, backend_threads),
-        _export_command(open_store),
+        _retry_command(open_store, platforms),
+        _forget_command(open_store, backend_threads, platforms),
+        _export_command(open_store, platforms),
     )
 
 
@@ -73,7 +76,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 _yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
-def _turns_command(open_store: OpenAdminStore) -> click.Command:
+def _turns_command(open_store: OpenAdminStore, platforms: PlatformNames) -> click.Command:
     @click.command("turns")
     @click.option("--state", type=click.Choice([state.value for state in TurnState]), help="Only turns in this state.")
     @_platform_option
@@ -98,6 +101,7 @@ def _turns_command(open_store: OpenAdminStore) -> click.Command:
             search = _search(store, **filters)
             last = None if before is None else _get_turn(store, before)
             found = store.find_turns(search, limit=limit + 1, before=last)
+        _require_found(found, search.platform, platforms)
         turns = found[:limit]
         for line in map(operations.as_json, map(operations.turn_view, turns)) if as_json else _table(turns):
             click.echo(line)
@@ -122,6 +126,12 @@ def _search(
 ) -> TurnFilter:
     at = None if since is None else store.now() - since
     return TurnFilter(platform, channel, user, text, TurnState(state) if state else None, assistant, since=at)
+
+
+def _require_found(found: Sequence[object], platform: str, platforms: PlatformNames) -> None:
+    """Raises InputError if nothing was found because there is no such platform. There may be data of former ones."""
+    if platform and not found:
+        require_platform(platform, platforms)
 
 
 def _get_turn(store: Store, turn_id: str) -> Turn:
@@ -246,7 +256,7 @@ def _timeline_lines(turn: Turn, approvals: Sequence[Approval]) -> Iterator[str]:
 # ---------------------------------------------------------------- retry
 
 
-def _retry_command(open_store: OpenAdminStore) -> click.Command:
+def _retry_command(open_store: OpenAdminStore, platforms: PlatformNames) -> click.Command:
     @click.command("retry")
     @click.argument("turn_id", metavar="[ID]", required=False)
     @click.option("--failed", is_flag=True, help="All failed turns.")
@@ -267,13 +277,15 @@ def _retry_command(open_store: OpenAdminStore) -> click.Command:
                 store.audit_trail.record(actor(), AuditedAction.TURN_RETRIED, turn_id, again)
                 click.echo(f"{turn_id} is retried as {again}.")
             else:
-                _retry_all(store, _search(store, state="failed", platform=platform, since=since), yes=yes)
+                search = _search(store, state="failed", platform=platform, since=since)
+                turns = operations.failed_turns(store, search)
+                _require_found(turns, platform, platforms)
+                _retry_all(store, turns, yes=yes)
 
     return retry_command
 
 
-def _retry_all(store: AdminStore, search: TurnFilter, *, yes: bool) -> None:
-    turns = operations.failed_turns(store, search)
+def _retry_all(store: AdminStore, turns: Sequence[TurnId], *, yes: bool) -> None:
     if not turns:
         click.echo("No failed turn to retry.")
         return
@@ -291,22 +303,9 @@ def _retry_all(store: AdminStore, search: TurnFilter, *, yes: bool) -> None:
 # ---------------------------------------------------------------- a person's data
 
 
-def _require_name(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
-    # All turns of unknown authors have an empty name.
-    if not name.strip():
-        raise click.BadParameter("This must not be empty.")
-    return name
-
-
-person_platform = click.option(
-    "--platform", required=True, callback=_require_name, metavar="NAME", help="Platform of the person."
-)
-person_user = click.option(
-    "--user", required=True, callback=_require_name, metavar="ID", help="Id of the person on that platform."
-)
-
-
-def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads) -> click.Command:
+def _forget_command(
+    open_store: OpenAdminStore, backend_threads: BackendThreads, platforms: PlatformNames
+) -> click.Command:
     @click.command("forget")
     @person_platform
     @person_user
@@ -322,6 +321,7 @@ def _forget_command(open_store: OpenAdminStore, backend_threads: BackendThreads)
         with open_store() as store:
             conversations = store.conversations_of(platform, user)
             updates = store.unparsed_updates.by_author(platform, user)
+            _require_found((*conversations, *updates), platform, platforms)
             if (conversations or updates) and not yes:
                 what = f"messages and replies of {user} in {_counted(len(conversations), 'conversation')} on {platform}"
                 what += f", and {_counted(len(updates), 'update')} that could not be parsed" if updates else ""
@@ -352,7 +352,7 @@ def _print_erasure(result: ErasureResult) -> None:
         )
 
 
-def _export_command(open_store: OpenAdminStore) -> click.Command:
+def _export_command(open_store: OpenAdminStore, platforms: PlatformNames) -> click.Command:
     @click.command("export")
     @person_platform
     @person_user
@@ -361,6 +361,8 @@ def _export_command(open_store: OpenAdminStore) -> click.Command:
         """Write all stored data of a person, as JSON."""
         try:
             with _open_output(output) as file, open_store() as store:
+                found = (*store.conversations_of(platform, user), *store.unparsed_updates.by_author(platform, user))
+                _require_found(found, platform, platforms)
                 for piece in operations.export(store, platform, user):
                     file.write(piece.encode())
                 store.audit_trail.record(actor(), AuditedAction.PERSON_EXPORTED, f"{platform}:{user}")

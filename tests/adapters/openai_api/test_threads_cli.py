@@ -74,3 +74,5 @@ def test_a_file_that_is_none_is_refused(site: ApiSite, tmp_path: Path) -> None:
     file = tmp_path / "threads.json"
     file.write_text('{"id": "thread_1"}\nnot json')
     assert run(site, "import-threads", str(file), "--key", "1")[1] == "Line 2 of the file is not JSON."
+    file.write_bytes("é".encode("utf-16"))
+    assert run(site, "import-threads", str(file), "--key", "1")[1].startswith(f"{file} is not UTF-8 text.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ from tests.fakes.openai_server import FakeOpenAI, HttpFault
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)
 VARIABLES = {name.upper() for each in SETTINGS_CLASSES for name in each.model_fields} | {"ASST_ID"}
 ROOT = Path(__file__).parents[3]
+PLAIN = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+"""The environment of a program without settings."""
 OIDC = {
     "ADMIN_OIDC_ISSUER": "https://id.example.com",
     "ADMIN_OIDC_CLIENT_ID": "gateway",
@@ -43,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunCli:
 
     def invoke(command: str, **settings: str) -> Result:
         given = {"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db", **settings}
-        return CliRunner().invoke(main, [command], env=given)
+        return CliRunner().invoke(main, command.split(), env=given)
 
     return invoke
 
@@ -245,6 +249,50 @@ def test_the_extra_that_is_not_installed_is_named(
     assert result.exit_code == 1
     assert f"needs the package {package}, which is not installed" in result.output
     assert f"Install the extra {extra}: {python()} -m pip install -r requirements.txt, or" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("turns", "turn x", "retry x", "blocked", "schedules", "callbacks", "handover", "reload"),
+        *("send --platform slack --channel C1 hello", "forget --platform slack --user U1"),
+    ],
+)
+def test_what_looks_into_a_database_creates_none(run: RunCli, tmp_path: Path, command: str) -> None:
+    result = run(command)
+    assert result.exit_code == 1
+    assert f"DATABASE_URL: there is no database at {tmp_path}/gateway.db. Run this in the folder" in result.output
+    assert not (tmp_path / "gateway.db").exists()
+
+
+def test_output_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "gateway", "config", "--schema"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=PLAIN, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
+
+
+def test_a_server_whose_output_is_lost_serves_all_the_same(sqlite_url: str, tmp_path: Path) -> None:
+    settings = {**PLAIN, "PORT": "0", "DATABASE_URL": sqlite_url}
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=settings,
+        ) as process,
+    ):
+        assert process.stderr is not None
+        assert any("the lines of the start cannot be printed" in line for line in process.stderr)
+        assert process.poll() is None
+        process.terminate()
+        process.stderr.read()
+    assert process.returncode == 0
 
 
 def test_migrate_brings_the_database_up_to_date_and_may_be_repeated(run: RunCli) -> None:

@@ -46,8 +46,10 @@ def run(books: SqlAdminStore) -> RunCommand:
         max_backlog=3,
     )
     commands = (
-        *people.commands(lambda: nullcontext(books)),
-        *turn_commands.commands(lambda: nullcontext(books), BackendThreads(lambda _: assistant, asyncio.run)),
+        *people.commands(lambda: nullcontext(books), lambda: [PLATFORM]),
+        *turn_commands.commands(
+            lambda: nullcontext(books), BackendThreads(lambda _: assistant, asyncio.run), lambda: [PLATFORM]
+        ),
         *push.commands(lambda: nullcontext(context)),
         callbacks.command(lambda: nullcontext((books.callbacks, books.audit_trail))),
     )
@@ -71,6 +73,18 @@ def test_a_person_is_blocked_listed_and_unblocked(run: RunCommand, books: SqlAdm
     assert run("unblock", *WHO).exit_code == 0
     assert run("unblock", *WHO).exit_code == 1
     assert books.blocks.listed() == []
+
+
+def test_nobody_is_blocked_on_a_platform_that_there_is_not(run: RunCommand) -> None:
+    result = run("block", "--platform", "slcak", "--user", "Ada")
+    assert (result.exit_code, result.stderr) == (1, f"Error: There is no platform 'slcak'; write one of {PLATFORM}.\n")
+
+
+@pytest.mark.parametrize("command", ["blocked", "schedules", "callbacks", "callbacks --dead"])
+def test_a_list_of_nothing_says_so_beside_its_output(run: RunCommand, command: str) -> None:
+    result = run(*command.split())
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.endswith(".\n")
 
 
 def test_every_command_that_changes_something_is_in_the_audit_trail(run: RunCommand, books: SqlAdminStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -58,8 +58,11 @@ def invoke(
     assistant: UndeletableThreadAssistant,
     *args: str,
     typed: str = "",
+    platforms: Sequence[str] = (PLATFORM,),
 ) -> Result:
-    commands = operator_commands.commands(open_store, BackendThreads(lambda _: assistant, asyncio.run))
+    commands = operator_commands.commands(
+        open_store, BackendThreads(lambda _: assistant, asyncio.run), lambda: platforms
+    )
     program = OneLineErrorGroup(commands={command.name or "": command for command in commands})
     return CliRunner().invoke(program, args, input=typed)
 
@@ -95,7 +98,7 @@ def test_turns_are_narrowed_down(run: RunCommand, books: SqlAdminStore) -> None:
     for options in narrowed:
         (line,) = run("turns", "--json", *options).stdout.splitlines()
         assert json.loads(line)["turn_id"] == failed.id
-    assert run("turns", "--platform", "nothing").stderr == "No turn matches.\n"
+    assert run("turns", "--text", "nothing").stderr == "No turn matches.\n"
 
 
 def test_since_goes_by_the_clock_of_the_database(run: RunCommand, books: SqlAdminStore) -> None:
@@ -293,6 +296,24 @@ def test_nobodys_name_is_no_name(run: RunCommand, books: SqlAdminStore, command:
     for arguments in (("--platform", PLATFORM), ("--platform", PLATFORM, "--user", " ")):
         assert run(command, *arguments).exit_code == 2
     assert get_turn(books, turn) == turn
+
+
+@pytest.mark.parametrize(
+    "args", [("turns",), ("retry", "--failed"), ("forget", "--user", "Ada"), ("export", "--user", "Ada")]
+)
+def test_a_platform_that_there_is_not_is_named(run: RunCommand, args: tuple[str, ...]) -> None:
+    result = run(*args, "--platform", "slcak")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: There is no platform 'slcak'; write one of {PLATFORM}.\n"
+    assert run(*args, "--platform", f"{PLATFORM}:sales").exit_code == 0
+
+
+def test_what_a_platform_left_that_is_no_more_is_found(
+    assistant: UndeletableThreadAssistant, books: SqlAdminStore
+) -> None:
+    answered_turn(books)
+    result = invoke(lambda: nullcontext(books), assistant, "turns", "--platform", PLATFORM, platforms=())
+    assert result.exit_code == 0
 
 
 def test_a_person_is_handed_what_is_kept_of_them(run: RunCommand, books: SqlAdminStore, tmp_path: Path) -> None:
