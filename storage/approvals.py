@@ -59,7 +59,7 @@ _start = update(approvals).where(_of_turn, A.id.in_(bindparam("named", expanding
 _start = _start.values(started_at=clock())
 _set_question = update(approvals).where(_of_turn, A.id == _asked)
 _set_question = _set_question.values(posted=bindparam("entries", type_=A.posted.type))
-_any_open = select(A.id).where(_of_turn, *_is_open).limit(1)
+_any_open = select(A.id).where(_of_turn, *_is_open, A.expires_at > clock()).limit(1)
 
 _select = select(*APPROVAL)
 _by_turn = _select.where(_of_turn).order_by(A.round, A.place)

@@ -88,7 +88,7 @@ def test_an_event_of_the_slack_stub_is_a_message_to_the_gateway() -> None:
     headers = dict(line.split(": ", 1) for line in lines)
     settings = settings_of(SlackSettings, slack_signing_secret=SecretStr(SIGNING_SECRET))
     (message,) = EventParser(settings).receive(Request(headers, body)).messages
-    assert (message.key.workspace, message.key.channel, message.author) == ("T0000001", channel(57), "U0000007")
+    assert (message.key.workspace, message.key.channel, message.author) == ("T0000007", channel(57), "U0000007")
     assert marker(57) in message.text
 
 

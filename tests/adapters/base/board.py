@@ -171,6 +171,8 @@ class BoardPreview(Preview[BoardMessage, str]):
         return self._pace
 
     async def show_activity(self) -> None:
+        if self._buffer.closed:
+            return
         try:
             await self._writer.call("typing")
         except DeliveryError:

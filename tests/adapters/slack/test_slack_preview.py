@@ -85,9 +85,8 @@ async def test_a_status_is_taken_away_when_nothing_is_said(slack: FakeSlack, mak
 
 
 async def test_a_turn_that_is_stopped_before_a_status_was_shown_ends_without_a_word(
-    slack: FakeSlack, scene: SlackScene, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, scene: SlackScene
 ) -> None:
-    await scene.follow(_moment())
     await scene.deliver(scene.cancelled())
     assert methods(slack) == []
 

@@ -398,14 +398,6 @@ async def unused_port() -> int:
         return server.port
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://127.0.0.1:x", "127.0.0.1"])
-async def test_an_address_that_is_none_is_named(url: str) -> None:
-    calls = TelegramClient(settings(url))
-    with pytest.raises(Rejected, match="TELEGRAM_API_URL"):
-        await say(calls)
-    await calls.close()
-
-
 # ---------------------------------------------------------------- the token stays with us
 
 
