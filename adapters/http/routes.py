@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
@@ -97,11 +98,7 @@ class ChatRoutes:
 
     async def show_file(self, request: HttpRequest) -> HttpResponse:
         """Sends a file of a reply: a download, whatever it is, so that nothing in it runs on a page of this site."""
-        turn_id, _, number = request.path_values["file_id"].rpartition(".")
-        turn = await self._find_turn(turn_id, self._reader(request))
-        file = {str(place): file for place, file in enumerate(turn.reply_files)}.get(number)
-        if file is None:
-            raise TurnNotFound("There is no such file.")
+        turn, file = await self._find_file(request.path_values["file_id"], self._reader(request))
         content = self._content(turn, file)
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
@@ -280,6 +277,16 @@ class ChatRoutes:
             if (turn.message.key.platform, turn.message.key.workspace) == (NAME, owner):
                 return turn
         raise TurnNotFound("There is no such turn.")
+
+    async def _find_file(self, file_id: str, owner: str) -> tuple[Turn, File]:
+        """Returns a file of a reply, with its turn. Raises TurnNotFound."""
+        turn_id, _, number = file_id.rpartition(".")
+        with suppress(TurnNotFound):
+            turn = await self._find_turn(turn_id, owner)
+            for place, file in enumerate(turn.reply_files):
+                if str(place) == number:
+                    return turn, file
+        raise TurnNotFound("There is no such file.")
 
     async def _conversation(self, request: HttpRequest) -> Conversation:
         owner = self._reader(request)

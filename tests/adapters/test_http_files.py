@@ -150,7 +150,9 @@ def test_files_of_a_reply_are_downloads(chat: Chat) -> None:
     assert "sandbox" in response.headers["Content-Security-Policy"]
     turn = reply["turn_id"]
     for wrong in (f"{turn}.1", f"{turn}.-1", f"{turn}.{'9' * 5000}", f"{turn}.\u0660", turn, "turn_x.0"):
-        assert error(chat.client().get(f"/chat/files/{wrong}"))[0] == 404
+        nothing = chat.client().get(f"/chat/files/{wrong}")
+        assert error(nothing) == (404, "turn_not_found")
+        assert "There is no such file." in nothing.text
     shown: Any = chat.client().get(f"/chat/threads/{reply['thread_id']}").json
     assert [message["files"] for message in shown["messages"]] == [[], [file]]
 
