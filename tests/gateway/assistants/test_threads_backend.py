@@ -86,6 +86,15 @@ class TestThreads(OnlineContract):
         await session.say("Hello")
         assert fake.posts(self.RUN_PATH)[-1].body.items() >= asked.items()
 
+    async def test_a_run_that_brings_outputs_is_not_forced_to_call_again(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(Say('<tool_call>{"name": "add", "arguments": {"a": 2, "b": 3}}</tool_call>'), Say("Five."))
+        session.options = TurnOptions(parameters={"tool_choice": "required"})
+        await session.say("2 + 3?")
+        choices = [post.body.get("tool_choice") for post in fake.posts(self.RUN_PATH)]
+        assert choices == ["required", None]
+
     async def test_a_turn_is_one_post_of_message_and_run(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         await session.say("Hello")
         before = len(fake.requests)
