@@ -25,6 +25,7 @@ from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
 from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.start_pace import StartPace
 from gateway.worker.turn_processor import TurnProcessor, cancel_all
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Worker:
         self._draining = False
         self._accepting_count = 0
         self._burst_wait: asyncio.Task[None] | None = None
+        self._start_pace = StartPace()
         self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
         self._none_accepting = asyncio.Event()
@@ -324,6 +326,7 @@ class Worker:
                 await self._turn_processor.release(work, delay_seconds=0.0)
                 return
             await self._wait_for_burst()
+            await self._start_pace.wait()
             while await self._turn_processor.process_turn(work, may_claim_next=partial(self._may_claim_next, work)):
                 pass
         except LeaseLost:
