@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from sys import intern
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 
@@ -149,7 +148,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     """Returns the headers of a request; those that come several times are joined by commas."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
-        name, value = intern(raw_name.decode("latin-1")), raw_value.decode("latin-1")  # names are much the same
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         found[name] = f"{found[name]},{value}" if name in found else value
     return found
 
