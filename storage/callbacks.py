@@ -71,6 +71,18 @@ _unfinished = (
     .order_by(K.number.desc())
     .limit(bindparam("most"))
 )
+_of_the_future = (
+    select(K.number)
+    .where(K.next_at.is_not(None), K.created_at > select(clock()).scalar_subquery())
+    .with_for_update(skip_locked=True)
+    .cte("of_the_future")
+)
+shift_callbacks = (
+    update(callbacks)
+    .where(K.number.in_(select(_of_the_future.c.number)))
+    .values(next_at=clock() + K.next_at - K.created_at, created_at=clock(), retried_since=clock())
+)
+"""After the clock was set back: the next attempt is as far away as it was from the beginning."""
 purge_callbacks = (
     delete(callbacks).where(K.delivered_at < clock() - DELIVERED_KEEP_SECONDS),
     delete(callbacks).where(K.dead_at < clock() - DEAD_KEEP_SECONDS),

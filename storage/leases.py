@@ -9,6 +9,7 @@ from gateway.domain.conversations import Claim
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import ANY_PLACES, LeaseRenewal, Places
 from storage import parking, sql
+from storage.callbacks import shift_callbacks
 from storage.database import Database
 from storage.fair_claims import FairPicker
 from storage.fenced_writes import FencedWriteBatch, fenced_statements_of
@@ -81,7 +82,7 @@ class SqlLeases:
             return [results[index] for index in range(len(writes))]
 
     def repair_clock_skew(self) -> int:
-        for statement in self._upserts.shift_times:
+        for statement in (*self._upserts.shift_times, shift_callbacks):
             with self._database.single_write() as connection:
                 connection.execute(statement)
         parameters, repaired = {"wait": self._lease_seconds, "most": REPAIR_BATCH}, 0

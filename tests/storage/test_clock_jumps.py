@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from gateway.domain.models import Turn
+from gateway.ports.callbacks import Callback
 from gateway.ports.leased_writes import ReleaseLease
 from gateway.ports.token_buckets import Rate
 from storage.store import SqlStore
@@ -124,6 +125,19 @@ def test_after_clock_set_back_any_number_of_conversations_is_repaired(
     jump(-HOUR)
     assert peer.repair_clock_skew() == 5
     assert len(peer.claim("two", [PLATFORM], 10)) == 5
+
+
+def test_after_clock_set_back_callback_is_tried_again_in_the_same_time(
+    store: SqlStore, peer: SqlStore, jump: Jump
+) -> None:
+    turn = enqueue(store).turn.id
+    store.callbacks.add(Callback("msg_1", "lane", "http://127.0.0.1:9/", "turn.answered", turn, "{}"), 10)
+    assert len(store.callbacks.claim(10, 60.0)[1]) == 1
+    jump(-HOUR)
+    peer.repair_clock_skew()
+    assert peer.callbacks.claim(10, 60.0)[1] == []
+    jump(-HOUR + 61.0)
+    assert [each.attempts for each in peer.callbacks.claim(10, 60.0)[1]] == [2]
 
 
 def test_after_clock_set_back_lock_keeps_its_duration(store: SqlStore, peer: SqlStore, jump: Jump) -> None:
