@@ -11,7 +11,7 @@ from functools import partial
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.settings import NAME
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, StoreUnavailable
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
@@ -122,11 +122,19 @@ class Asking:
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel_unwatched(self, turn_id: TurnId) -> None:
-        await asyncio.sleep(self.limits.come_back_seconds)
-        if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
-            return
-        with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
-            if await self._claim_wait(turn_id, 1.0):
+        """Gives the caller its time again after the database was away, as it could not come back meanwhile."""
+        clock, may_come_back = asyncio.get_running_loop().time, self.limits.come_back_seconds
+        while True:
+            await asyncio.sleep(may_come_back)
+            if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
+                return
+            since = clock()
+            with suppress(StoreUnavailable):
+                is_unwatched = await self._claim_wait(turn_id, 1.0)
+                if clock() - since < may_come_back:
+                    break
+        if is_unwatched:
+            with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
                 await self.cancel(await self.inbox.get_turn(turn_id))
 
     async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:

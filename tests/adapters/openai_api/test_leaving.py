@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from adapters.openai_api.asking import Asking, Watched
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
+from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import ConversationKey, Message, TurnState
 from gateway.domain.run_events import RunCompleted, TextDelta
 from gateway.web.api.routes import HttpRequest
@@ -30,9 +32,9 @@ class Scene:
     def __init__(self, inbox: FakeInbox, gate: ScriptGate) -> None:
         self.inbox = inbox
         self.gate = gate
-        memory = FakeMemory()
+        self.memory = FakeMemory()
         self.here, self.elsewhere = (
-            Asking(AsyncFakeInbox(inbox), WaiterRegistry(10), Attempts(), memory, LIMITS) for _ in range(2)
+            Asking(AsyncFakeInbox(inbox), WaiterRegistry(10), Attempts(), self.memory, LIMITS) for _ in range(2)
         )
 
     async def watch(self, asking: Asking, post: Post) -> tuple[Watched, asyncio.Event]:
@@ -76,6 +78,30 @@ def test_the_turn_of_a_caller_who_left_is_cancelled(scene: Scene) -> None:
         watched, leaves = await scene.watch(scene.here, FIRST)
         await scene.leave(watched, leaves)
         assert scene.state(watched) is TurnState.CANCELLED
+
+    scene.run(play())
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_while_the_database_is_away_nobody_counts_as_gone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+) -> None:
+    lock, asked = scene.memory.try_lock, list[str]()
+
+    def away_at_first(name: str, owner: str, seconds: float) -> bool:
+        asked.append(name)
+        if len(asked) == 1 and not is_silent:
+            raise StoreUnavailable
+        if len(asked) == 1:
+            time.sleep(2 * LIMITS.come_back_seconds)
+        return lock(name, owner, seconds)
+
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        monkeypatch.setattr(scene.memory, "try_lock", away_at_first)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.CANCELLED
+        assert len(asked) > 1
 
     scene.run(play())
 
