@@ -6,6 +6,7 @@ It names no server, and raises what aiohttp raises: each caller has a table that
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ IN_FORMS = dict.fromkeys((*range(32), 127), "_") | {ord('"'): "%22"}
 CA_FILE, CA_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 MAX_DIGITS = 10
 """Of a number in a header."""
+TLS_OBJECT = re.compile(r" ssl:(?:<[^>]*>|\w+)")
+"""How aiohttp names the TLS of a server that it cannot reach: an object in memory."""
 MAX_WEBSOCKET_MESSAGE = 16 * 1024 * 1024
 """Bytes."""
 
@@ -259,6 +262,11 @@ async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> byte
         if len(body) > max_bytes:
             raise ValueError(f"the answer is longer than {max_bytes} bytes")
     return bytes(body)
+
+
+def reason_of(exc: Exception) -> str:
+    """Returns the text of an exception that a request raised, without what only aiohttp can read in it."""
+    return TLS_OBJECT.sub("", str(exc))
 
 
 def _parsed(url: URL | str) -> URL:

@@ -31,6 +31,7 @@ from gateway.domain.errors import (
     ThreadMissing,
 )
 from gateway.domain.sentences import sentence
+from gateway.http_client import reason_of
 
 BUSY_RETRY_SECONDS = 1.0
 """Retry delay for a locked thread: the servers say "in a few seconds", but one is mostly enough."""
@@ -326,10 +327,6 @@ def error_in(data: Json) -> AssistantError | None:
     return error_from_object(data) if says_something and "choices" not in data else None
 
 
-TLS_OF_AIOHTTP = re.compile(r" ssl:(?:<[^>]*>|\w+)")
-"""What aiohttp says of the TLS of a server that it cannot reach: its object in memory."""
-
-
 @contextmanager
 def translated_errors(*, answer_began: bool = False) -> Iterator[None]:
     """Converts every exception raised inside to an AssistantError, except LeaseLost and DeliveryError.
@@ -358,7 +355,7 @@ def _match_message(error: VendorError) -> ErrorFactory | None:
 
 def _vendor_error(exc: Exception) -> VendorError:
     if not isinstance(exc, sdk.APIError):
-        return VendorError(f"{type(exc).__name__}: {TLS_OF_AIOHTTP.sub('', str(exc))}")
+        return VendorError(f"{type(exc).__name__}: {reason_of(exc)}")
     response = getattr(exc, "response", None)
     status = response.status_code if response is not None else 0
     headers = response.headers if response is not None else {}
