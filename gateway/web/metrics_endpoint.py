@@ -21,6 +21,7 @@ from gateway.observability.metrics import Metrics
 from gateway.settings import EnvironmentSettings
 from gateway.settings.values import OwnKey
 from gateway.web.api import problems
+from gateway.web.api.api_keys import bearer_token
 from gateway.web.api.call_limit import RefusalLimit
 from gateway.web.api.openapi import Operation, ResponseDoc
 from gateway.web.api.routes import DEFAULT_HEADERS, HttpRequest, HttpResponse, Route, json_response
@@ -82,8 +83,7 @@ def _response_of(application: WSGIApplication, environ: WSGIEnvironment) -> Http
 
 
 def _is_authorised(shown: str, token: str) -> bool:
-    scheme, _, sent = shown.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode("latin-1"), token.encode())
+    return hmac.compare_digest(bearer_token(shown).strip().encode("latin-1"), token.encode())
 
 
 def route(metrics: Metrics, token: str | None) -> Route:
