@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import click
@@ -45,17 +45,20 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
 
 def _resend(stored: Callbacks, trail: AuditTrail, name: str | None) -> None:
     """``name``: None for all dead letters."""
-    sent = list[str]()
-    while wanted := [name] if name is not None else [each.id for each in reversed(stored.listed(LISTED, dead=True))]:
-        again = [each for each in wanted if stored.resend(each)]
-        sent += again
-        if name is not None or not again:
-            break
+    sent = _resent(stored) if name is None else [name] if stored.resend(name) else []
     if name is not None and not sent:
         raise TurnNotFound(f"There is no dead letter {name!r}.")
     for each in sent:
         trail.record(actor(), AuditedAction.CALLBACK_RESENT, each)
     click.echo(f"Sent again: {len(sent)}.")
+
+
+def _resent(stored: Callbacks) -> Sequence[str]:
+    """Sends all dead letters again, page by page; returns their ids, the oldest of each page first."""
+    sent = list[str]()
+    while again := [each.id for each in reversed(stored.listed(LISTED, dead=True)) if stored.resend(each.id)]:
+        sent += again
+    return sent
 
 
 def _line(callback: Callback) -> str:

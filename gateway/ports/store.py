@@ -260,7 +260,8 @@ class Store(KeyValueStore, ApprovalStore, Protocol):
     def repair_clock_skew(self) -> int:
         """Makes conversations claimable that a clock set back has put out of reach; returns how many.
 
-        A lease or a delay never ends later than a minute from now.
+        A lease or a delay never ends later than a minute from now. Locks, limits and callbacks are as far away again
+        as they were.
         """
         ...
 
