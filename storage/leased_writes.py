@@ -207,7 +207,7 @@ class LeasedWriteBatch:
         if turn is None or turn.state is not TurnState.RUNNING:
             self._make_claimable(locked, 0.0)
             return
-        if write.awaits_approvals and not approvals.has_open(self._connection, turn.id):
+        if self._has_come(write, turn):
             self._set_turn(transitions.released(turn, write.lease.owner, self._now, not_started=write.not_started))
             self._make_claimable(locked, 0.0)
             return
@@ -222,6 +222,12 @@ class LeasedWriteBatch:
         locked.parking = parked.parking
         expires_in = max(parked.parking.expires_at - self._now, 0.0) if parked.parking else 0.0
         locked.set_lease(None, min(write.wake_seconds, expires_in))
+
+    def _has_come(self, write: ParkTurn, turn: Turn) -> bool:
+        """Returns whether all that the turn is to wait for came since its holder looked."""
+        if write.awaits_outputs:
+            return not turn.has_open_round
+        return write.awaits_approvals and not approvals.has_open(self._connection, turn.id)
 
     def _finish_turn(self, locked: LockedConversation, write: FinishTurn) -> Claim | None:
         turn = self._current_turn(locked, write.turn.id)

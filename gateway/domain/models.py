@@ -35,6 +35,8 @@ Address = Mapping[str, str]
 
 AWAITS_APPROVAL = "approval"
 """The ``Parking.reason`` of a turn that waits until people have decided about calls of tools."""
+AWAITS_OUTPUTS = "tool outputs"
+"""The ``Parking.reason`` of a turn that waits until its sender has run functions, and said what they returned."""
 
 PUSHED = "push "
 """How ``Message.caller`` begins for what no person wrote: a program, a schedule or an operator pushed it in."""
@@ -358,8 +360,17 @@ class Turn:
 
     @property
     def awaits_outputs(self) -> bool:
-        """Whether it goes on when its sender has run the functions of its last round."""
-        return self.is_parked and self.has_open_round and not self.awaits_approval
+        """Whether it goes on when its sender has run the functions of its last round.
+
+        So it does while a worker looks at it before the time is up, as after the clock was set back.
+        """
+        return (
+            not self.state.is_resolved
+            and self.parking is not None
+            and self.parking.reason == AWAITS_OUTPUTS
+            and not self.parking.has_expired
+            and self.has_open_round
+        )
 
     @property
     def awaits_approval(self) -> bool:

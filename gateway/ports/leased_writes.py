@@ -158,6 +158,8 @@ class ParkTurn:
     cost_is_estimate: bool = False
     awaits_approvals: bool = False
     """Whether it waits until nobody has to decide about its calls any more. It is not parked if that is so already."""
+    awaits_outputs: bool = False
+    """Whether it goes on waiting for outputs of calls that it has. It is not parked if they came meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import AssistantError, DeliveryError, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import Failure
+from gateway.domain.models import AWAITS_OUTPUTS, Failure
 from gateway.domain.past import said_in_rounds
 from gateway.domain.sentences import sentence
 from gateway.languages import say
@@ -36,8 +36,6 @@ GAVE_UP = Failure(
     detail=f"{MAX_ATTEMPTS} attempts were interrupted",
 )
 CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
-OUTPUTS = "tool outputs"
-"""Why a turn is parked: its sender is to run functions, and to say what they returned."""
 OUTPUT_SECONDS = 600.0
 """How long the outputs are waited for: ``expires_at`` of OpenAI's runs is ten minutes after they are created
 (platform.openai.com/docs/api-reference/runs/object)."""
@@ -118,7 +116,7 @@ class TurnRunner:
         """Puts the turn off until its sender has run the functions that the assistant called."""
         spent = await self._outcome_of(work, attempt)
         return ParkTurn(
-            *(work.claim.lease, work.claim.turn, OUTPUTS, OUTPUT_SECONDS, OUTPUT_SECONDS),
+            *(work.claim.lease, work.claim.turn, AWAITS_OUTPUTS, OUTPUT_SECONDS, OUTPUT_SECONDS),
             key=work.claim.turn.id,
             round=requested,
             usage=spent.usage,
@@ -133,7 +131,8 @@ class TurnRunner:
         parking = turn.parking
         if parking is None or parking.woken_at is None or parking.has_expired:
             return await self._outcome_of(work, attempt, failure=EXPIRED)
-        return ParkTurn(lease, turn, OUTPUTS, parking.expires_at - parking.woken_at, OUTPUT_SECONDS, key=turn.id)
+        times = (parking.expires_at - parking.woken_at, OUTPUT_SECONDS)
+        return ParkTurn(lease, turn, AWAITS_OUTPUTS, *times, key=turn.id, awaits_outputs=True)
 
     async def _start_attempt(
         self, work: ConversationTask, attempt: TurnAttempt, files: TurnFiles, context: WorkerDeliveryContext

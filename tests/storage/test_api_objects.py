@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.errors import Conflict
 from gateway.domain.exchange import CallRound, RequestedCall
-from gateway.domain.models import ConversationKey, Message, TurnState, Usage
+from gateway.domain.models import AWAITS_OUTPUTS, ConversationKey, Message, TurnState, Usage
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.leased_writes import ParkTurn
@@ -134,6 +134,28 @@ class ApiObjectsContract:
         again = store.claim("one", ["openai"], 1)[0]
         assert [call.output for call in again.turn.rounds[0].calls] == ["sun", "fog"]
         assert (again.turn.state, again.turn.attempts) == (TurnState.RUNNING, 1)
+
+    def test_outputs_are_taken_while_a_worker_looks_at_the_turn(self, store: SqlStore) -> None:
+        enqueue_one(store, said("weather?"), new_turn())
+        claim = store.claim("one", ["openai"], 1)[0]
+        asked = CallRound((RequestedCall("c1", "weather", "{}"),))
+        apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, 600.0, claim.turn.id, round=asked))
+        claim = store.claim("one", ["openai"], 1)[0]
+        assert get_turn(store, claim.turn).awaits_outputs
+        store.provide_outputs(claim.turn.id, {"c1": "sun"})
+        again = ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 600.0, 600.0, claim.turn.id, awaits_outputs=True)
+        apply_write(store, again)
+        claim = store.claim("one", ["openai"], 1)[0]
+        assert [call.output for call in claim.turn.rounds[0].calls] == ["sun"]
+
+    def test_no_outputs_are_taken_once_their_time_is_over(self, store: SqlStore) -> None:
+        enqueue_one(store, said("weather?"), new_turn())
+        claim = store.claim("one", ["openai"], 1)[0]
+        asked = CallRound((RequestedCall("c1", "weather", "{}"),))
+        apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, 0.0, claim.turn.id, round=asked))
+        claim = store.claim("one", ["openai"], 1)[0]
+        store.provide_outputs(claim.turn.id, {"c1": "sun"})
+        assert get_turn(store, claim.turn).has_open_round
 
     def test_old_messages_are_deleted(self, store: SqlStore) -> None:
         store.api_objects.add([replace(note("old"), created_at=1.0), THREAD])
