@@ -10,7 +10,7 @@ from typing import Any
 from gateway.domain.errors import MalformedRequest
 
 Fields = Mapping[str, Any]
-"""A JSON object."""
+"""A JSON object; those within it are dicts, as ``json`` makes them."""
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LARGEST_SIZE = 2**53
@@ -43,13 +43,13 @@ def storable(text: str) -> str:
 def text_in(fields: Fields, name: str) -> str:
     """Returns a text that can be stored; "" if there is none."""
     value = fields.get(name)
-    return storable(value) if isinstance(value, str) else ""
+    return storable(value) if value and isinstance(value, str) else ""
 
 
 def id_in(fields: Fields, name: str, pattern: re.Pattern[str]) -> str:
     """Returns a text that matches ``pattern`` as a whole; "" if there is none."""
     value = fields.get(name)
-    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
+    return value if value and isinstance(value, str) and pattern.fullmatch(value) else ""
 
 
 def size_in(fields: Fields, name: str) -> int:
@@ -63,10 +63,10 @@ def size_in(fields: Fields, name: str) -> int:
 def object_in(fields: Fields, name: str) -> Fields:
     """Returns an object; an empty one if there is none."""
     value = fields.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def objects_in(fields: Fields, name: str) -> list[Fields]:
     """Returns the objects in a list."""
     value = fields.get(name)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -33,9 +33,10 @@ def parse_safely(parse: Callable[[Fields], ParsedUpdate], payload: Fields) -> Pa
     Returns the error if it cannot be parsed: to raise it would make the platform send the update again and again.
     """
     try:
-        return replace(parse(payload), payload=payload)
+        update = parse(payload)
     except Exception as exc:  # noqa: BLE001  # whatever it is, the updates behind this one must not wait for it
         return ParsedUpdate(payload=payload, error=exc)
+    return ParsedUpdate(update.messages, update.events, update.response_body, payload, update.error)
 
 
 class UpdateHandler:

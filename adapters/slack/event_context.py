@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, text_in
@@ -12,6 +13,9 @@ from adapters.base.json_fields import Fields, id_in, object_in, objects_in, text
 ID = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 """Slack's ids and timestamps; three of them fit into a message id."""
 MOST_VIEWED = 3
+
+id_of: Callable[[Fields, str], str] = partial(id_in, pattern=ID)
+"""Returns an id or a timestamp; "" if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class TeamContext:
         """
         ours = bot_installation(payload)
         place = ours or next(iter(objects_in(payload, "authorizations")), {})
-        team_id = id_of(place, "team_id") or id_of(payload, "team_id")
+        team_id = team_of(place, payload)
         identity = known(team_id)
         return cls(
             team_id=team_id,
@@ -96,14 +100,21 @@ class MessageContext:
             user_team=_user_team(event),
             kind=kind,
             typed="client_msg_id" in event,
-            viewed=_viewed(event),
+            viewed=_viewed(event) if "app_context" in event else "",
         )
 
 
 def bot_installation(payload: Fields) -> Fields:
     """Returns the installation of the bot that an event names; {} if it names none."""
-    named = objects_in(payload, "authorizations")
-    return next((one for one in named if one.get("is_bot") is True), {})
+    for one in objects_in(payload, "authorizations"):
+        if one.get("is_bot") is True:
+            return one
+    return {}
+
+
+def team_of(installation: Fields, payload: Fields) -> str:
+    """Returns the workspace of an installation that an event names; if it names none, that of the event."""
+    return id_of(installation, "team_id") or id_of(payload, "team_id")
 
 
 def _viewed(event: Fields) -> str:
@@ -130,15 +141,13 @@ def _user_team(event: Fields) -> str:
 
     In an ``app_mention`` it may be an organisation (E…) instead, which cannot be used to address a person.
     """
-    named = (id_of(event, name) for name in ("user_team", "source_team", "team"))
-    return next((team for team in named if team.startswith("T")), "")
+    for name in ("user_team", "source_team", "team"):
+        team = id_of(event, name)
+        if team.startswith("T"):
+            return team
+    return ""
 
 
 def is_direct(channel: str, channel_type: Any) -> bool:
     """An ``app_mention`` and a command do not name the type of the channel."""
     return channel_type in ("im", "app_home") if channel_type else channel.startswith("D")
-
-
-def id_of(fields: Fields, name: str) -> str:
-    """Returns an id or a timestamp; "" if there is none."""
-    return id_in(fields, name, ID)

@@ -117,7 +117,7 @@ class EventParser:
             case "message_changed":
                 return self._changed(team, event)
             case "message_deleted":
-                return self._deleted(_message_id(team, event, id_of(event, "deleted_ts")))
+                return self._deleted(_message_id(team, id_of(event, "channel"), id_of(event, "deleted_ts")))
             case subtype if subtype in MESSAGE_SUBTYPES:
                 return _receipt(self._new_message(team, event))
         return ParsedUpdate()
@@ -125,25 +125,29 @@ class EventParser:
     def _new_message(self, team: TeamContext, event: Fields) -> Message | None:
         """A mention arrives as ``app_mention`` and as ``message``, in any order; both give the same message."""
         context = MessageContext.of(event, self._author(team, event))
-        message_id = _message_id(team, event, context.ts)
-        addressed = context.direct or _mentions_bot(event, team)
+        message_id = _message_id(team, context.channel, context.ts)
+        said = text_input.written(event)
+        mentioned = _mentions_bot(event, said, team)
+        addressed = context.direct or mentioned
         if (
             not (message_id and context.user)
             or event.get("hidden")
-            or not (addressed or self._joins_thread(team, context, event))
+            or not (addressed or self._joins_thread(team, context, event, said))
         ):
             return None
-        text, files = _text(event, team), _files(event)
+        files = _files(event)
+        text = _text(event, said, team, mentioned=mentioned, has_files=bool(files))
         kind = MessageKind.PROMPT if files else text_input.kind_of(text)
         if kind in (MessageKind.RESET, MessageKind.CHOOSE, MessageKind.HAND_OVER) and not addressed:
             kind = MessageKind.PROMPT  # it may be meant for others, and a reset cannot be undone
-        stops, answers = kind is MessageKind.STOP, text_input.may_answer(text)
+        stops = kind is MessageKind.STOP
+        answers = stops and text_input.may_answer(text)
         # In a thread without the bot there is nothing to stop, and nobody expects an answer.
         opens = addressed and not (stops and not answers and context.thread_ts)
         key, address = self._key(team, context), self._address(team, context)
         twin_wait = TWIN_SECONDS if _may_be_incomplete(event, files) and kind is MessageKind.PROMPT else 0.0
         join = Join(self._join_seconds) if self._join_seconds and kind is MessageKind.PROMPT else None
-        if _mentions_bot(event, team):
+        if mentioned:
             address = {**address, "mentions": "bot"}
         return Message(
             *(key, message_id, text, context.user, address, kind, files, opens),
@@ -151,11 +155,11 @@ class EventParser:
             debounce_seconds=max(twin_wait, join.seconds if join else 0.0),
             join=join,
             stops_channel=stops and not context.thread_ts and bool(key.topic),
-            only_if_running=(stops and answers) or kind is MessageKind.RESUME,
+            only_if_running=answers or kind is MessageKind.RESUME,
             max_from_author=BOT_TURNS if _is_bot(event) else 0,
         )
 
-    def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields) -> bool:
+    def _joins_thread(self, team: TeamContext, context: MessageContext, event: Fields, said: str) -> bool:
         """Tells whether a message that does not mention the bot may be for it: as part of a thread the bot may be in.
 
         What calls upon somebody else is for them; other bots have to mention us.
@@ -164,14 +168,14 @@ class EventParser:
         """
         if not self._joins_threads or not context.thread_ts:
             return False
-        if _is_bot(event) or text_input.calls_others(text_input.written(event)):
+        if _is_bot(event) or text_input.calls_others(said):
             return False
         return self._scope == "topic" or id_of(event, "parent_user_id") == team.bot_user != ""
 
     def _author(self, team: TeamContext, message: Fields) -> str:
         """Returns the author; "" for those who get no answer: the bot itself, Slack, bots that are not allowed."""
         user, bot = id_of(message, "user"), id_of(message, "bot_id")
-        apps = {id_of(message, "app_id"), id_of(object_in(message, "bot_profile"), "app_id")}
+        apps = (message.get("app_id"), object_in(message, "bot_profile").get("app_id"))
         ours = {team.bot_user, team.bot_id} - {""}
         if user in SLACK_USERS or ours & {user, bot} or (team.app and team.app in apps):
             return ""
@@ -183,15 +187,18 @@ class EventParser:
     def _changed(self, team: TeamContext, event: Fields) -> ParsedUpdate:
         """An edit, a link's preview, or the deletion of a message with replies, which Slack leaves as a tombstone."""
         message, before = object_in(event, "message"), object_in(event, "previous_message")
-        message_id = _message_id(team, event, id_of(message, "ts"))
+        message_id = _message_id(team, id_of(event, "channel"), id_of(message, "ts"))
         if message.get("subtype") == "tombstone":
             return self._deleted(message_id)
-        edited = message.get("edited") and text_input.written(message) != text_input.written(before)
+        said = text_input.written(message)
+        edited = message.get("edited") and said != text_input.written(before)
         # Slack adds what a link leads to a moment after the message.
         unfurled = text_input.enclosed_texts(message) != text_input.enclosed_texts(before)
         if not (edited or unfurled) or not self._author(team, message):
             return ParsedUpdate()
-        edit = MessageEdited(self._name, message_id, _text(message, team))
+        mentioned, has_files = _mentions_bot(message, said, team), bool(_files(message))
+        text = _text(message, said, team, mentioned=mentioned, has_files=has_files)
+        edit = MessageEdited(self._name, message_id, text)
         return ParsedUpdate(self._called_by_edit(team, event), (edit,)) if message_id else ParsedUpdate()
 
     def _called_by_edit(self, team: TeamContext, event: Fields) -> tuple[Message, ...]:
@@ -200,10 +207,11 @@ class EventParser:
         In a group of direct messages no ``app_mention`` comes with such an edit.
         """
         message, before = object_in(event, "message"), object_in(event, "previous_message")
-        if message.get("subtype") not in MESSAGE_SUBTYPES or _mentions_bot(before, team):
+        if message.get("subtype") not in MESSAGE_SUBTYPES or _mentions_bot(before, text_input.written(before), team):
             return ()
         where = {"channel": event.get("channel"), "channel_type": event.get("channel_type")}
-        found = self._new_message(team, {**message, **where}) if _mentions_bot(message, team) else None
+        mentioned = _mentions_bot(message, text_input.written(message), team)
+        found = self._new_message(team, {**message, **where}) if mentioned else None
         return (found,) if found else ()
 
     def _stopped(self, team: TeamContext, event: Fields) -> Message | None:
@@ -321,9 +329,8 @@ def _guest_team(team: TeamContext, context: MessageContext) -> str:
     return "" if context.user_team == team.team_id else context.user_team
 
 
-def _message_id(team: TeamContext, event: Fields, ts: str) -> str:
+def _message_id(team: TeamContext, channel: str, ts: str) -> str:
     """Returns the same id for every event about a message; "" if the event names no message."""
-    channel = id_of(event, "channel")
     return f"{team.team_id}:{channel}:{ts}" if team.team_id and channel and ts else ""
 
 
@@ -332,20 +339,20 @@ def _receipt(message: Message | None) -> ParsedUpdate:
 
 
 def _is_bot(message: Fields) -> bool:
-    return bool(id_of(message, "bot_id")) or message.get("subtype") == "bot_message"
+    return bool(message.get("bot_id")) or message.get("subtype") == "bot_message"
 
 
-def _mentions_bot(event: Fields, team: TeamContext) -> bool:
-    """Tells whether the bot is mentioned: in the text, or according to Slack."""
-    return text_input.mentions(text_input.written(event), team.bot_user) or event.get("type") == "app_mention"
+def _mentions_bot(event: Fields, said: str, team: TeamContext) -> bool:
+    """Tells whether the bot is mentioned: in the text, or according to Slack. ``said``: see ``text_input.written``."""
+    return text_input.mentions(said, team.bot_user) or event.get("type") == "app_mention"
 
 
-def _text(message: Fields, team: TeamContext) -> str:
+def _text(message: Fields, said: str, team: TeamContext, *, mentioned: bool, has_files: bool) -> str:
     """Returns what a message says, for an assistant; "" for one with files only."""
-    text = text_input.whole(message, team.bot_user)
-    if text or _files(message):
+    text = text_input.with_enclosed(said, message, team.bot_user)
+    if text or has_files:
         return text
-    return MENTIONED_ONLY if _mentions_bot(message, team) else UNREADABLE
+    return MENTIONED_ONLY if mentioned else UNREADABLE
 
 
 def _may_be_incomplete(event: Fields, files: tuple[File, ...]) -> bool:
@@ -355,9 +362,9 @@ def _may_be_incomplete(event: Fields, files: tuple[File, ...]) -> bool:
 
 def _files(message: Fields) -> tuple[File, ...]:
     """Returns the attached files, and those of forwarded messages."""
-    forwarded = (part for part in text_input.enclosed(message) if not text_input.is_linked(part))
-    holders = (message, *forwarded)
-    return tuple(filter(None, (file_of(file) for holder in holders for file in objects_in(holder, "files"))))
+    forwarded = [part for part in text_input.enclosed(message) if not text_input.is_linked(part)]
+    files = [file_of(file) for holder in (message, *forwarded) for file in objects_in(holder, "files")]
+    return tuple(file for file in files if file is not None)
 
 
 def _clicks(payload: Fields, platform: str) -> ParsedUpdate:

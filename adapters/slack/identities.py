@@ -29,7 +29,8 @@ class Identities:
     """Remembers the bot's ids: of the installation, else of auth.test. Thread-safe."""
 
     def __init__(self, settings: SlackSettings, workspaces: Workspaces) -> None:
-        self._settings = settings
+        self._api_url = settings.slack_api_url
+        self._is_installable = settings.installable
         self._workspaces = workspaces
         self._known: dict[str, tuple[BotIds, float]] = {}
         self._asking = Lock()
@@ -65,10 +66,10 @@ class Identities:
             return UNKNOWN
 
     def _ask(self, workspace: Workspace) -> BotIds:
-        client = WebClient(base_url=self._settings.slack_api_url, timeout=CALL_SECONDS, retry_handlers=[])
+        client = WebClient(base_url=self._api_url, timeout=CALL_SECONDS, retry_handlers=[])
         answer = client.auth_test(token=workspace.token)
         return BotIds(str(answer.get("user_id") or ""), str(answer.get("bot_id") or ""))
 
     def _name(self, team: str) -> str:
         """One token is one bot, whatever the workspace of a message in a shared channel."""
-        return team if self._settings.installable else ""
+        return team if self._is_installable else ""

@@ -43,9 +43,10 @@ def readable(text: str, bot_user: str = "") -> str:
 
 def kind_of(text: str) -> MessageKind:
     """Returns what a readable text asks for: a command may be written with or without a slash."""
-    if text_input.CHOICE.fullmatch(text_input.bare_word(text)):
+    word = text_input.bare_word(text)
+    if text_input.CHOICE.fullmatch(word):
         return MessageKind.CHOOSE
-    word = command_word(text)
+    word = word.removeprefix("/")
     return text_input.kind_of(word) if word in text_input.HANDOVER_WORDS else text_input.bare_kind(word)
 
 
@@ -101,7 +102,12 @@ def _link(url: str, label: str) -> str:
 
 def whole(message: Fields, bot_user: str) -> str:
     """Returns all that a message says, with what it forwards, as plain text."""
-    return "\n\n".join(filter(None, [readable(written(message), bot_user), *enclosed_texts(message)]))
+    return with_enclosed(written(message), message, bot_user)
+
+
+def with_enclosed(said: str, message: Fields, bot_user: str) -> str:
+    """Returns what ``whole`` does. ``said``: what is ``written`` in the message."""
+    return "\n\n".join(filter(None, [readable(said, bot_user), *enclosed_texts(message)]))
 
 
 def written(message: Fields) -> str:
@@ -129,14 +135,16 @@ def _words(text: str) -> str:
     return " ".join(WORDS.findall(readable(text).casefold()))
 
 
-def enclosed(message: Fields) -> Iterator[Fields]:
-    """Yields the attachments that are part of the message: messages that it forwards or links, and apps' content.
+def enclosed(message: Fields) -> list[Fields]:
+    """Returns the attachments that are part of the message: messages that it forwards or links, and apps' content.
 
     Previews of other links are not.
     """
-    for attachment in objects_in(message, "attachments"):
-        if attachment.get("is_share") or attachment.get("is_msg_unfurl") or not attachment.get("from_url"):
-            yield attachment
+    return [
+        attachment
+        for attachment in objects_in(message, "attachments")
+        if attachment.get("is_share") or attachment.get("is_msg_unfurl") or not attachment.get("from_url")
+    ]
 
 
 def enclosed_texts(message: Fields) -> list[str]:

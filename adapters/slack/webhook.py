@@ -19,7 +19,7 @@ from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking
 from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
-from adapters.slack.event_context import TeamContext, bot_installation
+from adapters.slack.event_context import TeamContext, bot_installation, id_of, team_of
 from adapters.slack.event_parser import EventParser, decode
 from adapters.slack.identities import Identities
 from adapters.slack.locales import Locales
@@ -145,31 +145,29 @@ class SlackReceiver:
 
     async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
-        receipt = await self._with_identity(receipt)
-        await handler.take(receipt)
-        if text_in(_event_of(receipt), "type") in REACTED_TO:
-            await asyncio.to_thread(self._react, receipt)
+        event = _event_of(receipt)
+        kind = text_in(event, "type")
+        await handler.take(await self._with_identity(receipt) if kind in SAID else receipt)
+        if kind in REACTED_TO:
+            await asyncio.to_thread(self._react, receipt.payload, event)
 
     async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
         """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""
         payload = receipt.payload
-        if text_in(_event_of(receipt), "type") not in SAID:
+        if ours := bot_installation(payload):
+            self._identities.note(team_of(ours, payload), id_of(ours, "user_id"))
             return receipt
         team = TeamContext.of(payload)
-        if bot_installation(payload):
-            self._identities.note(team.team_id, team.bot_user)
-            return receipt
         if self._identities.is_due(team.team_id):
             await asyncio.to_thread(self._identities.learn, team.team_id, team.enterprise)
         return self._parser.parse(payload)
 
-    def _react(self, receipt: ParsedUpdate) -> None:
+    def _react(self, payload: Fields, event: Fields) -> None:
         """Does what an event asks for besides. Does I/O. Raises StoreUnavailable."""
-        event = _event_of(receipt)
         if self._uninstalls is not None:
-            self._uninstalls.on_event(receipt.payload, event)
+            self._uninstalls.on_event(payload, event)
         if self._prompts is not None:
-            self._prompts.on_event(receipt.payload, event)
+            self._prompts.on_event(payload, event)
 
 
 def _event_of(receipt: ParsedUpdate) -> Fields:
