@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-
-import flask
+from typing import TYPE_CHECKING
 
 from adapters.base.background_task import RunCoroutine
 from adapters.base.chat_adapter import ChatAdapter
@@ -39,6 +38,9 @@ from gateway.ports.platform import DeliveryContext, Destination, KnownNames, Tur
 from gateway.ports.spool import Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
+
+if TYPE_CHECKING:
+    import flask
 
 
 class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMessage]):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
+from typing import TYPE_CHECKING
 
-import flask
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient
 
@@ -22,10 +22,10 @@ from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
 from adapters.slack.event_context import TeamContext, bot_installation, id_of, team_of
 from adapters.slack.event_parser import EventParser, decode
 from adapters.slack.identities import Identities
+from adapters.slack.installations import Installations
 from adapters.slack.locales import Locales
 from adapters.slack.manifest import PATHS
 from adapters.slack.mrkdwn import escaped
-from adapters.slack.oauth import Installations, OAuthRoutes
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import SocketMode
@@ -38,6 +38,9 @@ from gateway.ports.inbox import AsyncInbox, Inbox
 from gateway.ports.platform import ParsedUpdate, Request, Webhook, WebhookResponse
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
+
+if TYPE_CHECKING:
+    import flask
 
 REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
 """Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
@@ -70,7 +73,7 @@ class SlackReceiver:
         self._unparsed_updates = unparsed_updates
         self._run = run
         self._prompts = PromptSuggester(settings, workspaces) if settings.prompts else None
-        self._oauth = OAuthRoutes(settings, memory, locales.languages) if settings.installable else None
+        self._memory = memory
         installations = Installations(memory, TokenCipher(settings.encryption_keys))
         self._uninstalls = UninstallHandler(installations, workspaces) if settings.installable else None
         self._socket: SocketMode | None = None
@@ -96,8 +99,14 @@ class SlackReceiver:
         return (*receiver.at(events, interactive), Webhook(command, MAX_BODY_BYTES, handle_command))
 
     def routes(self) -> flask.Blueprint:
-        """Returns the pages by which workspaces install the app."""
-        return flask.Blueprint(self._settings.name, __name__) if self._oauth is None else self._oauth.blueprint()
+        """Returns the pages by which workspaces install the app. Loads what they need."""
+        if self._settings.installable:
+            from adapters.slack.oauth import OAuthRoutes  # noqa: PLC0415  # until a page is asked for, 6 MB less
+
+            return OAuthRoutes(self._settings, self._memory, self._locales.languages).blueprint()
+        import flask  # noqa: PLC0415  # likewise
+
+        return flask.Blueprint(self._settings.name, __name__)
 
     def start_receiving(self, inbox: Inbox) -> None:
         """Opens a Socket Mode connection if there is a token for it. Returns at once."""

@@ -19,7 +19,7 @@ from slack_sdk.errors import SlackClientError, SlackTokenRotationError
 from slack_sdk.oauth.installation_store import Bot
 from slack_sdk.oauth.token_rotation import TokenRotator
 
-from adapters.slack.oauth import Installations, installation_name
+from adapters.slack.installations import Installations, installation_name
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher

@@ -54,3 +54,8 @@ def test_logs_do_not_load_a_library_for_terminals_and_it_can_be_loaded_afterward
 def test_a_server_does_without_pages_and_openai_s_api_until_something_of_them_is_asked_for() -> None:
     late = "{'flask', 'jinja2', 'adapters.openai_api.all_routes', 'adapters.openai_api.assistants.bodies'}"
     assert run(f"import sys, gateway.cli.main; print({late} & set(sys.modules))") == "set()"
+
+
+def test_slack_does_without_the_pages_of_its_installation_until_one_is_asked_for() -> None:
+    late = "{'flask', 'slack_bolt', 'adapters.slack.oauth'}"
+    assert run(f"import sys, adapters.slack.adapter; print({late} & set(sys.modules))") == "set()"

@@ -17,8 +17,9 @@ from werkzeug.test import TestResponse
 
 from adapters.slack import oauth
 from adapters.slack.adapter import SlackAdapter
+from adapters.slack.installations import Installations
 from adapters.slack.manifest import SCOPES
-from adapters.slack.oauth import Installations, SignedStates
+from adapters.slack.oauth import SignedStates
 from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.workspaces import InstalledWorkspaces

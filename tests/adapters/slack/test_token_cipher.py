@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from slack_sdk.oauth.installation_store import Bot
 
-from adapters.slack.oauth import Installations
+from adapters.slack.installations import Installations
 from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher
 from gateway.domain.errors import DeliveryError, SettingsError

@@ -14,7 +14,7 @@ from slack_sdk.oauth.installation_store import Bot
 from structlog.testing import capture_logs
 
 from adapters.slack import workspaces
-from adapters.slack.oauth import Installations
+from adapters.slack.installations import Installations
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.token_cipher import TokenCipher
