@@ -36,6 +36,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 BROKEN_FENCE = f"`{WORD_JOINER}``"
 """Three backticks that do not end code."""
 MARKS = re.compile(r"[*_~`]++")
+PROSE = re.compile(r"(?:(?!\s*+[0-9+\-=])[^\\`*_~\[\]<>#&|\0\r\n]*+(?:\n|\Z))++")
+"""Lines without any character that may be markup, where it may be."""
 URL = re.compile(r"://\S++")
 IMAGE = re.compile(r"<([^<>|]++)(?:\|([^<>]*+))?>")
 """One in the text of a link, as it is written: Slack reads no link within another."""
@@ -61,9 +63,14 @@ def mrkdwn(markdown: str, *, adapted: bool = False) -> str:
 
 def words(adapted: str) -> str:
     """Returns adapted Markdown in one line and without markup; not escaped."""
+    return " ".join((adapted if PROSE.fullmatch(adapted) else without_markup(adapted)).split())
+
+
+def without_markup(adapted: str) -> str:
+    """Returns adapted Markdown as it is read; not escaped."""
     tokens = _commonmark().parse(adapted)
     inner = (child for token in tokens for child in (token.children or [token]))
-    return " ".join("".join(token.content or SPACES.get(token.type, "") for token in inner).split())
+    return "".join(token.content or SPACES.get(token.type, "") for token in inner)
 
 
 _parser: Callable[[], MarkdownIt] = cache(parser)

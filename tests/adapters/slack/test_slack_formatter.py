@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import Block
 from adapters.base.markdown import FENCE, utf8_bytes
 from adapters.slack import formatter
 from adapters.slack.mrkdwn import WORD_JOINER as JOINER
-from adapters.slack.mrkdwn import mrkdwn
+from adapters.slack.mrkdwn import mrkdwn, without_markup, words
 from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
@@ -208,6 +208,15 @@ def test_what_was_made_of_whole_lines_stays_when_more_follow(first: str, more: s
 @given(st.text(max_size=400))
 def test_a_notification_is_short(piece: str) -> None:
     assert len(formatter.fallback(piece)) <= formatter.MAX_FALLBACK_CHARACTERS
+
+
+ALMOST_MARKUP = st.sampled_from([*"ab 1.)-+=>\n\t:!'\"(){}/$%^;?,@é漢", "\u00a0", "\u2028", "\x0b", "\x85"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(ALMOST_MARKUP, max_size=30))
+def test_what_has_no_markup_is_shown_as_the_parser_reads_it(piece: str) -> None:
+    assert words(piece) == " ".join(without_markup(piece).split())
 
 
 WORD = st.sampled_from(
