@@ -58,13 +58,13 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
     async def post(self, content: OutgoingMessage) -> None:
         mark = content.content_hash
         payload = metadata(self._turn, part=len(self.reply.messages), mark=mark)
-        with self._appearing():
+        with _Appearing(self.reply):
             ts = await self._post(content, payload)
             self._add(SlackMessage(ts, content.text, mark))
         await self.save_posted()
 
     async def post_file_line(self, content: OutgoingMessage, number: int) -> None:
-        with self._appearing():
+        with _Appearing(self.reply):
             ts = await self._post(content, metadata(self._turn, file=number))
         await self.save_file(number, ts)
 
@@ -76,7 +76,7 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
             "recipient_user_id": self.target.user,
             "chunks": _chunks(text, tasks),
         }
-        with self._appearing():
+        with _Appearing(self.reply):
             answer = await self._call("chat.startStream", args)
             message = SlackMessage(answer["ts"], text, streaming=True)
             _record_tasks(message, tasks)
@@ -152,17 +152,6 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         )
 
     @contextmanager
-    def _appearing(self) -> Iterator[None]:
-        """Until the answer is there, there may be a message that is not recorded."""
-        before, self.reply.needs_lookup = self.reply.needs_lookup, True
-        try:
-            yield
-        except NOT_DONE:
-            self.reply.needs_lookup = before
-            raise
-        self.reply.needs_lookup = before
-
-    @contextmanager
     def _changing(self, message: SlackMessage) -> Iterator[None]:
         """Until the answer is there, it is not known what the message shows."""
         before = message.shown, message.content_hash
@@ -174,6 +163,21 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
             raise
         if message.shown is None:  # the call added nothing
             message.shown = before[0]
+
+
+class _Appearing:
+    """Until the answer is there, there may be a message that is not recorded."""
+
+    def __init__(self, reply: SlackReply) -> None:
+        self._reply = reply
+        self._before = reply.needs_lookup
+
+    def __enter__(self) -> None:
+        self._reply.needs_lookup = True
+
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if exc is None or isinstance(exc, NOT_DONE):
+            self._reply.needs_lookup = self._before
 
 
 @contextmanager
