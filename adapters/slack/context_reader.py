@@ -28,6 +28,7 @@ FETCH_SECONDS = 15.0
 TURNS_LOOKED_AT = 20
 """Turns before this one among which the last one of the thread is looked for."""
 NOT_OURS = frozenset({"channel_not_found", "not_in_channel"})
+NOTHING = ChatContext()
 TOO_SLOW = ChatContext(notes=("Names and earlier messages could not be read: Slack did not answer in time.",))
 
 log = logs.get_logger(__name__)
@@ -113,7 +114,7 @@ class ContextReader:
         speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
         context = ChatContext(speaker, quotes=(*quotes, *viewed), notes=notes)
         context = await self._named(context, message.text, workspace, outbox)
-        return context if is_shared or context != ChatContext() else None
+        return context if is_shared or context != NOTHING else None
 
     async def _thread(
         self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
@@ -155,8 +156,7 @@ class ContextReader:
             if mark in names
         )
         quotes = tuple(self._with_speaker(quote, names) for quote in context.quotes)
-        speaker = names.get(context.speaker, context.speaker[1:])
-        return replace(context, speaker=speaker, labels=labels, quotes=quotes)
+        return ChatContext(names.get(context.speaker, context.speaker[1:]), labels, quotes, context.notes)
 
     def _allowed(self, marks: Iterable[str]) -> Sequence[str]:
         """Returns the marks whose names may be told: without SLACK_NAMES, not those of people."""

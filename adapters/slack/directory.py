@@ -78,11 +78,12 @@ class Directory:
     async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
         asked = list(dict.fromkeys(marks))[:MOST_ASKED]
-        unknown = [mark for mark in asked if self._entries.get((workspace.team, mark)) is None]
+        known = {mark: self._entries.get((workspace.team, mark)) for mark in asked}
+        unknown = [mark for mark in asked if known[mark] is None]
         if unknown:  # a task for each of the others would cost a turn as much as a short request
-            await asyncio.gather(*(self._entry(mark, workspace, outbox) for mark in unknown))
-        known = ((mark, self._entries.get((workspace.team, mark))) for mark in asked)
-        return {mark: entry.name for mark, entry in known if entry is not None and entry.name}
+            found = await asyncio.gather(*(self._entry(mark, workspace, outbox) for mark in unknown))
+            known.update(zip(unknown, found, strict=True))
+        return {mark: entry.name for mark, entry in known.items() if entry is not None and entry.name}
 
     async def locale(self, user: str, workspace: Workspace, outbox: DeliveryContext) -> str:
         """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""

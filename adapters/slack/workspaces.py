@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from http.client import HTTPException
 from threading import Lock
 from typing import Protocol
@@ -28,6 +28,8 @@ from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.models import Address
 from gateway.ports.store import KeyValueStore
 
+MOST_TEAMS = 1000
+"""Companies whose people write in channels that are shared with them."""
 KNOWN_SECONDS = 60.0
 """How long an installation is cached."""
 RENEW_MINUTES = 120
@@ -67,16 +69,16 @@ class OneWorkspace:
     """The workspace whose token is in the settings."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self._of_team = lru_cache(MOST_TEAMS)(lambda team: Workspace(team, token))
 
     async def find(self, address: Address) -> Workspace:
-        return self.look_up(address)
+        return self._of_team(address.get("team", ""))
 
     def look_up(self, address: Address) -> Workspace:
-        return Workspace(address.get("team", ""), self._token)
+        return self._of_team(address.get("team", ""))
 
     def drop(self, team: str) -> None:
-        """Nothing is cached: the operator has to change the token."""
+        """The operator has to change the token, and to restart."""
 
 
 @dataclass(frozen=True, slots=True)
