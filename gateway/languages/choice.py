@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from pydantic import field_validator
@@ -35,8 +36,11 @@ class Languages:
 
     def best(self, *tags: str) -> str:
         """Returns the language of the first tag for which one is offered: ``pt-BR``, ``de_DE.UTF-8``."""
-        found = (_language_of(tag) for tag in tags)
-        return next((language for language in found if language in self.offered), self.offered[0])
+        for tag in tags:
+            language = _language_of(tag)
+            if language in self.offered:
+                return language
+        return self.offered[0]
 
     def accepted(self, header: str) -> str:
         """Returns the best one for ``Accept-Language``: httpwg.org/specs/rfc9110.html#field.accept-language"""
@@ -71,6 +75,7 @@ class LanguageSettings(EnvironmentSettings):
         return Languages(tuple(dict.fromkeys(split_list(self.gateway_languages.lower()))))
 
 
+@lru_cache(maxsize=256)
 def _language_of(tag: str) -> str:
     """Returns the code of a tag's language, as a catalogue is named; "" for traditional Chinese."""
     language, *further = BETWEEN_SUBTAGS.split(tag.strip().lower())
