@@ -43,12 +43,25 @@ COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "crit
 UNQUOTED_VALUE = re.compile(r"[^\s\"=]+")
 
 KEEPS_LOGGERS = True
-"""Whether a logger is made once, which is faster, and then ignores another configuration."""
+"""Whether the methods of a logger are looked up once, which is faster, and then ignore another configuration."""
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Returns a module's logger: ``log = logs.get_logger(__name__)``. Calls below the level do not even format."""
-    return cast("FilteringBoundLogger", structlog.get_logger(name))
+    return cast("FilteringBoundLogger", _Logger(name))
+
+
+class _Logger:
+    """A logger that is made when it is first used, as modules have theirs before the configuration is known."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, level: str) -> Any:
+        method = getattr(structlog.get_logger(self._name).bind(), level)
+        if KEEPS_LOGGERS and structlog.is_configured():
+            setattr(self, level, method)
+        return method
 
 
 def configure(
@@ -72,7 +85,6 @@ def configure(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_StderrLogger,
-        cache_logger_on_first_use=KEEPS_LOGGERS,
     )
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, _StandardLoggingHandler)] + [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +66,22 @@ def test_what_is_below_the_level_is_not_written(written: ReadStderr) -> None:
     log.info("no")
     log.error("yes")
     assert written().count("\n") == 1
+
+
+def test_a_logger_that_spoke_before_the_configuration_heeds_it(
+    written: ReadStderr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "KEEPS_LOGGERS", True)
+    structlog.reset_defaults()
+    log = logs.get_logger("gateway.worker.worker")
+    log.info("early")
+    log.error("early")
+    logs.configure("WARNING", "json", [])
+    written()
+    log.info("no")
+    log.error("yes")
+    log.error("again")
+    assert [json.loads(line)["event"] for line in written().splitlines()] == ["yes", "again"]
 
 
 def test_an_exception_is_readable_in_text(written: ReadStderr) -> None:
