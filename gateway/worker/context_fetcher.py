@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import Any, TypeGuard
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -37,7 +38,7 @@ class ContextFetcher:
         Raises NotForUs; DeliveryError when no reply could be delivered; LeaseLost.
         """
         turn = lease_guard.claim.turn
-        if not isinstance(adapter, FetchesContext) or turn.message.kind not in ANSWERED_IN_WORDS:
+        if not _fetches_context(adapter) or turn.message.kind not in ANSWERED_IN_WORDS:
             return
         if turn.message.context is not None or turn.run_id is not None:
             return
@@ -60,8 +61,8 @@ class ContextFetcher:
             log.exception("context not fetched", turn=turn.id)
         return None
 
-    async def _look_up_names(self, adapter: Adapter, turn: Turn, outbox: DeliveryContext) -> None:
-        if not isinstance(adapter, KnowsNames):
+    async def _look_up_names(self, adapter: object, turn: Turn, outbox: DeliveryContext) -> None:
+        if not _knows_names(adapter):
             return
         try:
             self.on_names(turn, await adapter.names_of(turn, outbox))
@@ -74,6 +75,20 @@ class ContextFetcher:
         return await self._store.read_with_retry(
             lambda store: store.transcript(turn.conversation_id, before=turn.seq, limit=limit)
         )
+
+
+def _fetches_context(adapter: object) -> TypeGuard[FetchesContext]:
+    return _has(type(adapter), FetchesContext)  # type: ignore[arg-type]  # mypy knows no hash of a class
+
+
+def _knows_names(adapter: object) -> TypeGuard[KnowsNames]:
+    return _has(type(adapter), KnowsNames)  # type: ignore[arg-type]  # likewise
+
+
+@cache
+def _has(kind: type[Any], protocol: type[Any]) -> bool:
+    """Tells whether a class of adapters has what a protocol says. Kept, as Python looks through all of both for it."""
+    return issubclass(kind, protocol)
 
 
 def undeliverable(exc: DeliveryError) -> Failure:
