@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -229,15 +228,23 @@ class WebApp:
 
 
 async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:
-    with ExitStack() as closing:
-        closing.callback(response.on_close)
-        headers = {**DEFAULT_HEADERS, **response.headers, **added_headers}
+    try:
+        raw = {**RAW_DEFAULT_HEADERS, **_raw(response.headers), **_raw(added_headers)}
         if response.stream is None and response.status != 204:  # noqa: PLR2004  # a length is not allowed with 204
-            headers["Content-Length"] = str(len(response.body))
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": response.status, "headers": raw})
+            raw[b"content-length"] = b"%d" % len(response.body)
+        await send({"type": "http.response.start", "status": response.status, "headers": [*raw.items()]})
         if response.stream is not None:
             async for part in response.stream:
                 content = part if isinstance(part, bytes) else part.encode()
                 await send({"type": "http.response.body", "body": content, "more_body": True})
         await send({"type": "http.response.body", "body": response.body})
+    finally:
+        response.on_close()
+
+
+def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Returns headers as ASGI has them."""
+    return {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+
+
+RAW_DEFAULT_HEADERS = _raw(DEFAULT_HEADERS)

@@ -155,7 +155,14 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 async def read_body(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> bytes:
     """Returns a request's whole body. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""
-    return b"".join([piece async for piece in body_pieces(receive, headers, max_bytes)])
+    _check_head(headers, max_bytes)
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:  # not by ``body_pieces``, as most bodies are one piece, and a generator costs more than to read that
+        piece, more = await _next_piece(receive, size, max_bytes)
+        size += len(piece)
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def body_pieces(receive: Receive, headers: Mapping[str, str], max_bytes: int) -> AsyncIterator[bytes]:
@@ -164,6 +171,16 @@ async def body_pieces(receive: Receive, headers: Mapping[str, str], max_bytes: i
     Refuses a body as soon as its declared or its received length is above ``max_bytes``, and one that is compressed
     (``unsupported_media_type``), as its size is not known before it is read.
     """
+    _check_head(headers, max_bytes)
+    size, more = 0, True
+    while more:
+        piece, more = await _next_piece(receive, size, max_bytes)
+        size += len(piece)
+        yield piece
+
+
+def _check_head(headers: Mapping[str, str], max_bytes: int) -> None:
+    """Raises MalformedRequest for a body that is not to be read at all."""
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding not in {"", "identity"}:
         explanation = "The body is compressed or encoded. Send it as it is, without Content-Encoding."
@@ -171,17 +188,17 @@ async def body_pieces(receive: Receive, headers: Mapping[str, str], max_bytes: i
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        yield piece
-        more = message.get("more_body", False)
+
+
+async def _next_piece(receive: Receive, size: int, max_bytes: int) -> tuple[bytes, bool]:
+    """Returns a piece of a body of which ``size`` bytes have come, and whether there are more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnected
+    piece = message.get("body", b"")
+    if size + len(piece) > max_bytes:
+        raise _too_large(max_bytes)
+    return piece, message.get("more_body", False)
 
 
 def _too_large(max_bytes: int) -> MalformedRequest:
