@@ -42,6 +42,8 @@ class Phase(Enum):
     IDLE = "next request"
     BODY = "rest of the body"
 
+    __hash__ = object.__hash__  # Python's own is the hash of the name, by a function in Python for each look-up
+
 
 class Connection(Protocol):
     """A connection with a client."""

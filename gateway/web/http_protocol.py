@@ -94,8 +94,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._table.phase_of(self) in (Phase.OPENED, Phase.IDLE):
-            self._table.waits(self, Phase.HEAD)
+        before = self._table.phase_of(self)
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -103,6 +102,17 @@ class LimitedProtocol(HttpToolsProtocol):
             self._continue_without_upgrade(data[exc.args[0] :])
         except httptools.HttpParserError:
             self._refuse(*(TOO_LARGE if self._is_head_too_large() else MALFORMED))
+        if not self._refused:
+            self._note_incomplete(before)
+
+    def _note_incomplete(self, before: Phase | None) -> None:
+        """Notes what is missing of a request, once all that has come is read: most requests come whole."""
+        phase = self._table.phase_of(self)
+        if self._in_request and self._head_complete:
+            if phase is not Phase.BODY and self._is_answering() and not self.cycle.response_complete:
+                self._table.waits(self, Phase.BODY)
+        elif phase is before and phase in (Phase.OPENED, Phase.IDLE):
+            self._table.waits(self, Phase.HEAD)
 
     def eof_received(self) -> None:
         if self._in_request and self._table.phase_of(self) is Phase.BODY:
@@ -132,11 +142,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        if self._is_head_too_large():
+            raise HeadTooLargeError
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
+        if self._is_head_too_large():
+            raise HeadTooLargeError
         if b"_" not in name:  # WSGI could not tell it from the one with hyphens, which a proxy may have checked
             super().on_header(name, value)
 
@@ -145,8 +159,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_complete = True
         if self._table.stopping:
             self.cycle.keep_alive = False
-        if self._is_answering():
-            self._table.waits(self, Phase.BODY)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -181,11 +193,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
 
     # ------------------------------------------------------------ refusing
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._is_head_too_large():
-            raise HeadTooLargeError
 
     def _is_head_too_large(self) -> bool:
         limits = self._table.limits

@@ -275,6 +275,22 @@ async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever() -> No
         assert await rest(client) == b""
 
 
+async def test_more_of_a_body_that_is_answered_already_wins_no_time() -> None:
+    async with serving(App(), linger=0.3, body=60.0) as connect:
+        client = await connect()
+        await exchange(client, b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\nabc")
+        client[1].write(b"more")
+        assert await rest(client) == b""
+
+
+async def test_an_empty_line_between_two_requests_is_the_start_of_one() -> None:
+    async with serving(App(), head=0.2) as connect:
+        client = await connect()
+        assert await exchange(client, GET) == (200, b"0")
+        client[1].write(b"\r\n")
+        assert await rest(client) == b""
+
+
 async def test_requests_that_come_at_once_are_answered_in_their_order() -> None:
     app = App()
     async with serving(app, first_byte=0.1, head=0.1, body=0.3, linger=0.1) as connect:
