@@ -17,7 +17,7 @@ from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.markdown import FENCE, LINE, LIST_MARK, cut, utf8_bytes
 from adapters.base.reading import BREAK
 from adapters.slack.commonmark import Line
-from adapters.slack.mrkdwn import WORD_JOINER, escaped, mrkdwn, words
+from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, mrkdwn, words
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
@@ -56,8 +56,13 @@ def pieces(markdown: str) -> list[str]:
 def adapted(markdown: str) -> str:
     """Returns the Markdown in Slack's dialect, without mentions.
 
-    Works line by line: the result for complete lines stays the same when more lines follow.
+    The result for complete lines stays the same when more lines follow.
     """
+    return markdown if PROSE.fullmatch(markdown) else by_line(markdown)
+
+
+def by_line(markdown: str) -> str:
+    """Returns what ``adapted`` does, whatever is in the text."""
     return "".join(map(_Block().take, LINE.findall(markdown)))
 
 

@@ -36,8 +36,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 BROKEN_FENCE = f"`{WORD_JOINER}``"
 """Three backticks that do not end code."""
 MARKS = re.compile(r"[*_~`]++")
-PROSE = re.compile(r"(?:(?!\s*+[0-9+\-=])[^\\`*_~\[\]<>#&|\0\r\n]*+(?:\n|\Z))++")
-"""Lines without any character that may be markup, where it may be."""
+PROSE = re.compile(r"(?:(?!\s*+[0-9+\-=])[^\\`*_~\[\]<>#&|$@\0\r\n]*+(?:\n|\Z))++")
+"""Lines without any character that may be markup where it is, in any dialect."""
 URL = re.compile(r"://\S++")
 IMAGE = re.compile(r"<([^<>|]++)(?:\|([^<>]*+))?>")
 """One in the text of a link, as it is written: Slack reads no link within another."""

@@ -210,13 +210,16 @@ def test_a_notification_is_short(piece: str) -> None:
     assert len(formatter.fallback(piece)) <= formatter.MAX_FALLBACK_CHARACTERS
 
 
-ALMOST_MARKUP = st.sampled_from([*"ab 1.)-+=>\n\t:!'\"(){}/$%^;?,@é漢", "\u00a0", "\u2028", "\x0b", "\x85"])
+ALMOST_MARKUP = st.sampled_from(
+    [*"ab 1.)-+=>\n\t:!'\"(){}/$%^;?,@é漢", "\u00a0", "\u2028", "\x0b", "\x85", "    ", "$$", "@here", "://a.b"]
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(ALMOST_MARKUP, max_size=30))
-def test_what_has_no_markup_is_shown_as_the_parser_reads_it(piece: str) -> None:
+@given(st.lists(ALMOST_MARKUP, max_size=30).map("".join))
+def test_what_has_no_markup_is_read_by_no_parser_and_says_the_same(piece: str) -> None:
     assert words(piece) == " ".join(without_markup(piece).split())
+    assert formatter.adapted(piece) == formatter.by_line(piece)
 
 
 WORD = st.sampled_from(
