@@ -102,7 +102,9 @@ class ResponseEventReader:
 
     def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
         place = _output_index(data)
-        reply = self._texts.setdefault(place, self._filters.create())
+        if place not in self._texts:
+            self._texts[place] = self._filters.create()
+        reply = self._texts[place]
         said = reply.finish() if at_end else reply.feed(text)
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
         return [TextDelta(shown)] if shown else []
