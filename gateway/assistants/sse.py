@@ -8,6 +8,7 @@ as ``data:`` lines, events without an empty line between them, and JSON without 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -21,6 +22,10 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DONE_MARKER = "[DONE]"
 END: Event = (DONE_MARKER, {})
 """The last event of a stream that says that it is complete."""
+
+COMMON_EVENT = re.compile(rb"(?:event: ?+([^\r\n]*+)\r?\n)?+data: ?+([^\r\n]*+)\r?\n\r?\n")
+"""A whole event as nearly every server writes it: its name, if it has one, its data in one line, and an empty line."""
+raw_decode = json.JSONDecoder().raw_decode
 
 
 class WebPageReceived(ValueError):
@@ -43,12 +48,26 @@ class EventStreamParser:
             if len(self._incomplete_line) > MAX_LINE_BYTES:
                 raise ValueError(f"a line of the stream is longer than {MAX_LINE_BYTES} bytes")
             return []
-        *lines, rest = bytes(self._incomplete_line).split(b"\n")
-        self._incomplete_line = bytearray(rest)
+        text, self._incomplete_line = bytes(self._incomplete_line), bytearray()
         if not self._started:
             self._started = True
-            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-        return [event for line in lines for event in self._parse_line(line.removesuffix(b"\r"))]
+            text = text.removeprefix(BYTE_ORDER_MARK)
+        return self._parse(text)
+
+    def _parse(self, text: bytes) -> list[tuple[str, str]]:
+        """Returns the events of the lines of a text; keeps the last one, which has no end yet."""
+        events: list[tuple[str, str]] = []
+        start = 0
+        while (end := text.find(b"\n", start)) >= 0:
+            is_between_events = not (self._name or self._data)
+            if is_between_events and (found := COMMON_EVENT.match(text, start)):
+                events.append(((found[1] or b"").decode(), found[2].decode()))
+                start = found.end()
+            else:
+                events += self._parse_line(text[start:end].removesuffix(b"\r"))
+                start = end + 1
+        self._incomplete_line += text[start:]
+        return events
 
     def close(self) -> list[tuple[str, str]]:
         """Returns a last event without its empty line. Truncated JSON is invalid, so it is never taken for one."""
@@ -177,6 +196,11 @@ def _is_json(data: str | bytes) -> bool:
 def json_value(data: str | bytes) -> Any:
     """Decodes JSON. Raises ValueError."""
     try:
+        if isinstance(data, str) and data.startswith(("{", "[")):
+            # At half the cost of json.loads, which looks for white space and marks of the byte order.
+            value, end = raw_decode(data)
+            if end == len(data):
+                return value
         return json.loads(data)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None

@@ -49,6 +49,36 @@ def test_events_do_not_depend_on_how_the_bytes_were_split(
     assert reader.close() == []
 
 
+FRAGMENTS = st.sampled_from(
+    [
+        *(
+            b'event: a\ndata: {"b": 1}\n\n',
+            b'data: {"c": 2}\r\n\r\n',
+            b"data: \xc3\xa9\n\n",
+            b"data: [DONE]",
+            b"data: {",
+        ),
+        *(b"event: d", b"event:e", b"event:", b"event", b"data:", b"data: ", b"data:  f", b"data", b'{"g": 3}', b"}"),
+        *(b": comment", b"id: 7", b" ", b"\r", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n", b"\xff", sse.BYTE_ORDER_MARK),
+    ]
+)
+
+
+def parsed(pieces: list[bytes]) -> list[tuple[str, str]] | None:
+    """Returns the events of a stream; None if it is none."""
+    reader = sse.EventStreamParser()
+    try:
+        return [*(event for piece in pieces for event in reader.feed(piece)), *reader.close()]
+    except ValueError:
+        return None
+
+
+@given(st.lists(FRAGMENTS, max_size=14).map(b"".join), st.lists(st.integers(min_value=0), max_size=6))
+def test_events_that_come_whole_are_read_as_those_that_come_byte_by_byte(raw: bytes, places: list[int]) -> None:
+    byte_by_byte = [bytes([each]) for each in raw]
+    assert parsed(cut(raw, places)) == parsed([raw]) == parsed(byte_by_byte)
+
+
 async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
