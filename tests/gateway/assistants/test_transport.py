@@ -62,9 +62,9 @@ async def post(api: AssistantApiClient, path: str = "/things", body: Json | None
 async def stream(
     api: AssistantApiClient, path: str = "/things", body: Json | None = None, *, idle_seconds: float | None = None
 ) -> None:
-    async with api.stream(path, body or {}, idle_seconds=idle_seconds) as events:
-        async for _ in events:
-            pass
+    async with await api.stream(path, body or {}, idle_seconds=idle_seconds) as stream:
+        async for events in stream:
+            list(events)
 
 
 @pytest.fixture(params=[post, stream, partial(stream, idle_seconds=7.5)], ids=["post", "stream", "patience"])
