@@ -24,6 +24,7 @@ END: Event = (DONE_MARKER, {})
 
 COMMON_EVENT = re.compile(rb"(?:event: ?+([^\r\n]*+)\r?\n)?+data: ?+([^\r\n]*+)\r?\n\r?\n")
 """A whole event as nearly every server writes it: its name, if it has one, its data in one line, and an empty line."""
+TOO_DEEP = "JSON that is nested too deeply"
 JSON_FORMS = frozenset({b"{", b"["})
 raw_decode = json.JSONDecoder().raw_decode
 
@@ -145,7 +146,7 @@ class BodyParser:
         for name, data in found:
             if data.startswith("{"):
                 if name not in self._ignored:
-                    yield name, json_value(data)
+                    yield name, _object(data)
             elif data.strip() == DONE_MARKER:
                 self.is_complete = True
                 yield END
@@ -190,17 +191,21 @@ def _is_json(data: str | bytes) -> bool:
     return True
 
 
+def _object(data: str) -> Json:
+    """Decodes an object that begins with the first character, at half the cost of ``json_value``. Raises ValueError."""
+    try:
+        value, end = raw_decode(data)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    return value if end == len(data) else parse_object(data)
+
+
 def json_value(data: str | bytes) -> Any:
     """Decodes JSON. Raises ValueError."""
     try:
-        if isinstance(data, str) and data.startswith(("{", "[")):
-            # At half the cost of json.loads, which looks for white space and marks of the byte order.
-            value, end = raw_decode(data)
-            if end == len(data):
-                return value
         return json.loads(data)
     except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
 
 
 def parse_object(data: str | bytes) -> Json:

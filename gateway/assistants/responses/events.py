@@ -73,17 +73,16 @@ class ResponseEventReader:
 
         Pieces of one text are read as one. Raises AssistantError if an event reports an error.
         """
-        for place, together in groupby(events, _place_of_text):
-            if place is not None:
+        for (kind, place), together in groupby(events, _kind_and_place):
+            if kind in TEXT_DELTA_EVENTS:
                 yield from self._show(place, "".join(as_text(data.get("delta")) for _, data in together))
                 continue
-            for name, data in together:
-                yield from self._read_event(name, data)
+            for _, data in together:
+                yield from self._read_event(kind, data)
                 if self.is_final:
                     return
 
-    def _read_event(self, name: str, data: Json) -> list[RunEvent]:
-        kind = as_text(data.get("type")) or name
+    def _read_event(self, kind: str, data: Json) -> list[RunEvent]:
         if kind in TEXT_END_EVENTS:
             return self._show(_output_index(data), "", at_end=True)
         if kind == "response.output_item.added":
@@ -188,10 +187,11 @@ class ResponseEventReader:
         return [call]
 
 
-def _place_of_text(event: Event) -> int | None:
-    """Returns the place of the item whose text an event goes on with; None for any other event."""
+def _kind_and_place(event: Event) -> tuple[str, int]:
+    """Returns what an event is, and the place of the item whose text it goes on with (0 for any other event)."""
     name, data = event
-    return _output_index(data) if (as_text(data.get("type")) or name) in TEXT_DELTA_EVENTS else None
+    kind = as_text(data.get("type")) or name
+    return kind, _output_index(data) if kind in TEXT_DELTA_EVENTS else 0
 
 
 def _output_index(data: Json) -> int:
