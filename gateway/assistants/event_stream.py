@@ -21,6 +21,43 @@ DRAIN_SECONDS = 0.05
 ANSWER_TOO_LONG = sentence("The assistant's answer did not come to an end. Please ask for less at once.")
 
 
+class SilenceTimer:
+    """Ends a wait for the next bytes of a response that takes too long. Made when its headers are there.
+
+    aiohttp sets its timer again at each read, which is a tenth of what an answer in short pieces costs. This one runs
+    on, and looks how long the wait has lasted.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
+        self._loop = asyncio.get_running_loop()
+        self._waits_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        protocol = response.connection.protocol if response.connection else None  # None: all has come
+        if protocol is not None and protocol.read_timeout:
+            # Its own timer, which may run once more, is not set again.
+            self._seconds, protocol.read_timeout = protocol.read_timeout, None
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    async def read(self) -> bytes:
+        """Returns the next bytes; none at the end. Raises aiohttp.ClientError; SocketTimeoutError after a silence."""
+        self._waits_since = self._loop.time()
+        chunk = await self._content.readany()
+        self._waits_since = None
+        return chunk
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        waited = 0.0 if self._waits_since is None else self._loop.time() - self._waits_since
+        if waited < self._seconds:
+            self._timer = self._loop.call_later(self._seconds - waited, self._look)
+        else:
+            self._content.set_exception(aiohttp.SocketTimeoutError(f"nothing came for {self._seconds:g} s"))
+
+
 class EventStream:
     """Iterates over the events of an answer, those together that came together, and END if it is complete.
 
@@ -34,11 +71,13 @@ class EventStream:
         self._parser = BodyParser(ignored)
         self._bytes_left = MAX_STREAM_BYTES
         self._has_ended = False
+        self._silence = SilenceTimer(response)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        self._silence.close()
         async with self._response:
             if exc is None and not self._response.content.at_eof():
                 await self._drain()
@@ -51,7 +90,7 @@ class EventStream:
     async def __anext__(self) -> Iterator[Event]:
         if self._has_ended or self._parser.is_complete:
             raise StopAsyncIteration
-        chunk = await self._response.content.readany()
+        chunk = await self._silence.read()
         if not chunk:
             self._has_ended = True
             return self._parser.close()
