@@ -132,10 +132,15 @@ class BodyParser:
         return iter(())
 
     def close(self) -> Iterator[Event]:
-        """Returns what is left after the last chunk: an event without its empty line, or a JSON body and its end."""
+        """Yields what is left after the last chunk: an event without its empty line, or a JSON body and its end."""
         if _first_bytes(self._body)[:1] in JSON_FORMS:
-            return iter([*(("", each) for each in _json_objects(self._take_body())), END])
-        return self._decoded([*self._stream.feed(self._take_body()), *self._stream.close()])
+            for found in _json_objects(self._take_body()):
+                yield "", found
+            yield END
+            return
+        yield from self._decoded(self._stream.feed(self._take_body()))
+        if not self.is_complete:
+            yield from self._decoded(self._stream.close())
 
     def _take_body(self) -> bytes:
         body, self._body = bytes(self._body), bytearray()
@@ -164,11 +169,12 @@ def _objects_in(data: str) -> list[Json]:
     return _objects(json_value("\n".join(lines))) if lines else []
 
 
-def _json_objects(body: bytes) -> list[Json]:
-    """Returns the objects of a JSON body: one, a list of them, or one a line."""
+def _json_objects(body: bytes) -> Iterator[Json]:
+    """Yields the objects of a JSON body: one, a list of them, or one a line."""
     text = body.decode("utf-8-sig").strip()
     values = [json_value(text)] if _is_json(text) else [json_value(line) for line in text.splitlines() if line.strip()]
-    return [found for value in values for found in _objects(value)]
+    for value in values:
+        yield from _objects(value)
 
 
 def _objects(value: Any) -> list[Json]:

@@ -107,6 +107,16 @@ def test_what_came_before_an_invalid_event_is_read() -> None:
         next(events)
 
 
+@pytest.mark.parametrize("body", [b'{"a": 1}\n[]', b"\n" * 99 + b'data: {"a": 1}\n\ndata: {'])
+def test_what_is_left_at_the_end_is_read_up_to_what_is_invalid(body: bytes) -> None:
+    parser = sse.BodyParser()
+    assert not list(parser.feed(body))
+    events = parser.close()
+    assert next(events) == ("", {"a": 1})
+    with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
+        next(events)
+
+
 def test_an_event_without_data_is_ignored() -> None:
     assert read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == [sse.END]
 
