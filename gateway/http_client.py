@@ -91,8 +91,8 @@ class HttpClient:
         self._keepalive_seconds = keepalive_seconds
         self._keeps_cookies = keeps_cookies
         self._session: aiohttp.ClientSession | None = None
-        self._options: dict[URL, dict[str, object]] = {}
-        """By origin. The environment is read once for each."""
+        self._options: dict[tuple[str, str], dict[str, object]] = {}
+        """By scheme and authority. The environment is read once for each."""
 
     async def send(
         self,
@@ -110,7 +110,8 @@ class HttpClient:
         gets none of our own headers. Raises aiohttp.ClientError, OSError; SettingsError for a proxy or certificates
         in the environment that cannot be used.
         """
-        url = _parsed(url)
+        if isinstance(url, str):
+            url = _parsed(url)
         for _ in range(max_redirects):
             response = await self._send_once(method, url, headers, timeout, body)
             target = _redirect_target(method, url, response)
@@ -147,9 +148,10 @@ class HttpClient:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # as above
         body: Body | None,
     ) -> aiohttp.ClientResponse:
-        options = self._options.get(origin := url.origin())
+        where = url.scheme, url.raw_authority  # at a fifth of the cost of an origin
+        options = self._options.get(where)
         if options is None:
-            options = self._options[origin] = options_for(origin).arguments
+            options = self._options[where] = options_for(_parsed(url).origin()).arguments
         return await self._open_session().request(
             method,
             url,
@@ -256,9 +258,9 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> a
 
 async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Returns a response's body. Raises ValueError as soon as it exceeds ``max_bytes``."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
+    content, body = response.content, bytearray()
+    while not content.at_eof():
+        body += await content.readany()
         if len(body) > max_bytes:
             raise ValueError(f"the answer is longer than {max_bytes} bytes")
     return bytes(body)

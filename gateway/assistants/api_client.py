@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -21,9 +21,10 @@ import httpx2
 from gateway import logs
 from gateway.assistants import sdk
 from gateway.assistants.error_map import ModelLoading, NotFound, translated_errors
+from gateway.assistants.event_stream import EventStream
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.json_fields import as_objects, as_text
-from gateway.assistants.sse import MAX_LINE_BYTES, Event, Json, parse_object, read_body
+from gateway.assistants.sse import MAX_LINE_BYTES, Json, parse_object
 from gateway.assistants.transport import CONNECT_SECONDS, SdkHttpClient, Transport
 from gateway.coordination.lease import assert_current_lease_held
 from gateway.domain.errors import (
@@ -44,11 +45,7 @@ REQUEST_SECONDS = 60.0
 """Timeout of requests that do not wait for a model."""
 STREAM_IDLE_SECONDS = 120.0
 """Seconds without a byte after which a stream is given up, if its run can be followed by polling."""
-MAX_STREAM_BYTES = 128 * 2**20
-"""Of one streamed answer with all its events. The longest replies take a tenth, images some megabytes each."""
 SPARE_CONNECTIONS = 100
-DRAIN_SECONDS = 0.05
-"""Time to read the end of a stream after its last event: only then can the connection be reused."""
 LOADING_SECONDS = 1.0
 MAX_LOADING_SECONDS = 10.0
 """The first and the longest pause before a server that loads its model is asked again."""
@@ -62,12 +59,9 @@ NOTHING_THERE = (NotFound.code, AssistantMisconfigured.code)
 """Codes of the errors of a path that is not there, or is a web page."""
 MAX_ID_CHARS = 256
 BINARY_HEADERS = {"accept": "application/binary"}
-ANSWER_TOO_LONG = sentence("The assistant's answer did not come to an end. Please ask for less at once.")
 FILE_TOO_LARGE = sentence("A file that the assistant made is too large to be sent here.")
 NO_KEY = "none"
 """Sent to a self-hosted server that needs no key, because the SDK requires one."""
-
-Events = AsyncGenerator[Event, None]
 
 log = logs.get_logger(__name__)
 
@@ -184,20 +178,16 @@ class AssistantApiClient:
             async with await self._transport.send("DELETE", path, idle_seconds=REQUEST_SECONDS):
                 pass
 
-    @asynccontextmanager
-    async def stream(self, path: str, body: Json, *, idle_seconds: float | None = None) -> AsyncIterator[Events]:
-        """POSTs, and yields the events of the response, and END. A response that is one JSON object is one event.
+    async def stream(
+        self, path: str, body: Json, *, idle_seconds: float | None = None, ignored: Container[str] = ()
+    ) -> EventStream:
+        """POSTs, and returns the events of the response, and END. A response that is one JSON object is one event.
 
-        Waits while the server loads its model. Raises AssistantUnavailable after ``idle_seconds`` without a byte (None:
-        the client's own timeout).
+        Use as ``async with await api.stream(…) as events``. Waits while the server loads its model. Raises, and its
+        events raise, AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
+        ``ignored``: names of events that nobody reads.
         """
-        response = await self._open_stream(path, body, idle_seconds)
-        del body
-        with translated_errors(answer_began=True):
-            chunks = _limited(response.content.iter_any())
-            async with response, aclosing(chunks), aclosing(read_body(chunks)) as read:
-                yield read
-                await _drain(chunks)
+        return EventStream(await self._open_stream(path, body, idle_seconds), ignored)
 
     async def _open_stream(self, path: str, body: Json, idle_seconds: float | None) -> aiohttp.ClientResponse:
         """Returns the response. A model that is being loaded is waited for until the turn's time is up."""
@@ -271,33 +261,12 @@ async def _copy(response: aiohttp.ClientResponse, writer: FileWriter, max_bytes:
         await writer.write(chunk)
 
 
-async def _limited(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yields the chunks. Raises AssistantRefused for an answer that does not end within any measure."""
-    left = MAX_STREAM_BYTES
-    async for chunk in chunks:
-        left -= len(chunk)
-        if left < 0:
-            raise AssistantRefused(
-                f"the answer is longer than {MAX_STREAM_BYTES} bytes", code="too_long", user_message=ANSWER_TOO_LONG
-            )
-        yield chunk
-        del chunk  # the next one may take long
-
-
 def _poll_after_seconds(response: aiohttp.ClientResponse) -> float | None:
     try:
         seconds = float(response.headers["openai-poll-after-ms"]) / 1000
     except (KeyError, ValueError):
         return None
     return max(seconds, MIN_POLL_SECONDS) if math.isfinite(seconds) else None
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Reads the rest of the stream after the last event, normally a few bytes, so that the connection can be reused."""
-    with suppress(Exception):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in chunks:
-                pass
 
 
 async def check_model(api: AssistantApiClient, model: str) -> None:

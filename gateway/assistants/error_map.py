@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -327,22 +326,29 @@ def error_in(data: Json) -> AssistantError | None:
     return error_from_object(data) if says_something and "choices" not in data else None
 
 
-@contextmanager
-def translated_errors(*, answer_began: bool = False) -> Iterator[None]:
-    """Converts every exception raised inside to an AssistantError, except LeaseLost and DeliveryError.
+class translated_errors:  # noqa: N801  # used like a function of contextlib, at half the cost
+    """Converts every exception raised inside to an AssistantError, except LeaseLost and DeliveryError."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        if isinstance(exc, Exception):
+            raise_translated(exc)
+
+
+def raise_translated(exc: Exception, *, answer_began: bool = False) -> None:
+    """Raises the AssistantError for an exception of a request, unless it is one, or says nothing of the server.
 
     ``answer_began``: see ``as_lost``.
     """
-    try:
-        yield
-    except (LeaseLost, DeliveryError):  # they say nothing of the server
-        raise
-    except AssistantError as exc:
-        if answer_began and (lost := as_lost(exc)) is not exc:
-            raise lost from exc
-        raise
-    except Exception as exc:
-        raise (as_lost(translate(exc)) if answer_began else translate(exc)) from exc
+    if isinstance(exc, LeaseLost | DeliveryError):
+        return
+    error = exc if isinstance(exc, AssistantError) else translate(exc)
+    if answer_began:
+        error = as_lost(error)
+    if error is not exc:
+        raise error from exc
 
 
 def _match_message(error: VendorError) -> ErrorFactory | None:

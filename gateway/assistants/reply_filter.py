@@ -46,8 +46,10 @@ class LineSoFar:
     def add(self, text: str) -> None:
         if not text:
             return
-        self.head = (self.head + text[:FENCE_CHARS]).lstrip()[:FENCE_CHARS] or text.lstrip()[:FENCE_CHARS]
-        self._backticks += len(re.findall("`+", text)) - (self.last == text[0] == "`")
+        if len(self.head) < FENCE_CHARS:
+            self.head = (self.head + text[:FENCE_CHARS]).lstrip()[:FENCE_CHARS] or text.lstrip()[:FENCE_CHARS]
+        if "`" in text:
+            self._backticks += len(re.findall("`+", text)) - (self.last == text[0] == "`")
         self.last = text[-1]
 
     @property

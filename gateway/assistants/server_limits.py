@@ -61,7 +61,7 @@ class ServerLimits:
         """The refusals by feature, or by name of a field."""
 
     def __contains__(self, feature: str) -> bool:
-        return feature in self._refused
+        return bool(self._refused) and feature in self._refused  # mostly there is nothing to look up
 
     @property
     def note_text(self) -> str:

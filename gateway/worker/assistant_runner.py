@@ -37,7 +37,6 @@ from gateway.domain.run_events import (
     RunStarted,
     TextDelta,
     ToolCall,
-    UsageCounted,
 )
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
@@ -226,7 +225,12 @@ class AssistantRunner:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
                     attempt.meter.add(event)
-                    if isinstance(event, RunStarted):
+                    if isinstance(event, TextDelta) and limit.add(event.text):
+                        break
+                    if isinstance(event, PreviewEvent):
+                        self._limits.check_cost(event, attempt.meter.counted)
+                        attempt.preview.emit(event)
+                    elif isinstance(event, RunStarted):
                         posting = False
                         await self._store_run(attempt, event.run_id)
                     elif isinstance(event, CallsHeld):
@@ -235,11 +239,6 @@ class AssistantRunner:
                         if event.calls and attempt.turn.options.waits_for_outputs:
                             raise OutputsNeeded(CallRound(event.calls, event.text))
                         return await self._checked(attempt, event, limit)
-                    elif isinstance(event, TextDelta) and limit.add(event.text):
-                        break
-                    elif not isinstance(event, UsageCounted):
-                        self._limits.check_cost(event, attempt.meter.counted)
-                        attempt.preview.emit(event)
                 else:
                     raise AssistantUnavailable("the run ended without an answer")
         except AssistantError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from gateway.domain.errors import AssistantError, AssistantRateLimited, AssistantUnavailable
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import RunId, Usage
-from gateway.domain.run_events import RunCompleted, RunStarted, UsageCounted
+from gateway.domain.run_events import RunCompleted, RunStarted, TextDelta, UsageCounted
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox, tool
 from tests.contracts.assistant import AssistantContract
@@ -230,6 +231,19 @@ class OnlineContract(WithFakeServer, AssistantContract):
         assert not check.ok
         assert "OPENAI_API_KEY" in check.detail
         assert "sk-secret" not in check.detail
+
+    # ------------------------------------------------------------ streams
+
+    async def test_text_is_shown_while_the_rest_is_written(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        fake.script(Say("Here I am.", chunks=2, hold_after=1))
+        turn, shown = session.make_turn("Where are you?"), list[str]()
+        async with aclosing(session.assistant.run(turn, await session.open_thread(), *session.loaders)) as run:
+            async for event in run:
+                if isinstance(event, TextDelta):
+                    shown.append(event.text)
+                    fake.release()
+        assert "".join(shown) == "Here I am."
+        assert len(shown) > 1
 
     # ------------------------------------------------------------ runs and threads that change without the gateway
 

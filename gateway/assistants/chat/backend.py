@@ -233,15 +233,15 @@ class ChatBackend:
         completion = state.completion = CompletionAccumulator(filters.create())
         request = state.build_request(self._builder)
         try:
-            async with self._api.stream("/chat/completions", request.body) as events:
+            async with await self._api.stream("/chat/completions", request.body) as stream:
                 completion.opened = True
-                async for event in events:
-                    said = completion.add_event(event)
-                    if not state.started and (completion.id or said):
-                        state.started = True
-                        yield RunStarted(RunId(completion.id or state.turn.id))
-                    if shown := state.accumulator.add_delta(message_key, said):
-                        yield TextDelta(shown)
+                async for events in stream:
+                    for said in completion.add_events(events):
+                        if not state.started and (completion.id or said):
+                            state.started = True
+                            yield RunStarted(RunId(completion.id or state.turn.id))
+                        if shown := state.accumulator.add_delta(message_key, said):
+                            yield TextDelta(shown)
         except NotFound as exc:
             raise AssistantMisconfigured(
                 f"The server at {self._api.host} has no chat completions at this address. Check OPENAI_BASE_URL: {exc}"

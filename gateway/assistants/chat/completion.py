@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -72,8 +72,21 @@ class CompletionAccumulator:
         found = (ending for ending, names in ENDINGS.items() if reason.startswith(names))
         return next(found, Ending.COMPLETE if reason or self._is_whole else Ending.BROKEN)
 
-    def add_event(self, event: Event) -> str:
-        """Adds an event. Returns the text for people in it. Raises AssistantError if it reports an error."""
+    def add_events(self, events: Iterable[Event]) -> Iterator[str]:
+        """Adds events that came together. Yields the text for people in them, as one; also before an error.
+
+        Raises AssistantError if one reports an error.
+        """
+        said = ""
+        try:
+            for event in events:
+                said += self._add_event(event)
+        except Exception:
+            yield said
+            raise
+        yield said
+
+    def _add_event(self, event: Event) -> str:
         if event == END:
             self._is_whole = self._is_whole or bool(self.id or self._finish_reason or self.text or self._fields)
             return ""

@@ -324,11 +324,10 @@ class ResponsesBackend:
         )
         silence = STREAM_IDLE_SECONDS if self._background_seen else None
         try:
-            async with self._responses.create(state, items, idle_seconds=silence) as events:
-                async for name, data in events:
-                    for event in reading.read_event(name, data):
+            async with await self._responses.create(state, items, idle_seconds=silence) as stream:
+                async for events in stream:
+                    for event in reading.read_events(events):
                         yield event
-                    del data  # not kept while the next is waited for
                     if reading.is_final:
                         break
         except (NotFound, BadRequest) as exc:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
 from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
 from gateway.assistants.responses.items import ReadMessage, is_final, is_said, read_message
-from gateway.assistants.sse import DONE_MARKER, Json
+from gateway.assistants.sse import DONE_MARKER, Event, Json
 from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
 from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
 
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
+UNREAD_EVENTS = frozenset(
+    f"response.{name}"
+    for name in (
+        *("content_part.added", "content_part.done", "output_text.annotation.added"),
+        *("function_call_arguments.delta", "function_call_arguments.done"),
+        *("mcp_call_arguments.delta", "mcp_call_arguments.done", "code_interpreter_call_code.delta"),
+        *("reasoning_text.delta", "reasoning_text.done", "reasoning_summary_text.delta", "reasoning_summary_text.done"),
+        *("reasoning_summary_part.added", "reasoning_summary_part.done", "image_generation_call.partial_image"),
+    )
+)
+"""Events whose content comes again with their finished item, as far as it is needed."""
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
@@ -54,13 +68,23 @@ class ResponseEventReader:
     def is_final(self) -> bool:
         return bool(self.response)
 
-    def read_event(self, name: str, data: Json) -> list[RunEvent]:
-        """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
-        kind = as_text(data.get("type")) or name
-        if kind in TEXT_DELTA_EVENTS:
-            return self._show(data, as_text(data.get("delta")))
+    def read_events(self, events: Iterable[Event]) -> Iterator[RunEvent]:
+        """Yields the run events for events that came together, up to the end of the response.
+
+        Pieces of one text are read as one. Raises AssistantError if an event reports an error.
+        """
+        for (kind, place), together in groupby(events, _kind_and_place):
+            if kind in TEXT_DELTA_EVENTS:
+                yield from self._show(place, "".join(as_text(data.get("delta")) for _, data in together))
+                continue
+            for _, data in together:
+                yield from self._read_event(kind, data)
+                if self.is_final:
+                    return
+
+    def _read_event(self, kind: str, data: Json) -> list[RunEvent]:
         if kind in TEXT_END_EVENTS:
-            return self._show(data, "", at_end=True)
+            return self._show(_output_index(data), "", at_end=True)
         if kind == "response.output_item.added":
             return self._item_added(as_object(data.get("item")))
         if kind == "response.output_item.done":
@@ -100,9 +124,10 @@ class ResponseEventReader:
                     events += self._reasoning_in_text(place, self.said[-1][1])
         return events
 
-    def _show(self, data: Json, text: str, *, at_end: bool = False) -> list[RunEvent]:
-        place = _output_index(data)
-        reply = self._texts.setdefault(place, self._filters.create())
+    def _show(self, place: int, text: str, *, at_end: bool = False) -> list[RunEvent]:
+        if place not in self._texts:
+            self._texts[place] = self._filters.create()
+        reply = self._texts[place]
         said = reply.finish() if at_end else reply.feed(text)
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
         return [TextDelta(shown)] if shown else []
@@ -160,6 +185,13 @@ class ResponseEventReader:
             return []
         self._reported_calls.add((call.call_id, call.done))
         return [call]
+
+
+def _kind_and_place(event: Event) -> tuple[str, int]:
+    """Returns what an event is, and the place of the item whose text it goes on with (0 for any other event)."""
+    name, data = event
+    kind = as_text(data.get("type")) or name
+    return kind, _output_index(data) if kind in TEXT_DELTA_EVENTS else 0
 
 
 def _output_index(data: Json) -> int:

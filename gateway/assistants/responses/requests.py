@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, Events, path_segment
+from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, path_segment
 from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
+from gateway.assistants.event_stream import EventStream
+from gateway.assistants.responses.events import UNREAD_EVENTS
 from gateway.assistants.responses.hosted_servers import HostedServers
 from gateway.assistants.responses.items import is_final, with_head
 from gateway.assistants.responses.local_threads import is_local
@@ -52,20 +54,14 @@ class ServerResponses:
         self._optional = _optional_fields(config)
         self.hosted_servers = HostedServers(toolbox.hosted)
 
-    @asynccontextmanager
-    async def create(
-        self, state: ResponseRunState, items: list[Json], *, idle_seconds: float | None
-    ) -> AsyncIterator[Events]:
-        """POSTs, and yields the events. Leaves out what the server refuses, and repeats the request without it."""
-        opened = False
-        while not opened:
+    async def create(self, state: ResponseRunState, items: list[Json], *, idle_seconds: float | None) -> EventStream:
+        """POSTs, and returns the events. Leaves out what the server refuses, and repeats the request without it."""
+        while True:
             body = self._body(state, items)
             try:
-                async with self._api.stream("/responses", body, idle_seconds=idle_seconds) as events:
-                    opened = True
-                    yield events
+                return await self._api.stream("/responses", body, idle_seconds=idle_seconds, ignored=UNREAD_EVENTS)
             except BadRequest as exc:
-                if opened or not self._adapt(state, body, exc):
+                if not self._adapt(state, body, exc):
                     raise
 
     def _adapt(self, state: ResponseRunState, body: Json, error: BadRequest) -> bool:

@@ -270,11 +270,10 @@ class ThreadsBackend:
         waited_for = pending_calls(reading.run)
         reading.mark_resumed()
         try:
-            async with self._api.stream(path, body, idle_seconds=STREAM_IDLE_SECONDS) as events:
-                async for name, data in events:
-                    for event in reading.read_event(name, data):
+            async with await self._api.stream(path, body, idle_seconds=STREAM_IDLE_SECONDS) as stream:
+                async for events in stream:
+                    for event in reading.read_events(events):
                         yield event
-                    del data  # not kept while the next is waited for
                     if reading.is_stopped:
                         break
         except NotFound as exc:

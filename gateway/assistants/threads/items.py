@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.assistants.attachments import base_name
@@ -11,7 +11,7 @@ from gateway.assistants.error_map import Filtered, error_from_object
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
-from gateway.assistants.sse import Json
+from gateway.assistants.sse import Event, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
 from gateway.domain.models import RunId, Usage
@@ -161,8 +161,17 @@ class RunEventReader:
         """The tokens of the run's finished steps."""
         return sum(self._steps_counted.values(), Usage())
 
-    def read_event(self, name: str, data: Json) -> list[RunEvent]:
-        """Returns the run events for one event of the stream. Raises AssistantError if it reports an error."""
+    def read_events(self, events: Iterable[Event]) -> Iterator[RunEvent]:
+        """Yields the run events for events that came together, until the run has stopped.
+
+        Raises AssistantError if one reports an error.
+        """
+        for name, data in events:
+            yield from self._read_event(name, data)
+            if self.is_stopped:
+                return
+
+    def _read_event(self, name: str, data: Json) -> list[RunEvent]:
         if name == "thread.message.delta":
             return self._message_delta(data)
         if name in MESSAGE_END_EVENTS:

@@ -10,7 +10,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from gateway.assistants import api_client
+from gateway.assistants import api_client, event_stream
 from gateway.assistants.api_client import AssistantApiClient, path_segment
 from gateway.assistants.error_map import NotFound
 from gateway.assistants.sse import DONE_MARKER
@@ -34,24 +34,27 @@ async def api(request: pytest.FixtureRequest, raw: RawServer, raw_client: openai
 async def read(api: AssistantApiClient, *, until: str = "end") -> list[dict[str, object]]:
     """Returns the events of one stream up to the first with the field ``until``."""
     seen = []
-    async with api.stream("/things", {"a": 1}) as events:
-        async for name, data in events:
-            seen += [data] if name != DONE_MARKER else []
-            if until in data:
-                break
+    async with await api.stream("/things", {"a": 1}) as stream:
+        async for events in stream:
+            for name, data in events:
+                seen += [data] if name != DONE_MARKER else []
+                if until in data:
+                    return seen
     return seen
 
 
 async def endless(api: AssistantApiClient) -> AsyncGenerator[dict[str, object], None]:
-    async with api.stream("/things", {}) as events:
-        async for _, data in events:
-            yield data
+    async with await api.stream("/things", {}) as stream:
+        async for events in stream:
+            for _, data in events:
+                yield data
 
 
 async def misread(api: AssistantApiClient) -> None:
-    async with api.stream("/things", {}) as events:
-        async for _, data in events:
-            data["b"]
+    async with await api.stream("/things", {}) as stream:
+        async for events in stream:
+            for _, data in events:
+                data["b"]
 
 
 class TestStream:
@@ -111,7 +114,7 @@ class TestStream:
     async def test_an_answer_without_an_end_is_given_up(
         self, raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(api_client, "MAX_STREAM_BYTES", 100)
+        monkeypatch.setattr(event_stream, "MAX_STREAM_BYTES", 100)
         raw.add_stream(*[b'data: {"a": 1}\n\n'] * 9)
         with pytest.raises(AssistantRefused) as caught:
             await read(api)

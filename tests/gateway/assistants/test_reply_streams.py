@@ -12,10 +12,16 @@ import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
+from gateway.assistants.chat.completion import CompletionAccumulator
+from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.reply_filter import PLAIN
 from gateway.assistants.responses.backend import ResponsesBackend
+from gateway.assistants.responses.events import ResponseEventReader
 from gateway.assistants.threads.backend import ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
+from gateway.domain.errors import AssistantError
 from gateway.domain.models import ThreadId
+from gateway.domain.run_events import TextDelta
 from gateway.ports.assistant import Assistant
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
@@ -165,3 +171,20 @@ async def test_reasoning_in_the_text_is_shown_by_a_setting(
     assert await session.say("Hi") == session.shown_text == "Hello"
     told = [(call.name, call.output) for call in session.tool_calls if call.done]
     assert told == ([("reasoning", SECRET)] if shown else [])
+
+
+def test_pieces_of_text_that_come_together_are_shown_as_one_also_before_an_error() -> None:
+    pieces = [("", {"type": "response.output_text.delta", "delta": piece}) for piece in ("One ", "two ", "three")]
+    reader = ResponseEventReader(ReplyAccumulator(), set(), PLAIN)
+    shown = reader.read_events([*pieces, ("error", {"message": "Away"})])
+    assert next(shown) == TextDelta("One two three")
+    with pytest.raises(AssistantError):
+        next(shown)
+
+
+def test_text_of_a_completion_that_comes_together_is_one_also_before_an_error() -> None:
+    pieces = [("", {"choices": [{"delta": {"content": piece}}]}) for piece in ("One ", "two ", "three")]
+    said = CompletionAccumulator().add_events([*pieces, ("", {"error": {"message": "Away"}})])
+    assert next(said) == "One two three"
+    with pytest.raises(AssistantError):
+        next(said)

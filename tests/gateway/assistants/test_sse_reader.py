@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -49,68 +48,116 @@ def test_events_do_not_depend_on_how_the_bytes_were_split(
     assert reader.close() == []
 
 
-async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        yield piece
+FRAGMENTS = st.sampled_from(
+    [
+        *(
+            b'event: a\ndata: {"b": 1}\n\n',
+            b'data: {"c": 2}\r\n\r\n',
+            b"data: \xc3\xa9\n\n",
+            b"data: [DONE]",
+            b"data: {",
+        ),
+        *(b"event: d", b"event:e", b"event:", b"event", b"data:", b"data: ", b"data:  f", b"data", b'{"g": 3}', b"}"),
+        *(b": comment", b"id: 7", b" ", b"\r", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n", b"\xff", sse.BYTE_ORDER_MARK),
+    ]
+)
 
 
-async def read(*pieces: bytes) -> list[sse.Event]:
-    return [event async for event in sse.read_events(chunks(*pieces))]
+def parsed(pieces: list[bytes]) -> list[tuple[str, str]] | None:
+    """Returns the events of a stream; None if it is none."""
+    reader = sse.EventStreamParser()
+    try:
+        return [*(event for piece in pieces for event in reader.feed(piece)), *reader.close()]
+    except ValueError:
+        return None
 
 
-async def test_names_and_data_are_decoded() -> None:
-    assert await read(b'event: a\ndata: {"b":\ndata: 1}\n\n') == [("a", {"b": 1})]
+@given(st.lists(FRAGMENTS, max_size=14).map(b"".join), st.lists(st.integers(min_value=0), max_size=6))
+def test_events_that_come_whole_are_read_as_those_that_come_byte_by_byte(raw: bytes, places: list[int]) -> None:
+    byte_by_byte = [bytes([each]) for each in raw]
+    assert parsed(cut(raw, places)) == parsed([raw]) == parsed(byte_by_byte)
 
 
-async def test_nothing_is_read_after_the_end() -> None:
-    assert await read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1}), sse.END]
+def read(*chunks: bytes) -> list[sse.Event]:
+    """Returns the events of a body, up to its end."""
+    parser, seen = sse.BodyParser({"unread"}), list[sse.Event]()
+    for chunk in chunks:
+        if not parser.is_complete:
+            seen += parser.feed(chunk)
+    return seen if parser.is_complete else [*seen, *parser.close()]
 
 
-async def test_an_event_without_data_is_ignored() -> None:
-    assert await read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == [sse.END]
+def test_names_and_data_are_decoded() -> None:
+    assert read(b'event: a\ndata: {"b":\ndata: 1}\n\n') == [("a", {"b": 1})]
 
 
-async def test_a_complete_last_event_without_empty_line_is_read() -> None:
-    assert await read(b'data: {"a": 1}') == [("", {"a": 1})]
+def test_nothing_is_read_after_the_end() -> None:
+    assert read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1}), sse.END]
+
+
+def test_events_that_nobody_reads_are_not_decoded() -> None:
+    unread, at_end = b"event: unread\ndata: {never looked at}\n\n", b"event: unread\ndata: [DONE]\n\n"
+    assert read(unread + b'data: {"a": 1}\n\n', unread, at_end) == [("", {"a": 1}), sse.END]
+
+
+def test_what_came_before_an_invalid_event_is_read() -> None:
+    events = sse.BodyParser().feed(b'data: {"a": 1}\n\ndata: {"b"\n\n')
+    assert next(events) == ("", {"a": 1})
+    with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
+        next(events)
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1}\n[]', b"\n" * 99 + b'data: {"a": 1}\n\ndata: {'])
+def test_what_is_left_at_the_end_is_read_up_to_what_is_invalid(body: bytes) -> None:
+    parser = sse.BodyParser()
+    assert not list(parser.feed(body))
+    events = parser.close()
+    assert next(events) == ("", {"a": 1})
+    with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
+        next(events)
+
+
+def test_an_event_without_data_is_ignored() -> None:
+    assert read(b"event: ping\n\n: comment\n\ndata: [DONE]\n\n") == [sse.END]
+
+
+def test_a_complete_last_event_without_empty_line_is_read() -> None:
+    assert read(b'data: {"a": 1}') == [("", {"a": 1})]
 
 
 @pytest.mark.parametrize("raw", [b'data: {"a": ', b'data: {"a": 1', b"data: [DO", b"data: \xff\n\n"])
-async def test_a_truncated_event_is_an_error(raw: bytes) -> None:
+def test_a_truncated_event_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
-        await read(raw)
-
-
-async def read_any(*pieces: bytes) -> list[sse.Event]:
-    return [event async for event in sse.read_body(chunks(*pieces))]
+        read(raw)
 
 
 @pytest.mark.parametrize(
     "body", [b'{"a": 1}', b'[{"a": 1}]', b'{"a": 1}\n', b'\n {\n "a":\n 1}', b'data: {"a": 1}\n\ndata: [DONE]\n\n']
 )
 @pytest.mark.parametrize("size", [1, 100])
-async def test_a_body_is_read_by_its_form(body: bytes, size: int) -> None:
+def test_a_body_is_read_by_its_form(body: bytes, size: int) -> None:
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
-    assert await read_any(*pieces) == [("", {"a": 1}), sse.END]
+    assert read(*pieces) == [("", {"a": 1}), sse.END]
 
 
-async def test_objects_on_lines_are_read_one_by_one() -> None:
-    assert await read_any(b'{"a": 1}\n{"b": 2}\n') == [("", {"a": 1}), ("", {"b": 2}), sse.END]
+def test_objects_on_lines_are_read_one_by_one() -> None:
+    assert read(b'{"a": 1}\n{"b": 2}\n') == [("", {"a": 1}), ("", {"b": 2}), sse.END]
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b": ping\n\n"])
-async def test_a_body_without_data_has_no_end(body: bytes) -> None:
-    assert await read_any(body) == []
+def test_a_body_without_data_has_no_end(body: bytes) -> None:
+    assert read(body) == []
 
 
 @pytest.mark.parametrize("body", [b'{"a": ', b'[{"a": 1}', b'{"a": 1}\n{"b"', b"[]", b"[1]"])
-async def test_a_broken_body_is_an_error(body: bytes) -> None:
+def test_a_broken_body_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # what it says is Python's
-        await read_any(body)
+        read(body)
 
 
-async def test_a_web_page_is_told_apart() -> None:
+def test_a_web_page_is_told_apart() -> None:
     with pytest.raises(sse.WebPageReceived):
-        await read_any(b" <", b"html>")
+        read(b" <", b"html>")
 
 
 def test_an_endless_line_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol, cast
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 
 from gateway.assistants.api_client import AssistantApiClient
 from gateway.assistants.sse import Json
-from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
+from gateway.domain.errors import AnswerLost, AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.files import BytesContent
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
@@ -62,9 +63,9 @@ async def post(api: AssistantApiClient, path: str = "/things", body: Json | None
 async def stream(
     api: AssistantApiClient, path: str = "/things", body: Json | None = None, *, idle_seconds: float | None = None
 ) -> None:
-    async with api.stream(path, body or {}, idle_seconds=idle_seconds) as events:
-        async for _ in events:
-            pass
+    async with await api.stream(path, body or {}, idle_seconds=idle_seconds) as stream:
+        async for events in stream:
+            list(events)
 
 
 @pytest.fixture(params=[post, stream, partial(stream, idle_seconds=7.5)], ids=["post", "stream", "patience"])
@@ -261,6 +262,21 @@ async def test_silence_is_unavailable(raw: RawServer, api: AssistantApiClient) -
     error = await failure(stream(api, idle_seconds=0.05))
     assert type(error) is AssistantUnavailable
     assert isinstance(error.__cause__, aiohttp.SocketTimeoutError)
+
+
+async def test_silence_within_an_answer_loses_it(raw: RawServer, api: AssistantApiClient) -> None:
+    raw.add_stream(*[b'data: {"a": 1}\n\n'] * 3)
+    raw.answers[-1][0].pop()  # its end
+    error = await failure(stream(api, idle_seconds=0.05))
+    assert type(error) is AnswerLost
+    assert isinstance(error.__cause__, aiohttp.SocketTimeoutError)
+
+
+async def test_an_answer_may_take_longer_than_the_silence_in_it(raw: RawServer, api: AssistantApiClient) -> None:
+    raw.add_stream(*[b'data: {"a": 1}\n\n'] * 600)
+    began = time.monotonic()
+    await stream(api, idle_seconds=0.5)
+    assert time.monotonic() - began > 0.5
 
 
 # ---------------------------------------------------------------- redirects
