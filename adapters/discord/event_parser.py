@@ -288,5 +288,6 @@ def _required(fields: Fields, name: str) -> str:
 
 def _thread_name(text: str, files: tuple[File, ...]) -> str:
     """Returns a name for a thread: docs.discord.com/developers/resources/channel#start-thread-from-message"""
-    name = " ".join(text.split()) or (files[0].name if files else "")
+    said = "" if text in {MENTIONED_ONLY, UNREADABLE} else text
+    name = " ".join(said.split()) or (files[0].name if files else "")
     return storable(name if len(name) <= MAX_THREAD_NAME else f"{name[: MAX_THREAD_NAME - 1]}…") or "Conversation"

@@ -142,7 +142,11 @@ POINTS = [{"label": "May", "value": 3}, {"label": "June", "value": 0}]
         ({"type": "call", "call": {"v1": {"name": "Standup", "join_url": "https://c.org"}}}, "Standup\nhttps://c.org"),
         ({"type": "task_card", **TASK}, "Looked\ninto it\n3 found"),
         (
-            {"type": "plan", "title": "Done", "tasks": [{**TASK, "sources": [{"type": "url", "url": "https://s.org"}]}]},
+            {
+                "type": "plan",
+                "title": "Done",
+                "tasks": [{**TASK, "sources": [{"type": "url", "url": "https://s.org"}]}],
+            },
             "Done\nLooked\ninto it\n3 found\nhttps://s.org",
         ),
         (
