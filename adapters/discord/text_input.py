@@ -13,6 +13,7 @@ from gateway.domain.files import File
 TAG = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
 )
+CHANNEL = re.compile(r"<#(\d{1,20})>")
 CALLS_OTHERS = text_input.calling(r"<@[!&]?\d+>")
 """Whether a text without a mention of the bot calls upon somebody."""
 LONGEST_QUOTE = 2000
@@ -30,6 +31,12 @@ def readable(text: str, bot: str) -> str:
 def calls_others(message: Fields) -> bool:
     """Tells whether a message that does not mention the bot calls upon somebody: "<@1> can you …?"."""
     return CALLS_OTHERS.search(text_in(message, "content")) is not None
+
+
+def channels_in(message: Fields) -> list[str]:
+    """Returns the ids of the channels that a message mentions, or the one that it replies to."""
+    texts = (text_in(each, "content") for each in (message, object_in(message, "referenced_message")))
+    return list(dict.fromkeys(CHANNEL.findall("\n".join(texts))))
 
 
 def own(message: Fields, bot: str) -> str:

@@ -50,6 +50,14 @@ def test_marks_of_discord_become_text(content: str, text: str) -> None:
     assert nameless.text_with_attachments == text.replace("@Bob Ray", "@3002")
 
 
+def test_a_channel_is_called_by_its_name_where_that_is_known() -> None:
+    made, answered = parser(), {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "in <#2002>"}
+    said = event("<#2001> or <#2003>?", referenced_message=answered)
+    made.channel_name = lambda channel: {"2001": "general", "2002": "ops"}.get(channel, "")
+    (message,) = made.parse("MESSAGE_CREATE", said, TEXT_CHANNEL).messages
+    assert message.text_with_attachments == "Ann: In reply to a message of bob:\n> in #ops\n\n#general or #2003?"
+
+
 def test_a_reply_brings_what_it_replies_to() -> None:
     answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "We ship\non Monday."}
     (message,) = messages(event("is that so?", referenced_message=answered, type=19))
