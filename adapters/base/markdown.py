@@ -2,7 +2,8 @@
 
 A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
 piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
-closed and opened again, a table gets its header again.
+closed and opened again, a table gets its header again. A formula of several lines is cut only where it does not fit
+into a part.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from adapters.base.formulas import FORMULA_LINE, ending
+
 MIN_LIMIT = 64
 """Below this there would be no room for a fence and a word in it."""
 
 CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
 """What precedes a block in lists and quotations."""
 FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
+FORMULA = re.compile(rf"{CONTAINERS}(?P<mark>{FORMULA_LINE.pattern})")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
 HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
 DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?\s*+")
@@ -199,7 +203,7 @@ class _Cutting:
         self._lines = LINE.findall(text)
         at = 0
         while at < len(self._lines):
-            at = self._fence(at) or self._table(at) or self._plain(at)
+            at = self._fence(at) or self._formula(at) or self._table(at) or self._plain(at)
         return self._pieces
 
     def _fence(self, at: int) -> int:
@@ -218,6 +222,20 @@ class _Cutting:
             self._add(self._lines[at], _Grade.NEVER if ended else grade, frame)
             grade = _Grade.LINE
         self._gap, self._headed = True, False
+        return at
+
+    def _formula(self, at: int) -> int:
+        """Reads a formula of several lines, to an empty one if the line that closes it is not there yet."""
+        found = FORMULA.match(self._lines[at])
+        closing = ending(found["mark"]) if found else None
+        if not found or not closing or closing.search(self._lines[at], found.end()):
+            return 0
+        self._add(self._lines[at], self._grade(starts_block=self._gap))
+        closed = False
+        while (at := at + 1) < len(self._lines) and not closed and _is_within(self._lines[at]):
+            closed = closing.search(self._lines[at]) is not None
+            self._add(self._lines[at], _Grade.NEVER)
+        self._gap = self._headed = False
         return at
 
     def _table(self, at: int) -> int:
@@ -269,6 +287,11 @@ class _Cutting:
         broken = grade in BREAKING
         self._pieces.append(_Piece(self._position, size, grade, frame, broken))
         self._position += len(piece)
+
+
+def _is_within(line: str) -> bool:
+    """Tells whether a formula can go on with a line."""
+    return bool(line.strip(" \t\r\n>")) and not FENCE.match(line)
 
 
 def _closes(line: str, mark: str) -> bool:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline, autolink, backtick, escape, image, link
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
 from adapters.base.delimiters import MARKS, DelimiterRun, scan
+from adapters.base.formulas import take_formula
 from adapters.base.tables import with_whole_rows
 
 MAX_DEPTH = 40
@@ -59,7 +59,6 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#]|\.{1,2}/|www\.")
 LONGEST_WORD = 200
 STANDING = frozenset("*_[]<#~$")
 """What is no markup after a backslash that stands itself."""
-FORMULA_LINE = re.compile(r"\$\$|\\\[|\\begin\{[A-Za-z]+\*?\}")
 
 MARKUP = re.compile(r"[\n$&*<\[\\\]_`~]|!(?=\[)|:(?=//)")
 """Where plain text ends. markdown-it's own set is wider, for the markup of its plugins."""
@@ -112,12 +111,13 @@ def parser(*, addresses_as_written: bool = False) -> MarkdownIt:
     """Returns a new parser. ``addresses_as_written``: keeps every destination of a link, and does not encode it."""
     made = commonmark()
     made.inline.ruler.before("escape", "literal", _literal)
+    made.inline.ruler.before("autolink", "break", _break)
     rules = {"escape": _escape, "backticks": _noted(backtick), "emphasis": _marks, "link": _link, "image": _image}
     for name, rule in {**rules, "autolink": _noted(autolink)}.items():
         made.inline.ruler.at(name, rule)
     made.inline.ruler.disable("strikethrough")
     made.inline.terminator_re = MARKUP
-    made.block.ruler.before("fence", "formula", _formula, {"alt": ["paragraph", "blockquote", "list"]})
+    made.block.ruler.before("fence", "formula", take_formula, {"alt": ["paragraph", "blockquote", "list"]})
     if addresses_as_written:
         made.normalizeLink = _as_written  # type: ignore[method-assign]  # markdown-it documents that it may be replaced
         made.validateLink = _any_address  # type: ignore[method-assign]  # likewise
@@ -199,6 +199,17 @@ def _keep(state: StateInline, end: int) -> None:
     for line in others:
         state.push("softbreak", "br", 0)
         state.append_pending(line)
+
+
+def _break(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
+    """Takes a ``<br>``, the one tag that is read: nothing else ends a line in a cell of a table."""
+    found = BREAK.match(state.src, state.pos, state.posMax)
+    if not found:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
 
 
 def _escape(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
@@ -321,51 +332,7 @@ def _any_address(url: str) -> bool:  # noqa: ARG001  # markdown-it's signature
     return True
 
 
-# ---------------------------------------------------------------- blocks
-
-
-def _formula(state: StateBlock, start: int, most: int, silent: bool) -> bool:  # noqa: FBT001
-    """Takes a formula of several lines as a paragraph, in which no line begins a list, a heading or a quotation."""
-    closing = FORMULA_LINE.match(_line(state, start))
-    if not closing or state.is_code_block(start):
-        return False
-    end = _last_line(state, start, most, _ending(closing.group()))
-    if end <= start:
-        return False
-    if not silent:
-        _paragraph(state, start, end + 1)
-    return True
-
-
-def _ending(opening: str) -> re.Pattern[str]:
-    ending = "$$" if opening == "$$" else "\\]" if opening == "\\[" else opening.replace("begin", "end", 1)
-    return re.compile(rf"{re.escape(ending)}[.,;]?\s*\Z")
-
-
-def _last_line(state: StateBlock, start: int, most: int, closing: re.Pattern[str]) -> int:
-    """Returns the line that closes a formula; ``start`` if none does, or the first line itself."""
-    if closing.search(_line(state, start)[2:]):
-        return start
-    for line in range(start + 1, most):
-        if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
-            break
-        if closing.search(_line(state, line)):
-            return line
-    return start
-
-
-def _line(state: StateBlock, line: int) -> str:
-    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
-
-
-def _paragraph(state: StateBlock, start: int, end: int) -> None:
-    state.line = end
-    token = state.push("paragraph_open", "p", 1)
-    token.map = [start, end]
-    token = state.push("inline", "", 0)
-    token.content = state.getLines(start, end, state.blkIndent, keepLastLF=False).strip()
-    token.map, token.children = [start, end], []
-    state.push("paragraph_close", "p", -1)
+# ---------------------------------------------------------------- numbers of lists
 
 
 def _number(state: StateCore) -> None:

@@ -15,26 +15,40 @@ from rich.cells import cell_len, set_cell_size
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"
 """What may precede and follow a row."""
-CODE = re.compile(r"(?<![`\\])(`++)(?!`).+?(?<!`)\1(?!`)")
+KEPT = re.compile(
+    r"(?<![`\\])(`++)(?!`).+?(?<!`)\1(?!`)|(?<![\w$\\])\$(?![\s$])[^$\n`]*?(?<=[^\s\\])\$(?![\w$])|\\\(.{1,300}?\\\)"
+)
+"""Code, and formulas."""
 
 
 def with_whole_rows(markdown: str, tokens: Sequence[Token]) -> str:
     """Returns the Markdown such that the parser drops no cell: it drops those beyond the header.
 
-    A bar in code that would make a cell too many is escaped: ``| `a|b` | c |``. Else the header becomes as wide as the
-    widest row.
+    A bar in code or in a formula that would make a cell too many is escaped: ``| `a|b` | $|c|$ |``. Else the header
+    becomes as wide as the widest row.
     """
     lines = markdown.split("\n")
     for at, token in enumerate(tokens):
         if token.type == "table_open" and token.map:
             start, end = token.map
             columns = _columns(tokens, at)
-            lines[start + 2 : end] = [_with_bars_in_code(line, columns) for line in lines[start + 2 : end]]
-            more = max(map(_cells, lines[start + 2 : end]), default=0) - columns
+            lines[start + 2 : end] = [_with_bars_kept(line, columns) for line in lines[start + 2 : end]]
+            more = max(map(cells, lines[start + 2 : end]), default=0) - columns
             if more > 0:
                 lines[start] = _extended(lines[start], "  |" * more)
                 lines[start + 1] = _extended(lines[start + 1], "---|" * more)
     return "\n".join(lines)
+
+
+def fitted(row: str, columns: int) -> str:
+    """Returns a row of which no parser drops a cell: what is beyond the columns becomes part of the last cell."""
+    row = _with_bars_kept(row, columns)
+    more = cells(row) - columns
+    if more <= 0:
+        return row
+    bars = [bar.start() for bar in BAR.finditer(row)]
+    last = set(bars[-more - 1 : -1] if _ends_row(row.rstrip(AROUND + "\n")) else bars[-more:])
+    return "".join(f"\\{char}" if at in last else char for at, char in enumerate(row))
 
 
 def as_text(table: SyntaxTreeNode, max_width: int) -> str:
@@ -56,6 +70,8 @@ def plain_text(node: SyntaxTreeNode) -> str:
 
 
 def _plain(node: SyntaxTreeNode) -> str:
+    if node.type in {"softbreak", "hardbreak"}:
+        return "\n"
     inner = plain_text(node) or node.content
     address = str(node.attrs.get("href") or node.attrs.get("src") or "")
     return f"{inner} ({address})" if address and address != inner else inner
@@ -74,16 +90,21 @@ def _columns(tokens: Sequence[Token], at: int) -> int:
     return columns
 
 
-def _cells(line: str) -> int:
-    row = line.strip(AROUND).removeprefix("|")
+def cells(line: str) -> int:
+    """Counts the cells of a row."""
+    row = line.strip(AROUND + "\n").removeprefix("|")
     bars = len(BAR.findall(row))
-    return bars if row.endswith("|") and not row.endswith("\\|") else bars + 1
+    return bars if _ends_row(row) else bars + 1
 
 
-def _with_bars_in_code(line: str, columns: int) -> str:
-    return CODE.sub(lambda code: BAR.sub(r"\\|", code.group()), line) if _cells(line) > columns else line
+def _ends_row(line: str) -> bool:
+    return line.endswith("|") and not line.endswith("\\|")
 
 
-def _extended(line: str, cells: str) -> str:
+def _with_bars_kept(line: str, columns: int) -> str:
+    return KEPT.sub(lambda kept: BAR.sub(r"\\|", kept.group()), line) if cells(line) > columns else line
+
+
+def _extended(line: str, more: str) -> str:
     line = line.rstrip()
-    return line + cells if line.endswith("|") and not line.endswith("\\|") else f"{line} |{cells}"
+    return line + more if _ends_row(line) else f"{line} |{more}"

@@ -29,6 +29,11 @@ class Channels:
             for channel in (*objects_in(event, "channels"), *objects_in(event, "threads")):
                 self._note(DiscordPlace.of(channel, guild))
 
+    def name_of(self, channel: str) -> str:
+        """Returns a channel's name; "" if it is not known. No I/O."""
+        place = self._known.get(channel)
+        return place.name if place else ""
+
     async def place_of(self, event: Fields) -> DiscordPlace:
         """Returns where an event happened. Raises DeliveryError if Discord cannot be asked."""
         channel, guild = text_in(event, "channel_id"), text_in(event, "guild_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from adapters.base import text_input as base_text_input
@@ -60,13 +61,15 @@ class DiscordPlace:
 
 
 class DiscordParser:
-    """Knows who the bot is. No I/O."""
+    """Knows who the bot is, and what channels are called. No I/O."""
 
     def __init__(self, settings: DiscordSettings, languages: Languages = ENGLISH_ONLY) -> None:
         self._languages = languages
         self._settings = settings
         self.bot = ""
         """The id of the bot's user; "" until Discord has said it."""
+        self.channel_name: Callable[[str], str] = lambda _: ""
+        """Returns the name of a channel; "" if it is not known. No I/O."""
 
     def parse(self, kind: str, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         """Returns what a gateway event says; an empty update for other kinds. ``place``: of its ``channel_id``.
@@ -234,11 +237,13 @@ class DiscordParser:
     # ------------------------------------------------------------ text
 
     def _context(self, event: Fields, author: Fields, member: Fields, place: DiscordPlace) -> ChatContext | None:
-        """Returns who speaks in a server, and the names of those whom the message mentions."""
+        """Returns who speaks in a server, and the names of the people and the channels that the message mentions."""
         if not place.guild or not self._settings.discord_names:
             return None
         mentioned = [user for user in objects_in(event, "mentions") if not self._is_bot(user)]
-        labels = tuple(Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user))
+        people = [Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user)]
+        channels = [Label(f"#{each}", self.channel_name(each)) for each in text_input.channels_in(event)]
+        labels = (*people, *(label for label in channels if label.name))
         speaker = _shown_name(author, member)
         return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
 
@@ -288,5 +293,6 @@ def _required(fields: Fields, name: str) -> str:
 
 def _thread_name(text: str, files: tuple[File, ...]) -> str:
     """Returns a name for a thread: docs.discord.com/developers/resources/channel#start-thread-from-message"""
-    name = " ".join(text.split()) or (files[0].name if files else "")
+    said = "" if text in {MENTIONED_ONLY, UNREADABLE} else text
+    name = " ".join(said.split()) or (files[0].name if files else "")
     return storable(name if len(name) <= MAX_THREAD_NAME else f"{name[: MAX_THREAD_NAME - 1]}…") or "Conversation"

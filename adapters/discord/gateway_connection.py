@@ -83,6 +83,7 @@ class GatewayConnection(LeasedReceiver):
         self._parser = parser
         self._handler = handler
         self._channels = Channels(client)
+        parser.channel_name = self._channels.name_of
         self._session = gateway_session.GatewaySession()
         self._saved_at = 0.0
         self._acknowledged = True

@@ -13,9 +13,12 @@ from gateway.domain.files import File
 TAG = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
 )
+CHANNEL = re.compile(r"<#(\d{1,20})>")
 CALLS_OTHERS = text_input.calling(r"<@[!&]?\d+>")
 """Whether a text without a mention of the bot calls upon somebody."""
 LONGEST_QUOTE = 2000
+DEEPEST = 4
+"""Levels of components that are read: a text may stand in a section, in a container."""
 RICH = "rich"
 """The type of an embed that a program has written; others are previews of links."""
 
@@ -30,11 +33,20 @@ def calls_others(message: Fields) -> bool:
     return CALLS_OTHERS.search(text_in(message, "content")) is not None
 
 
+def channels_in(message: Fields) -> list[str]:
+    """Returns the ids of the channels that a message mentions, or the one that it replies to."""
+    texts = (text_in(each, "content") for each in (message, object_in(message, "referenced_message")))
+    return list(dict.fromkeys(CHANNEL.findall("\n".join(texts))))
+
+
 def own(message: Fields, bot: str) -> str:
-    """Returns what a message itself says: of a program's also the embeds, which may be all of it."""
-    text = readable(text_in(message, "content"), bot)
-    embeds = _embeds(message, bot) if is_by_program(message) else ()
-    return "\n".join(filter(None, [text, *embeds]))
+    """Returns what a message itself says: of a program's also embeds and components, which may be all of it."""
+    return _said(message, bot) if is_by_program(message) else readable(text_in(message, "content"), bot)
+
+
+def _said(message: Fields, bot: str) -> str:
+    components = (readable(text, bot) for text in _components(message))
+    return "\n".join(filter(None, [readable(text_in(message, "content"), bot), *_embeds(message, bot), *components]))
 
 
 def is_by_program(message: Fields) -> bool:
@@ -47,7 +59,7 @@ def forwarded_texts(message: Fields, bot: str) -> Iterator[str]:
     docs.discord.com/developers/resources/message#message-snapshot-object
     """
     for each in _snapshots(message):
-        text = "\n".join(filter(None, [readable(text_in(each, "content"), bot), *_embeds(each, bot)]))
+        text = _said(each, bot) or described(each)
         if text or files_of(each):
             yield text_input.forwarded(text_input.SOMEBODY, text)
 
@@ -55,7 +67,7 @@ def forwarded_texts(message: Fields, bot: str) -> Iterator[str]:
 def quoted_text(message: Fields, bot: str) -> str:
     """Returns what is quoted of a message that another one replies to: its text, and the names of its files."""
     text = own(message, bot) or "\n\n".join(forwarded_texts(message, bot)) or described(message)
-    names = [f"[attached: {file.name}]" for file in all_files(message)]
+    names = [f"[attached: {file.shown_name}]" for file in all_files(message)]
     return "\n".join(filter(None, [text[:LONGEST_QUOTE], *names]))
 
 
@@ -97,6 +109,17 @@ def _embeds(message: Fields, bot: str) -> Iterator[str]:
             parts = [text_in(object_in(embed, "author"), "name"), text_in(embed, "title")]
             parts += [text_in(embed, "description"), *facts, text_in(object_in(embed, "footer"), "text")]
             yield readable("\n".join(filter(None, parts)), bot)
+
+
+def _components(holder: Fields, depth: int = 0) -> Iterator[str]:
+    """Yields the texts of components, but not those of buttons.
+
+    docs.discord.com/developers/components/reference#text-display
+    """
+    for each in objects_in(holder, "components") if depth < DEEPEST else ():
+        yield text_in(each, "content")
+        yield from (text_in(item, "description") for item in objects_in(each, "items"))
+        yield from _components(each, depth + 1)
 
 
 def _poll(poll: Fields) -> Iterator[str]:

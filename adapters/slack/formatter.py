@@ -14,8 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
-from adapters.base.markdown import FENCE, LINE, LIST_MARK, cut, utf8_bytes
+from adapters.base.formulas import closing_mark
+from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MARK, cut, utf8_bytes
 from adapters.base.reading import BREAK
+from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
 from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, mrkdwn, words
 from gateway.domain.models import TurnId
@@ -37,10 +39,13 @@ GOOD, BAD = "good", "bad"
 
 BRACKET = re.compile(r"(?<!\\)(\\*+)<")
 """An angle bracket with the backslashes before it."""
-FORMULAS = {"$$": "$$", "\\[": "\\]"}
-"""The lines that begin and end a formula of several lines."""
+FORMULA = re.compile(
+    rf"(?P<before>{CONTAINERS})(?P<mark>\$\$(?=\s*+\Z|.*[\\^_={{])|\\\[(?=[\s\\]|\Z)|\\begin\{{[A-Za-z]+\*?\}})"
+)
+"""What begins a formula of several lines. Two dollars alone may be a price."""
 FORMULA_MARKUP = re.compile(r"[\\`*_\[\]~]|(?:(?<=\A)|(?<=[ >]))[-+>#=](?= )")
 ITEM = re.compile(rf"[ \t>]*+{LIST_MARK.pattern}")
+INDENTED = ("    ", "\t")
 MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-9]{2,})")
 """What notifies people, or shows a name, in text that Slack reads."""
 PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
@@ -73,7 +78,15 @@ class _Block:
     fence: str = ""
     """The mark that began it."""
     formula: str = ""
-    """The line that ends it."""
+    """The mark that ends it."""
+    quotations: int = 0
+    """How many quotations the formula is in."""
+    dollars: bool = False
+    """Whether a line of the paragraph ended with two dollars, which two others may close."""
+    columns: int = 0
+    """Of the table; 0 outside of one."""
+    before: str = ""
+    """The line before."""
     gap: bool = True
     """Whether the line before was empty, or indented code."""
     listed: bool = False
@@ -85,26 +98,61 @@ class _Block:
             self.fence = "" if len(bare) >= len(self.fence) and not bare.strip(self.fence[0]) else self.fence
             return _code(line)
         if found := FENCE.match(line):
-            self.fence = found["mark"]
+            self.fence, self.formula, self.columns = found["mark"], "", 0
             return _code(line)
-        return self._formula(line) or self._text(line)
+        return ("" if self._is_code(line) else self._formula(line)) or self._text(line)
 
     def _formula(self, line: str) -> str:
-        """Returns a line of a formula of several lines, escaped; "" for any other line."""
-        bare = line.lstrip(" \t>").rstrip()
-        if not self.formula:
-            self.formula = FORMULAS.get(bare, "")
-            return FORMULA_MARKUP.sub(r"\\\g<0>", line) if self.formula else ""
-        self.formula = self.formula if bare and bare != self.formula else ""
-        return BRACKET.sub(_escape_bracket, FORMULA_MARKUP.sub(r"\\\g<0>", line))
+        """Returns a line of a formula of several lines, escaped, and what is beside it; "" for any other line."""
+        if self.formula:
+            return self._rest_of_formula(line)
+        found = FORMULA.match(line)
+        mark = closing_mark(found["mark"]) if found else ""
+        if not found or mark in line[found.end() :] or (self.dollars and mark == "$$"):
+            self.dollars = bool(line.strip()) and not found and (self.dollars or _ends_with_dollars(line))
+            return ""
+        self.formula, self.quotations, self.gap = mark, found["before"].count(">"), False
+        return found["before"] + _in_formula(line[found.start("mark") :])
+
+    def _rest_of_formula(self, line: str) -> str:
+        start = _within_quotations(line, self.quotations)
+        mark = line.find(self.formula, start)
+        end = len(line) if mark < 0 else mark + len(self.formula)
+        self.formula = self.formula if mark < 0 and line[start:].strip() else ""
+        return line[:start] + _in_formula(line[start:end]) + _prose(line[end:])
+
+    def _is_code(self, line: str) -> bool:
+        return line.startswith(INDENTED) and self.gap and not self.listed
 
     def _text(self, line: str) -> str:
-        blank, indented = not line.strip(), line.startswith(("    ", "\t"))
-        code = indented and self.gap and not self.listed
-        if not indented and not blank:
+        blank, code = not line.strip(), self._is_code(line)
+        if not blank and not line.startswith(INDENTED):
             self.listed = ITEM.match(line) is not None or (self.listed and not self.gap) or line[0] == " "
         self.gap = blank or code
-        return _code(line) if code else _prose(line)
+        self.columns, self.before = self._columns(line) if "|" in line else 0, line
+        return _code(line) if code else _prose(fitted(line, self.columns) if self.columns else line)
+
+    def _columns(self, line: str) -> int:
+        """Returns how many columns the table has that a line is in; 0 if it is in none."""
+        if self.columns or "|" not in self.before or not DELIMITERS.fullmatch(line):
+            return self.columns
+        return cells(line) if cells(line) == cells(self.before) else 0
+
+
+def _within_quotations(line: str, depth: int) -> int:
+    """Returns where the text of a line begins that is in quotations."""
+    start = 0
+    while depth and line[start:].lstrip(" \t").startswith(">"):
+        start, depth = line.index(">", start) + 1, depth - 1
+    return start
+
+
+def _ends_with_dollars(line: str) -> bool:
+    return line.rstrip().endswith("$$") and line.count("$$") % 2 == 1
+
+
+def _in_formula(text: str) -> str:
+    return BRACKET.sub(_escape_bracket, FORMULA_MARKUP.sub(r"\\\g<0>", text))
 
 
 def feedback_block(turn_id: str, language: str) -> dict[str, Any]:

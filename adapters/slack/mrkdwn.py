@@ -121,7 +121,7 @@ def _inline(node: SyntaxTreeNode) -> str:
 
 
 def _heading(node: SyntaxTreeNode) -> str:
-    text = _inline(node.children[0]).replace("*", "").strip()
+    text = _inline(node.children[0]).replace("*", "").replace("\n", " ").strip()
     return f"*{text}*" if text else ""
 
 

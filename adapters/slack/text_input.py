@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from adapters.base import text_input
-from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
+from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
+from adapters.base.text_input import MENTION, SOMEBODY, labelled_link, quoted, resolve_mentions
 from gateway.domain.models import MessageKind
 
 TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
@@ -22,6 +23,8 @@ NO_PREVIEW = "no preview available"
 """What Slack gives as the fallback of an attachment that it cannot describe."""
 LONGEST_QUOTE = 8000
 """Characters."""
+INDENT, MOST_INDENTED = "    ", 8
+SECONDS = re.compile(r"[0-9]{1,11}")
 DEEPEST = 6
 """Levels of rich text that are read: Slack nests text in sections, in lists, in blocks."""
 
@@ -87,7 +90,7 @@ def _reference(target: str, label: str, bot_user: str) -> str:
 def _special(target: str, label: str) -> str:
     name, _, rest = target.partition("^")
     if name == "date":
-        return label or rest
+        return label or moment(rest.partition("^")[0]) or rest
     return f"@{label.lstrip('@') or rest}" if name == "subteam" else f"@{name}"
 
 
@@ -118,8 +121,13 @@ def written(message: Fields) -> str:
     text, blocks = text_in(message, "text"), objects_in(message, "blocks")
     if text and not _is_of_app(message):
         blocks = [block for block in blocks if block.get("type") != "rich_text"]
-    said = [part for part in map(_flat, blocks) if part and not _says(text, part)]
-    return "\n".join(said if said and _says("\n".join(said), text) else [text, *said])
+    return _together(text, map(_flat, blocks))
+
+
+def _together(text: str, parts: Iterable[str]) -> str:
+    """Returns a text with the parts whose words it does not have; without it where they have its words."""
+    said = [part for part in parts if part and not _says(text, part)]
+    return "\n".join(said if not text or (said and _says("\n".join(said), text)) else [text, *said])
 
 
 def _is_of_app(message: Fields) -> bool:
@@ -158,14 +166,21 @@ def is_linked(attachment: Fields) -> bool:
 
 def attachment_text(attachment: Fields) -> str:
     """Returns an attachment as plain text; "" if it has none."""
-    body = written(attachment) or "\n".join(_quoted_blocks(attachment)) or _fallback(attachment)
+    body = _together(written(attachment), _quoted_blocks(attachment)) or _fallback(attachment)
     facts = [f"{text_in(field, 'title')}: {text_in(field, 'value')}" for field in objects_in(attachment, "fields")]
-    parts = [text_in(attachment, "pretext"), text_in(attachment, "title"), body, *facts]
+    parts = [text_in(attachment, "pretext"), _title(attachment), body, *facts]
     text = "\n".join(readable(part) for part in parts if part)
-    author = readable(text_in(attachment, "author_name")) or "somebody"
+    author = readable(text_in(attachment, "author_name"))
     if is_linked(attachment):
-        return _linked(attachment, author, text)
-    return text_input.forwarded(author, text) if text and attachment.get("is_share") else text
+        return _linked(attachment, author or SOMEBODY, text)
+    if attachment.get("is_share"):
+        return text_input.forwarded(author or SOMEBODY, text) if text else ""
+    return "\n".join(filter(None, [author, text]))
+
+
+def _title(attachment: Fields) -> str:
+    title, address = text_in(attachment, "title"), text_in(attachment, "title_link")
+    return f"<{address}|{title}>" if title and address else title
 
 
 def _linked(attachment: Fields, author: str, text: str) -> str:
@@ -185,8 +200,11 @@ def _fallback(attachment: Fields) -> str:
 
 
 def _quoted_blocks(attachment: Fields) -> Iterator[str]:
+    """Yields the blocks of a message that is forwarded. The text of a person's is that of its rich text."""
+    has_text = bool(attachment.get("text") and attachment.get("author_id"))
     for quote in objects_in(attachment, "message_blocks"):
-        yield from map(_flat, objects_in(object_in(quote, "message"), "blocks"))
+        blocks = objects_in(object_in(quote, "message"), "blocks")
+        yield from (_flat(block) for block in blocks if not (has_text and block.get("type") == "rich_text"))
 
 
 def _flat(element: Fields, depth: int = 0) -> str:
@@ -196,10 +214,23 @@ def _flat(element: Fields, depth: int = 0) -> str:
         return LEAVES[kind](element)
     if depth == DEEPEST:
         return ""
-    if isinstance(element.get("rows"), list):
-        return _table(element["rows"], depth)
-    inner = [object_in(element, "text"), *objects_in(element, "elements"), *objects_in(element, "fields")]
-    return STYLES.get(kind, _lines)([_flat(child, depth + 1) for child in inner if child])
+    if not kind and "label" in element:  # a point of a chart
+        return _number(element)
+    parts = [part for name in PARTS if name in element for part in _part(element, name, depth)]
+    if kind == "rich_text_list":
+        return _listed(element, parts)
+    return STYLES.get(kind, _lines)(parts)
+
+
+def _part(element: Fields, name: str, depth: int) -> list[str]:
+    """Returns what a field of an element says: a text, an element, or several."""
+    value = element[name]
+    if name == "rows":
+        return [_table(value, depth)] if isinstance(value, list) else []
+    if isinstance(value, str):
+        return [_escaped(name, element)]
+    children = [value] if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    return [_flat(child, depth + 1) for child in children if isinstance(child, Mapping)]
 
 
 def _table(rows: Sequence[object], depth: int) -> str:
@@ -219,8 +250,13 @@ def _lines(parts: Sequence[str]) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return "\n".join(f"• {part}" for part in parts)
+def _listed(element: Fields, parts: Sequence[str]) -> str:
+    """Returns a list as Slack writes it into the text of a person's message."""
+    indent = INDENT * min(size_in(element, "indent"), MOST_INDENTED)
+    if element.get("style") != "ordered":
+        return "\n".join(f"{indent}• {part}" for part in parts)
+    first = size_in(element, "offset") + 1
+    return "\n".join(f"{indent}{number}. {part}" for number, part in enumerate(parts, first))
 
 
 def _quote(parts: Sequence[str]) -> str:
@@ -229,6 +265,28 @@ def _quote(parts: Sequence[str]) -> str:
 
 def _fenced(parts: Sequence[str]) -> str:
     return f"```\n{''.join(parts)}\n```"
+
+
+def _number(element: Fields) -> str:
+    """Returns a number of a table, or a point of a chart with its label."""
+    value, label = element.get("value"), _escaped("label", element)
+    shown = _escaped("text", element) or (str(value) if isinstance(value, int | float) else _escaped("value", element))
+    return f"{label}: {shown}" if label and shown else shown or label
+
+
+def _date(element: Fields) -> str:
+    return _escaped("fallback", element) or moment(str(element.get("timestamp", "")))
+
+
+def moment(timestamp: str) -> str:
+    """Returns a time that Slack has for its clients to write; "" if it is none."""
+    if not SECONDS.fullmatch(timestamp):
+        return ""
+    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _image(element: Fields) -> str:
+    return _lines([_flat(object_in(element, "title")), _escaped("alt_text", element)])
 
 
 def _escaped(name: str, element: Fields) -> str:
@@ -254,7 +312,7 @@ def _labelled(element: Fields) -> str:
 LEAVES: Mapping[str, Callable[[Fields], str]] = {
     "text": _styled,
     "raw_text": partial(_escaped, "text"),
-    "raw_number": lambda element: str(element.get("text") or element.get("value") or ""),
+    "raw_number": _number,
     "markdown": partial(_escaped, "text"),
     "plain_text": partial(_escaped, "text"),
     "mrkdwn": lambda element: text_in(element, "text"),
@@ -264,15 +322,24 @@ LEAVES: Mapping[str, Callable[[Fields], str]] = {
     "usergroup": partial(_token, "!subteam^", "usergroup_id"),
     "broadcast": partial(_token, "!", "range"),
     "emoji": lambda element: f":{text_in(element, 'name')}:",
-    "date": partial(_escaped, "fallback"),
-    "image": partial(_escaped, "alt_text"),
+    "color": partial(_escaped, "value"),
+    "date": _date,
+    "image": _image,
+    "url": _labelled,
 }
 """Elements without children. docs.slack.dev/reference/block-kit/blocks/rich-text-block#element-types"""
 
 
+PARTS = (
+    *("name", "title", "rich_text_title", "subtitle", "title_url", "label", "text", "description", "body", "caption"),
+    *("rows", "details", "output", "elements", "fields", "child_blocks", "tasks", "sources"),
+    *("chart", "segments", "series", "data", "call", "v1", "join_url"),
+)
+"""The fields of blocks and of their elements that say something, in the order in which they are shown."""
+
+
 STYLES: Mapping[str, Callable[[Sequence[str]], str]] = {
     "rich_text_section": "".join,
-    "rich_text_list": _listed,
     "rich_text_quote": _quote,
     "rich_text_preformatted": _fenced,
 }

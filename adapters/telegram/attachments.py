@@ -24,6 +24,10 @@ DEFAULTS = {
 """Fields of a message that hold a file, with the name and type of a file that has none of its own."""
 
 
+PAID = ("photo", "video")
+"""Fields of paid media that hold a file: core.telegram.org/bots/api#paidmedia"""
+
+
 def files_of(message: Fields) -> tuple[File, ...]:
     """Returns the attached files that can be downloaded."""
     return tuple(_files(message))
@@ -36,6 +40,8 @@ def _files(message: Fields) -> Iterator[File]:
             yield from _file(object_in(message, name), default)
     if sizes := objects_in(message, "photo"):
         yield from _file(max(sizes, key=_area), PHOTO)
+    for paid in objects_in(object_in(message, "paid_media"), "paid_media"):
+        yield from _files({name: paid[name] for name in PAID if name in paid})
     sticker = object_in(message, "sticker")
     if sticker and not sticker.get("is_animated") and not sticker.get("is_video"):
         yield from _file(sticker, STICKER)

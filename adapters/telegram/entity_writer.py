@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from telegram import MessageEntity
 
 from adapters.base.markdown import utf16_units
-from adapters.base.reading import BREAK, NUMBER
+from adapters.base.reading import NUMBER
 from adapters.telegram.links import is_link
 from adapters.telegram.markdown_tokens import BOX, beside, parse, plain_text
 from adapters.telegram.table_renderer import render_table
@@ -262,11 +262,7 @@ class _EntityWriter:
     # ------------------------------------------------------------ within a line
 
     def text(self, token: Token) -> None:
-        first, *others = BREAK.split(token.content) if "<" in token.content else [token.content]
-        self.write(first)
-        for other in others:
-            self.new_line()
-            self.write(other)
+        self.write(token.content)
 
     def line_end(self, _: Token) -> None:
         self.new_line()

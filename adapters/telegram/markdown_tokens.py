@@ -9,7 +9,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.base.reading import BREAK, parser, read
+from adapters.base.reading import parser, read
 
 TASK = re.compile(r"\[([ xX])\][ \t]+")
 BOX = "box"
@@ -42,7 +42,7 @@ def _parser() -> MarkdownIt:
 
 def plain_text(tokens: Sequence[Token]) -> str:
     """Returns the text of a line without markup; a link's URL follows its text."""
-    return BREAK.sub(" ", "".join(_words(tokens)))
+    return "".join(_words(tokens))
 
 
 def _words(tokens: Sequence[Token]) -> Iterator[str]:

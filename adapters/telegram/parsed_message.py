@@ -65,7 +65,7 @@ class ParsedMessage:
         if not said and not self.files:
             said = MENTIONED_ONLY if self.mentions_bot else UNREADABLE
         context = text_input.context(
-            self.message, [file.name for file in files_of(text_input.replied_to(self.message))], self.me
+            self.message, [file.shown_name for file in files_of(text_input.replied_to(self.message))], self.me
         )
         return "\n\n".join(filter(None, [context, text_input.forwarded(self.message, said)]))
 

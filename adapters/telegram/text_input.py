@@ -22,6 +22,9 @@ COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*)
 LONGEST_CONTEXT = 2000
 LONGEST_NAME = 100
 CUT = " […]"
+ABOUT = "About this part of it:"
+NONE = object()
+"""Stands for the id that no task and no option has."""
 DEEPEST = 80
 """Levels of a rich message that are read. Telegram has 16 of blocks, each of which may be an item of a list."""
 
@@ -119,7 +122,7 @@ def context(message: Fields, files: Sequence[str], me: BotIdentity) -> str:
 
     ``files``: the names of the files of the message that it replies to.
     """
-    return "\n\n".join(filter(None, [_replied(message, files, me), _quoted(message)]))
+    return "\n\n".join(filter(None, [_replied(message, files, me), _quoted(message) or _chosen(message)]))
 
 
 def forwarded(message: Fields, text: str) -> str:
@@ -153,7 +156,18 @@ def _quoted(message: Fields) -> str:
     text = readable(
         text_in(quote, "text"), entity_spans(text_in(quote, "text"), objects_in(quote, "entities")), BotIdentity(0)
     )
-    return f"About this part of it:\n{_excerpt(text)}" if text else ""
+    return f"{ABOUT}\n{_excerpt(text)}" if text else ""
+
+
+def _chosen(message: Fields) -> str:
+    """Returns the task of a checklist or the option of a poll that a message replies to; "" if it does to none."""
+    reply = replied_to(message)
+    tasks = objects_in(object_in(reply, "checklist"), "tasks")
+    chosen = [task for task in tasks if task.get("id") == message.get("reply_to_checklist_task_id", NONE)]
+    options = _options(object_in(reply, "poll"))
+    chosen += [one for one in options if one.get("persistent_id") == message.get("reply_to_poll_option_id", NONE)]
+    text = "\n".join(text_in(one, "text") for one in chosen)
+    return f"{ABOUT}\n{_excerpt(text)}" if text else ""
 
 
 def _excerpt(text: str) -> str:

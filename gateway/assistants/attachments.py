@@ -113,7 +113,7 @@ def unreadable(name: str, problem: str) -> InlineText:
 
 def _to_part(attachment: Attachment, bytes_left: int) -> MessagePart:
     file, content = attachment.file, attachment.content
-    name = " ".join(file.name.split())[:MAX_NAME_CHARS] or "a file"
+    name = file.shown_name[:MAX_NAME_CHARS]
     if attachment.problem:
         return unreadable(name, attachment.problem)
     if not content.size:

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+JOINERS = "\u200c\u200d"
+"""Invisible characters that belong to words, and to emoji."""
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -17,6 +20,12 @@ class File:
     media_type: str = ""
     size: int = 0
     """In bytes; 0 if unknown."""
+
+    @property
+    def shown_name(self) -> str:
+        """Returns the name in one line, without characters that hide or turn what is beside them."""
+        kept = (char if char.isprintable() or char in JOINERS else " " for char in self.name)
+        return " ".join("".join(kept).split()) or "a file"
 
 
 class Content(Protocol):

@@ -158,7 +158,9 @@ class Message:
     @property
     def own_text(self) -> str:
         """Returns the text with one line per attached file."""
-        return "\n".join([*([self.text] if self.text else []), *(f"[attached: {file.name}]" for file in self.files)])
+        return "\n".join(
+            [*([self.text] if self.text else []), *(f"[attached: {file.shown_name}]" for file in self.files)]
+        )
 
     @property
     def share(self) -> Share:

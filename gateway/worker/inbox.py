@@ -31,6 +31,7 @@ from gateway.worker.approval_decisions import ApprovalDecisions
 from gateway.worker.assistants import Assistants
 from gateway.worker.conversation_threads import ConversationThreads
 from gateway.worker.delivery_context import ASSISTANT_IS_GONE, MAX_FILE_BYTES
+from gateway.worker.early_changes import EarlyChanges
 from gateway.worker.early_items import EarlyItems
 from gateway.worker.refused_messages import RefusedMessages
 from gateway.worker.worker_handle import WorkerHandle
@@ -73,6 +74,7 @@ class StoreInbox:
         self._approvals = ApprovalDecisions(store, admission.block_reason, worker.wake_up)
         self._threads = ConversationThreads(store, assistants, worker.interrupt_turn)
         self._early_items = EarlyItems()
+        self._early_changes = EarlyChanges()
         self.refused = RefusedMessages(store, assistants.router, self.new_turn_id)
         self.on_feedback: Callable[[Feedback], Awaitable[None]] = _nobody_is_told
         """Called when a rating is stored, before the platform is told so."""
@@ -177,6 +179,9 @@ class StoreInbox:
         return results
 
     async def accept_all(self, update: ParsedUpdate) -> Sequence[VerdictResult]:
+        for event in update.events:
+            if isinstance(event, MessageEdited | MessageDeleted):
+                self._early_changes.keep(event)  # before its message is looked for, which may come meanwhile
         for message in update.messages:
             try:
                 await self._accept_or_append(message)
@@ -189,6 +194,10 @@ class StoreInbox:
 
     async def _accept_or_append(self, message: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
+        if self._early_changes.is_deleted(message):
+            log.info("message dropped: its author has deleted it", platform=message.key.platform)
+            return
+        message = self._early_changes.edited(message)
         if message.max_from_author and await self._has_enough(message):
             return
         if message.album_item_id and not message.may_start_conversation:
@@ -202,6 +211,7 @@ class StoreInbox:
             await self.refused.overloaded(message, exc)
             return
         if accepted.is_new or accepted.is_joined:
+            await self._change_meanwhile(message, accepted.turn.id)
             return
         if not message.album_item_id:
             await self._complete(message, accepted.turn)
@@ -211,6 +221,14 @@ class StoreInbox:
             await self.accept(
                 replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0, join=None)
             )
+
+    async def _change_meanwhile(self, message: Message, turn_id: TurnId) -> None:
+        """Makes the changes that came while a message was recorded, and did not find it."""
+        if self._early_changes.is_deleted(message):
+            await self._withdraw(turn_id)
+        elif (edited := self._early_changes.edited(message)) != message:
+            edit = MessageEdited(message.key.platform, message.message_id, edited.text)
+            await self._store.read(lambda store: store.edit_queued(edit))
 
     async def _complete(self, again: Message, turn: Turn) -> None:
         """Adds what a second event about a message says more to its turn, or as a turn of its own if it has started."""
@@ -251,8 +269,11 @@ class StoreInbox:
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
         if turn is not None and not turn.state.is_resolved:
-            with suppress(TurnNotFound, Conflict):  # it was resolved or deleted just now
-                await self.cancel_turn(turn.id)
+            await self._withdraw(turn.id)
+
+    async def _withdraw(self, turn_id: TurnId) -> None:
+        with suppress(TurnNotFound, Conflict):  # it was resolved or deleted just now
+            await self.cancel_turn(turn_id)
 
     # ------------------------------------------------------------ turns and conversations
 

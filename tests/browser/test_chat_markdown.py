@@ -47,6 +47,9 @@ def test_emphasis_works_in_languages_without_spaces(page: Page, site: GatewaySit
         ("- x\n  \\[\n  1. y\n  \\]", "li p", ["\\[\n1. y\n\\]"]),
         ("| a |\n|---|\n| 1*2*3 | __init__ |", "td", ["1*2*3", "__init__"]),
         ("| a | b |\n|---|---|\n| `x|y` | z |", "td", ["x|y", "z"]),
+        ("| a | b |\n|---|---|\n| $|x|$ | z |", "td", ["$|x|$", "z"]),
+        ("one<br>two", "p:has(br)", ["one\ntwo"]),
+        ("| a |\n|---|\n| one<BR />two |", "td:has(br)", ["one\ntwo"]),
         ("[report](<https://example.com/q3 report.pdf>)", 'a[href="https://example.com/q3%20report.pdf"]', ["report"]),
         (
             "See https://www.youtube.com/@here.",

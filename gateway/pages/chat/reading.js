@@ -20,6 +20,7 @@ const COMMAND = /\\[A-Za-z]/;
 const LINE_NUMBER = /(?:^|\n)[0-9]{1,9}$/;
 const BARE = /^[A-Za-z0-9_+*^=,-]+(?=\))/;
 const ADDRESS = /^(?:[A-Za-z][A-Za-z0-9+.-]*:|[/#]|\.{1,2}\/|www\.)/;
+const BREAK = /<br[ \t]*\/?>/iy;
 const FORMULA_LINE = /^(?:\$\$|\\\[|\\begin\{[A-Za-z]+\*?\})/;
 
 /** Gives a new markdown-it the rules. */
@@ -28,6 +29,7 @@ export function readAsMeant(markdown) {
   // Their order is part of markdown-it's interface: lib/parser_inline.mjs
   const [, , , escape, , , , link, image] = inline.ruler.getRules("");
   inline.ruler.before("escape", "literal", takeLiteral);
+  inline.ruler.before("autolink", "break", takeBreak);
   inline.ruler.at("escape", (state, silent) => takeBackslash(state, silent, escape));
   inline.ruler.at("emphasis", takeMarks);
   inline.ruler.at("link", (state, silent) => takeLink(state, silent, link, state.pos));
@@ -80,6 +82,15 @@ function urlEnd(state) {
 }
 
 const count = (text, char) => text.split(char).length - 1;
+
+/** The one tag that is read: nothing else ends a line in a cell of a table. */
+function takeBreak(state, silent) {
+  const end = matched(BREAK, state);
+  if (end === state.pos) return false;
+  if (!silent) state.push("hardbreak", "br", 0);
+  state.pos = end;
+  return true;
+}
 
 function takeBackslash(state, silent, escape) {
   const { pos, src, posMax } = state;

@@ -1,16 +1,16 @@
 // Keeps the cells of a table's row beyond its header, which markdown-it drops. It does what adapters/base/tables.py does.
 
 const BAR = /(?<!\\)\|/g;
-const CODE = /(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)/g;
+const KEPT = /(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)|(?<![\p{L}\p{N}_$\\])\$(?![\s$])[^$\n`]*?(?<=[^\s\\])\$(?![\p{L}\p{N}_$])|\\\(.{1,300}?\\\)/gu; // code, and formulas
 
-/** Returns the Markdown with bars in code escaped that would make a cell too many, and headers as wide as the widest row. */
+/** Returns the Markdown with bars in code and formulas escaped that would make a cell too many, and headers as wide as the widest row. */
 export function withWholeRows(text, tokens) {
   const lines = text.split("\n");
   tokens.forEach((token, at) => {
     if (token.type !== "table_open") return;
     const [start, end] = token.map;
     const wide = columns(tokens, at);
-    for (let row = start + 2; row < end; row += 1) lines[row] = withBarsInCode(lines[row], wide);
+    for (let row = start + 2; row < end; row += 1) lines[row] = withBarsKept(lines[row], wide);
     const more = Math.max(0, ...lines.slice(start + 2, end).map(cells)) - wide;
     if (more <= 0) return;
     lines[start] = extended(lines[start], "  |".repeat(more));
@@ -33,8 +33,8 @@ function cells(line) {
   return endsRow(row) ? bars : bars + 1;
 }
 
-function withBarsInCode(line, wide) {
-  return cells(line) > wide ? line.replace(CODE, (code) => code.replace(BAR, "\\|")) : line;
+function withBarsKept(line, wide) {
+  return cells(line) > wide ? line.replace(KEPT, (kept) => kept.replace(BAR, "\\|")) : line;
 }
 
 function extended(line, more) {

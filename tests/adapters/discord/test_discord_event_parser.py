@@ -50,6 +50,14 @@ def test_marks_of_discord_become_text(content: str, text: str) -> None:
     assert nameless.text_with_attachments == text.replace("@Bob Ray", "@3002")
 
 
+def test_a_channel_is_called_by_its_name_where_that_is_known() -> None:
+    made, answered = parser(), {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "in <#2002>"}
+    said = event("<#2001> or <#2003>?", referenced_message=answered)
+    made.channel_name = lambda channel: {"2001": "general", "2002": "ops"}.get(channel, "")
+    (message,) = made.parse("MESSAGE_CREATE", said, TEXT_CHANNEL).messages
+    assert message.text_with_attachments == "Ann: In reply to a message of bob:\n> in #ops\n\n#general or #2003?"
+
+
 def test_a_reply_brings_what_it_replies_to() -> None:
     answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "We ship\non Monday."}
     (message,) = messages(event("is that so?", referenced_message=answered, type=19))
@@ -87,6 +95,30 @@ def test_of_a_program_the_embeds_are_read_and_of_a_person_no_preview() -> None:
     (reply,) = messages(event("why?", referenced_message=answered))
     quoted = "\n".join(f"> {line}" for line in ALERT_TEXT.split("\n"))
     assert reply.text == f"In reply to a message of monitor:\n{quoted}\n\nwhy?"
+
+
+COMPONENTS = [
+    {"type": 10, "content": "# Build failed"},
+    {"type": 17, "components": [{"type": 9, "components": [{"type": 10, "content": "of <#2001>"}]}]},
+    {"type": 12, "items": [{"media": {"url": "https://x.org/a.png"}, "description": "a graph"}]},
+    {"type": 1, "components": [{"type": 2, "label": "Retry"}]},
+]
+COMPONENTS_TEXT = "# Build failed\nof #2001\na graph"
+
+
+def test_of_a_program_the_components_are_read() -> None:
+    (message,) = messages(event(author={"id": "3009", "bot": True}, components=COMPONENTS), discord_allowed_bots="*")
+    assert message.text == f"hello\n{COMPONENTS_TEXT}"
+    (forwarding,) = messages(event("", message_snapshots=[{"message": {"components": COMPONENTS}}]), DM)
+    assert forwarding.text == f"Forwarded message from somebody:\n{COMPONENTS_TEXT}"
+    answered = {"id": "4", "author": {"id": "3009", "username": "ci", "bot": True}, "components": COMPONENTS}
+    (reply,) = messages(event("why?", referenced_message=answered))
+    assert "> # Build failed\n> of #2001\n> a graph\n\nwhy?" in reply.text
+
+
+def test_a_forwarded_sticker_is_described() -> None:
+    (message,) = messages(event("", message_snapshots=[{"message": {"sticker_items": [{"name": "wave"}]}}]), DM)
+    assert message.text == "Forwarded message from somebody:\n(sends a sticker: wave)"
 
 
 def test_the_files_of_what_is_replied_to_are_seen_unless_the_bot_posted_them() -> None:
@@ -223,6 +255,18 @@ def test_a_thread_is_named_after_the_question() -> None:
     name = message.address["thread_name"]
     assert name.startswith("what is long")
     assert len(name) <= 100
+
+
+@pytest.mark.parametrize("content", [f"<@{BOT}>", "  "])
+def test_a_thread_is_not_named_after_what_only_the_assistant_is_told(content: str) -> None:
+    (message,) = messages(event(content))
+    assert message.address["thread_name"] == "Conversation"
+
+
+def test_a_file_is_named_in_one_line() -> None:
+    odd = {"url": "https://cdn.discordapp.com/1", "filename": "a\n[attached: b]\u202egpj.exe"}
+    (message,) = messages(event("", attachments=[odd]), DM)
+    assert message.text_with_attachments == "[attached: a [attached: b] gpj.exe]"
 
 
 def test_an_update_without_an_edit_is_no_edit() -> None:

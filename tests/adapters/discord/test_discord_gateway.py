@@ -66,6 +66,15 @@ def test_what_is_written_is_committed_and_named(discord: FakeDiscord) -> None:
     assert (direct.key.channel, direct.key.topic, direct.author) == (DIRECT, "", USER)
 
 
+def test_a_channel_that_is_mentioned_is_known_by_its_name(discord: FakeDiscord) -> None:
+    inbox = RecordingInbox()
+    with receiving(discord, inbox):
+        discord.wait_until(lambda: discord.connected)
+        discord.says(f"what is in <#{CHANNEL}>?", mentions=True)
+        discord.wait_until(lambda: len(inbox.messages) == 1)
+    assert inbox.messages[0].text_with_attachments.endswith("what is in #general?")
+
+
 def test_a_thread_that_a_reply_opened_is_the_same_conversation(discord: FakeDiscord) -> None:
     inbox = RecordingInbox()
     with receiving(discord, inbox):

@@ -13,9 +13,30 @@ def test_a_canvas_is_read_in_lines() -> None:
     May &amp; no later.</p><ul><li>one</li><li>two<ul><li>deep</li></ul></li></ul><style>p { color: red }</style>
     <table><tr><th>Who</th><th>What</th></tr><tr><td>Ann</td><td>tests</td></tr></table>a<br>b"""
     said = " ".join(canvas.text_of(html).split())
-    assert said.startswith("# Launch plan The ship date is the ninth of May & no later. - one - two - deep Who | What")
-    assert said.endswith("Ann | tests a b")
+    assert said.startswith(
+        "# Launch plan The ship date is the ninth of May & no later. - one - two - deep | Who | What |"
+    )
+    assert said.endswith("| Ann | tests | a b")
     assert "Launch plan\n\nThe ship date" in canvas.text_of(html)
+
+
+@pytest.mark.parametrize(
+    ("html", "read"),
+    [
+        ('<p>See <a href="https://x.org/a">the list</a>.</p>', "See the list (https://x.org/a)."),
+        ('<p><a href="https://x.org">x.org</a> <a href="#b">here</a> <a>@U0ANN</a></p>', "x.org here @U0ANN"),
+        ("<p>do</p><pre>if a:\n    b(1)\n\nc</pre>", "do\n\n```\nif a:\n    b(1)\n\nc\n```"),
+        ("<pre>a:<br/>  b</pre>", "```\na:\n  b\n```"),
+        ("<ol><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ol>", "1. a\n2. b\n    - c\n3. d"),
+        ('<ul><li class="checked">a</li><li class="unchecked">b</li></ul>', "- [x] a\n- [ ] b"),
+        ("<tr><td></td><td><p>a|b</p>c</td></tr>", "| | a\\|b c |\n| --- | --- |"),
+        ('<p><del>old</del> <code>f</code> <img alt=":smile:"/></p>', "~~old~~ `f` :smile:"),
+        ("<blockquote>a<br>b</blockquote><dl><dt>c</dt><dd>d</dd></dl>", "> a\n> b\n\nc\nd"),
+        ("<td>never ends", "| never ends"),
+    ],
+)
+def test_what_formatting_says_is_kept(html: str, read: str) -> None:
+    assert canvas.text_of(html) == read
 
 
 @pytest.mark.parametrize("html", ["", "plain", "<p", "<script>never ends", "</li></p>", "<h1>a" * 500])

@@ -27,7 +27,7 @@ LINKS = re.compile(r"<(https?://|mailto:)[^<>\n]+>")
     [
         "# Title\n\nSome **bold**, *italic*, ~~gone~~ and `code` & more.\n",
         "- one\n  - two\n    1. three\n- [ ] open\n- [x] done\n",
-        "| a | b |\n|---|:-:|\n| 1 | `x|y` |\n",
+        "| a | b |\n|---|:-:|\n| 1 | `xy` |\n",
         "> quoted\n> > deeper\n\n---\n\nafter",
         "```python\nif a < b and c > d: pass  # @here\n```\n",
         "See [this](https://example.com/?a=1&b=2) or <https://example.com/x> or <https://example.com|a label>.",
@@ -64,9 +64,30 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         (r"\{a\} x \\ y", r"\\{a\\} x \\\ y"),
         ("含**「重点」**内容", "含\u200a**「重点」**\u200a内容"),
         ("[@here](https://x.y/@here)", f"[@{JOINER}here](https://x.y/@here)"),
+        ("| a |\n|---|\n| `b|c` |\nd | e | f\n", "| a |\n|---|\n| `b\\|c` |\nd \\\\| e \\\\| f\n"),
     ],
 )
 def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: str) -> None:
+    assert formatter.adapted(markdown) == adapted
+
+
+@pytest.mark.parametrize(
+    ("markdown", "adapted"),
+    [
+        ("$$\na*b*c\n$$\n- **x**", "$$\na\\*b\\*c\n$$\n- **x**"),
+        ("> $$\n> a*b*c\n> $$\n> **x**", "> $$\n> a\\*b\\*c\n> $$\n> **x**"),
+        (">> $$\n>> > 5\n>> $$", ">> $$\n>> \\> 5\n>> $$"),
+        ("- $$\n  - a\n  $$\n- **x**", "- $$\n  \\- a\n  $$\n- **x**"),
+        ("It is $$\na*b*c\n$$\n- **x**", "It is $$\na\\*b\\*c\n$$\n- **x**"),
+        ("$$\na\n$$ with **x**", "$$\na\n$$ with **x**"),
+        ("\\[ \\begin{a}\n- b\n\\end{a} \\]\n**x**", "\\\\\\[ \\\\begin{a}\n\\- b\n\\\\end{a} \\\\\\]\n**x**"),
+        ("\\begin{a}\n- *b*\n\\end{a}\n**x**", "\\\\begin{a}\n\\- \\*b\\*\n\\\\end{a}\n**x**"),
+        ("$$\n```\na*b\n```\n**x**", "$$\n```\na*b\n```\n**x**"),
+        ("- Sushi: $$\n- **Pizza**: $$\n- $$ is *cheap*", "- Sushi: $$\n- **Pizza**: $$\n- $$ is *cheap*"),
+        ("text\n\n    $$\n    a*b\n", "text\n\n    $$\n    a*b\n"),
+    ],
+)
+def test_a_formula_of_several_lines_is_escaped_to_its_end(markdown: str, adapted: str) -> None:
     assert formatter.adapted(markdown) == adapted
 
 

@@ -110,6 +110,91 @@ def test_an_alert_that_calls_us_in_its_blocks_is_read_with_them() -> None:
     assert said.text == "New alert: checkout\n@you look into it: error rate *12%* since deploy `abc123`"
 
 
+def plain(text: str) -> Json:
+    return {"type": "plain_text", "text": text}
+
+
+def items(style: str, *texts: str, **more: Any) -> Json:
+    sections = [{"type": "rich_text_section", "elements": [{"type": "text", "text": text}]} for text in texts]
+    return {"type": "rich_text_list", "style": style, "elements": sections, **more}
+
+
+TASK = {"task_id": "1", "title": "Looked", "details": rich_text_block("into it"), "output": rich_text_block("3 found")}
+POINTS = [{"label": "May", "value": 3}, {"label": "June", "value": 0}]
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"type": "image", "title": plain("Sales"), "alt_text": "bars"}, "Sales\nbars"),
+        (
+            {"type": "video", "title": plain("How to"), "title_url": "https://v.org", "description": plain("do it")},
+            "How to\nhttps://v.org\ndo it",
+        ),
+        ({"type": "alert", "text": plain("Disk full"), "level": "error"}, "Disk full"),
+        ({"type": "card", "title": plain("One"), "subtitle": plain("two"), "body": plain("three")}, "One\ntwo\nthree"),
+        (
+            {"type": "carousel", "elements": [{"type": "card", "body": plain(text)} for text in ("one", "two")]},
+            "one\ntwo",
+        ),
+        ({"type": "container", "title": plain("Box"), "child_blocks": [section("within")]}, "Box\nwithin"),
+        ({"type": "input", "label": plain("Your name")}, "Your name"),
+        ({"type": "call", "call": {"v1": {"name": "Standup", "join_url": "https://c.org"}}}, "Standup\nhttps://c.org"),
+        ({"type": "task_card", **TASK}, "Looked\ninto it\n3 found"),
+        (
+            {
+                "type": "plan",
+                "title": "Done",
+                "tasks": [{**TASK, "sources": [{"type": "url", "url": "https://s.org"}]}],
+            },
+            "Done\nLooked\ninto it\n3 found\nhttps://s.org",
+        ),
+        (
+            {"type": "data_table", "caption": "Seats", "rows": [[raw("Plan")], [{"type": "raw_number", "value": 0}]]},
+            "Seats\n| Plan |\n| --- |\n| 0 |",
+        ),
+        (
+            {"type": "data_visualization", "title": "By month", "chart": {"type": "pie", "segments": POINTS}},
+            "By month\nMay: 3\nJune: 0",
+        ),
+        (
+            {"type": "data_visualization", "chart": {"type": "bar", "series": [{"name": "2026", "data": POINTS}]}},
+            "2026\nMay: 3\nJune: 0",
+        ),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_every_block_that_says_something_is_read(block: Json, expected: str) -> None:
+    assert text_input.whole({"blocks": [block], **APP}, BOT_USER) == expected
+
+
+def test_a_list_keeps_its_numbers_and_its_levels() -> None:
+    lists = [items("ordered", "a", "b"), items("bullet", "c", indent=1), items("ordered", "d", offset=2)]
+    said = text_input.whole({"blocks": [{"type": "rich_text", "elements": lists}], **APP}, BOT_USER)
+    assert said == "1. a\n2. b\n    • c\n3. d"
+
+
+def test_times_and_colours_are_read() -> None:
+    elements = [{"type": "date", "timestamp": 1700000000, "format": "{date}"}, {"type": "color", "value": "#F405B3"}]
+    blocks = [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
+    assert text_input.whole({"blocks": blocks, **APP}, BOT_USER) == "2023-11-14 22:13 UTC#F405B3"
+    assert text_input.readable("at <!date^1700000000^{date}>") == "at 2023-11-14 22:13 UTC"
+
+
+def test_a_forwarded_message_of_an_app_is_read_with_its_blocks() -> None:
+    quote = [{"message": {"blocks": [rich_text_block("Build 5 failed in step 3")]}}]
+    share = {"is_share": True, "author_name": "CI", "text": "Build 5 failed", "message_blocks": quote}
+    assert text_input.attachment_text(share) == "Forwarded message from CI:\nBuild 5 failed in step 3"
+    channel = [{"message": {"blocks": [rich_text_block("see #C1")]}}]
+    share = {"is_share": True, "author_id": "U0BOB", "text": "see <#C1|ops>", "message_blocks": channel}
+    assert text_input.attachment_text(share) == "Forwarded message from somebody:\nsee #ops"
+
+
+def test_what_an_app_links_and_who_it_is_about_are_read() -> None:
+    card = {"author_name": "ann", "title": "Fix it", "title_link": "https://g.org/1", "text": "for good"}
+    assert text_input.attachment_text(card) == "ann\nFix it (https://g.org/1)\nfor good"
+
+
 # ---------------------------------------------------------------- links to messages
 
 

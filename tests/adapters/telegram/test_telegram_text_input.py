@@ -218,6 +218,24 @@ def test_what_is_quoted_is_told_besides() -> None:
     )
 
 
+def test_a_task_or_an_option_that_is_replied_to_is_told_besides() -> None:
+    tasks = {"message_id": 7, "checklist": {"title": "Trip", "tasks": [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]}}
+    told = {**message_json("done?", reply_to=tasks), "reply_to_checklist_task_id": 2}
+    assert one(told).text.endswith("\n> - [ ] b\n\nAbout this part of it:\n> b\n\ndone?")
+    options = [{"text": "a", "persistent_id": "0"}, {"text": "b", "persistent_id": "1"}]
+    poll = {"message_id": 7, "poll": {"question": "Lunch?", "options": options}}
+    told = {**message_json("this?", reply_to=poll), "reply_to_poll_option_id": "1"}
+    assert one(told).text.endswith("\n> - b\n\nAbout this part of it:\n> b\n\nthis?")
+    assert "About" not in one(message_json("this?", reply_to=poll)).text
+
+
+def test_the_files_of_paid_media_that_may_be_seen_are_files() -> None:
+    sizes = [{"file_id": "P", "width": 1, "height": 1}]
+    media = [{"type": "preview"}, {"type": "photo", "photo": sizes}, {"type": "video", "video": {"file_id": "V"}}]
+    said = one({**message_json("look"), "paid_media": {"star_count": 5, "paid_media": media}})
+    assert [(file.name, file.reference) for file in said.files] == [("photo.jpg", "P"), ("video.mp4", "V")]
+
+
 def test_what_is_long_is_cut_with_a_mark() -> None:
     text = one(message_json("why?", reply_to=message_json("x" * 4096))).text
     assert text.count("x") == text_input.LONGEST_CONTEXT

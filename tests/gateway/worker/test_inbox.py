@@ -27,7 +27,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
-from gateway.domain.platform_events import MessageDeleted
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
@@ -470,6 +470,47 @@ def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: 
     inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
     (turn,) = turns_of(inbox)
     assert worker.interrupted == [turn.id]
+
+
+# ---------------------------------------------------------------- changes that come before their message
+
+
+def test_a_message_whose_deletion_came_before_it_is_not_answered(inbox: ThreadInbox, worker: Notes) -> None:
+    inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", message("one").message_id),)))
+    tell(inbox, message("one"), message("two"))
+    assert [turn.message.text for turn in turns_of(inbox)] == ["two"]
+    assert [claim.turn.message.text for claim in worker.submitted] == ["two"]
+
+
+def test_a_message_whose_edit_came_before_it_is_asked_as_it_is_now(inbox: ThreadInbox, worker: Notes) -> None:
+    for text in ("one at first", "one at last"):
+        inbox.accept_all(ParsedUpdate(events=(MessageEdited("web", message("one").message_id, text),)))
+    tell(inbox, message("one"))
+    assert [claim.turn.message.text for claim in worker.submitted] == ["one at last"]
+
+
+def test_an_edit_that_calls_the_bot_is_newer_than_the_edits_before_it(inbox: ThreadInbox, worker: Notes) -> None:
+    inbox.accept_all(ParsedUpdate(events=(MessageEdited("web", "m", "hello"),)))
+    called = replace(message("hello, bot"), message_id="m")
+    inbox.accept_all(ParsedUpdate((called,), (MessageEdited("web", "m", called.text),)))
+    assert [claim.turn.message.text for claim in worker.submitted] == ["hello, bot"]
+
+
+async def test_a_deletion_while_its_message_is_recorded_cancels_the_turn(
+    async_inbox: StoreInbox, worker: Notes
+) -> None:
+    deletion = MessageDeleted("web", message("one").message_id)
+    said, gone = ParsedUpdate((message("one"),)), ParsedUpdate(events=(deletion,))
+    await asyncio.gather(async_inbox.accept_all(said), async_inbox.accept_all(gone))
+    assert worker.interrupted == [claim.turn.id for claim in worker.submitted]
+
+
+async def test_an_edit_while_its_message_is_recorded_changes_the_turn(async_inbox: StoreInbox, worker: Notes) -> None:
+    worker.capacity = 0
+    edit = MessageEdited("web", message("one").message_id, "one at last")
+    said, changed = ParsedUpdate((message("one"),)), ParsedUpdate(events=(edit,))
+    await asyncio.gather(async_inbox.accept_all(said), async_inbox.accept_all(changed))
+    assert (await async_inbox.accept(message("one"))).turn.message.text == "one at last"
 
 
 async def test_a_file_of_a_reply_is_read_from_the_backend(async_inbox: StoreInbox, assistant: FakeAssistant) -> None:

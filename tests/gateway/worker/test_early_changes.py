@@ -1,0 +1,59 @@
+"""An edit or a deletion that comes before its message is made when that comes, and not much later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.domain.models import ConversationKey, Message, MessageKind
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
+from gateway.worker import early_changes
+from gateway.worker.early_changes import KEEP_SECONDS, EarlyChanges
+from tests.fakes.clock import Clock
+
+
+def message(number: int = 1) -> Message:
+    return Message(ConversationKey("pigeon"), f"m{number}", "as it was")
+
+
+def edit(number: int = 1) -> MessageEdited:
+    return MessageEdited("pigeon", f"m{number}", "as it is")
+
+
+def deletion(number: int = 1) -> MessageDeleted:
+    return MessageDeleted("pigeon", f"m{number}")
+
+
+def test_the_newest_change_counts() -> None:
+    kept = EarlyChanges()
+    kept.keep(edit())
+    assert kept.edited(message()).text == "as it is"
+    assert not kept.is_deleted(message())
+    kept.keep(deletion())
+    assert kept.is_deleted(message())
+    assert not kept.is_deleted(message(2))
+    assert not kept.is_deleted(replace(message(), key=ConversationKey("raven")))
+
+
+def test_a_command_and_an_item_of_an_album_stay_as_they_are() -> None:
+    kept = EarlyChanges()
+    kept.keep(edit())
+    for one in (replace(message(), kind=MessageKind.STOP), replace(message(), album_item_id="1")):
+        assert kept.edited(one) == one
+
+
+def test_a_change_is_forgotten_after_some_minutes() -> None:
+    clock = Clock()
+    kept = EarlyChanges(clock)
+    kept.keep(deletion())
+    clock.now += KEEP_SECONDS + 1
+    assert not kept.is_deleted(message())
+    kept.keep(deletion(2))
+    assert kept.is_deleted(message(2))
+
+
+def test_only_so_many_changes_are_kept() -> None:
+    kept = EarlyChanges()
+    for number in range(early_changes.MOST_CHANGES + 1):
+        kept.keep(deletion(number))
+    assert not kept.is_deleted(message(0))
+    assert kept.is_deleted(message(1))
