@@ -181,6 +181,19 @@ def test_a_response_in_the_background_is_cancelled(site: ProgramSite) -> None:
     assert site.client.responses.retrieve(begun.id).status == "cancelled"
 
 
+def test_items_wait_until_the_response_of_their_conversation_is_there(site: ProgramSite) -> None:
+    conversation = site.client.conversations.create().id
+    site.fake.script(Say("Hello", hold_after=1))
+    begun = ask(site, "Hello", conversation=conversation, background=True)
+    item: Any = {"type": "message", "role": "user", "content": "And this."}
+    with pytest.raises(openai.BadRequestError) as refused:
+        site.client.conversations.items.create(conversation, items=[item])
+    assert (refused.value.code, refused.value.response.headers["x-should-retry"]) == ("conversation_locked", "true")
+    site.fake.release()
+    until(lambda: site.client.responses.retrieve(begun.id).status == "completed")
+    assert site.client.conversations.items.create(conversation, items=[item]).data
+
+
 def test_what_is_cut_off_is_incomplete(site: ProgramSite) -> None:
     site.fake.script([Say("Half an"), Incomplete()])
     answer = ask(site, "Hello")
