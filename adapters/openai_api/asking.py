@@ -86,8 +86,11 @@ class Asking:
                 await self._claim_wait(earlier.id, AWAITED_SECONDS)
             return AcceptResult(earlier, is_new=False, claimed_here=False)
 
-    async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
-        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.
+    async def watch(
+        self, request: HttpRequest, post: Post, message: Message, *, streams: bool, goes_on: bool = False
+    ) -> Watched:
+        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end, unless it
+        ``goes_on``.
 
         The caller is registered first, so that no event of the turn is missed. Raises as ``AsyncInbox.accept``.
         """
@@ -100,16 +103,16 @@ class Asking:
             if turn.id != turn_id:
                 waiter.switch_to(turn.id)
                 turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
-            updates = self._updates(request, turn, waiter, leaving, is_local=accepted.claimed_here)
+            end = _End(is_reached=goes_on)
+            updates = self._updates(request, turn, waiter, leaving, end, is_local=accepted.claimed_here)
             return Watched(turn, updates, leaving.pop_all())
         raise AssertionError
 
     def _updates(
-        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
+        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, end: _End, *, is_local: bool
     ) -> TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
-        end = _End()
         leaving.callback(self._left, turn.id, end)
         leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
         waiter.close_when_disconnected(request)
@@ -160,7 +163,7 @@ def _is_replaced(cancelled: Turn, post: Post) -> bool:
 
 @dataclass
 class _End:
-    """Whether the outcome was seen."""
+    """Whether the outcome was seen, or need not be."""
 
     is_reached: bool = False
 

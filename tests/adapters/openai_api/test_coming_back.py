@@ -14,10 +14,12 @@ from openai import OpenAI
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.context import ApiLimits
+from adapters.openai_api.ids import response_id
 from gateway import platforms
 from gateway.domain.models import Turn
 from tests.adapters.openai_api.site import ApiSite, open_api
 from tests.fakes.openai_server import Say
+from tests.waiting import until
 
 KEY = {"Idempotency-Key": "an order"}
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
@@ -54,12 +56,11 @@ def told(ask: Callable[[OpenAI], Any], client: OpenAI) -> tuple[str, str]:
     return events[0]["response"]["id"], "".join(each["delta"] for each in events if each["type"].endswith("text.delta"))
 
 
-def leave(site: ApiSite, ask: Callable[[OpenAI], Any], cancelled: Queue[Turn]) -> None:
-    """Has the connection of a caller cut while its answer is written, and returns once its turn is cancelled."""
+def cut(site: ApiSite, ask: Callable[[OpenAI], Any]) -> Any:
+    """Has the connection of a caller cut while its answer is written; returns the first event."""
     site.fake.script(Say("It is too late for this.", hold_after=1))
     with ask(site.client()) as events:
-        next(events)
-    cancelled.get(timeout=LONGEST_WAIT)
+        return next(events)
 
 
 @pytest.mark.parametrize("ask", [completion, response])
@@ -68,10 +69,25 @@ def test_the_same_request_is_answered_by_one_turn_in_place_of_the_cancelled_one(
 ) -> None:
     with open_api(database_url, folder=tmp_path) as site, ThreadPoolExecutor() as pool:
         for _ in range(2):
-            leave(site, ask, cancelled)
+            cut(site, ask)
+            cancelled.get(timeout=LONGEST_WAIT)
         before = len(site.fake.posts("/chat/completions"))
         site.fake.script(Say("There you are."))
         at_once = [*pool.map(partial(told, ask), [site.client(), site.client()])]
         assert {*at_once, told(ask, site.client())} == {at_once[0]}
         assert at_once[0][1] == "There you are."
         assert len(site.fake.posts("/chat/completions")) == before + 1
+
+
+def test_a_response_in_the_background_is_written_without_its_caller(sqlite_url: str, cancelled: Queue[Turn]) -> None:
+    def in_background(client: OpenAI) -> Any:
+        return client.responses.create(model="default", input="hello", background=True, stream=True)
+
+    with open_api(sqlite_url) as site:
+        begun = cut(site, in_background).response
+        cut(site, response)
+        ended = cancelled.get(timeout=LONGEST_WAIT)
+        assert response_id(ended.id) != begun.id, "of the two that nobody reads, the earlier would be cancelled first"
+        site.fake.release()
+        retrieve = site.client().responses.retrieve
+        until(lambda: retrieve(begun.id).status == "completed")
