@@ -9,13 +9,12 @@ from typing import Any
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.ids import name_of
-from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
 from gateway.web.api.event_stream import TurnWriter, sse_event
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.views import failure_of
 
 
 def completion_response(turn: Turn, model: str) -> JsonResponse:

@@ -16,7 +16,7 @@ from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model
-from adapters.openai_api.outcome import calls_of
+from adapters.openai_api.outcome import calls_of, failure_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
@@ -31,7 +31,6 @@ from gateway.domain.turn_options import TurnOptions
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import failure_of
 
 PATH = f"{PREFIX}/responses"
 ONE = f"{PATH}/<response_id>"

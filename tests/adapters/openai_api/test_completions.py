@@ -166,6 +166,10 @@ def test_an_answer_that_was_cut_off_says_so_without_a_line_of_ours(site: Program
     site.fake.script([Say("Half an"), Incomplete()])
     answer = ask(site, USER, max_tokens=16).choices[0]
     assert (answer.finish_reason, answer.message.content) == ("length", "Half an")
+    site.fake.script(Incomplete(), Incomplete())
+    answer = ask(site, USER, max_tokens=16).choices[0]
+    assert (answer.finish_reason, answer.message.content) == ("length", "")
+    assert list(ask(site, USER, stream=True))[-1].choices[0].finish_reason == "length"
 
 
 def test_a_failure_has_openais_form(site: ProgramSite) -> None:

@@ -201,6 +201,14 @@ def test_what_is_cut_off_is_incomplete(site: ProgramSite) -> None:
     assert answer.output_text == "Half an"
 
 
+def test_what_is_cut_off_before_any_text_is_no_failure(site: ProgramSite) -> None:
+    site.fake.script(Incomplete(), Incomplete())
+    answer = ask(site, "Hello", max_output_tokens=16)
+    assert (answer.status, answer.output_text, answer.error) == ("incomplete", "", None)
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert [each.type for each in stream][-1] == "response.incomplete"
+
+
 def test_a_failure_ends_a_stream_and_is_kept(site: ProgramSite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     with site.client.responses.stream(model="default", input="Hello") as stream:
