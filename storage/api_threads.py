@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Select, bindparam, select
+from sqlalchemy import and_, bindparam, select
 
 from gateway.domain.models import ConversationKey, Message, Turn
 from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
@@ -16,8 +16,8 @@ from storage.column_types import SafeText
 from storage.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.program_tables import api_objects
-from storage.schema import conversations
-from storage.sql import T
+from storage.schema import conversations, turns
+from storage.sql import C, T
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)
@@ -33,9 +33,14 @@ SHOWN = (*STATE, T.reply, T.made, T.trail, T.started_at, T.answered_at)
 NOTHING_SHOWN = ("", (), (), None, None)
 
 
-def _newest(columns: Sequence[Column[Any]]) -> Select[*tuple[Any, ...]]:
-    conversation = select(conversations.c.id).where(sql.IS_KEY).scalar_subquery()
-    return select(*columns).where(T.conversation_id == conversation).order_by(T.seq.desc()).limit(bindparam("most"))
+_conversation = select(C.id).where(sql.IS_KEY).scalar_subquery()
+_shown = select(*SHOWN).where(T.conversation_id == _conversation).order_by(T.seq.desc()).limit(bindparam("most"))
+_state = (
+    select(*sql.CONVERSATION, *STATE)
+    .select_from(conversations.outerjoin(turns, and_(T.conversation_id == C.id, T.seq == C.tail)))
+    .where(sql.IS_KEY)
+)
+"""A conversation with its newest turn."""
 
 
 class _Statements:
@@ -43,9 +48,8 @@ class _Statements:
 
     def __init__(self, kind: str) -> None:
         self.get = DriverStatement(get_object, kind)
-        self.conversation = DriverStatement(sql.conversation, kind)
-        self.newest = DriverStatement(_newest(STATE), kind)
-        self.shown = DriverStatement(_newest(SHOWN), kind)
+        self.state = DriverStatement(_state, kind)
+        self.shown = DriverStatement(_shown, kind)
         self.pending = DriverStatement(_pending, kind)
         self.since = DriverStatement(_since, kind)
 
@@ -64,15 +68,14 @@ class SqlThreadReader:
         key, statements = self._key(owner, thread_id), _statements(self._database.kind)
         named = _parameters(key, most=1)
         with self._database.driver_read() as cursor:
-            known = (statements.get, statements.conversation, statements.newest)
-            rows, places, found = run_all(cursor, [Call(each, named) for each in known])
+            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.state)])
             thread = _thread_of(rows, owner)
-            newest = _to_turn(found[0], key) if found else None
+            newest = _newest_of(found[0], key) if found else None
             after = _taken(newest) if thread else None
             pending: Sequence[Row] = ()
             if after is not None:
                 (pending,) = run_all(cursor, [Call(statements.pending, {"within": thread_id, "after": after})])
-        conversation = row_mapping.to_conversation(places[0]) if places else None
+        conversation = row_mapping.to_conversation(found[0]) if found else None
         return ThreadState(thread, conversation, newest, [*map(to_object, pending)])
 
     def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
@@ -94,6 +97,12 @@ class SqlThreadReader:
 
 def _parameters(key: ConversationKey, most: int) -> Mapping[str, Any]:
     return {**row_mapping.key_columns(key, "key_"), "name": key.channel, "most": most}
+
+
+def _newest_of(row: Sequence[Any], key: ConversationKey) -> Turn | None:
+    """Reads a row of the statement ``state``; a conversation that was adopted has no turn yet."""
+    newest = row[len(sql.CONVERSATION) :]
+    return None if newest[0] is None else _to_turn(newest, key)
 
 
 def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:

@@ -81,8 +81,8 @@ def new_message(
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
-    _check_limits(asked, known)
     options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
+    _check_limits(options, known)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
     fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
     fields |= {
@@ -118,10 +118,10 @@ def _check_choice(asked: RunRequest, tools: Sequence[AssistantTool]) -> None:
         raise refusal("tool_choice", f"names {choice.type}, which is none of the run's tools")
 
 
-def _check_limits(asked: RunRequest, known: KnownAssistant) -> None:
+def _check_limits(options: TurnOptions, known: KnownAssistant) -> None:
     """Raises InvalidRequest for a limit that the assistant's backend cannot keep."""
     for name in LIMITS:
-        if name in _parameters(asked, known) and name not in known.configured.run_limits:
+        if name in options.parameters and name not in known.configured.run_limits:
             raise refusal(name, "cannot be kept by the backend of this gateway's assistant", "unsupported_parameter")
 
 
