@@ -16,6 +16,7 @@ from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin import AdminSettings
+from gateway.assistants.parameters import RUN_LIMITS
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
 from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
@@ -154,7 +155,8 @@ def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistan
     hosted = {"code_interpreter", "file_search"} if own.backend == "responses" else set()
     model = own.openai_model or own.backend
     aliases = (*definition.aliases, *ids)
-    return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted))
+    limits = frozenset(RUN_LIMITS.get(own.backend, ()))
+    return ConfiguredAssistant(definition.name, aliases, own.assistant_name, model, frozenset(hosted), limits)
 
 
 def ownerless_threads(store: SqlStore, load: Load) -> int:

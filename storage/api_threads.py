@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 
-from gateway.domain.models import ConversationKey, Turn
+from gateway.domain.models import ConversationKey, Message, Turn
 from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.program_tables import api_objects
-from storage.schema import conversations
-from storage.sql import T
+from storage.schema import conversations, turns
+from storage.sql import C, T
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)
@@ -27,13 +27,20 @@ get_object = select(*OBJECT).where(O.id == bindparam("name", type_=SafeText))
 _within = O.parent == bindparam("within", type_=SafeText)
 _pending = select(*OBJECT).where(_within, O.position > bindparam("after")).order_by(O.position)
 _since = select(*OBJECT).where(_within, O.turns >= bindparam("since")).order_by(O.position)
-_place = conversations.alias("place")
-_is_place = (_place.c[column.name] == bindparam(f"key_{column.name}") for column in sql.KEY)
-_newest = (
-    sql.turns_with_key.where(T.conversation_id == select(_place.c.id).where(*_is_place).scalar_subquery())
-    .order_by(T.seq.desc())
-    .limit(bindparam("most"))
+STATE = (T.id, T.conversation_id, T.seq, T.address, T.state, T.received_at)
+SHOWN = (*STATE, T.reply, T.made, T.trail, T.started_at, T.answered_at)
+"""What a message shows of its turn. A quarter of the columns take a quarter of the time."""
+NOTHING_SHOWN = ("", (), (), None, None)
+
+
+_conversation = select(C.id).where(sql.IS_KEY).scalar_subquery()
+_shown = select(*SHOWN).where(T.conversation_id == _conversation).order_by(T.seq.desc()).limit(bindparam("most"))
+_state = (
+    select(*sql.CONVERSATION, *STATE)
+    .select_from(conversations.outerjoin(turns, and_(T.conversation_id == C.id, T.seq == C.tail)))
+    .where(sql.IS_KEY)
 )
+"""A conversation with its newest turn."""
 
 
 class _Statements:
@@ -41,8 +48,8 @@ class _Statements:
 
     def __init__(self, kind: str) -> None:
         self.get = DriverStatement(get_object, kind)
-        self.conversation = DriverStatement(sql.conversation, kind)
-        self.newest = DriverStatement(_newest, kind)
+        self.state = DriverStatement(_state, kind)
+        self.shown = DriverStatement(_shown, kind)
         self.pending = DriverStatement(_pending, kind)
         self.since = DriverStatement(_since, kind)
 
@@ -58,24 +65,25 @@ class SqlThreadReader:
         self._platform = platform
 
     def state(self, owner: str, thread_id: str) -> ThreadState:
-        named, statements = self._names(owner, thread_id, most=1), _statements(self._database.kind)
+        key, statements = self._key(owner, thread_id), _statements(self._database.kind)
+        named = _parameters(key, most=1)
         with self._database.driver_read() as cursor:
-            known = (statements.get, statements.conversation, statements.newest)
-            rows, places, found = run_all(cursor, [Call(each, named) for each in known])
+            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.state)])
             thread = _thread_of(rows, owner)
-            newest = next(iter(row_mapping.to_turns(found)), None)
+            newest = _newest_of(found[0], key) if found else None
             after = _taken(newest) if thread else None
             pending: Sequence[Row] = ()
             if after is not None:
                 (pending,) = run_all(cursor, [Call(statements.pending, {"within": thread_id, "after": after})])
-        conversation = row_mapping.to_conversation(places[0]) if places else None
+        conversation = row_mapping.to_conversation(found[0]) if found else None
         return ThreadState(thread, conversation, newest, [*map(to_object, pending)])
 
     def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
-        named, statements = self._names(owner, thread_id, most_turns), _statements(self._database.kind)
+        key, statements = self._key(owner, thread_id), _statements(self._database.kind)
+        named = _parameters(key, most_turns)
         with self._database.driver_read() as cursor:
-            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.newest)])
-            known = row_mapping.to_turns(found)[::-1]
+            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.shown)])
+            known = [_to_turn(row, key) for row in reversed(found)]
             thread = _thread_of(rows, owner)
             since = known[0].seq if known and known[0].seq > 1 else 0
             added: Sequence[Row] = ()
@@ -83,9 +91,33 @@ class SqlThreadReader:
                 (added,) = run_all(cursor, [Call(statements.since, {"within": thread_id, "since": since})])
         return ThreadMessages(thread, known, [*map(to_object, added)])
 
-    def _names(self, owner: str, thread_id: str, most: int) -> Mapping[str, Any]:
-        key = row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")
-        return {**key, "name": thread_id, "most": most}
+    def _key(self, owner: str, thread_id: str) -> ConversationKey:
+        return ConversationKey(self._platform, owner, thread_id)
+
+
+def _parameters(key: ConversationKey, most: int) -> Mapping[str, Any]:
+    return {**row_mapping.key_columns(key, "key_"), "name": key.channel, "most": most}
+
+
+def _newest_of(row: Sequence[Any], key: ConversationKey) -> Turn | None:
+    """Reads a row of the statement ``state``; a conversation that was adopted has no turn yet."""
+    newest = row[len(sql.CONVERSATION) :]
+    return None if newest[0] is None else _to_turn(newest, key)
+
+
+def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
+    """Reads a row of STATE, or of SHOWN. What is not there is as in a new turn."""
+    turn_id, conversation, seq, address, state, received_at, *shown = row
+    reply, files, trail, started_at, answered_at = shown or NOTHING_SHOWN
+    return Turn(
+        *(turn_id, conversation, seq, Message(key, "", "", address=address), state),
+        reply=reply,
+        reply_files=files,
+        audit_log=trail,
+        received_at=received_at,
+        started_at=started_at,
+        answered_at=answered_at,
+    )
 
 
 def to_object(row: Sequence[Any]) -> ApiObject:

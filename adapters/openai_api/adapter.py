@@ -59,7 +59,9 @@ class OpenAiAdapter:
         raise MalformedRequest
 
     async def stream_preview(self, turn: Turn, events: AsyncIterator[PreviewEvent], context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
-        await self.waiters.publish_all(turn.id, events)
+        """Publishes the text for callers that stream. They wait before their turn is recorded; the others never ask."""
+        if self.waiters.has_preview_waiter(turn.id):
+            await self.waiters.publish_all(turn.id, events)
 
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:  # noqa: ARG002  # no progress to save
         """Tells the callers that wait; the others fetch the turn."""

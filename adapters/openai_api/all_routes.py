@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.openai_api import program_routes
+from adapters.openai_api import not_served, program_routes
 from adapters.openai_api.assistants import routes as assistant_routes
 from adapters.openai_api.assistants.context import AssistantsContext
 from adapters.openai_api.assistants.running import RunningTurns
@@ -37,4 +37,5 @@ def all_routes(
     programs = program_routes.routes(context, kept, inline_files, directory)
     files = FileRoutes(context, uploaded_files, server_files)
     stores = VectorStoreRoutes(context, server_files)
-    return (*assistant_routes.routes(assistants_context), *programs, *files.routes(), *stores.routes())
+    served = (*assistant_routes.routes(assistants_context), *programs, *files.routes(), *stores.routes())
+    return (*served, *not_served.routes())

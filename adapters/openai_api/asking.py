@@ -56,12 +56,16 @@ class Asking:
 
         A turn that was cancelled since nobody waited for it is not what the caller asks for again.
         """
+        found = await self._newest(post, platform)
+        return None if found is None or _is_replaced(found, post) else found
+
+    async def _newest(self, post: Post, platform: str) -> Turn | None:
         if not post.may_be_repeated:
             return None
         found = await self.inbox.find_newest_turn(platform, post.first, post.last)
         if found is not None:
             post.check_same(found.message.message_id)
-        return None if found is None or (found.state is TurnState.CANCELLED and not post.has_key) else found
+        return found
 
     async def cancel(self, turn: Turn) -> Turn:
         """Cancels a turn and tells those who wait for it. Raises Conflict when it has another outcome."""
@@ -72,14 +76,21 @@ class Asking:
     async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
         """Records a message, unless its request is repeated: then its turn is the one there is."""
         async with self.attempts.turn_of(post):
-            if (earlier := await self.earlier(post, message.key.platform)) is None:
+            earlier = await self._newest(post, message.key.platform)
+            if earlier is None:
                 return await self.inbox.accept(message, turn_id)
+            if _is_replaced(earlier, post):
+                name = post.name_after(earlier.message.message_id)
+                return await self.inbox.accept(replace(message, message_id=name), turn_id)
             if not earlier.state.is_resolved:
                 await self._claim_wait(earlier.id, AWAITED_SECONDS)
             return AcceptResult(earlier, is_new=False, claimed_here=False)
 
-    async def watch(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> Watched:
-        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end.
+    async def watch(
+        self, request: HttpRequest, post: Post, message: Message, *, streams: bool, goes_on: bool = False
+    ) -> Watched:
+        """Records a message and waits for its turn, which is cancelled when the caller leaves before its end, unless it
+        ``goes_on``.
 
         The caller is registered first, so that no event of the turn is missed. Raises as ``AsyncInbox.accept``.
         """
@@ -92,16 +103,16 @@ class Asking:
             if turn.id != turn_id:
                 waiter.switch_to(turn.id)
                 turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
-            updates = self._updates(request, turn, waiter, leaving, is_local=accepted.claimed_here)
+            end = _End(is_reached=goes_on)
+            updates = self._updates(request, turn, waiter, leaving, end, is_local=accepted.claimed_here)
             return Watched(turn, updates, leaving.pop_all())
         raise AssertionError
 
     def _updates(
-        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, *, is_local: bool
+        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, end: _End, *, is_local: bool
     ) -> TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
-        end = _End()
         leaving.callback(self._left, turn.id, end)
         leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
         waiter.close_when_disconnected(request)
@@ -142,9 +153,17 @@ class Asking:
         return await asyncio.to_thread(self.memory.try_lock, f"{NAME}:awaited:{turn_id}", self._name, seconds)
 
 
+def _is_replaced(cancelled: Turn, post: Post) -> bool:
+    """Returns whether a turn was cancelled while its caller waited, so that the same request is answered by another.
+
+    One that was begun with an Idempotency-Key in the background stays cancelled: its caller did that.
+    """
+    return cancelled.state is TurnState.CANCELLED and (cancelled.message.has_waiting_caller or not post.has_key)
+
+
 @dataclass
 class _End:
-    """Whether the outcome was seen."""
+    """Whether the outcome was seen, or need not be."""
 
     is_reached: bool = False
 

@@ -9,13 +9,12 @@ from typing import Any
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.ids import name_of
-from adapters.openai_api.outcome import calls_of, is_cut_off, unsent, usage_of
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
 from gateway.web.api.event_stream import TurnWriter, sse_event
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.views import failure_of
 
 
 def completion_response(turn: Turn, model: str) -> JsonResponse:
@@ -23,7 +22,8 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
     if (failure := failure_of(turn)) is not None:
         return error_form(problems.from_failure(failure))
     calls = [_call(call) for call in calls_of(turn)]
-    message = {"role": "assistant", "content": turn.reply or (None if calls else ""), "refusal": None}
+    content = turn.reply or (None if calls else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = {
         "index": 0,
         "message": message | ({"tool_calls": calls} if calls else {}),
@@ -31,7 +31,7 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
         "finish_reason": _finish_reason(turn),
     }
     head = _head(turn, model) | {"object": "chat.completion"}
-    return {**head, "choices": [choice], "usage": usage_of(turn)}, 200, {}
+    return {**head, "choices": [choice], "usage": _usage(turn)}, 200, {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class CompletionStream(TurnWriter):
             yield self._chunk({"tool_calls": [{"index": index, **_call(call)}]})
         yield self._chunk({}, _finish_reason(turn))
         if self.with_usage:
-            yield sse_event({**self._head, "choices": [], "usage": usage_of(turn)})
+            yield sse_event({**self._head, "choices": [], "usage": _usage(turn)})
         yield sse.DONE
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
@@ -78,6 +78,12 @@ class CompletionStream(TurnWriter):
 
 def _head(turn: Turn, model: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{name_of(turn.id)}", "created": int(turn.received_at), "model": model}
+
+
+def _usage(turn: Turn) -> dict[str, Any]:
+    """Returns the tokens of a turn, with the details that programs read unasked: 0, as they are not known here."""
+    details = {"prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}}
+    return usage_of(turn) | details | {"completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}}
 
 
 def _call(call: RequestedCall) -> dict[str, Any]:

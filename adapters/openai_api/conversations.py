@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import refusal
-from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.errors import LOCKED, InvalidRequest, NoSuchObject
 from adapters.openai_api.ids import new_id, response_id, turn_of_response
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.response_items import Items, exchanges_of_items
@@ -19,7 +19,7 @@ from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.stored_objects import find_own, made_once
 from gateway.domain.conversations import Conversation
-from gateway.domain.errors import ThreadNotFound, TurnNotFound
+from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import ConversationKey, Turn
 from gateway.domain.past import exchanges_of
@@ -136,13 +136,17 @@ class Conversations:
         return await self.inbox.delete_conversation(conversation) if conversation else ()
 
     async def add_items(self, conversation: ApiObject, items: Items, post: Post) -> Sequence[dict[str, Any]]:
-        """Adds items, and returns them as they are listed. Raises NoSuchObject, Conflict."""
+        """Adds items, and returns them as they are listed. Raises NoSuchObject, InvalidRequest, Conflict."""
         new = _objects(conversation, items, post)
         made = await made_once(self.objects, self.attempts, post, partial(self._add, conversation, new)) if new else ()
         return [dict(each.body) for each in made]
 
     async def _add(self, conversation: ApiObject, items: Sequence[ApiObject]) -> Sequence[ApiObject]:
-        added = await asyncio.to_thread(self.objects.add_messages, conversation, items)
+        try:
+            added = await asyncio.to_thread(self.objects.add_messages, conversation, items)
+        except Conflict:
+            explanation = f"A response is being written in conversation {conversation.id}. Try again when it is there."
+            raise InvalidRequest(explanation, param="conversation", code=LOCKED) from None
         if added is None:  # it was deleted just now
             raise _no_conversation(conversation.id)
         return added

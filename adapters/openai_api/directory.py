@@ -43,6 +43,8 @@ class ConfiguredAssistant:
     model: str
     hosted_tools: frozenset[str]
     """Those of ``code_interpreter`` and ``file_search`` that its backend's server can run."""
+    run_limits: frozenset[str] = frozenset()
+    """The fields of a run that its backend heeds, of those that limit what is remembered."""
 
 
 @dataclass(frozen=True, slots=True)

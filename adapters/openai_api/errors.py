@@ -35,6 +35,9 @@ FINAL = frozenset({*FINAL_CODES, Conflict.code, "idempotency_conflict", "cancell
 """Codes of errors that a retry meets again, although the SDKs retry their statuses."""
 NO_RETRY = {"x-should-retry": "false"}
 """What openai-python and openai-node obey before the status (``_should_retry`` in _base_client.py)."""
+LOCKED = "conversation_locked"
+"""OpenAI's code, with the status 400, for a conversation that is in use. The SDKs try again only if told to."""
+RETRY = {"x-should-retry": "true"}
 
 
 class InvalidRequest(MalformedRequest):
@@ -65,7 +68,8 @@ def error_form(response: JsonResponse) -> JsonResponse:
 
 
 def invalid_request(error: InvalidRequest) -> JsonResponse:
-    return error_body(str(error), 400, code=error.code or None, param=error.param), 400, {}
+    headers = RETRY if error.code == LOCKED else {}
+    return error_body(str(error), 400, code=error.code or None, param=error.param), 400, headers
 
 
 def error_body(message: str, status: int, *, code: str | None, param: str | None = None) -> dict[str, Any]:

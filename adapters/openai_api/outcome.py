@@ -8,10 +8,14 @@ from typing import Any
 from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn
+from gateway.web.api import views
 
 LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
 REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
 """Codes of failures that are about the message."""
+
+NO_ROOM = "incomplete"
+"""The code of a failure that a program reads as an answer without text."""
 
 
 def failure_code(failure: Failure) -> str:
@@ -21,9 +25,20 @@ def failure_code(failure: Failure) -> str:
     return "invalid_prompt" if failure.code in REFUSED else "server_error"
 
 
+def failure_of(turn: Turn) -> Failure | None:
+    """Returns why a turn has no answer, or None. One that met its limit before any text has one, which is empty."""
+    failure = views.failure_of(turn)
+    return None if _met_limit_before_text(failure) else failure
+
+
 def is_cut_off(turn: Turn) -> bool:
     """Returns whether the reply ends at a limit."""
-    return any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
+    noted = any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
+    return noted or _met_limit_before_text(views.failure_of(turn))
+
+
+def _met_limit_before_text(failure: Failure | None) -> bool:
+    return failure is not None and failure.code == NO_ROOM
 
 
 def calls_of(turn: Turn) -> Sequence[RequestedCall]:

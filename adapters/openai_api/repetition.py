@@ -26,6 +26,8 @@ TIME_LENGTH = 16
 RANDOM_LENGTH = 8
 KEY_LENGTH = 255
 KEY_MARK = "key"
+NUMBER_LENGTH = 4
+"""Of a name after the first of one Idempotency-Key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,19 @@ class Post:
 
     def check_same(self, earlier: str) -> None:
         """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
-        if earlier.startswith(KEY_MARK) and earlier != self.name:
+        if earlier.startswith(KEY_MARK) and not earlier.startswith(self.name):
             explanation = "This Idempotency-Key was used with another body. Use a new key for a new request."
             raise Conflict(explanation, code="idempotency_conflict")
+
+    def name_after(self, earlier: str) -> str:
+        """Returns the name of the turn that takes the place of one that has been cancelled.
+
+        It follows from that turn's, so that of several attempts, in whichever processes, only one makes it.
+        """
+        if not self.has_key:
+            return self.name
+        number = int(earlier[len(self.name) :] or "0", 16)
+        return f"{self.name}{number + 1:0{NUMBER_LENGTH}x}"
 
 
 def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:

@@ -16,7 +16,7 @@ from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model
-from adapters.openai_api.outcome import calls_of
+from adapters.openai_api.outcome import calls_of, failure_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
@@ -31,7 +31,6 @@ from gateway.domain.turn_options import TurnOptions
 from gateway.web.api import problems
 from gateway.web.api.problems import JsonResponse
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
-from gateway.web.api.views import failure_of
 
 PATH = f"{PREFIX}/responses"
 ONE = f"{PATH}/<response_id>"
@@ -77,9 +76,10 @@ class ResponseRoutes:
             message = _message(caller, post, asked, said, place)
             message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
             message = await self.files.attached(caller, message, said.files)
-        if asked.background:
-            return await self._begin(request, post, message, streams=bool(asked.stream))
-        return await self._answer(request, post, message, streams=bool(asked.stream))
+        if asked.background and not asked.stream:
+            return json_response(response_body(await self.asking.begin(post, message)))
+        is_background = bool(asked.background)
+        return await self._answer(request, post, message, streams=bool(asked.stream), goes_on=is_background)
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         check_include(request)
@@ -112,15 +112,10 @@ class ResponseRoutes:
         caller = self.callers.reader(request)
         return await self.conversations.response(caller, request.path_values["response_id"])
 
-    async def _begin(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> HttpResponse:
-        """Answers at once; the caller asks for the response later. A stream shows it from its beginning."""
-        if streams:
-            return await self._answer(request, post, message, streams=True)
-        turn = await self.asking.begin(post, message)
-        return json_response(response_body(turn))
-
-    async def _answer(self, request: HttpRequest, post: Post, message: Message, *, streams: bool) -> HttpResponse:
-        watched = await self.asking.watch(request, post, message, streams=streams)
+    async def _answer(
+        self, request: HttpRequest, post: Post, message: Message, *, streams: bool, goes_on: bool
+    ) -> HttpResponse:
+        watched = await self.asking.watch(request, post, message, streams=streams, goes_on=goes_on)
         if streams:
             stream = ResponseStream(watched.turn)
             return streamed(watched, stream, ping_seconds=self.asking.limits.ping_seconds)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters.openai_api.errors import error_form
-from adapters.openai_api.outcome import calls_of, is_cut_off, unsent
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent
 from adapters.openai_api.response_view import call_item, message_item, response_body, text_part
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn, TurnState
 from gateway.web.api.event_stream import TurnWriter, sse_event
 from gateway.web.api.problems import JsonResponse
-from gateway.web.api.views import failure_of
 
 
 class ResponseStream(TurnWriter):

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
-from adapters.openai_api.outcome import calls_of, failure_code, is_cut_off
+from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
-from gateway.web.api.views import failure_of
 
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from gateway.assistants.parameters import TRUNCATION
 from gateway.assistants.sse import Json
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Turn
@@ -28,6 +29,30 @@ def fit_history(history: Sequence[Exchange], max_chars: int) -> list[Exchange]:
         kept.append(exchange)
     if history and not kept and max_chars > 0:
         kept = [_cut_exchange(history[-1], max_chars)]
+    return kept[::-1]
+
+
+def truncated(history: Sequence[Exchange], turn: Turn) -> Sequence[Exchange]:
+    """Returns what of the history a turn is to remember that may see the ``last_messages`` only, itself among them.
+
+    Messages that were answered together are one. What was said for the turn's own rounds of calls stays.
+    """
+    strategy = turn.options.parameters.get(TRUNCATION)
+    if strategy is None:
+        return history
+    before = len(history) - len(turn.rounds)
+    return [*_last_messages(history[:before], strategy["last_messages"] - 1), *history[before:]]
+
+
+def _last_messages(history: Sequence[Exchange], count: int) -> list[Exchange]:
+    kept, left = list[Exchange](), count
+    for exchange in reversed(history):
+        if left < len(exchange_messages(exchange)):
+            if left and exchange.reply:
+                kept.append(replace(exchange, text="", outputs=()))
+            break
+        kept.append(exchange)
+        left -= len(exchange_messages(exchange))
     return kept[::-1]
 
 

@@ -41,6 +41,11 @@ HOSTED_TOOLS: Mapping[str, tuple[str, ...]] = {
 }
 """Tools that run at the server, with the backends that have them."""
 
+TRUNCATION, MAX_PROMPT = "truncation_strategy", "max_prompt_tokens"
+RUN_LIMITS: Mapping[str, tuple[str, ...]] = {"chat": (TRUNCATION,), "threads": (TRUNCATION, MAX_PROMPT)}
+"""How a run of the Assistants API may limit what it remembers, by backend. A conversation of ``responses`` is sent
+whole by its server, and no backend of ours counts tokens before the server does."""
+
 
 def refused(settings: Settings) -> Sequence[str]:
     """Returns the settings that are set, and that the backend does not take."""

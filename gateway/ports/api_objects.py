@@ -40,6 +40,7 @@ class ThreadState:
     conversation: Conversation | None
     """None without turns."""
     newest: Turn | None = None
+    """As far as it is read: who it is, its state and its message's address."""
     pending: Sequence[ApiObject] = ()
     """The messages that no turn took so far, oldest first."""
 
@@ -51,7 +52,8 @@ class ThreadMessages:
     thread: ApiObject | None
     """None if it has only turns."""
     turns: Sequence[Turn]
-    """The newest, oldest first. Those before them are not read if the first one's ``seq`` is above 1."""
+    """The newest, oldest first, as far as messages show them. Those before them are not read if the first one's
+    ``seq`` is above 1."""
     rows: Sequence[ApiObject]
     """The objects that were added since the first of these turns, or all if there is none before it."""
 

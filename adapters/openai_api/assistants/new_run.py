@@ -43,6 +43,8 @@ PARAMETERS = (
     *("tool_choice", "parallel_tool_calls"),
 )
 """Fields that the assistant's server gets."""
+LIMITS = ("truncation_strategy", "max_prompt_tokens")
+"""Fields that the assistant's backend gets where it heeds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def new_message(
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
     options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
+    _check_limits(options, known)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
     fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
     fields |= {
@@ -113,6 +116,13 @@ def _check_choice(asked: RunRequest, tools: Sequence[AssistantTool]) -> None:
     choice = asked.tool_choice
     if isinstance(choice, ChosenTool) and choice.type in HOSTED and choice.type not in {each.type for each in tools}:
         raise refusal("tool_choice", f"names {choice.type}, which is none of the run's tools")
+
+
+def _check_limits(options: TurnOptions, known: KnownAssistant) -> None:
+    """Raises InvalidRequest for a limit that the assistant's backend cannot keep."""
+    for name in LIMITS:
+        if name in options.parameters and name not in known.configured.run_limits:
+            raise refusal(name, "cannot be kept by the backend of this gateway's assistant", "unsupported_parameter")
 
 
 def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
@@ -191,8 +201,13 @@ def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> J
 
 def _parameters(asked: RunRequest, known: KnownAssistant) -> Json:
     """Returns the fields that the assistant's server gets, as chat completions write them."""
-    given = {name: _given(asked, known, name) for name in PARAMETERS}
-    defaults = {"response_format": ("auto", {"type": "text"}), "tool_choice": ("auto",), "parallel_tool_calls": (True,)}
+    given = {name: _given(asked, known, name) for name in (*PARAMETERS, *LIMITS)}
+    defaults: dict[str, Sequence[Any]] = {
+        "response_format": ("auto", {"type": "text"}),
+        "tool_choice": ("auto",),
+        "parallel_tool_calls": (True,),
+        "truncation_strategy": ({"type": "auto"},),
+    }
     return {name: value for name, value in given.items() if value is not None and value not in defaults.get(name, ())}
 
 

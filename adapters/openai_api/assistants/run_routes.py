@@ -20,7 +20,7 @@ from adapters.openai_api.assistants.bodies import (
 from adapters.openai_api.assistants.context import EMPTY_THREAD, MAX_BODY_BYTES, THREAD, AssistantsContext
 from adapters.openai_api.assistants.new_run import NewRun, new_message
 from adapters.openai_api.assistants.run_stream import RunStream
-from adapters.openai_api.assistants.run_view import ACTIVE, run_view, status_of, steps_of
+from adapters.openai_api.assistants.run_view import run_view, status_of, steps_of
 from adapters.openai_api.assistants.thread_routes import new_thread, thread_view
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
@@ -40,8 +40,8 @@ from gateway.web.api.waiting import Waiter, only
 
 HOLD_SECONDS = 0.5
 """How long the answer to a poll of a running turn is held, so that it tells the end at once."""
-POLL_AFTER_MS = 500
-"""What ``openai-poll-after-ms`` says at least: with what a poll is held, a client asks once a second."""
+POLL_AFTER_MS = 100
+"""What ``openai-poll-after-ms`` says at least: between two polls that are held nobody tells a client of the end."""
 BEGINNING = ("thread.run.created", "thread.run.queued", "thread.run.in_progress")
 GOING_ON = ("thread.run.queued", "thread.run.in_progress")
 
@@ -117,6 +117,8 @@ class RunRoutes:
         if any(body["attachments"] for body in new.additional):
             await self.context.attach(caller, thread, new.additional)
             state = await self.context.thread_state(caller, thread)
+        if state.newest is not None and not state.pending and not new.additional:  # its message may be asked again
+            state = replace(state, newest=await self.context.api.inbox.get_turn(state.newest.id))
         return await self._accept(caller, thread, new, post, state, turn)
 
     async def _accept(
@@ -324,5 +326,5 @@ def _not_cancellable(turn: Turn) -> InvalidRequest:
 
 
 def _active(thread: str, turn: Turn | None) -> InvalidRequest:
-    run = f" {run_of(turn.id)}" if turn and status_of(turn) in ACTIVE else ""
+    run = f" {run_of(turn.id)}" if turn and not turn.state.is_resolved else ""
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import reply_of, run_of, step_of
-from adapters.openai_api.outcome import failure_code, is_cut_off, usage_of
+from adapters.openai_api.outcome import failure_code, failure_of, is_cut_off, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
-from gateway.web.api.views import failure_of
 
 Item = dict[str, Any]
 

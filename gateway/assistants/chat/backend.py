@@ -19,7 +19,7 @@ from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_fi
 from gateway.assistants.chat.run_state import ChatRunState
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
-from gateway.assistants.history import fit_history
+from gateway.assistants.history import fit_history, truncated
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
 from gateway.assistants.server_limits import Feature, ServerLimits
@@ -132,7 +132,7 @@ class ChatBackend:
     async def _new_state(
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
     ) -> ChatRunState:
-        known = self._filtered.without(await history())
+        known = self._filtered.without(truncated(await history(), turn))
         limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
         past = fit_history(known, limit) if turn.options.past is None else known
         parts = self._limits.accepted(await load(turn, attachments))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.assistants.attachments import InlineText, MessagePart
 from gateway.assistants.history import with_turn
 from gateway.assistants.instructions import Instructions
+from gateway.assistants.parameters import TRUNCATION
 from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.speakers import instructions_for, name_field
 from gateway.assistants.sse import Json
@@ -71,7 +72,8 @@ class RequestBuilder:
         self._instructions = instructions
         self._toolbox = toolbox
         self._translations: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
-            MAX_TOKENS: same(max_tokens)
+            MAX_TOKENS: same(max_tokens),
+            TRUNCATION: lambda _: {},  # the history was cut
         }
         self._parameters = parameters
         self._optional = {**parameters, **optional}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.assistants.api_client import AssistantConfig, path_segment
+from gateway.assistants.parameters import RUN_LIMITS
 from gateway.assistants.speakers import instructions_for
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.server_assistant import ServerAssistant
@@ -19,10 +20,10 @@ PARAMETERS = {
     name: same(name)
     for name in (
         *("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort"),
-        *(FORCED_CHOICE, "parallel_tool_calls"),
+        *(FORCED_CHOICE, "parallel_tool_calls", *RUN_LIMITS["threads"]),
     )
 }
-"""Those of Chat Completions that a run has too."""
+"""Those of Chat Completions that a run has too, and its own."""
 
 
 class RunRequests:

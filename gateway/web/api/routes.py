@@ -37,7 +37,7 @@ class ClientDisconnected(Exception):
 class HttpRequest:
     """A request to a native route. Header names are lower case, and values Latin-1, as WSGI has them too."""
 
-    __slots__ = ("_query", "_receive", "headers", "method", "path", "path_values", "peer")
+    __slots__ = ("_query", "_query_values", "_receive", "headers", "method", "path", "path_values", "peer")
 
     def __init__(self, scope: Scope, receive: Receive, path_values: Mapping[str, str]) -> None:
         """``path_values``: the parts of the path for the placeholders of the route."""
@@ -48,6 +48,7 @@ class HttpRequest:
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         """The address of the other end of the connection, which may be a proxy; "" for a Unix socket."""
         self._query: bytes = scope["query_string"]
+        self._query_values: Mapping[str, Sequence[str]] | None = None
         self._receive = receive
 
     @property
@@ -60,7 +61,9 @@ class HttpRequest:
         return next(iter(self.query_values(name)), "")
 
     def query_values(self, name: str) -> Sequence[str]:
-        return parse_qs(self.query).get(name, [])
+        if self._query_values is None:
+            self._query_values = parse_qs(self.query)
+        return self._query_values.get(name, [])
 
     def body_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
         """Yields the body as it arrives. Raises MalformedRequest (``payload_too_large``), ClientDisconnected."""

@@ -61,10 +61,15 @@ def checking_client(**options: Any) -> DefaultHttpxClient:
 
 
 @contextmanager
-def open_api(database_url: str, *, keys: str = "key-one, key-two", **environment: str) -> Iterator[ApiSite]:
-    """Runs a gateway, by default with the backend ``chat``, configured by ``environment`` only."""
+def open_api(
+    database_url: str, *, keys: str = "key-one, key-two", folder: Path | None = None, **environment: str
+) -> Iterator[ApiSite]:
+    """Runs a gateway, by default with the backend ``chat``, configured by ``environment`` only.
+
+    ``folder``: where it runs, for a database that is no file.
+    """
     with FakeOpenAI() as fake, pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
+        patch.chdir(folder or Path(database_url.removeprefix("sqlite:///")).parent)  # away from any .env
         given = {
             "ASSISTANT_BACKEND": "chat",
             "DATABASE_URL": database_url,

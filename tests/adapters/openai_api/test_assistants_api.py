@@ -214,6 +214,17 @@ def test_a_reply_that_is_cut_off_is_incomplete(client: OpenAI, site: ApiSite) ->
     assert reply.status == "incomplete"
 
 
+def test_a_limit_that_is_met_before_any_text_leaves_a_run_without_a_reply(client: OpenAI, site: ApiSite) -> None:
+    site.fake.script(Incomplete())
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "long"}])
+    run = client.beta.threads.runs.create_and_poll(
+        thread_id=thread.id, assistant_id="default", max_completion_tokens=256
+    )
+    assert (run.status, run.incomplete_details) == ("incomplete", IncompleteDetails(reason="max_completion_tokens"))
+    assert (run.last_error, run.max_completion_tokens) == (None, 256)
+    assert [each.role for each in client.beta.threads.messages.list(thread.id)] == ["user"]
+
+
 def test_one_run_is_active_in_a_thread(client: OpenAI, site: ApiSite) -> None:
     site.fake.script(Say("slow", hold_after=0))
     thread = client.beta.threads.create(messages=[{"role": "user", "content": "wait"}])

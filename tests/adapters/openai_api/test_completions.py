@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
@@ -166,6 +166,10 @@ def test_an_answer_that_was_cut_off_says_so_without_a_line_of_ours(site: Program
     site.fake.script([Say("Half an"), Incomplete()])
     answer = ask(site, USER, max_tokens=16).choices[0]
     assert (answer.finish_reason, answer.message.content) == ("length", "Half an")
+    site.fake.script(Incomplete(), Incomplete())
+    answer = ask(site, USER, max_tokens=16).choices[0]
+    assert (answer.finish_reason, answer.message.content) == ("length", "")
+    assert list(ask(site, USER, stream=True))[-1].choices[0].finish_reason == "length"
 
 
 def test_a_failure_has_openais_form(site: ProgramSite) -> None:
@@ -176,6 +180,29 @@ def test_a_failure_has_openais_form(site: ProgramSite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     with pytest.raises(openai.APIError):
         list(ask(site, USER, stream=True))
+
+
+def test_what_programs_read_unasked_is_there(site: ProgramSite) -> None:
+    answer = ask(site, USER)
+    streamed = list(ask(site, USER, stream=True, stream_options={"include_usage": True}))[-1]
+    for usage in (answer.usage, streamed.usage):
+        assert (usage.prompt_tokens_details.cached_tokens, usage.completion_tokens_details.reasoning_tokens) == (0, 0)
+    assert answer.choices[0].message.annotations == []
+
+
+def test_what_is_not_served_is_refused_by_its_name(site: ProgramSite) -> None:
+    calls: dict[str, Callable[[openai.OpenAI], Any]] = {
+        "Embeddings": lambda client: client.embeddings.create(model="default", input="Hello"),
+        "Audio": lambda client: client.audio.speech.create(model="default", voice="alloy", input="Hello"),
+        "Legacy completions": lambda client: client.completions.create(model="default", prompt="Hello"),
+        "Counting of input tokens": lambda client: client.responses.input_tokens.count(model="default", input="Hello"),
+    }
+    for name, call in calls.items():
+        with pytest.raises(openai.NotFoundError, match=f"{name}: not served"):
+            call(site.client)
+    azure = openai.AzureOpenAI(azure_endpoint=site.api.base_url, api_key=KEY, api_version="2024-10-21", max_retries=0)
+    with azure, pytest.raises(openai.NotFoundError, match="Embeddings: not served"):
+        azure.embeddings.create(model="default", input="Hello")
 
 
 def test_azures_client_is_answered(site: ProgramSite) -> None:

@@ -37,7 +37,7 @@ class Scene:
             Asking(AsyncFakeInbox(inbox), WaiterRegistry(10), Attempts(), self.memory, LIMITS) for _ in range(2)
         )
 
-    async def watch(self, asking: Asking, post: Post) -> tuple[Watched, asyncio.Event]:
+    async def watch(self, asking: Asking, post: Post, *, goes_on: bool = False) -> tuple[Watched, asyncio.Event]:
         """Returns what a caller waits for, and the event that it leaves by."""
         leaves = asyncio.Event()
 
@@ -47,7 +47,8 @@ class Scene:
 
         scope = {"method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}
         message = Message(ConversationKey("disk", channel=post.name), post.name, "Hello")
-        return await asking.watch(HttpRequest(scope, receive, {}), post, message, streams=True), leaves
+        request = HttpRequest(scope, receive, {})
+        return await asking.watch(request, post, message, streams=True, goes_on=goes_on), leaves
 
     async def leave(self, watched: Watched, leaves: asyncio.Event) -> None:
         """Returns once the turn has been cancelled, or would have been."""
@@ -78,6 +79,15 @@ def test_the_turn_of_a_caller_who_left_is_cancelled(scene: Scene) -> None:
         watched, leaves = await scene.watch(scene.here, FIRST)
         await scene.leave(watched, leaves)
         assert scene.state(watched) is TurnState.CANCELLED
+
+    scene.run(play())
+
+
+def test_what_is_written_in_the_background_goes_on_without_its_caller(scene: Scene) -> None:
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST, goes_on=True)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.RUNNING
 
     scene.run(play())
 

@@ -181,11 +181,32 @@ def test_a_response_in_the_background_is_cancelled(site: ProgramSite) -> None:
     assert site.client.responses.retrieve(begun.id).status == "cancelled"
 
 
+def test_items_wait_until_the_response_of_their_conversation_is_there(site: ProgramSite) -> None:
+    conversation = site.client.conversations.create().id
+    site.fake.script(Say("Hello", hold_after=1))
+    begun = ask(site, "Hello", conversation=conversation, background=True)
+    item: Any = {"type": "message", "role": "user", "content": "And this."}
+    with pytest.raises(openai.BadRequestError) as refused:
+        site.client.conversations.items.create(conversation, items=[item])
+    assert (refused.value.code, refused.value.response.headers["x-should-retry"]) == ("conversation_locked", "true")
+    site.fake.release()
+    until(lambda: site.client.responses.retrieve(begun.id).status == "completed")
+    assert site.client.conversations.items.create(conversation, items=[item]).data
+
+
 def test_what_is_cut_off_is_incomplete(site: ProgramSite) -> None:
     site.fake.script([Say("Half an"), Incomplete()])
     answer = ask(site, "Hello")
     assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "max_output_tokens")
     assert answer.output_text == "Half an"
+
+
+def test_what_is_cut_off_before_any_text_is_no_failure(site: ProgramSite) -> None:
+    site.fake.script(Incomplete(), Incomplete())
+    answer = ask(site, "Hello", max_output_tokens=16)
+    assert (answer.status, answer.output_text, answer.error) == ("incomplete", "", None)
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert [each.type for each in stream][-1] == "response.incomplete"
 
 
 def test_a_failure_ends_a_stream_and_is_kept(site: ProgramSite) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.history import CUT_MARK, cut_middle, exchange_chars, fit_history, pair_exchanges
-from gateway.domain.exchange import Exchange
+from gateway.assistants.history import CUT_MARK, cut_middle, exchange_chars, fit_history, pair_exchanges, truncated
+from gateway.domain.exchange import CallRound, Exchange, RequestedCall
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
+from gateway.domain.turn_options import TurnOptions
 
 EXCHANGES = st.lists(st.builds(Exchange, st.text(max_size=30), st.text(max_size=30), st.text(max_size=3)), max_size=12)
 CHARS = st.integers(min_value=0, max_value=400)
@@ -42,6 +47,27 @@ def test_a_newest_exchange_that_is_too_long_is_cut_in_the_middle() -> None:
 def test_a_cut_text_uses_the_whole_limit(text: str, chars: int) -> None:
     assert len(cut_middle(text, chars)) == min(len(text), chars)
     assert cut_middle(text, chars)[:1] == text[: min(chars, 1)]
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"),
+    [
+        (1, []),
+        (2, [Exchange("", "b")]),
+        (3, [Exchange("2", "b")]),
+        (4, [Exchange("", "a"), Exchange("2", "b")]),
+        (9, [Exchange("1", "a"), Exchange("2", "b")]),
+    ],
+)
+def test_a_turn_may_remember_the_last_messages_only(count: int, kept: list[Exchange]) -> None:
+    own = Exchange("3", "", calls=(RequestedCall("call", "weather", "{}"),))
+    options = TurnOptions(parameters={"truncation_strategy": {"type": "last_messages", "last_messages": count}})
+    message = Message(ConversationKey("openai"), "m", "3", options=options)
+    turn = Turn(TurnId("turn_1"), 1, 3, message, TurnState.RUNNING)
+    history = [Exchange("1", "a"), Exchange("2", "b")]
+    assert truncated(history, turn) == kept
+    waiting = replace(turn, rounds=(CallRound(own.calls),))
+    assert truncated([*history, own], waiting) == [*kept, own], "its own message counts once"
 
 
 def test_messages_become_exchanges() -> None:

@@ -1,0 +1,93 @@
+"""A caller whose connection was cut for so long that its turn was cancelled, and that asks the same by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from adapters.openai_api.asking import Asking
+from adapters.openai_api.context import ApiLimits
+from adapters.openai_api.ids import response_id
+from gateway import platforms
+from gateway.domain.models import Turn
+from tests.adapters.openai_api.site import ApiSite, open_api
+from tests.fakes.openai_server import Say
+from tests.waiting import until
+
+KEY = {"Idempotency-Key": "an order"}
+MESSAGES: Any = [{"role": "user", "content": "hello"}]
+LONGEST_WAIT = 20.0
+
+
+def completion(client: OpenAI) -> Any:
+    return client.chat.completions.create(model="default", messages=MESSAGES, stream=True, extra_headers=KEY)
+
+
+def response(client: OpenAI) -> Any:
+    return client.responses.create(model="default", input="hello", stream=True, extra_headers=KEY)
+
+
+@pytest.fixture
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> Queue[Turn]:
+    """Gets the turns that are cancelled as nobody waits for them, which is soon here."""
+    found, cancel = Queue[Turn](), Asking.cancel
+
+    async def cancel_and_tell(self: Asking, turn: Turn) -> Turn:
+        found.put(await cancel(self, turn))
+        return turn
+
+    monkeypatch.setattr(Asking, "cancel", cancel_and_tell)
+    monkeypatch.setattr(platforms, "ApiLimits", partial(ApiLimits, come_back_seconds=0.01))
+    return found
+
+
+def told(ask: Callable[[OpenAI], Any], client: OpenAI) -> tuple[str, str]:
+    """Returns the id of an answer and its text."""
+    events = [each.model_dump() for each in ask(client)]
+    if "choices" in events[0]:
+        return events[0]["id"], "".join(each["choices"][0]["delta"]["content"] or "" for each in events)
+    return events[0]["response"]["id"], "".join(each["delta"] for each in events if each["type"].endswith("text.delta"))
+
+
+def cut(site: ApiSite, ask: Callable[[OpenAI], Any]) -> Any:
+    """Has the connection of a caller cut while its answer is written; returns the first event."""
+    site.fake.script(Say("It is too late for this.", hold_after=1))
+    with ask(site.client()) as events:
+        return next(events)
+
+
+@pytest.mark.parametrize("ask", [completion, response])
+def test_the_same_request_is_answered_by_one_turn_in_place_of_the_cancelled_one(
+    database_url: str, tmp_path: Path, cancelled: Queue[Turn], ask: Callable[[OpenAI], Any]
+) -> None:
+    with open_api(database_url, folder=tmp_path) as site, ThreadPoolExecutor() as pool:
+        for _ in range(2):
+            cut(site, ask)
+            cancelled.get(timeout=LONGEST_WAIT)
+        before = len(site.fake.posts("/chat/completions"))
+        site.fake.script(Say("There you are."))
+        at_once = [*pool.map(partial(told, ask), [site.client(), site.client()])]
+        assert {*at_once, told(ask, site.client())} == {at_once[0]}
+        assert at_once[0][1] == "There you are."
+        assert len(site.fake.posts("/chat/completions")) == before + 1
+
+
+def test_a_response_in_the_background_is_written_without_its_caller(sqlite_url: str, cancelled: Queue[Turn]) -> None:
+    def in_background(client: OpenAI) -> Any:
+        return client.responses.create(model="default", input="hello", background=True, stream=True)
+
+    with open_api(sqlite_url) as site:
+        begun = cut(site, in_background).response
+        cut(site, response)
+        ended = cancelled.get(timeout=LONGEST_WAIT)
+        assert response_id(ended.id) != begun.id, "of the two that nobody reads, the earlier would be cancelled first"
+        site.fake.release()
+        retrieve = site.client().responses.retrieve
+        until(lambda: retrieve(begun.id).status == "completed")
