@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import Blocked, SettingsError
+from gateway.domain.errors import Blocked, DeliveryError, SettingsError
 from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, MessageKind, Turn
-from gateway.handover import HandoverSettings, looking_back
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnState
+from gateway.handover import HandoverSettings, looking_back, staff_channel
+from gateway.handover.looking_back import refusals
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
@@ -114,6 +115,49 @@ def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProce
     relay(process, second)
     process.platform.wait_for(2)
     assert [turn.message.key.channel for turn in process.platform.delivered] == ["c", "c"]
+
+
+def test_a_topic_that_the_platform_refuses_is_begun_again(
+    process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    process.platform.refusals += [DeliveryError("channel_not_found")] * 2
+    monkeypatch.setattr(staff_channel, "MAX_RETRY_SECONDS", 0.0)
+    for tries in (1, 2):
+        relay(process, staff)
+        wait_for_refusals(process, tries)
+        assert set(refusals(process.store.handovers.introduced("fake")).values()) == {"channel_not_found"}
+    process.say("two")
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    relay(process, open_channel(process))
+    topic = process.platform.topic_below(process.stored(root.id))
+    assert in_channel(process, 2)[1].message.key.topic == topic
+    assert write(process, topic, "Hello").message.key.channel == "c"
+    assert refusals(process.store.handovers.introduced("fake")) == {}
+
+
+def test_a_topic_that_the_platform_refused_just_now_waits(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    process.platform.refusals.append(DeliveryError("channel_not_found"))
+    relay(process, staff)
+    wait_for_refusals(process, 1)
+    relay(process, staff)
+    assert len(process.store.handovers.introduced("fake")) == 1
+
+
+def wait_for_refusals(process: WorkerProcess, count: int) -> None:
+    """Waits until the platform has refused the beginnings of so many topics."""
+
+    def refused() -> int:
+        begun = process.store.handovers.introduced("fake")
+        return sum(root.state is TurnState.FAILED for _, root in begun)
+
+    until(lambda: refused() == count)
 
 
 def test_who_is_blocked_does_not_answer(process: WorkerProcess) -> None:
