@@ -12,6 +12,7 @@ from gateway.domain.errors import DeliveryError, GatewayError, MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
+from gateway.domain.shown_arguments import arguments_file
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request, TurnLoader
 from gateway.ports.spool import Spool
@@ -32,6 +33,8 @@ class FakePlatform:
     questions: list[Approval] = field(default_factory=list)
     """What was shown of held calls, each time."""
     question_refusals: list[DeliveryError] = field(default_factory=list)
+    read_of_question: list[bytes] = field(default_factory=list)
+    """The content of each file beside a question."""
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def receive(self, request: Request) -> ParsedUpdate:
@@ -71,6 +74,9 @@ class FakePlatform:
         assert approval.turn_id == turn.id
         assert bool(context.posted_messages) or context.first_attempt or approval.decision is None
         await context.save_posted([f"question {approval.id}"])
+        if (file := arguments_file(approval.arguments)) is not None:
+            async with context.read_file(file) as content:
+                self.read_of_question.append(content.head(content.size))
         with self._news:
             self.questions.append(approval)
             self._news.notify_all()
