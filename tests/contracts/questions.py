@@ -102,7 +102,8 @@ class QuestionContract:
         await scene.ask(asked, outbox)
         assert scene.files() == [FILE_NAME]
         assert FILE_NAME in scene.texts()[0]
-        await scene.ask(replace(asked, **DENIED), FakeDeliveryContext(posted_messages=outbox.posted_messages))
+        decided = scene.question(arguments=asked.arguments, **DENIED)
+        await scene.ask(decided, FakeDeliveryContext(posted_messages=outbox.posted_messages))
         assert scene.files() == [FILE_NAME]
 
     async def test_two_questions_of_one_turn_are_two(self, scene: ReplyScene) -> None:
