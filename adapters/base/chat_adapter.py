@@ -38,6 +38,8 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
 
     quiet_seconds = QUIET_SECONDS
     """See ``HasQuietPeriod``."""
+    posts_files = True
+    """See ``PostsFiles``."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client

@@ -13,6 +13,7 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.passed_files import passed_on
 from gateway.handover import messages
 from gateway.handover.desk import Accept
 from gateway.handover.looking_back import all_open, roots_of, turns_after, turns_to_answer
@@ -48,6 +49,8 @@ class StaffPlace:
 
     key: ConversationKey
     adapter: OpensTopics
+    passes_files_to: frozenset[str] = frozenset()
+    """The platforms to which files are passed on that the staff posts there."""
 
     def message(self, topic: str, name: str, text: str) -> Message:
         """Returns a message to the channel, or to a topic of it."""
@@ -137,7 +140,10 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
-        if message.files:
+        is_passed = (
+            message.kind is MessageKind.PROMPT and found.conversation.key.platform in self._place.passes_files_to
+        )
+        if message.files and not is_passed:
             told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
             if not message.text:
                 return told
@@ -145,7 +151,8 @@ class StaffChannel:
         try:
             if message.kind is MessageKind.RESUME:
                 return messages.give_back(found.conversation, turns, caller, name)
-            return messages.answer(found.conversation, turns, caller, message.text, name, self._most)
+            text, files = message.text or message.own_text, passed_on(message) if is_passed else ()
+            return messages.answer(found.conversation, turns, caller, text, name, self._most, files)
         except InputError as exc:
             return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
@@ -179,7 +186,7 @@ class StaffChannel:
 def _left_out(message: Message) -> str:
     sent = "only the text is" if message.text else "nothing is"
     names = ", ".join(each.name for each in message.files)
-    return f"Files are not passed on from here, so {sent} sent: {names}. Send a link instead."
+    return f"Files are not passed on to where this conversation is, so {sent} sent: {names}. Send a link instead."
 
 
 def _sent_before(store: Store, brought: Sequence[Turn], message_id: str) -> Turn | None:

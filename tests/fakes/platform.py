@@ -26,6 +26,8 @@ class FakePlatform:
     shown: dict[TurnId, list[PreviewEvent]] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
     """The attachments of every message that has files."""
+    posts_files: bool = False
+    files_posted: list[bytes] = field(default_factory=list)
     contexts: list[ChatContext | GatewayError] = field(default_factory=list)
     """What is fetched for the next messages, or raised; nothing for the others."""
     refusals: list[DeliveryError] = field(default_factory=list)
@@ -64,6 +66,9 @@ class FakePlatform:
         self.attempts += 1
         if self.refusals:
             raise self.refusals.pop(0)
+        for file in turn.reply_files if self.posts_files else ():
+            async with context.read_file(file) as content:
+                self.files_posted.append(content.head(content.size))
         with self._news:
             self.delivered.append(turn)
             self._news.notify_all()

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.errors import Blocked, DeliveryError, SettingsError
-from gateway.domain.files import File
+from gateway.domain.files import Attachment, BytesContent, File
 from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnState
+from gateway.domain.passed_files import source_of
 from gateway.handover import HandoverSettings, looking_back, staff_channel
 from gateway.handover.looking_back import refusals
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
@@ -228,12 +229,43 @@ def test_a_file_is_not_passed_on_which_is_said_in_the_topic(process: WorkerProce
     process.inbox.accept(replace(said, key=replace(said.key, topic=topic), author="eve", files=(file,)))
     _, told = in_channel(process, 2)
     assert told.message.key.topic == topic
-    assert "Files are not passed on from here" in told.reply
+    assert "Files are not passed on to where this conversation is" in told.reply
     assert "invoice.pdf" in told.reply
     expected = 4 if text else 3  # what was said, the notice, and the answer; what is told in the topic
     until(lambda: len(process.platform.delivered) == expected + 1)
     sent = [turn.reply for turn in process.platform.delivered if turn.message.key.channel == "c"]
     assert sent[2:] == [text] * bool(text)
+
+
+@pytest.mark.parametrize(("text", "sent"), [("Here it is", "Here it is"), ("", "[attached: invoice.pdf]")])
+def test_a_file_is_passed_on_where_it_can_be_posted(process: WorkerProcess, text: str, sent: str) -> None:
+    staff = open_channel(process)
+    staff._place = replace(staff._place, passes_files_to=frozenset({"fake"}))
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    key = replace(STAFF, topic=process.platform.topic_below(process.stored(root.id)))
+    file = File("invoice.pdf", "F1", "application/pdf", 3)
+    process.platform.posts_files = True
+    process.platform.attachments = [Attachment(file, BytesContent(b"PDF"))]
+    said = process.platform.message(text, message_id="with a file")
+    answered = process.inbox.accept(replace(said, key=key, author="eve", files=(file,))).turn
+    until(lambda: process.stored(answered.id).delivered_at is not None)
+    stored = process.stored(answered.id)
+    assert (stored.reply, stored.message.key.channel, stored.message.files) == (sent, "c", ())
+    assert [(each.name, each.size) for each in stored.reply_files] == [("invoice.pdf", 3)]
+    source = source_of(stored.reply_files[0])
+    assert source is not None
+    assert (source.key, source.files) == (key, (file,))
+    assert process.platform.files_posted == [b"PDF"]
+
+
+def test_files_are_passed_on_to_platforms_that_post_them() -> None:
+    staff, other = FakePlatform(posts_files=True), FakePlatform("owl")
+    place = staff_place(settings(handover_channel="fake:/staff"), [staff, other])
+    assert place is not None
+    assert place.passes_files_to == {"fake"}
 
 
 class NoTopics(FakePlatform):
