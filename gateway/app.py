@@ -163,11 +163,12 @@ def _admission(settings: Settings, load: Load, store: SqlStore, async_store: Asy
 
 def _processor(parts: _Parts) -> TurnProcessor:
     rate_limiter = RateLimiter(parts.async_store, shared=parts.store.is_shared)
+    adapters = {adapter.name: adapter for adapter in parts.adapters}
     return TurnProcessor(
         parts.async_store,
         parts.assistants,
-        {adapter.name: adapter for adapter in parts.adapters},
-        partial(WorkerDeliveryContext, rate_limiter, parts.assistants, parts.spool),
+        adapters,
+        partial(WorkerDeliveryContext, rate_limiter, parts.assistants, parts.spool, adapters=adapters),
         parts.admission,
         parts.metrics,
         parts.tracer,

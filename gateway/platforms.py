@@ -26,7 +26,7 @@ from gateway.handover import HandoverSettings
 from gateway.handover.staff_channel import StaffPlace
 from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
-from gateway.ports.platform import Adapter, OpensTopics
+from gateway.ports.platform import Adapter, FetchesAttachments, OpensTopics, PostsFiles
 from gateway.settings import Settings
 from gateway.settings.values import split_list
 from gateway.web.api.api_keys import ApiKeys
@@ -112,7 +112,9 @@ def staff_place(settings: HandoverSettings, adapters: Sequence[Adapter]) -> Staf
         found.destination(place)
     except InputError as exc:
         raise SettingsError(f"HANDOVER_CHANNEL: {exc}") from None
-    return StaffPlace(place, found)
+    readers = adapters if isinstance(found, FetchesAttachments) else ()
+    takers = (each.name for each in readers if isinstance(each, PostsFiles) and each.posts_files)
+    return StaffPlace(place, found, frozenset(takers))
 
 
 def callback_outbox(settings: CallbackSettings, store: SqlStore) -> CallbackOutbox | None:

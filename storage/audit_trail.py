@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, literal, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select
 
 from gateway.ports.audit_trail import ActionFilter, AuditedAction, OperatorAction
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.operator_tables import audit_trail
-from storage.reporting_sql import fold, position_of
+from storage.reporting_sql import contains
 
 A = audit_trail.c
 KEEP_SECONDS = 2 * 365 * 86_400.0
@@ -54,8 +54,3 @@ def _filters(criteria: ActionFilter) -> list[ColumnElement[bool]]:
     if criteria.until is not None:
         filters.append(A.at < criteria.until)
     return filters
-
-
-def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    """Returns whether a column contains a text, ignoring case."""
-    return position_of(fold(column), fold(literal(text, SafeText))) > 0

@@ -7,7 +7,6 @@ for LISTEN on PostgreSQL.
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import threading
 import time
@@ -185,7 +184,7 @@ class Database:
         if time.monotonic() < self._full_until:
             return True
         with suppress(OSError):
-            return self._file is not None and shutil.disk_usage(self._file.parent).free < MIN_FREE_BYTES
+            return self._file is not None and is_nearly_full(os.statvfs(self._file.parent))
         return False
 
     def close(self) -> None:
@@ -202,6 +201,12 @@ class Database:
             if str(translated) == FULL:
                 self._full_until = time.monotonic() + FULL_SECONDS
             raise translated from driver_error(exc)
+
+
+def is_nearly_full(disk: os.statvfs_result) -> bool:
+    """Returns whether a disk has little space left. What takes no files at all is not full: /proc, a mounted image."""
+    takes_files = disk.f_blocks > 0 and not disk.f_flag & os.ST_RDONLY
+    return takes_files and disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES
 
 
 class _SqliteWriteLock:

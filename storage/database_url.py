@@ -19,6 +19,8 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
+URI_OPTIONS = frozenset({"cache", "immutable", "mode", "nolock", "psow", "vfs"})
+"""What SQLite itself reads from ``sqlite:///file:gateway.db?…&uri=true``, https://sqlite.org/uri.html."""
 POOL_SIZE = 10
 """Connections per process, if the URL does not set it."""
 
@@ -70,6 +72,8 @@ def describe(url: URL) -> str:
     path = file_of(url)
     if path is not None:
         return str(path.absolute())
+    if url.get_backend_name() == "sqlite":
+        return url.database or ""
     return url.set(username=None, password=None, query={}, drivername=url.get_backend_name()).render_as_string()
 
 
@@ -85,12 +89,22 @@ def _pool_size(text: Any) -> int:
     return int(text)
 
 
+def _check_options(url: URL) -> None:
+    """Refuses what would be ignored: SQLAlchemy's options, as the gateway sets them, and unknown ones."""
+    known = URI_OPTIONS if "uri" in url.query else frozenset[str]()
+    unknown = sorted(set(url.query) - known - {"uri"})
+    if unknown:
+        form = " without uri=true" if URI_OPTIONS.issuperset(unknown) else ""
+        wrong(f"an SQLite file takes no option {', '.join(unknown)}{form}; pool_size is one that it takes.")
+
+
 def _check_file(url: URL) -> None:
     if url.host or url.username:
         wrong("an SQLite file takes three slashes when its path is relative, and four when it is absolute.")
     if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
         wrong("a database in memory would forget every turn; name a file, like sqlite:///gateway.db.")
     path = file_of(url)
+    _check_options(url)
     if path is None:
         return
     if not path.parent.is_dir():
@@ -98,6 +112,8 @@ def _check_file(url: URL) -> None:
     if path.is_dir():
         wrong(f"{path} is a folder; name a file in it.")
     beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))  # which another user may have left
+    if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+        wrong(f"{path.parent} is on a disk that is mounted read-only; name a file on another.")
     for needed in (path.parent, path, *beside):
         if needed.exists() and not os.access(needed, os.W_OK):
             wrong(f"{needed} may not be written by this user; change its permissions, or name another file.")

@@ -10,15 +10,19 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from gateway.domain.errors import StoreUnavailable
+from storage.database_url import describe
 from storage.outage import describe_outage
 
 UNREACHABLE = "The database cannot be reached. Try again later."
 BUSY = "The database is busy. Try again in a moment."
 FULL = "The disk of the database is full."
-READ_ONLY = "The database cannot be written to: check the permissions of its file and folder."
+READ_ONLY = (
+    "The database {file} cannot be written to: check the permissions of its file and folder, and that their disk takes "
+    "files."
+)
 STANDBY = "The database accepts no writes: it is a standby or read-only."
 OUTDATED = "The database lacks tables or columns of this version: run the command `migrate`."
-DAMAGED = "The database file is damaged, or is not a database."
+DAMAGED = "The database file {file} is damaged, or is not a database."
 
 SQLITE_MESSAGES: Mapping[str, str] = {
     "SQLITE_BUSY": BUSY,
@@ -66,7 +70,7 @@ def to_store_error(exc: Exception, url: URL) -> StoreUnavailable | None:
         outage = exc.statement is None or exc.connection_invalidated
         if not (outage or isinstance(exc, OperationalError | InterfaceError | InternalError)):
             return None
-    return StoreUnavailable(sentence or _unreachable(exc, url))
+    return StoreUnavailable(sentence.format(file=describe(url)) if sentence else _unreachable(exc, url))
 
 
 def _unreachable(exc: Exception, url: URL) -> str:

@@ -50,14 +50,14 @@ def _of_platforms(platform: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 timed = (
-    select(C.share, C.workspace_share, C.id)
+    select(C.share, C.workspace_share, C.id, _due_now - C.next_at)
     .where(_is_timed, C.next_at <= _due_now, _of_platforms(C.platform))
     .where(C.share.not_in(bindparam("full", expanding=True)))
     .where(C.workspace_share.not_in(bindparam("full_workspaces", expanding=True)))
     .order_by(C.next_at, C.id)
     .limit(bindparam("most"))
 )
-"""Whose lease has expired, and what was parked until now."""
+"""Whose lease has expired, and what was parked until now; with how many seconds ago."""
 
 
 def _next(column: Column[str], *which: ColumnElement[bool]) -> ScalarSelect[str]:
@@ -107,8 +107,11 @@ class FairPicker:
         self._after_in: dict[str, str] = {}
         """The caller that was served last, by workspace."""
 
-    def pick(self, connection: Connection, platforms: Sequence[str], limit: int, places: Places) -> list[int]:
-        """Returns up to ``limit`` conversations that are due, as far as ``places`` has one for their shares."""
+    def pick(self, connection: Connection, platforms: Sequence[str], limit: int, places: Places) -> dict[int, float]:
+        """Returns up to ``limit`` conversations that are due, as far as ``places`` has one for their shares.
+
+        Each with the seconds by which its lease has expired, or the time until which it was parked is over; else 0.
+        """
         parameters = {
             "platforms": list(platforms),
             "full": list(places.full_callers()),
@@ -116,9 +119,10 @@ class FairPicker:
             "most": limit,
         }
         due = connection.execute(timed, parameters)
-        picked = [number for caller, workspace, number in due if places.try_take(Share(caller, workspace))]
+        picked = {number: late for caller, workspace, number, late in due if places.try_take(Share(caller, workspace))}
         if len(picked) < limit:
-            picked += self._pick_waiting(_Pick(connection, platforms, limit, places), limit - len(picked))
+            waiting = self._pick_waiting(_Pick(connection, platforms, limit, places), limit - len(picked))
+            picked.update(dict.fromkeys(waiting, 0.0))
         return picked
 
     def _pick_waiting(self, pick: _Pick, limit: int) -> list[int]:

@@ -26,6 +26,7 @@ from gateway.domain.models import PUSHED, Turn
 from gateway.ports.handovers import (
     BROUGHT,
     INTRODUCTION,
+    INTRODUCTIONS,
     HandoverRecord,
     OpenHandover,
     introduction_name,
@@ -100,10 +101,12 @@ _open = (
 )
 _root, _place = turns.alias("root"), conversations.alias("place")
 _name = literal(f"{BROUGHT}{INTRODUCTION}:", SafeText) + cast(H.conversation_id, Text) + ":" + cast(H.seq, Text)
+_names = [_name, *(_name + f":{number}" for number in range(2, INTRODUCTIONS + 1))]
 _introduced = (
     _open.add_columns(*(_root.c[column.name] for column in sql.TURN), *(_place.c[column.name] for column in sql.KEY))
-    .join(_root, and_(_root.c.platform == bindparam("on", type_=SafeText), _root.c.message_id == _name))
+    .join(_root, and_(_root.c.platform == bindparam("on", type_=SafeText), _root.c.message_id.in_(_names)))
     .join(_place, _place.c.id == _root.c.conversation_id)
+    .order_by(_root.c.received_at, _root.c.seq)
 )
 _count_open = select(func.count()).select_from(handovers).where(_is_open)
 _listed = select(*RECORD).where(_of_conversation).order_by(H.seq.desc()).limit(bindparam("most"))
@@ -136,7 +139,8 @@ def erase_brought(connection: Connection, conversation_id: int, author: str | No
     begun = connection.execute(_begun, {"conversation": conversation_id}).scalars().all()
     if not begun:  # the turns are found by reading them all
         return
-    named = [f"{BROUGHT}{introduction_name(conversation_id, seq)}" for seq in begun]
+    numbers = range(1, INTRODUCTIONS + 1)
+    named = [f"{BROUGHT}{introduction_name(conversation_id, seq, number)}" for seq in begun for number in numbers]
     parameters = {"conversation": conversation_id, "named": named}
     if author is None:
         connection.execute(_erase_all_brought, parameters)

@@ -5,7 +5,7 @@ So a transaction takes a handful of statements, however many writes it applies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -258,8 +258,11 @@ class LeasedWriteBatch:
 
     # ---------------------------------------------------------------- claims
 
-    def claim_next_turns(self, owner: str) -> list[Claim]:
-        """Returns a claim on the next turn of each conversation, all claimed by ``owner``; oldest turn first."""
+    def claim_next_turns(self, owner: str, overdue: Mapping[int, float]) -> list[Claim]:
+        """Returns a claim on the next turn of each conversation, all claimed by ``owner``; oldest turn first.
+
+        ``overdue``: by conversation, for how many seconds it has been due.
+        """
         self._load_next_turns()
         claims = []
         for locked in self._conversations.values():
@@ -269,11 +272,11 @@ class LeasedWriteBatch:
                 continue
             if locked.head != head:
                 locked.set_lease(owner, self._lease_seconds)
-            claims.append(self._claim_turn(locked, owner, turn))
+            claims.append(self._claim_turn(locked, owner, turn, overdue.get(locked.conversation.id, 0.0)))
         return sorted(claims, key=lambda claim: claim.turn.received_at)
 
-    def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn) -> Claim:
-        begun = self._set_turn(transitions.claimed(turn, owner, self._now))
+    def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn, overdue: float = 0.0) -> Claim:
+        begun = self._set_turn(transitions.claimed(turn, owner, self._now, overdue))
         lease = Lease(locked.conversation.id, owner, locked.epoch)
         return Claim(
             lease, locked.conversation, begun, turn.state is TurnState.QUEUED, Share(locked.caller, locked.workspace)

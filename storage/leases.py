@@ -37,17 +37,19 @@ class SqlLeases:
             return ()
         with self._database.transaction() as connection:
             claimed: list[Any] = []
+            overdue: dict[int, float] = {}
             for _ in range(MAX_PICKS):
                 picked = self._picker.pick(connection, platforms, limit - len(claimed), places)
+                overdue.update(picked)
                 if picked:
-                    parameters = {"holder": owner, "picked": picked, "wait": self._lease_seconds}
+                    parameters = {"holder": owner, "picked": list(picked), "wait": self._lease_seconds}
                     claimed += connection.execute(sql.claim_picked, parameters).all()
                 if not picked or len(claimed) == limit or self._database.kind == "sqlite":
                     break  # else another process may have claimed what was picked
             if not claimed:
                 return ()
             batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
-            claims = batch.claim_next_turns(owner)
+            claims = batch.claim_next_turns(owner, overdue)
             batch.save()
             return claims
 

@@ -25,12 +25,12 @@ from sqlalchemy import (
 from gateway.domain.bots import platform_of
 from gateway.domain.models import TurnState
 from gateway.ports.people import ChannelId, PeopleOrder, Person, PersonId, PersonUsage, Sighting
-from storage.audit_trail import contains
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.operator_tables import channels, is_known, people
+from storage.reporting_sql import contains
 from storage.schema import turns
 from storage.upserts import upsert
 
@@ -170,14 +170,6 @@ class SqlPeople:
         wanted = sorted({(each.platform, each.channel) for each in channels})
         rows = self._database.fetch_all(_channel_names, wanted=wanted) if wanted else ()
         return {ChannelId(platform, channel): name for platform, channel, name in rows}
-
-    def named(self, text: str, limit: int) -> tuple[Sequence[PersonId], Sequence[ChannelId]]:
-        people_named = select(P.platform, P.user_id).where(contains(P.name, text)).order_by(P.last_at.desc())
-        channels_named = select(H.platform, H.channel).where(contains(H.name, text)).order_by(H.named_at.desc())
-        return (
-            [PersonId(*row) for row in self._database.fetch_all(people_named.limit(limit))],
-            [ChannelId(*row) for row in self._database.fetch_all(channels_named.limit(limit))],
-        )
 
     def erase(self, person: PersonId) -> bool:
         with self._database.single_write() as connection:

@@ -30,9 +30,10 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.conversations import Conversation
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, NamedIds, TurnFilter
+from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
 from storage.clock import clock
 from storage.column_types import SafeText
+from storage.operator_tables import channels, people
 from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
 from storage.sql import CONVERSATION, on_platform, turns_with_key
 
@@ -102,6 +103,12 @@ def _postgresql_truncated(element: truncated, compiler: SQLCompiler, **options: 
 
 # ---------------------------------------------------------------- searching
 
+
+def contains(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Returns whether a column contains a text, ignoring case."""
+    return position_of(fold(column), fold(literal(text, SafeText))) > 0
+
+
 TURN_ORDER = (T.received_at, T.conversation_id, T.seq)
 """The sort order of turns. Only the first column is indexed; the others order turns with equal times."""
 
@@ -123,7 +130,7 @@ def find_conversations(
     newest = turns.alias("newest")
     at, whose = newest.c.received_at, newest.c.conversation_id
     # The sum keeps SQLite from scanning all conversations instead of the newest turns.
-    is_narrow = criteria.channel or criteria.author or criteria.named is not None
+    is_narrow = criteria.channel or criteria.author or criteria.named
     theirs = whose == C.id if is_narrow else whose + 0 == C.id
     first = turns.alias("first")
     found = (
@@ -140,7 +147,7 @@ def find_conversations(
     said = _turn_filters(criteria)
     if said:
         found = found.where(exists().where(T.conversation_id == C.id, *said))
-    if criteria.named is not None:
+    if criteria.named:
         found = found.where(_is_named(criteria.named))
     if criteria.author:  # implied by the condition on turns; allows the use of turns_author
         found = found.where(C.id.in_(_said_by([criteria.author])))
@@ -152,12 +159,13 @@ def find_conversations(
     return found.where(at <= before.last_at, tuple_(at, C.id) < (before.last_at, before.conversation.id))
 
 
-def _is_named(wanted: NamedIds) -> ColumnElement[bool]:
-    people, channels = list(wanted.people), list(wanted.channels)
-    return or_(C.channel.in_(channels), C.user_id.in_(people), C.id.in_(_said_by(people)))
+def _is_named(name: str) -> ColumnElement[bool]:
+    who = select(people.c.user_id).where(contains(people.c.name, name))
+    where = select(channels.c.channel).where(contains(channels.c.name, name))
+    return or_(C.channel.in_(where), C.user_id.in_(who), C.id.in_(_said_by(who)))
 
 
-def _said_by(people: Sequence[str]) -> Select[tuple[int]]:
+def _said_by(people: Sequence[str] | Select[tuple[str]]) -> Select[tuple[int]]:
     """Returns the conversations in which one of these people wrote."""
     return select(T.conversation_id).where(T.author != "", T.author.in_(people))
 

@@ -32,6 +32,12 @@ _due = (
     .order_by(S.next_at, S.id)
     .limit(bindparam("most"))
 )
+_recurring = (
+    select(*SCHEDULE)
+    .where(S.next_at.is_not(None), S.every != "", S.id > bindparam("behind", type_=SafeText))
+    .order_by(S.id)
+    .limit(bindparam("most"))
+)
 _advance = (
     update(schedules)
     .where(S.id == bindparam("schedule"), S.next_at == bindparam("tick", type_=S.next_at.type))
@@ -87,6 +93,10 @@ class SqlSchedules:
             now: float = connection.execute(_now).scalar_one()
             parameters = {"now": now, "most": limit, "platforms": list(platforms)}
             return now, [_schedule(row) for row in connection.execute(_due, parameters)]
+
+    def recurring(self, limit: int, after: str = "") -> Sequence[Schedule]:
+        with self._database.read() as connection:
+            return [_schedule(row) for row in connection.execute(_recurring, {"most": limit, "behind": after})]
 
     def advance(self, tick: Schedule, next_at: float | None, turn: TurnId | None, problem: str = "") -> bool:
         parameters = {"schedule": tick.id, "tick": tick.next_at, "following": next_at, "turn": turn, "reason": problem}

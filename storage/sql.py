@@ -189,10 +189,11 @@ park = (
     .where(C.id == bindparam("conversation"))
     .values(parked_since=bindparam("since"), parked_key=bindparam("woken_by"), parked_reason=bindparam("reason"))
 )
-_wake_up = update(conversations).values(next_at=clock(), **NOT_PARKED)
+_wake_up = update(conversations).values(next_at=clock())
+"""It stays parked until it is claimed, so that the claim knows for how long it has been due."""
 _sleepers = (
     select(C.id)
-    .where(IS_PARKED, C.parked_key == bindparam("woken_by"))
+    .where(IS_PARKED, C.parked_key == bindparam("woken_by"), C.next_at > select(clock()).scalar_subquery())
     .order_by(C.parked_since, C.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, key_share=True)

@@ -26,6 +26,8 @@ FIRST_ENTRIES: Final = 8
 MAX_ENTRIES: Final = 40
 """A longer audit log loses entries from its middle: the first and the newest ones are kept."""
 DETAIL_CHARS: Final = 300
+CLAIM_SECONDS: Final = 1.0
+"""Within this time of when a parked turn is due a process looks for it."""
 
 
 def appended(turn: Turn, event: AuditEvent, detail: str, at: float) -> tuple[AuditEntry, ...]:
@@ -38,11 +40,14 @@ def with_audit_entry(turn: Turn, event: AuditEvent, detail: str, at: float) -> T
     return replace(turn, audit_log=appended(turn, event, detail, at))
 
 
-def claimed(turn: Turn, owner: str, at: float) -> Turn:
-    """Claimed, for the first time or again. A resolved turn only needs delivery, which is not counted as an attempt."""
+def claimed(turn: Turn, owner: str, at: float, overdue: float = 0.0) -> Turn:
+    """Claimed, for the first time or again. A resolved turn only needs delivery, which is not counted as an attempt.
+
+    ``overdue``: for how many seconds a parked turn has been due.
+    """
     audit_log = appended(turn, AuditEvent.CLAIMED, owner, at)
     if turn.is_parked:
-        turn = replace(turn, parking=_woken(turn.parking, at))
+        turn = replace(turn, parking=_woken(turn.parking, at, overdue))
     if turn.state.is_resolved:
         return replace(turn, audit_log=audit_log)
     started = at if turn.started_at is None else turn.started_at
@@ -83,11 +88,22 @@ def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
 def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     """Released, with the reason why it waits. How long it may wait is counted from the first time for this reason."""
     before = turn.parking if turn.parking is not None and turn.parking.reason == write.reason else None
-    since = at if before is None else min(before.since, at)
+    since = at if before is None else min(before.since + _not_worked(before, write, at), at)
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
     put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
     return put_off if write.round is None else _with_rounds(put_off, write, (write.round,), at)
+
+
+def _not_worked(before: Parking, write: ParkTurn, at: float) -> float:
+    """Returns for how long nobody had the turn since it was claimed, so that this does not count.
+
+    So it seems when the clock was set forward meanwhile, and so it was if another process had it and died.
+    """
+    if before.woken_at is None or write.worked_seconds is None:
+        return 0.0
+    seconds = at - before.woken_at - write.worked_seconds
+    return seconds if seconds > CLAIM_SECONDS else 0.0
 
 
 def with_held_calls(turn: Turn, write: HoldCalls, at: float) -> Turn:
@@ -142,12 +158,16 @@ def cancelled(turn: Turn, at: float) -> Turn:
     return replace(turn, state=TurnState.CANCELLED, answered_at=at)
 
 
-def _woken(parking: Parking | None, at: float) -> Parking | None:
-    """Returns the parking as it ends. After the clock was set back, it counts from now."""
+def _woken(parking: Parking | None, at: float, overdue: float) -> Parking | None:
+    """Returns the parking as it ends. After the clock was set back, it counts from now.
+
+    It has lasted no longer than it was to: neither the hour by which the clock was set forward counts, nor the time in
+    which no process was there to claim it.
+    """
     if parking is None:
         return None
-    ahead = max(parking.since - at, 0.0)
-    return replace(parking, since=parking.since - ahead, expires_at=parking.expires_at - ahead, woken_at=at)
+    shift = min(at - parking.since, 0.0) or max(overdue - CLAIM_SECONDS, 0.0)
+    return replace(parking, since=parking.since + shift, expires_at=parking.expires_at + shift, woken_at=at)
 
 
 def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:

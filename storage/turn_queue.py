@@ -56,7 +56,14 @@ class SqlTurnQueue:
                 raise Overloaded(backlog_full(max_backlog))
             queued = new_turn(turn_id, message, slot, None, "", route.decide(message.assistant, slot.chosen))
             reply = storable(message.given_reply)
-            answered = replace(queued, state=TurnState.ANSWERED, reply=reply, answered_at=slot.at)
+            answered = replace(
+                queued,
+                message=replace(queued.message, files=()),
+                state=TurnState.ANSWERED,
+                reply=reply,
+                reply_files=queued.message.files,
+                answered_at=slot.at,
+            )
             return self._insert_turn(connection, answered, slot)
         found = self._queries.find_turn_by_message(message.key.platform, message.message_id)
         if found is None:

@@ -7,7 +7,7 @@ import re
 from gateway.domain.approvals import REFUSALS, Approval, Decider, Decision, Verdict, VerdictResult
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import Sentence, sentence
-from gateway.domain.shown_arguments import is_shortened, readable, shortened, visible
+from gateway.domain.shown_arguments import FILE_NAME, is_shortened, readable, shortened, visible
 from gateway.languages import say
 
 APPROVE, DENY = "yes", "no"
@@ -48,8 +48,10 @@ def question(approval: Approval, language: str) -> str:
 
 def _shortened_note(approval: Approval) -> Sentence:
     return sentence(
-        "Not all of it is shown: “[… 9 …]” stands for 9 characters that are left out, of {count}. Operators see all of "
-        "it in /admin, programs at GET /chat/approvals. The digest of tool and arguments is {digest}.",
+        "Not all of it is shown: “[… 9 …]” stands for 9 characters that are left out, of {count}. All of it is in the "
+        "file {file} below, for operators in /admin, and for programs at GET /chat/approvals. The digest of tool and "
+        "arguments is {digest}.",
+        file=FILE_NAME,
         count=len(readable(approval.arguments)),
         digest=approval.digest,
     )

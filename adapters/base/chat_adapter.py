@@ -20,6 +20,7 @@ from gateway.domain.approvals import Approval
 from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.domain.models import MessageKind, Turn, TurnId, TurnState
 from gateway.domain.run_events import PreviewEvent
+from gateway.domain.shown_arguments import arguments_file
 from gateway.languages import say
 from gateway.ports.platform import DeliveryContext
 
@@ -37,6 +38,8 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
 
     quiet_seconds = QUIET_SECONDS
     """See ``HasQuietPeriod``."""
+    posts_files = True
+    """See ``PostsFiles``."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -59,7 +62,10 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
 
     async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
         """Posts a question, or shows in it what was decided. Raises DeliveryError, LeaseLost."""
-        asked = replace(self.question_turn(turn), id=question_id(approval), state=TurnState.ANSWERED, reply_files=())
+        beside = tuple(filter(None, [arguments_file(approval.arguments)]))
+        asked = replace(
+            self.question_turn(turn), id=question_id(approval), state=TurnState.ANSWERED, reply_files=beside
+        )
         reply = await self._reply(asked, context)
         text = question(approval, reply.language)
         contents = self.question(text, asked.id, is_open=approval.is_open, language=reply.language)

@@ -12,13 +12,12 @@ from flask.typing import ResponseReturnValue
 
 from gateway.admin import actor, search_params
 from gateway.admin.context import AdminContext
-from gateway.admin.names import MAX_NAMED, names_in_list, names_in_transcript
+from gateway.admin.names import names_in_list, names_in_transcript
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Message, MessageKind, Turn, TurnId, TurnState
 from gateway.handover.looking_back import turns_to_answer
 from gateway.ports.audit_trail import AuditedAction
-from gateway.ports.reporting import NamedIds, TurnFilter
 
 TURNS_PER_PAGE = 50
 """Turns on one page of a transcript."""
@@ -38,7 +37,7 @@ class ConversationPages:
         if TURN_ID.fullmatch(search.text) and self._context.store.get_turn(TurnId(search.text)):
             return flask.redirect(flask.url_for(".turn", turn_id=search.text), 303)
         before = search_params.cursor_summary(self._context.reporting)
-        search = self._with_names(search, flask.request.args.get("name", "").strip())
+        search = replace(search, named=flask.request.args.get("name", "").strip())
         found = self._context.reporting.find_conversations(search, limit=search_params.PAGE_SIZE, before=before)
         return flask.render_template(
             "admin/conversations.html",
@@ -49,13 +48,6 @@ class ConversationPages:
             states=list(TurnState),
             older=search_params.next_page_url(found, search_params.cursor_of(found[-1])) if found else None,
         )
-
-    def _with_names(self, search: TurnFilter, name: str) -> TurnFilter:
-        """Returns the search for conversations of people and channels with a name that contains a text."""
-        if not name:
-            return search
-        people, channels = self._context.books.people.named(name, MAX_NAMED)
-        return replace(search, named=NamedIds([each.user for each in people], [each.channel for each in channels]))
 
     def show(self, number: int) -> ResponseReturnValue:
         conversation = load_conversation(self._context, number)

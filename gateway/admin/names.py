@@ -12,8 +12,6 @@ from gateway.ports.people import ChannelId, People, PersonId
 from gateway.ports.reporting import ConversationSummary
 
 SHORT_ID_CHARS = 6
-MAX_NAMED = 200
-"""How many people and channels a search by name looks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
     @click.option("--json", "prints_json", is_flag=True, help="Print JSON, one object per line.")
     def callbacks(resend: str | None, *, dead: bool, resend_all: bool, prints_json: bool) -> None:
         """List answers and events that wait to be posted, and dead letters, the newest first."""
+        if resend is not None and resend_all:
+            raise click.UsageError("Write --resend ID or --resend-all, not both.")
         with open_callbacks() as (stored, trail):
             if resend is not None or resend_all:
                 _resend(stored, trail, resend)

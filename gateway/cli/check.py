@@ -15,7 +15,9 @@ from gateway.cli.try_out import try_out
 from gateway.configuration import DEFAULT_ASSISTANT, Configuration, CurrentConfiguration, McpServerDefinition
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import GatewayError, SettingsError
+from gateway.domain.models import ConversationKey
 from gateway.handover import HandoverSettings
+from gateway.handover.looking_back import refusals
 from gateway.handover.tool import NAME as HAND_OVER
 from gateway.loading import Load
 from gateway.policy import admission
@@ -132,7 +134,7 @@ def _check_platforms(
                     yield from _check_unparsed(adapter.name, store.unparsed_updates)
         if count_unparsed:
             yield from _check_ownerless(store, load)
-            yield from _check_handovers(store)
+            yield from _check_handovers(store, load(HandoverSettings).place)
         yield from _check_staff_channel(load, adapters)
         yield from start_facts(load, found, store.location)
 
@@ -149,11 +151,15 @@ def _open_store(settings: Settings) -> Iterator[SqlStore]:
             yield store
 
 
-def _check_handovers(store: SqlStore) -> Iterator[CheckResult]:
-    """Says in how many conversations a person answers."""
+def _check_handovers(store: SqlStore, place: ConversationKey | None) -> Iterator[CheckResult]:
+    """Says in how many conversations a person answers. ``place``: the channel of the staff."""
     if count := store.handovers.count_open():
         detail = f"a person answers in {count} of the conversations: {gateway_command('handover')} lists them"
         yield CheckResult("handed over", ok=True, detail=detail)
+    if place is not None and (hidden := refusals(store.handovers.introduced(place.platform))):
+        why = "; ".join(sorted(set(hidden.values())))
+        detail = f"{len(hidden)} of them could not be shown in the channel of the staff: {why}"
+        yield CheckResult("handovers not shown", ok=False, detail=detail)
 
 
 def _check_staff_channel(load: Load, adapters: Sequence[Adapter]) -> Iterator[CheckResult]:

@@ -19,6 +19,7 @@ from gateway.app import free_platforms, open_gateway, open_store
 from gateway.cli import callbacks, config, explain, handover, init, people, push, reload, settings_table, turns
 from gateway.cli.actor import actor
 from gateway.configuration import CurrentConfiguration
+from gateway.handover import HandoverSettings
 from gateway.loading import load, load_bot, load_configuration, load_settings, platform_settings, settings_classes
 from gateway.operations import BackendThreads
 from gateway.platforms import enabled_platforms, people_hand_over
@@ -137,7 +138,9 @@ def _open_handovers() -> Iterator[handover.HandoverContext]:
     settings = load_settings(quiet=True)
     with _open_admin_store() as store:
         limits = settings.max_reply_chars, settings.max_backlog
-        yield handover.HandoverContext(store, store, store.handovers, store.audit_trail, *limits)
+        place = HandoverSettings.load().place
+        staff = "" if place is None else place.platform
+        yield handover.HandoverContext(store, store, store.handovers, store.audit_trail, *limits, staff)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from gateway.domain.errors import ThreadNotFound
 from gateway.domain.models import Message, Turn
 from gateway.domain.past import unanswered
 from gateway.handover import messages
-from gateway.handover.looking_back import turns_to_answer
+from gateway.handover.looking_back import refusals, turns_to_answer
 from gateway.operations import iso, record_message
 from gateway.ports.audit_trail import AuditTrail
 from gateway.ports.enqueue import AssistantRoute
@@ -40,6 +40,8 @@ class HandoverContext:
     audit_trail: AuditTrail
     max_answer_chars: int
     max_backlog: int
+    staff_platform: str = ""
+    """Of the channel of the staff; "": there is none."""
 
     def load(self, number: int) -> tuple[Conversation, list[Turn]]:
         """Returns a conversation and its newest turns, oldest first. Raises ThreadNotFound."""
@@ -76,12 +78,14 @@ def command(open_context: OpenHandoverContext) -> click.Group:
 
 
 def _list(context: HandoverContext) -> None:
-    found = context.handovers.listed_open(LISTED)
+    found, hidden = context.handovers.listed_open(LISTED), _not_shown(context)
     if not found:
         click.echo("The assistant answers everywhere.")
     while found:
         for each in found:
             click.echo(_line(context, each))
+            if each.conversation.id in hidden:
+                click.echo(f"    not shown in the channel of the staff: {sanitized(hidden[each.conversation.id])}")
         found = context.handovers.listed_open(LISTED, after=found[-1])
 
 
@@ -128,6 +132,11 @@ def _resume_command(open_context: OpenHandoverContext) -> click.Command:
             click.echo(f"Conversation {number} goes back, by {context.record(made, _route(found, turns)).id}.")
 
     return resume
+
+
+def _not_shown(context: HandoverContext) -> Mapping[int, str]:
+    """Returns why handovers are not shown in the channel of the staff, by conversation."""
+    return refusals(context.handovers.introduced(context.staff_platform)) if context.staff_platform else {}
 
 
 def _line(context: HandoverContext, found: OpenHandover) -> str:

@@ -15,6 +15,7 @@ from gateway import app, loading, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import example_request, start_facts
 from gateway.cli.terminal import has_terminal
+from gateway.cli.version import version
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.loading import Loaded
@@ -64,7 +65,14 @@ class GatewayCommands(OneLineErrorGroup):
         return sorted({*super().list_commands(ctx), *self._operators_commands})
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's form
+    if value and not ctx.resilient_parsing:
+        click.echo(f"chat-gateway {version()}")
+        ctx.exit()
+
+
 @click.group(cls=GatewayCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
 def main() -> None:
     """One assistant in all your chats."""
 

@@ -40,6 +40,7 @@ class LeaseGuard:
         """``lease_seconds``: how long a lease lasts; ``requested_at``: ``lease_clock()`` before the claim call."""
         self.claim = claim
         self.is_lost = False
+        self.claimed_at = requested_at
         self._store = store
         self._lease_seconds = lease_seconds * (1 - SAFETY_MARGIN)
         self._valid_until = requested_at + self._lease_seconds

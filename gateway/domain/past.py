@@ -38,9 +38,14 @@ def unanswered(turns: Sequence[Turn]) -> Sequence[Turn]:
     for each in _since_reset(turns):
         if each.is_held:
             held.append(each)
-        elif each.handover is HandoverPart.RESUMED or _is_answer_of_person(each):
+        elif _ends_unanswered(each):
             held.clear()
     return held
+
+
+def ends_unanswered(turns: Sequence[Turn]) -> bool:
+    """Returns whether nothing before these turns is unanswered."""
+    return any(each.message.kind is MessageKind.RESET or _ends_unanswered(each) for each in turns)
 
 
 def exchanges_of_held(turns: Sequence[Turn]) -> Sequence[Exchange]:
@@ -67,6 +72,10 @@ def question_of(held: Sequence[Turn]) -> Message | None:
     texts = [f"{each.speaker or each.author}: {each.text}" if several else each.text for each in messages]
     files = tuple(file for each in messages for file in each.files)
     return replace(messages[-1], text="\n\n".join(filter(None, texts)), files=files)
+
+
+def _ends_unanswered(turn: Turn) -> bool:
+    return turn.handover is HandoverPart.RESUMED or _is_answer_of_person(turn)
 
 
 def _is_answer_of_person(turn: Turn) -> bool:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import unicodedata
 
+from gateway.domain.files import File
+
 MAX_SHOWN = 1500
 """Characters that are shown whole. Every platform takes a message of that length."""
 LINE_HEAD, LINE_TAIL = 160, 60
 """Characters that are shown of the beginning and the end of a longer line: each has one value, and its name."""
+FILE_NAME = "arguments.json"
+ARGUMENTS = "arguments"
+"""The reference of the file that has all of them."""
 HEAD, TAIL = 900, 300
 """Characters of which the lines are shown that begin and end what has too many of them."""
 
@@ -41,6 +46,18 @@ def shortened(arguments: str) -> str:
 def is_shortened(arguments: str) -> bool:
     """Returns whether ``shortened`` leaves anything out."""
     return len(readable(arguments)) > MAX_SHOWN
+
+
+def arguments_file(arguments: str) -> File | None:
+    """Returns the file that has all that ``shortened`` leaves out; None: that is nothing."""
+    if not is_shortened(arguments):
+        return None
+    return File(FILE_NAME, ARGUMENTS, "application/json", len(arguments_content(arguments)))
+
+
+def arguments_content(arguments: str) -> bytes:
+    """Returns the content of that file."""
+    return readable(arguments).encode()
 
 
 def visible(character: str) -> str:

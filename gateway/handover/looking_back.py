@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.models import Turn
@@ -25,6 +25,23 @@ async def all_open(store: AsyncStore, handovers: Handovers, older_than: float = 
         if len(found) < PAGE:
             return
         last = found[-1]
+
+
+def roots_of(introduced: Sequence[tuple[OpenHandover, Turn]]) -> Mapping[tuple[int, int], Sequence[Turn]]:
+    """Returns the turns that began a topic, by conversation and seq of the handover; the newest of each last.
+
+    ``introduced``: as ``Handovers.introduced`` returns it.
+    """
+    roots = dict[tuple[int, int], list[Turn]]()
+    for found, root in introduced:
+        roots.setdefault((found.record.conversation_id, found.record.seq), []).append(root)
+    return roots
+
+
+def refusals(introduced: Sequence[tuple[OpenHandover, Turn]]) -> Mapping[int, str]:
+    """Returns why handovers are not shown in the channel of the staff, by conversation."""
+    newest = ((number, roots[-1]) for (number, _), roots in roots_of(introduced).items())
+    return {number: root.failure.detail for number, root in newest if root.failure is not None}
 
 
 def turns_after(store: Store, conversation_id: int, seq: int) -> Sequence[Turn]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from gateway.domain.context import ChatContext
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, MalformedRequest
+from gateway.domain.files import File
 from gateway.domain.models import PUSHED, STAFF, Message, MessageKind, Turn
 from gateway.domain.visible_text import is_visible
 from gateway.ports.audit_trail import AuditedAction
@@ -48,15 +49,26 @@ def take_over(conversation: Conversation, turns: Sequence[Turn], caller: str, re
     return _message(conversation, last, MessageKind.HAND_OVER, caller, text, name)
 
 
-def answer(conversation: Conversation, turns: Sequence[Turn], caller: str, text: str, name: str, most: int) -> Message:
-    """Returns the answer of a person, who has taken the conversation over. Raises Conflict, MalformedRequest."""
+def answer(
+    conversation: Conversation,
+    turns: Sequence[Turn],
+    caller: str,
+    text: str,
+    name: str,
+    most: int,
+    files: Sequence[File] = (),
+) -> Message:
+    """Returns the answer of a person, who has taken the conversation over. Raises Conflict, MalformedRequest.
+
+    ``files``: those that the answer has, as ``passed_on`` returns them.
+    """
     check_handed_over(conversation)
     if not is_visible(text):
         raise MalformedRequest("An answer must not be empty.", code="empty_message")
     if len(text) > most:
         raise MalformedRequest(f"An answer must have at most {most} characters.", code="message_too_long")
     made = _message(conversation, _last_message(turns), MessageKind.PROMPT, caller, "", name)
-    return replace(made, given_reply=text)
+    return replace(made, given_reply=text, files=tuple(files))
 
 
 def give_back(conversation: Conversation, turns: Sequence[Turn], caller: str, name: str) -> Message:

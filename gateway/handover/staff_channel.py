@@ -13,12 +13,13 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.domain.passed_files import passed_on
 from gateway.handover import messages
 from gateway.handover.desk import Accept
-from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
+from gateway.handover.looking_back import all_open, roots_of, turns_after, turns_to_answer
 from gateway.ports.handovers import (
     BROUGHT,
-    HandoverRecord,
+    INTRODUCTIONS,
     Handovers,
     OpenHandover,
     introduction_name,
@@ -33,6 +34,8 @@ FROM_CHANNEL = "channel"
 """How the name of an answer begins that was given in the channel."""
 LOCK, LOCK_SECONDS = "handover relay", 10.0
 """By which only one process at a time looks for what to bring."""
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 60.0, 3600.0
+"""After which a topic is begun again that the platform refused."""
 QUOTED_TURNS, QUOTED_CHARS = 6, 500
 CLOSED = "The assistant answers in this conversation again: what you wrote here was not sent."
 HOW_TO = "What you write in this thread is sent as the answer; `resume` gives the conversation back to the assistant."
@@ -46,6 +49,8 @@ class StaffPlace:
 
     key: ConversationKey
     adapter: OpensTopics
+    passes_files_to: frozenset[str] = frozenset()
+    """The platforms to which files are passed on that the staff posts there."""
 
     def message(self, topic: str, name: str, text: str) -> Message:
         """Returns a message to the channel, or to a topic of it."""
@@ -82,25 +87,27 @@ class StaffChannel:
         """Brings what is new in open handovers. Raises StoreUnavailable."""
         if not await self._store.read(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
             return
-        roots = {_root_name(each.record): root for each, root in await self._introduced()}
+        roots = roots_of(await self._introduced())
         found = [each async for each in all_open(self._store, self._handovers)]
         self._brought = {each.conversation.id: self._brought.get(each.conversation.id, 0) for each in found}
         for each in found:
             try:
-                await self._relay(each, roots.get(_root_name(each.record)))
+                await self._relay(each, roots.get((each.record.conversation_id, each.record.seq), ()))
             except StoreUnavailable:
                 raise
             except GatewayError as exc:  # one that cannot be shown must not hold up the others
                 log.warning("handover not shown to the staff", conversation=each.conversation.id, error=str(exc))
 
-    async def _relay(self, found: OpenHandover, root: Turn | None) -> None:
+    async def _relay(self, found: OpenHandover, roots: Sequence[Turn]) -> None:
         number, record = found.conversation.id, found.record
-        if root is None:
+        if not roots or _is_to_begin_again(found, roots):
             before = await self._store.read(
                 lambda store: store.transcript(number, before=record.seq, limit=QUOTED_TURNS)
             )
-            await self._accept(self._place.message("", _root_name(record), introduction(found, before)))
+            name = introduction_name(number, record.seq, len(roots) + 1)
+            await self._accept(self._place.message("", name, introduction(found, before)))
             return
+        root = roots[-1]
         topic = self._place.adapter.topic_below(root) if root.state is TurnState.DELIVERED else ""
         if topic and found.newest_seq > max(record.seq, self._brought[number]):
             await self._bring(found, topic)
@@ -133,7 +140,10 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
-        if message.files:
+        is_passed = (
+            message.kind is MessageKind.PROMPT and found.conversation.key.platform in self._place.passes_files_to
+        )
+        if message.files and not is_passed:
             told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
             if not message.text:
                 return told
@@ -141,7 +151,8 @@ class StaffChannel:
         try:
             if message.kind is MessageKind.RESUME:
                 return messages.give_back(found.conversation, turns, caller, name)
-            return messages.answer(found.conversation, turns, caller, message.text, name, self._most)
+            text, files = message.text or message.own_text, passed_on(message) if is_passed else ()
+            return messages.answer(found.conversation, turns, caller, text, name, self._most, files)
         except InputError as exc:
             return self._place.message(message.key.topic, f"refused:{message.message_id}", f"Not sent. {exc}")
 
@@ -175,7 +186,7 @@ class StaffChannel:
 def _left_out(message: Message) -> str:
     sent = "only the text is" if message.text else "nothing is"
     names = ", ".join(each.name for each in message.files)
-    return f"Files are not passed on from here, so {sent} sent: {names}. Send a link instead."
+    return f"Files are not passed on to where this conversation is, so {sent} sent: {names}. Send a link instead."
 
 
 def _sent_before(store: Store, brought: Sequence[Turn], message_id: str) -> Turn | None:
@@ -202,8 +213,20 @@ def introduction(found: OpenHandover, before: Sequence[Turn]) -> str:
     return "\n\n".join(filter(None, [head, quoted, HOW_TO]))
 
 
-def _root_name(record: HandoverRecord) -> str:
-    return introduction_name(record.conversation_id, record.seq)
+def _is_to_begin_again(found: OpenHandover, roots: Sequence[Turn]) -> bool:
+    """Returns whether the platform has refused the beginning of a topic, and may take it by now.
+
+    Somebody may have invited the bot to the channel meanwhile.
+    """
+    newest, tries = roots[-1], len(roots)
+    if newest.state is not TurnState.FAILED or tries >= INTRODUCTIONS:
+        return False
+    now = found.record.since + found.age_seconds
+    if now - newest.received_at < min(FIRST_RETRY_SECONDS * 2 ** (tries - 1), MAX_RETRY_SECONDS):
+        return False
+    why = newest.failure.detail if newest.failure else ""
+    log.warning("handover not shown to the staff; trying again", conversation=found.conversation.id, error=why)
+    return True
 
 
 def _shown(turn: Turn) -> str:

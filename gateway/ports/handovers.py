@@ -14,9 +14,16 @@ BROUGHT = "handover:"
 INTRODUCTION = "root"
 
 
-def introduction_name(conversation_id: int, seq: int) -> str:
-    """Names the message that begins the topic of a handover, and quotes what was said before."""
-    return f"{INTRODUCTION}:{conversation_id}:{seq}"
+INTRODUCTIONS = 12
+"""How often the topic of a handover is begun at most, if its platform refuses it."""
+
+
+def introduction_name(conversation_id: int, seq: int, number: int = 1) -> str:
+    """Names the message that begins the topic of a handover, and quotes what was said before.
+
+    ``number``: which one it is, as the platform refused those before it.
+    """
+    return f"{INTRODUCTION}:{conversation_id}:{seq}" + ("" if number == 1 else f":{number}")
 
 
 def said_name(turn_id: str) -> str:
@@ -73,7 +80,7 @@ class Handovers(Protocol):
     def introduced(self, platform: str) -> Sequence[tuple[OpenHandover, Turn]]:
         """Returns all that are open and have begun a topic on a platform, each with the turn of ``introduction_name``.
 
-        The oldest first.
+        The oldest first. One whose platform refused it may be there several times, the newest turn last.
         """
         ...
 

@@ -156,6 +156,8 @@ class ParkTurn:
     model: str = ""
     cost: int = 0
     cost_is_estimate: bool = False
+    worked_seconds: float | None = None
+    """How long its holder has had it, by a clock that nobody sets; None: as the database's clock says."""
     awaits_approvals: bool = False
     """Whether it waits until nobody has to decide about its calls any more. It is not parked if that is so already."""
     awaits_outputs: bool = False

@@ -114,10 +114,6 @@ class People(Protocol):
         """Returns the names that are known."""
         ...
 
-    def named(self, text: str, limit: int) -> tuple[Sequence[PersonId], Sequence[ChannelId]]:
-        """Returns people and channels with a name that contains a text, ignoring case; ``limit`` of each."""
-        ...
-
     def erase(self, person: PersonId) -> bool:
         """Deletes a person's name and when they were seen. A block stays. Returns whether there was anything."""
         ...

@@ -240,6 +240,13 @@ class FetchesAttachments(Protocol):
         ...
 
 
+@runtime_checkable
+class PostsFiles(Protocol):
+    """An adapter that can post the files of a reply, read by ``DeliveryContext.read_file``."""
+
+    posts_files: bool
+
+
 TurnLoader = Callable[[int], Awaitable[Sequence[Turn]]]
 """Loads the newest so many turns before a turn, oldest first. Raises StoreUnavailable."""
 

@@ -17,14 +17,6 @@ LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.
 
 
 @dataclass(frozen=True, slots=True)
-class NamedIds:
-    """People and channels by their ids, of any platform."""
-
-    people: Collection[str]
-    channels: Collection[str]
-
-
-@dataclass(frozen=True, slots=True)
 class TurnFilter:
     """Criteria for turns. Empty fields match everything."""
 
@@ -41,8 +33,8 @@ class TurnFilter:
     """Received at this time or later; seconds since the epoch."""
     until: float | None = None
     """Received before this time."""
-    named: NamedIds | None = None
-    """For conversations: only those of these people or channels."""
+    named: str = ""
+    """For conversations: a part of the name of a person or of a channel, ignoring case."""
     bots_of: str = ""
     """A platform, whichever of its bots it was."""
     failure_codes: Collection[str] | None = None

@@ -66,6 +66,10 @@ class Schedules(Protocol):
         """
         ...
 
+    def recurring(self, limit: int, after: str = "") -> Sequence[Schedule]:
+        """Returns schedules that will be due again and again, in the order of their ids, after one of these."""
+        ...
+
     def advance(self, tick: Schedule, next_at: float | None, turn: TurnId | None, problem: str = "") -> bool:
         """Records what became of a tick, and when the next one is; ``tick``: the schedule as ``due`` returned it.
 

@@ -139,6 +139,8 @@ class Store(KeyValueStore, ApprovalStore, Protocol):
     ) -> EnqueueResult:
         """Commits a message with its ``given_reply`` as an answered turn, so that the reply is delivered in order.
 
+        The files of the message are those of the reply.
+
         A known message id is no error: its turn is the result. Raises Overloaded when ``max_backlog`` turns of the
         conversation are unfinished.
         """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -10,11 +12,14 @@ from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
 from gateway.domain.models import Message, TurnId
 from gateway.ports.inbox import AcceptResult
 from gateway.ports.schedules import Schedule, Schedules
+from gateway.ports.store import Store
 from gateway.push.cron import next_tick
 from gateway.push.messages import PushMessages
 from gateway.push.request import LATE_SECONDS
 
 BATCH = 100
+CLOCK_SECONDS = 1.0
+"""A clock that is behind by less was not set back."""
 MISSED = "missed: no process ran when it was due"
 
 Accept = Callable[[Message], Awaitable[AcceptResult]]
@@ -39,6 +44,8 @@ class Scheduler:
         self._messages = messages
         self._accept = accept
         self._skips_missed = skips_missed
+        self._latest = math.inf
+        """The time of the last look."""
 
     async def run_due(self) -> None:
         """Makes a turn of each tick that is due. Raises StoreUnavailable."""
@@ -46,8 +53,31 @@ class Scheduler:
         if not platforms:
             return
         now, due = await self._store.read(lambda _: self._schedules.due(platforms, BATCH))
+        if now < self._latest - CLOCK_SECONDS:
+            await self._plan_again(now)
+        self._latest = now
         for schedule in due:
             await self._run(schedule, now)
+
+    async def _plan_again(self, now: float) -> None:
+        """Brings ticks forward that a clock which was ahead has put off: at the start, and when it is set back.
+
+        A tick that was a turn before is found recorded when it is due again.
+        """
+        last = ""
+        while found := await self._store.read(partial(self._recurring_after, last)):
+            for schedule in found:
+                tick = next_tick(schedule.every, schedule.time_zone, now)
+                if tick is not None and schedule.next_at is not None and now < tick < schedule.next_at:
+                    await self._store.read(partial(self._bring_forward, schedule, tick))
+            last = found[-1].id
+
+    def _recurring_after(self, last: str, _: Store) -> Sequence[Schedule]:
+        return self._schedules.recurring(BATCH, last)
+
+    def _bring_forward(self, schedule: Schedule, tick: float, _: Store) -> None:
+        if self._schedules.advance(schedule, tick, None, schedule.problem):
+            log.warning("scheduled message planned again: the clock was ahead", schedule=schedule.id, tick=tick)
 
     async def _run(self, schedule: Schedule, now: float) -> None:
         tick = schedule.next_at or now

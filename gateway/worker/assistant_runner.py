@@ -28,7 +28,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.exchange import CallRound, Exchange
 from gateway.domain.models import DEFAULT_ASSISTANT, Failure, RunId, ThreadId, Turn, TurnState
-from gateway.domain.past import as_asked, exchanges_of_held, open_rounds, unanswered
+from gateway.domain.past import as_asked, exchanges_of_held, open_rounds
 from gateway.domain.run_events import (
     CallsHeld,
     PreviewEvent,
@@ -45,7 +45,7 @@ from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.leased_writes import AppendAuditEntry, SetRun
-from gateway.worker.past_turns import exchanges_before, past_of, turns_before
+from gateway.worker.past_turns import exchanges_before, left_unanswered, past_of
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
 from gateway.worker.reply_limit import ReplyLimit
 from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
@@ -168,8 +168,7 @@ class AssistantRunner:
 
     async def _answered_by(self, answer: Turn) -> Sequence[Exchange]:
         """Returns the messages that were left to the person who answers with this turn."""
-        before = await self._store.read_with_retry(lambda store: turns_before(store, answer))
-        return exchanges_of_held(unanswered(before))
+        return exchanges_of_held(await self._store.read_with_retry(lambda store: left_unanswered(store, answer)))
 
     # ------------------------------------------------------------ running
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.domain.bots import is_named
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import AssistantRefused, AssistantUnavailable
 from gateway.domain.files import Content, File
+from gateway.domain.models import Message
+from gateway.domain.passed_files import source_of
 from gateway.ports.leased_writes import SetPostedMessages
+from gateway.ports.platform import Adapter, FetchesAttachments
 from gateway.ports.token_buckets import Rate
 from gateway.worker.assistants import Assistants
 
 ASSISTANT_IS_GONE = "the assistant that made the file is not set up any more"
+NO_ADAPTERS: Mapping[str, Adapter] = MappingProxyType({})
 MAX_FILE_BYTES = 50 * 2**20
 """Of a file that the assistant made. No backend returns more of one."""
 
@@ -25,12 +31,19 @@ class WorkerDeliveryContext:
     """Implements ``gateway.ports.platform.DeliveryContext``."""
 
     def __init__(
-        self, rate_limiter: RateLimiter, assistants: Assistants, spool: FileSpool, lease_guard: LeaseGuard
+        self,
+        rate_limiter: RateLimiter,
+        assistants: Assistants,
+        spool: FileSpool,
+        lease_guard: LeaseGuard,
+        adapters: Mapping[str, Adapter] = NO_ADAPTERS,
     ) -> None:
+        """``adapters``: by name, of the platforms from which files are passed on."""
         self._rate_limiter = rate_limiter
         self._assistants = assistants
         self._spool = spool
         self._lease_guard = lease_guard
+        self._adapters = adapters
         name = lease_guard.claim.turn.message.key.platform
         self._own = f"{name} " if is_named(name) else ""
         """Before the names of buckets: what a platform allows, it allows each bot."""
@@ -66,11 +79,28 @@ class WorkerDeliveryContext:
     @asynccontextmanager
     async def read_file(self, file: File) -> AsyncIterator[Content]:
         await self.commit()
+        if (source := source_of(file)) is not None:
+            async with self._read_passed(source) as passed:
+                yield passed
+            return
         with self._assistants.using(self._lease_guard.claim.turn.assistant) as running:
             if running is None:
                 raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
             async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
+
+    @asynccontextmanager
+    async def _read_passed(self, source: Message) -> AsyncIterator[Content]:
+        """Gives the content of a file that a member of the staff has posted. Raises AssistantUnavailable."""
+        adapter = self._adapters.get(source.key.platform)
+        if not isinstance(adapter, FetchesAttachments):
+            raise AssistantRefused(f"{source.key.platform} is not set up any more", code="file_gone")
+        with closing(self._spool.open_turn()) as spool:
+            turn = replace(self._lease_guard.claim.turn, message=source)
+            (found,) = await adapter.fetch_attachments(turn, spool)
+            if found.problem:
+                raise AssistantUnavailable(f"the staff's file {found.file.name}: {found.problem}")
+            yield found.content
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         await self.commit()

@@ -13,12 +13,12 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import MessageKind, Turn
-from gateway.domain.past import question_of, unanswered
+from gateway.domain.past import question_of
 from gateway.observability.metrics import Metrics
 from gateway.ports.leased_writes import GiveBack, HoldTurn
 from gateway.ports.platform import Adapter, DeliveryContext
 from gateway.worker.context_fetcher import ContextFetcher
-from gateway.worker.past_turns import turns_before
+from gateway.worker.past_turns import left_unanswered
 
 log = logs.get_logger(__name__)
 
@@ -66,7 +66,9 @@ class HandoverKeeper:
     async def _give_back(self, lease_guard: LeaseGuard) -> None:
         turn = lease_guard.claim.turn
         await self.on_changed(turn)
-        held = unanswered(await self._store.read_with_retry(lambda store: turns_before(store, turn)))
+        handover = lease_guard.claim.conversation.handover
+        since = None if handover is None else handover.seq
+        held = await self._store.read_with_retry(lambda store: left_unanswered(store, turn, since))
         question = question_of(held)
         await lease_guard.write(partial(GiveBack, question=question))
         claim = lease_guard.claim

@@ -8,7 +8,7 @@ from gateway.domain.approvals import asked_by
 from gateway.domain.exchange import Exchange
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Message, Turn
-from gateway.domain.past import exchanges_of
+from gateway.domain.past import ends_unanswered, exchanges_of, unanswered
 from gateway.ports.store import Store
 
 HISTORY_TURNS = 200
@@ -17,6 +17,21 @@ HISTORY_TURNS = 200
 def turns_before(store: Store, turn: Turn) -> Sequence[Turn]:
     """Returns the newest turns before this one, oldest first. Does I/O; raises StoreUnavailable."""
     return store.transcript(turn.conversation_id, before=turn.seq, limit=HISTORY_TURNS)
+
+
+def left_unanswered(store: Store, turn: Turn, since: int | None = None) -> Sequence[Turn]:
+    """Returns all turns before this one that were left to a person who has not answered them yet, oldest first.
+
+    ``since``: the seq of the turn that handed the conversation over, before which few or none can be. Does I/O; raises
+    StoreUnavailable.
+    """
+    oldest = turn.seq if since is None else since
+    turns = list(turns_before(store, turn))
+    page: Sequence[Turn] = turns
+    while page and not ends_unanswered(page) and (page[0].seq > oldest or any(each.is_held for each in page)):
+        page = turns_before(store, page[0])
+        turns = [*page, *turns]
+    return unanswered(turns)
 
 
 def exchanges_before(store: Store, turn: Turn) -> Sequence[Exchange]:

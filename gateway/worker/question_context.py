@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.approvals import Approval
-from gateway.domain.files import Content, File
+from gateway.domain.files import BytesContent, Content, File
+from gateway.domain.shown_arguments import ARGUMENTS, arguments_content
 from gateway.ports.leased_writes import SetQuestion
 from gateway.ports.token_buckets import Rate
 from gateway.worker.delivery_context import WorkerDeliveryContext
@@ -37,6 +38,8 @@ class QuestionContext:
         await self.save_progress(posted_messages)
 
     def read_file(self, file: File) -> AbstractAsyncContextManager[Content]:
+        if file.reference == ARGUMENTS:
+            return nullcontext(BytesContent(arguments_content(self._approval.arguments)))
         return self._context.read_file(file)
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:

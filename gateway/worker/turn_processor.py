@@ -217,7 +217,8 @@ class TurnProcessor:
         That is released afterwards: a process that has lost the lease must not release what its heir reserved.
         """
         work.is_finishing, has_run = True, write.round is not None or write.awaits_approvals
-        await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn))
+        worked = lease_clock() - work.lease_guard.claimed_at
+        await work.lease_guard.write(lambda lease, turn: replace(write, lease=lease, turn=turn, worked_seconds=worked))
         if work.budget_grant is not None:
             cost = max(write.cost, work.claim.turn.cost) - charged_before if has_run else None
             await self._admission.settle(work.budget_grant, cost)

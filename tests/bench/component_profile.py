@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from operator import itemgetter
@@ -36,7 +36,9 @@ def measure(folder: Path, messages: int) -> tuple[dict[str, float], float]:
 
 
 def main() -> None:
-    messages = int(sys.argv[1]) if len(sys.argv) > 1 else MESSAGES
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.component_profile", description=__doc__)
+    parser.add_argument("messages", type=int, nargs="?", default=MESSAGES, help=f"how many; default: {MESSAGES}")
+    messages = parser.parse_args().messages
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         components, whole = measure(Path(name), messages)
     total = sum(components.values())

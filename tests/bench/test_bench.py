@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 
 import pytest
@@ -14,7 +15,7 @@ from adapters.telegram import update_parser as telegram_update_parser
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from gateway.ports.platform import Request
-from tests.bench import discord_stub, telegram_stub
+from tests.bench import component_profile, discord_stub, telegram_stub
 from tests.bench.measurements import Measurement, at_least_times, at_most_more, below, median, p99
 from tests.bench.sampled_gateway import component_of
 from tests.bench.slack_scenes import at_most_times
@@ -159,3 +160,13 @@ def test_the_discord_stub_recognises_a_complete_reply(answered: bool) -> None:  
 )
 def test_cpu_time_counts_for_the_component_of_a_source_file(path: str, component: str | None) -> None:
     assert component_of(path) == component
+
+
+def test_the_profile_of_components_says_how_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["component_profile", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        component_profile.main()
+    assert ended.value.code == 0
+    assert "messages" in capsys.readouterr().out

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +123,9 @@ def _page_paths(harness: AdminHarness) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.admin_screenshots", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    target = parser.parse_args().folder
     target.mkdir(parents=True, exist_ok=True)
     with launch_browser() as chromium:
         take_all(chromium, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -156,9 +157,11 @@ def main(folder: Path, scene_names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help="of the chat; default: all, and the admin's pages")
+    options = parser.parse_args()
     try:
-        main(Path(sys.argv[1]), sys.argv[2:])
+        main(options.folder, options.scenes)
     except NoBrowser as exc:
         sys.exit(str(exc))
-    except IndexError:
-        sys.exit("usage: python -m tests.browser.screenshots FOLDER [SCENE …]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.ports.people import ChannelId, PeopleOrder, PersonId, PersonUsage, Sighting
+from gateway.ports.reporting import TurnFilter
 from storage.store import SqlStore
 from tests.contracts.reporting_helpers import DAY, SetTimes, answered_turn, failed_turn
 from tests.contracts.store_helpers import PLATFORM
@@ -80,10 +81,17 @@ class PeopleContract:
         assert store.people.channel_names([GENERAL, ChannelId(PLATFORM, "C2")]) == {GENERAL: "all-hands"}
         assert store.people.channel_names([]) == {}
 
-    def test_what_is_named_is_found(self, store: SqlStore) -> None:
-        store.people.note([Sighting(ADA, "Hands On"), Sighting(BEN)], {GENERAL: "all-hands"})
-        assert store.people.named("HANDS", 5) == ([ADA], [GENERAL])
-        assert store.people.named("ben", 5) == ([], [])
+    def test_conversations_are_found_by_the_people_and_channels_that_have_a_name(self, store: SqlStore) -> None:
+        for author, channel in (("Ada", "loft"), ("Ben", "loft"), ("Ada", "roof")):
+            answered_turn(store, channel, author=author)
+        answered_turn(store, "tower", author="", user="Cy")
+        names = {"Ada": "Hands On", "Ben": "Ben's", "Cy": "Cyril"}
+        sightings = [Sighting(PersonId(PLATFORM, user), name) for user, name in names.items()]
+        store.people.note(sightings, {ChannelId(PLATFORM, "tower"): "all-hands"})
+        wanted = {"HANDS": {"loft", "roof", "tower"}, "ben": {"loft"}, "cyr": {"tower"}, "Ada": set[str]()}
+        for name, places in wanted.items():
+            found = store.find_conversations(TurnFilter(named=name), limit=10)
+            assert {each.conversation.key.channel for each in found} == places, name
 
     def test_a_person_is_erased(self, store: SqlStore) -> None:
         store.people.note([Sighting(ADA, "Lovelace"), Sighting(replace(ADA, platform="owl"))], {})

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.base.approvals import question_id, verdict_of
 from gateway.domain.approvals import Decider, Decision
+from gateway.domain.shown_arguments import ARGUMENTS, FILE_NAME, arguments_content
 from tests.contracts.reply_scene import ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.platform_faults import RateLimit, ResponseLost
@@ -89,11 +90,21 @@ class QuestionContract:
     async def test_long_arguments_are_shown_in_part(self, scene: ReplyScene) -> None:
         asked = scene.question(arguments='{"text": "' + "word " * 2000 + '", "to": "account 7"}')
         await scene.ask(asked, FakeDeliveryContext())
-        (text,) = scene.texts()
+        text = scene.texts()[0]
         assert asked.digest in text
         assert "account 7" in text  # however long the others are
         assert "/chat/approvals" in text
         assert len(text) < 2000
+
+    async def test_long_arguments_are_whole_in_a_file_beside_the_question(self, scene: ReplyScene) -> None:
+        asked = scene.question(arguments='{"text": "' + "word " * 2000 + '"}')
+        outbox = FakeDeliveryContext(files={ARGUMENTS: arguments_content(asked.arguments)})
+        await scene.ask(asked, outbox)
+        assert scene.files() == [FILE_NAME]
+        assert FILE_NAME in scene.texts()[0]
+        decided = scene.question(arguments=asked.arguments, **DENIED)
+        await scene.ask(decided, FakeDeliveryContext(posted_messages=outbox.posted_messages))
+        assert scene.files() == [FILE_NAME]
 
     async def test_two_questions_of_one_turn_are_two(self, scene: ReplyScene) -> None:
         one, other = scene.question(), replace(scene.question(), id=f"appr_{scene.turn.id}_2", arguments="{}")

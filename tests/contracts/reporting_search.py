@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
-from gateway.ports.reporting import ConversationSummary, NamedIds, ReportingStore, TurnFilter
+from gateway.ports.reporting import ConversationSummary, ReportingStore, TurnFilter
 from gateway.ports.store import Store
 from tests.contracts.reporting_helpers import SetTimes, answered_turn, enqueue_message, failed_turn, ids, new_message
 from tests.contracts.store_helpers import PLATFORM, enqueue_one, get_turn, key, new_turn
@@ -137,22 +137,6 @@ class SearchingContract:
         answered_turn(store, "loft", "And?", author="Ben")
         (found,) = reporting.find_conversations(EVERYTHING, limit=10)
         assert (found.first_text, found.first_author) == ("Ab" * 80, "Ada")
-
-    def test_conversations_are_found_by_the_people_and_channels_that_have_a_name(
-        self, store: Store, reporting: ReportingStore
-    ) -> None:
-        answered_turn(store, "loft")
-        answered_turn(store, "loft", author="Ben")
-        answered_turn(store, "roof")
-        answered_turn(store, "tower", author="", user="Cy")
-        for people, where, found in (
-            (["Ben"], [], {"loft"}),
-            (["Ada", "Dan"], [], {"loft", "roof"}),
-            (["Cy"], ["roof"], {"tower", "roof"}),
-            ([], [], set()),
-        ):
-            summaries = reporting.find_conversations(TurnFilter(named=NamedIds(people, where)), limit=10)
-            assert set(channels(list(summaries))) == found, (people, where)
 
     def test_a_conversation_without_turns_is_not_found(self, store: Store, reporting: ReportingStore) -> None:
         store.import_thread(key(), ThreadId("thread"), "x", ())

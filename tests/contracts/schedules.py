@@ -44,6 +44,14 @@ class SchedulesContract:
         assert [each.id for each in store.schedules.due(["disk"], 1)[1]] == ["early"]
         assert store.schedules.due(["pigeon"], 10)[1] == []
 
+    def test_those_that_recur_come_in_pages(self, store: SqlStore) -> None:
+        for name in "abc":
+            store.schedules.add(schedule(name))
+        store.schedules.add(replace(schedule("once"), every=""))
+        store.schedules.add(schedule("over", next_at=None))
+        assert [each.id for each in store.schedules.recurring(2)] == ["a", "b"]
+        assert [each.id for each in store.schedules.recurring(2, "b")] == ["c"]
+
     def test_a_tick_is_recorded_by_one_process(self, store: SqlStore, peer: SqlStore) -> None:
         tick = store.schedules.add(schedule())
         tries = [

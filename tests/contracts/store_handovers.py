@@ -9,7 +9,8 @@ import pytest
 from gateway.domain.conversations import Claim
 from gateway.domain.files import File
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.models import ConversationKey, Failure, MessageKind, Turn, TurnState
+from gateway.domain.sentences import sentence
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.handovers import BROUGHT, Handovers, OpenHandover, introduction_name, said_name
 from gateway.ports.leased_writes import GiveBack, HoldTurn, ParkTurn
@@ -72,6 +73,14 @@ def handled(store: Store) -> Claim | None:
 def enqueue_answered(store: Store, name: str) -> Turn:
     brought = replace(message("attic", ""), message_id=name, author="", caller="push handover", given_reply="words")
     return store.enqueue_answered(brought, new_turn()).turn
+
+
+def enqueue_refused_introduction(store: Store, taken: Turn, platform: str) -> None:
+    """Stores what a platform refused of a handover that a turn began: the beginning of a topic."""
+    name = f"{BROUGHT}{introduction_name(taken.conversation_id, taken.seq)}"
+    place = replace(message("staff"), message_id=name, key=ConversationKey(platform, channel="staff"))
+    failure = Failure("undeliverable", sentence("No."), detail="channel_not_found")
+    assert store.enqueue_failed(place, new_turn(), failure) is not None
 
 
 class HandoverContract:

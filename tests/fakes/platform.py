@@ -12,6 +12,7 @@ from gateway.domain.errors import DeliveryError, GatewayError, MalformedRequest
 from gateway.domain.files import Attachment
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId
 from gateway.domain.run_events import PreviewEvent
+from gateway.domain.shown_arguments import arguments_file
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, Request, TurnLoader
 from gateway.ports.spool import Spool
@@ -25,6 +26,8 @@ class FakePlatform:
     shown: dict[TurnId, list[PreviewEvent]] = field(default_factory=dict)
     attachments: list[Attachment] = field(default_factory=list)
     """The attachments of every message that has files."""
+    posts_files: bool = False
+    files_posted: list[bytes] = field(default_factory=list)
     contexts: list[ChatContext | GatewayError] = field(default_factory=list)
     """What is fetched for the next messages, or raised; nothing for the others."""
     refusals: list[DeliveryError] = field(default_factory=list)
@@ -32,6 +35,8 @@ class FakePlatform:
     questions: list[Approval] = field(default_factory=list)
     """What was shown of held calls, each time."""
     question_refusals: list[DeliveryError] = field(default_factory=list)
+    read_of_question: list[bytes] = field(default_factory=list)
+    """The content of each file beside a question."""
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def receive(self, request: Request) -> ParsedUpdate:
@@ -61,6 +66,9 @@ class FakePlatform:
         self.attempts += 1
         if self.refusals:
             raise self.refusals.pop(0)
+        for file in turn.reply_files if self.posts_files else ():
+            async with context.read_file(file) as content:
+                self.files_posted.append(content.head(content.size))
         with self._news:
             self.delivered.append(turn)
             self._news.notify_all()
@@ -71,6 +79,9 @@ class FakePlatform:
         assert approval.turn_id == turn.id
         assert bool(context.posted_messages) or context.first_attempt or approval.decision is None
         await context.save_posted([f"question {approval.id}"])
+        if (file := arguments_file(approval.arguments)) is not None:
+            async with context.read_file(file) as content:
+                self.read_of_question.append(content.head(content.size))
         with self._news:
             self.questions.append(approval)
             self._news.notify_all()

@@ -40,3 +40,25 @@ def test_a_thread_of_the_staff_answers_a_thread_of_people(tmp_path: Path, sqlite
         assert said[:2] == [f"You said: {SHORT}", HANDED_OVER_REPLY]
         assert len(said) == 4
         assert scene.assistant_texts() == [[SHORT, "Where is my order?"]]
+
+
+def test_a_file_of_the_staff_reaches_the_thread_of_people(tmp_path: Path, sqlite_url: str) -> None:
+    with open_scenario(tmp_path, sqlite_url) as scene:
+        scene.start_process(HANDOVER_CHANNEL=f"slack:{TEAM}/{STAFF}", SLACK_PREVIEW="off", SLACK_FEEDBACK="false")
+        topic = scene.send(SHORT)
+        scene.wait_until_delivered(topic)
+        scene.slack.user_says("human", channel=CHANNEL, thread_ts=topic, mention=True)
+        wait(scene, lambda: len(scene.slack.bot_messages(STAFF)) == 1)
+        (root,) = scene.slack.bot_messages(STAFF)
+        scene.slack.user_says("My invoice?", channel=CHANNEL, thread_ts=topic)
+        wait(scene, lambda: any("My invoice?" in text for text in texts_in(scene, STAFF, root.ts)))
+        invoice = ("invoice.pdf", b"%PDF-1.7 for you", "application/pdf")
+        scene.slack.user_says("Here it is.", channel=STAFF, thread_ts=root.ts, files=[invoice])
+
+        def posted() -> list[bytes]:
+            messages = scene.slack.bot_messages(CHANNEL, topic)
+            return [file.content for message in messages for file in message.files]
+
+        wait(scene, lambda: posted() == [invoice[1]])
+        assert "Here it is." in texts_in(scene, CHANNEL, topic)
+        assert len(texts_in(scene, STAFF, root.ts)) == 2

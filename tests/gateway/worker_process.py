@@ -110,8 +110,8 @@ class WorkerProcess:
 
         self.assistants = assistants = Assistants(CurrentConfiguration(configured or configuration()), build)
         spool, rate_limiter = FileSpool(), RateLimiter(async_store, shared=store.is_shared)
-        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistants, spool)
         platforms = {self.platform.name: self.platform}
+        delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistants, spool, adapters=platforms)
         gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
         self.abandoned_turns = AbandonedTurns(async_store, assistants, gatekeeper, metrics, settle_seconds=0.0)
         self.worker = Worker(

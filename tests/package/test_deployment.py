@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 OURS: dict[str, dict[str, Any]] = {
     name: service for name, service in COMPOSE["services"].items() if service.get("image") == "chat-gateway"
 }
-UNIT = re.findall(r"^```ini\n(.+?)^```$", (ROOT / "gateway" / "DEPLOYMENT.md").read_text(), re.MULTILINE | re.DOTALL)
+DEPLOYMENT = (ROOT / "gateway" / "DEPLOYMENT.md").read_text()
+UNIT = re.findall(r"^```ini\n(.+?)^```$", DEPLOYMENT, re.MULTILINE | re.DOTALL)
+EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+NAMED_EXTRA = re.compile(r"extra `(\w+)`|chat_gateway-….whl\[(\w+)\]")
 VARIABLES = {name.upper() for each in SETTINGS for name in each.model_fields}
 
 
@@ -33,6 +37,23 @@ def test_the_image_copies_what_it_needs_and_what_is_not_ignored() -> None:
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert copied == sent
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_table_of_extras_has_them_all() -> None:
+    table = re.findall(r"^\| extra \|.*\n\|[-|]+\n((?:\|.*\n)+)", DEPLOYMENT, re.MULTILINE)[0]
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(listed) == sorted(EXTRAS.keys() - {"all"})
+    (everything,) = EXTRAS["all"]
+    assert sorted(re.findall(r"\w+", everything.partition("[")[2])) == sorted(listed)
+
+
+def test_extras_that_are_named_exist() -> None:
+    pages = [
+        path.read_text() for folder in ("gateway", "adapters", "storage") for path in (ROOT / folder).rglob("*.md")
+    ]
+    pages.append((ROOT / "README.md").read_text())
+    named = {"".join(groups) for page in pages for groups in NAMED_EXTRA.findall(page)}
+    assert {"mcp", "oidc", "tracing", "slack"} <= named <= EXTRAS.keys()
 
 
 def test_the_linter_finds_nothing_in_the_dockerfile() -> None:

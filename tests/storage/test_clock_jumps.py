@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from gateway.domain.models import Turn
+from gateway.domain.conversations import Claim
+from gateway.domain.models import Parking, Turn
 from gateway.ports.callbacks import Callback
-from gateway.ports.leased_writes import ReleaseLease
+from gateway.ports.leased_writes import ParkTurn, ReleaseLease
 from gateway.ports.token_buckets import Rate
 from storage.store import SqlStore
 from tests.contracts.store_helpers import PLATFORM, answer, apply_write, claim_one, enqueue, enqueue_and_claim, finish
@@ -138,6 +139,53 @@ def test_after_clock_set_back_callback_is_tried_again_in_the_same_time(
     assert peer.callbacks.claim(10, 60.0)[1] == []
     jump(-HOUR + 61.0)
     assert [each.attempts for each in peer.callbacks.claim(10, 60.0)[1]] == [2]
+
+
+def _parking(claim: Claim) -> Parking:
+    assert claim.turn.parking is not None
+    return claim.turn.parking
+
+
+def _park(store: SqlStore, claim: Claim, wake: float, key: str = "") -> None:
+    apply_write(store, ParkTurn(claim.lease, claim.turn, "budget", wake, 600.0, key, worked_seconds=0.0))
+
+
+def test_after_clock_set_forward_parked_turn_has_waited_as_long_as_it_was_to(store: SqlStore, jump: Jump) -> None:
+    _park(store, enqueue_and_claim(store), wake=60.0)
+    jump(HOUR)
+    woken = claim_one(store)
+    parking = _parking(woken)
+    assert not parking.has_expired
+    assert parking.woken_at is not None
+    assert parking.woken_at - parking.since == pytest.approx(60.0, abs=20.0)
+    _park(store, woken, wake=600.0)
+    jump(HOUR + 630.0)
+    assert _parking(claim_one(store)).has_expired
+
+
+def test_after_clock_set_forward_woken_turn_has_waited_until_it_was_woken(store: SqlStore, jump: Jump) -> None:
+    _park(store, enqueue_and_claim(store), wake=600.0, key="k")
+    store.wake("k")
+    jump(HOUR)
+    assert not _parking(claim_one(store)).has_expired
+
+
+def test_clock_set_forward_while_a_turn_is_looked_at_again_takes_none_of_its_wait(store: SqlStore, jump: Jump) -> None:
+    _park(store, enqueue_and_claim(store), wake=0.0)
+    again = claim_one(store)
+    jump(HOUR)
+    _park(store, again, wake=0.0)
+    assert not _parking(claim_one(store)).has_expired
+
+
+def test_after_clock_set_forward_key_wakes_those_that_are_not_due_yet(store: SqlStore, jump: Jump) -> None:
+    _park(store, enqueue_and_claim(store, "due"), wake=60.0, key="k")
+    _park(store, enqueue_and_claim(store, "later"), wake=600.0, key="k")
+    jump(70.0)
+    assert store.wake("k") == 1
+    assert len(store.claim("one", [PLATFORM], 10)) == 2
+    jump(HOUR)
+    assert store.wake("k") == 0
 
 
 def test_after_clock_set_back_lock_keeps_its_duration(store: SqlStore, peer: SqlStore, jump: Jump) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.domain.errors import StoreUnavailable
 from gateway.running_gateway import check_database
 from storage import database, error_map
+from storage.database import is_nearly_full
 from storage.migrations import upgrade
 from storage.outage import describe_outage
 from storage.store import SqlStore
@@ -52,12 +54,21 @@ class TestSqliteFaults:
     def test_file_that_is_no_database_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.db"
         path.write_text("Buy milk. " * 500)
-        assert unavailable(SqlStore(f"sqlite:///{path}")) == error_map.DAMAGED
+        assert unavailable(SqlStore(f"sqlite:///{path}")) == error_map.DAMAGED.format(file=path)
+
+    def test_a_folder_that_takes_no_files_is_not_a_full_disk(self) -> None:
+        store = SqlStore("sqlite:////proc/gateway.db")
+        assert unavailable(store).startswith("The database /proc/gateway.db cannot be written to")
+        assert not store.is_disk_full()
+
+    @pytest.mark.parametrize(("blocks", "flag", "full"), [(9, 0, True), (0, 0, False), (9, os.ST_RDONLY, False)])
+    def test_a_disk_without_space_is_full_if_it_takes_files(self, *, blocks: int, flag: int, full: bool) -> None:
+        assert is_nearly_full(os.statvfs_result((4096, 4096, blocks, 0, 0, 9, 9, 9, flag, 255))) is full
 
     def test_read_only_file_is_reported(self, sqlite_url: str) -> None:
         file = sqlite_url.removeprefix("sqlite:///")
         store = SqlStore(f"sqlite:///file:{file}?mode=ro&uri=true")
-        assert unavailable(store) == error_map.READ_ONLY
+        assert unavailable(store).startswith(f"The database file:{file} cannot be written to")
 
     def test_lock_of_another_process_is_waited_for_then_reported(self, sqlite_url: str, impatient: None) -> None:
         store = SqlStore(sqlite_url)

@@ -43,6 +43,9 @@ def test_pool_size_is_read_from_the_url(tmp_path: Path) -> None:
         ("sqlite:///:memory:", "in memory"),
         ("sqlite:///file:x?mode=memory&uri=true", "in memory"),
         ("sqlite://gateway.db", "three slashes"),
+        ("sqlite:///gateway.db?mode=ro", "takes no option mode without uri=true"),
+        ("sqlite:///gateway.db?timeout=3&foo=1", "takes no option foo, timeout;"),
+        ("sqlite:///file:gateway.db?uri=true&mode=rw&timeout=3", "takes no option timeout;"),
         ("sqlite:////nowhere/at/all/gateway.db", "the folder /nowhere/at/all does not exist"),
         ("sqlite:////tmp", "is a folder"),
     ],
@@ -69,3 +72,11 @@ def test_path_without_write_permission_is_named(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SettingsError, match="may not be written") as caught:
         SqlStore(f"sqlite:///{path}")
     assert str(shut) in str(caught.value)
+
+
+def test_a_disk_that_is_mounted_read_only_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # os.statvfs is patched, because only root may mount.
+    read_only = os.statvfs_result((4096, 4096, 9, 0, 0, 9, 9, 9, os.ST_RDONLY, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    with pytest.raises(SettingsError, match=f"{tmp_path} is on a disk that is mounted read-only"):
+        SqlStore(f"sqlite:///{tmp_path}/gateway.db")

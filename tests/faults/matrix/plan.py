@@ -194,8 +194,6 @@ class MatrixCell:
     def _suffers_fault(self) -> bool:
         if self.platform is PlatformVariant.SCHEDULE and self.fault in CLOCK_FAULTS:
             return False  # what is due at a time of the day waits until the clock says so
-        if self.step is FaultStep.PARKED and self.fault is MatrixFault.CLOCK_FORWARD:
-            return False  # the longest wait for a budget is over then, and its sender is told so
         if self.platform in WITHOUT_NETWORK and self.fault not in STORE_FAULTS:
             return False
         if self.platform in CALLED_ONLY and self.fault in NEEDS_PLATFORM:

@@ -164,6 +164,13 @@ def test_conversations_have_names_and_first_words_and_are_found_by_them(scene: A
     assert '<h1 dir="auto">#shop</h1>' in client.get(number).text
 
 
+def test_a_conversation_is_found_by_a_name_that_any_number_of_others_have(scene: AdminHarness, books: SqlStore) -> None:
+    scene.finish_turn("hello", channel="C1")
+    books.people.note([Sighting(ANN, "Ann A.")], {})
+    books.people.note([Sighting(PersonId("fake", f"U{number}"), "Ann B.") for number in range(300)], {})
+    assert len(rows_of(scene.signed_in_client().get("/admin/conversations?name=ann"))) == 1
+
+
 # ---------------------------------------------------------------- budgets
 
 

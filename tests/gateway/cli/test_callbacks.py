@@ -32,6 +32,8 @@ def test_dead_letters_are_listed_and_sent_again(sqlite_store: SqlStore) -> None:
     assert [(each["id"], each["state"], each["body"]) for each in shown] == [
         *(("msg_2", "dead", {"a": 1}), ("msg_1", "dead", {"a": 1})),
     ]
+    both = run(sqlite_store, "--resend", "msg_1", "--resend-all")
+    assert (both.exit_code, "not both" in both.stderr) == (2, True)
     assert run(sqlite_store, "--resend", "msg_1").stdout == "Sent again: 1.\n"
     assert run(sqlite_store, "--resend", "msg_1").exit_code == 1
     assert run(sqlite_store, "--resend-all").stdout == "Sent again: 1.\n"

@@ -10,6 +10,7 @@ from gateway.cli.check import check
 from gateway.domain.models import MessageKind
 from storage.migrations import upgrade
 from storage.store import SqlStore
+from tests.contracts.store_handovers import enqueue_refused_introduction
 from tests.contracts.store_helpers import enqueue_one, message, new_turn
 from tests.contracts.unparsed_updates import unparsed
 from tests.fakes.oidc_provider import CLIENT_ID, FakeOidcProvider
@@ -41,12 +42,16 @@ def test_handovers_are_counted_and_those_who_may_hand_over_are_named(
         monkeypatch.setenv(name, value)
     upgrade(url)
     store = SqlStore(url)
-    enqueue_one(store, message(kind=MessageKind.HAND_OVER), new_turn())
+    taken = enqueue_one(store, message(kind=MessageKind.HAND_OVER), new_turn()).turn
+    enqueue_refused_introduction(store, taken, "slack")
     store.close()
     found = {line.name: line.detail for line in check()}
     assert found["staff channel"].startswith("HANDOVER_CHANNEL: no threads of the staff can be opened on slack.")
     assert found["tool hand_over"] == "for all assistants"
     assert found["handed over"].startswith("a person answers in 1 of the conversations")
+    assert found["handovers not shown"] == (
+        "1 of them could not be shown in the channel of the staff: channel_not_found"
+    )
 
 
 def test_the_openid_provider_is_asked_and_what_is_open_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

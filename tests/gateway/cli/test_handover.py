@@ -11,14 +11,13 @@ from gateway.cli.handover import HandoverContext
 from gateway.cli.main import OneLineErrorGroup
 from gateway.domain.models import MessageKind
 from storage.store import SqlStore
-from tests.contracts.store_handovers import claim_one_of, held
-from tests.contracts.store_helpers import enqueue
+from tests.contracts.store_handovers import claim_one_of, enqueue_refused_introduction, held
+from tests.contracts.store_helpers import PLATFORM, enqueue
 
 
 def run(store: SqlStore, *args: str) -> Result:
-    command = handover.command(
-        lambda: nullcontext(HandoverContext(store, store, store.handovers, store.audit_trail, 100, 100))
-    )
+    context = HandoverContext(store, store, store.handovers, store.audit_trail, 100, 100, PLATFORM)
+    command = handover.command(lambda: nullcontext(context))
     return CliRunner().invoke(OneLineErrorGroup(commands={"handover": command}), ["handover", *args])
 
 
@@ -36,6 +35,8 @@ def test_a_conversation_is_taken_over_answered_and_given_back(sqlite_store: SqlS
     listed = run(sqlite_store).stdout
     assert "by staff Eve: angry" in listed
     assert "1 unanswered\n    My order is lost" in listed
+    enqueue_refused_introduction(sqlite_store, taken, PLATFORM)
+    assert "\n    not shown in the channel of the staff: channel_not_found\n" in run(sqlite_store).stdout
     assert run(sqlite_store, "answer", number, "It comes.", "--by", "Eve").exit_code == 0
     assert run(sqlite_store, "resume", number, "--by", "Eve").exit_code == 0
     answered, given = sqlite_store.transcript(int(number))[-2:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from adapters.telegram.settings import TelegramSettings
 from gateway import logs
 from gateway.cli.main import main
 from gateway.cli.start_facts import example_request
+from gateway.cli.version import PYPROJECT, UNKNOWN, version
 from gateway.domain.command_lines import gateway_command, python
 from gateway.loading import load
 from gateway.settings import EnvironmentSettings, Settings
@@ -323,3 +325,11 @@ def test_the_console_talks_through_a_pipe(run: RunCli, tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "You said: “Hello”" in result.output
+
+
+def test_the_version_is_that_of_the_code_else_of_the_package(run: RunCli, tmp_path: Path) -> None:
+    own = tomllib.loads(PYPROJECT.read_text())["project"]["version"]
+    assert run("--version").output == f"chat-gateway {own}\n"
+    for wrong in ("", "no toml", "[project]", '[project]\nname = "shop"\nversion = "9"'):
+        (tmp_path / "pyproject.toml").write_text(wrong)
+        assert version(tmp_path / "pyproject.toml") in {UNKNOWN, own}

@@ -118,6 +118,18 @@ def test_an_unanswered_question_is_one_turn_of_its_last_author(process: WorkerPr
     assert (turn.handover, turn.message.caller) == (HandoverPart.RESUMED, EVE)
 
 
+def test_of_any_number_of_unanswered_messages_all_are_asked(
+    process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.past_turns.HISTORY_TURNS", 2)
+    take_over(process)
+    for text in "abcde":
+        process.say(text)
+    process.platform.wait_for(7)
+    give_back(process)
+    assert process.platform.wait_for(8)[-1].message.text == "a\n\nb\n\nc\n\nd\n\ne"
+
+
 @pytest.mark.parametrize(
     ("sent", "asker", "other"),
     [

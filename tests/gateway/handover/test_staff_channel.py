@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import Blocked, SettingsError
-from gateway.domain.files import File
-from gateway.domain.models import ConversationKey, MessageKind, Turn
-from gateway.handover import HandoverSettings, looking_back
+from gateway.domain.errors import Blocked, DeliveryError, SettingsError
+from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnState
+from gateway.domain.passed_files import source_of
+from gateway.handover import HandoverSettings, looking_back, staff_channel
+from gateway.handover.looking_back import refusals
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
 from gateway.ports.people import PersonId
@@ -116,6 +118,49 @@ def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProce
     assert [turn.message.key.channel for turn in process.platform.delivered] == ["c", "c"]
 
 
+def test_a_topic_that_the_platform_refuses_is_begun_again(
+    process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    process.platform.refusals += [DeliveryError("channel_not_found")] * 2
+    monkeypatch.setattr(staff_channel, "MAX_RETRY_SECONDS", 0.0)
+    for tries in (1, 2):
+        relay(process, staff)
+        wait_for_refusals(process, tries)
+        assert set(refusals(process.store.handovers.introduced("fake")).values()) == {"channel_not_found"}
+    process.say("two")
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    relay(process, open_channel(process))
+    topic = process.platform.topic_below(process.stored(root.id))
+    assert in_channel(process, 2)[1].message.key.topic == topic
+    assert write(process, topic, "Hello").message.key.channel == "c"
+    assert refusals(process.store.handovers.introduced("fake")) == {}
+
+
+def test_a_topic_that_the_platform_refused_just_now_waits(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    process.platform.refusals.append(DeliveryError("channel_not_found"))
+    relay(process, staff)
+    wait_for_refusals(process, 1)
+    relay(process, staff)
+    assert len(process.store.handovers.introduced("fake")) == 1
+
+
+def wait_for_refusals(process: WorkerProcess, count: int) -> None:
+    """Waits until the platform has refused the beginnings of so many topics."""
+
+    def refused() -> int:
+        begun = process.store.handovers.introduced("fake")
+        return sum(root.state is TurnState.FAILED for _, root in begun)
+
+    until(lambda: refused() == count)
+
+
 def test_who_is_blocked_does_not_answer(process: WorkerProcess) -> None:
     staff = open_channel(process)
     take_over(process)
@@ -184,12 +229,43 @@ def test_a_file_is_not_passed_on_which_is_said_in_the_topic(process: WorkerProce
     process.inbox.accept(replace(said, key=replace(said.key, topic=topic), author="eve", files=(file,)))
     _, told = in_channel(process, 2)
     assert told.message.key.topic == topic
-    assert "Files are not passed on from here" in told.reply
+    assert "Files are not passed on to where this conversation is" in told.reply
     assert "invoice.pdf" in told.reply
     expected = 4 if text else 3  # what was said, the notice, and the answer; what is told in the topic
     until(lambda: len(process.platform.delivered) == expected + 1)
     sent = [turn.reply for turn in process.platform.delivered if turn.message.key.channel == "c"]
     assert sent[2:] == [text] * bool(text)
+
+
+@pytest.mark.parametrize(("text", "sent"), [("Here it is", "Here it is"), ("", "[attached: invoice.pdf]")])
+def test_a_file_is_passed_on_where_it_can_be_posted(process: WorkerProcess, text: str, sent: str) -> None:
+    staff = open_channel(process)
+    staff._place = replace(staff._place, passes_files_to=frozenset({"fake"}))
+    take_over(process)
+    process.platform.wait_for(2)
+    relay(process, staff)
+    (root,) = in_channel(process, 1)
+    key = replace(STAFF, topic=process.platform.topic_below(process.stored(root.id)))
+    file = File("invoice.pdf", "F1", "application/pdf", 3)
+    process.platform.posts_files = True
+    process.platform.attachments = [Attachment(file, BytesContent(b"PDF"))]
+    said = process.platform.message(text, message_id="with a file")
+    answered = process.inbox.accept(replace(said, key=key, author="eve", files=(file,))).turn
+    until(lambda: process.stored(answered.id).delivered_at is not None)
+    stored = process.stored(answered.id)
+    assert (stored.reply, stored.message.key.channel, stored.message.files) == (sent, "c", ())
+    assert [(each.name, each.size) for each in stored.reply_files] == [("invoice.pdf", 3)]
+    source = source_of(stored.reply_files[0])
+    assert source is not None
+    assert (source.key, source.files) == (key, (file,))
+    assert process.platform.files_posted == [b"PDF"]
+
+
+def test_files_are_passed_on_to_platforms_that_post_them() -> None:
+    staff, other = FakePlatform(posts_files=True), FakePlatform("owl")
+    place = staff_place(settings(handover_channel="fake:/staff"), [staff, other])
+    assert place is not None
+    assert place.passes_files_to == {"fake"}
 
 
 class NoTopics(FakePlatform):

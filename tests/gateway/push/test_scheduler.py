@@ -141,6 +141,48 @@ def test_a_full_queue_puts_a_tick_off(process: WorkerProcess) -> None:
     assert stored(process.store) == tick
 
 
+DAY = 86_400.0
+
+
+def test_a_tick_that_a_clock_ahead_has_put_off_is_planned_again(process: WorkerProcess) -> None:
+    late = add(process.store, -365 * DAY, every="0 9 * * *").next_at
+    run(process, scheduler(process))
+    after, (now, _) = stored(process.store), process.store.schedules.due(["fake"], 1)
+    assert late is not None
+    assert after.next_at is not None
+    assert now < after.next_at <= now + DAY
+    run(process, scheduler(process))
+    assert stored(process.store) == after
+
+
+def test_a_process_that_sees_the_clock_set_back_plans_again(process: WorkerProcess) -> None:
+    one = scheduler(process)
+    run(process, one)
+    put_off = add(process.store, -365 * DAY, every="0 9 * * *")
+    run(process, one)
+    assert stored(process.store) == put_off
+    one._latest += 3600.0
+    run(process, one)
+    assert stored(process.store).next_at != put_off.next_at
+
+
+def test_what_comes_once_waits_for_its_time(process: WorkerProcess) -> None:
+    once = add(process.store, -365 * DAY, every="")
+    run(process, scheduler(process))
+    assert stored(process.store) == once
+
+
+def test_a_tick_that_was_a_turn_before_the_clock_was_set_back_is_no_second_one(process: WorkerProcess) -> None:
+    tick = add(process.store, 0.5)
+    run(process, scheduler(process))
+    process.platform.wait_for(1)
+    after = stored(process.store)
+    process.store.schedules.advance(after, tick.next_at, None)
+    run(process, scheduler(process))
+    assert stored(process.store).last_turn == after.last_turn
+    assert process.store.count_turns(PLACE, "", 60.0) == 1
+
+
 def test_a_channel_that_is_wrong_by_now_is_named(process: WorkerProcess) -> None:
     add(process.store, 0.5, channel="nowhere")
     run(process, scheduler(process))

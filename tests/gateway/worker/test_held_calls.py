@@ -14,6 +14,7 @@ from gateway.domain.exchange import CallOutput, CallRound, RequestedCall
 from gateway.domain.models import MessageKind, RunId, TurnId, TurnState, Usage
 from gateway.domain.platform_events import MessageEdited
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted, TextDelta, ToolCall
+from gateway.domain.shown_arguments import arguments_content, arguments_file
 from gateway.ports.people import PersonId
 from gateway.ports.platform import ParsedUpdate
 from gateway.tools import ToolBox, tool
@@ -272,6 +273,18 @@ def test_a_question_that_the_platform_does_not_take_yet_is_posted_later(
     assert process.stored(turn).is_parked
     decide(process, asked)
     assert process.platform.wait_for(1)[0].id == turn
+
+
+def test_a_platform_can_read_all_of_long_arguments(start: Start, tools: FakeAssistant) -> None:
+    process = start()
+    call = RequestedCall("c1", "refund", '{"text": "' + "word " * 2000 + '"}')
+    tools.script(held(HeldCall(call, ("operators",))))
+    process.say("refund it")
+    (asked,) = process.platform.wait_asked(1)
+    file = arguments_file(asked.arguments)
+    assert file is not None
+    assert process.platform.read_of_question == [arguments_content(call.arguments)]
+    assert file.size == len(arguments_content(call.arguments)) > 10_000
 
 
 def test_a_question_that_the_platform_refuses_can_be_answered_elsewhere(start: Start, tools: FakeAssistant) -> None:

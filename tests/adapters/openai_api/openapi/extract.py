@@ -6,9 +6,9 @@ answers with status 200 of the paths that the gateway serves, and the schemas th
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,12 @@ def _named(schema: Json) -> Iterator[str]:
 
 
 def main() -> None:
-    given, commit = Path(sys.argv[1]).read_bytes(), sys.argv[2]
-    found = extract(json.loads(given), hashlib.sha256(given).hexdigest(), commit)
+    parser = argparse.ArgumentParser(prog="python -m tests.adapters.openai_api.openapi.extract", description=__doc__)
+    parser.add_argument("file", type=Path, help="the whole description, as JSON")
+    parser.add_argument("commit", help="from which it is")
+    options = parser.parse_args()
+    given = options.file.read_bytes()
+    found = extract(json.loads(given), hashlib.sha256(given).hexdigest(), options.commit)
     FILE.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
