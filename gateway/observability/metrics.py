@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -57,6 +57,9 @@ class Metrics:
         self.registry = CollectorRegistry(support_collectors_without_names=True)
         """Everything to collect."""
         self._platforms: set[str] = set()
+        self._series: dict[tuple[object, ...], Any] = {}
+        """Those that had an event, by metric and labels: the library takes longer to find one than to count the event.
+        None is ever removed."""
         self._assistants = tuple(assistants)
         # With a folder, metrics are collected from the files of all processes, not from this process's objects.
         registered = None if folder else self.registry
@@ -190,10 +193,15 @@ class Metrics:
             self._failed.labels(platform, assistant, code)
 
     def _of(self, metric: Labelled, platform: str, *labels: str) -> Labelled:
-        # Without a lock: when two threads initialise the same platform, they create the same series.
-        if platform not in self._platforms:
-            self._initialise(platform)
-        return metric.labels(platform, *labels)
+        """Returns the series of an event."""
+        name = (metric, platform, *labels)
+        found: Labelled | None = self._series.get(name)
+        if found is None:
+            # Without a lock: when two threads initialise the same platform, they create the same series.
+            if platform not in self._platforms:
+                self._initialise(platform)
+            found = self._series[name] = metric.labels(platform, *labels)
+        return found
 
     # ------------------------------------------------------------ receiving
 
@@ -268,9 +276,9 @@ class Metrics:
 
     def _count_usage(self, turn: Turn, platform: str) -> None:
         if turn.started_at is not None:
-            self._steps.labels(platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
+            self._of(self._steps, platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
             if turn.state is not TurnState.CANCELLED:
-                self._steps.labels(platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
+                self._of(self._steps, platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
         self.expense_added(turn, Expense(turn.usage, turn.model, turn.cost, turn.cost_is_estimate))
 
     def expense_added(self, turn: Turn, expense: Expense) -> None:
