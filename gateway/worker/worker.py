@@ -25,8 +25,9 @@ from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
 from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.preview_task import cancel_all
 from gateway.worker.start_pace import StartPace
-from gateway.worker.turn_processor import TurnProcessor, cancel_all
+from gateway.worker.turn_processor import TurnProcessor
 
 T = TypeVar("T")
 
