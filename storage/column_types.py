@@ -25,6 +25,13 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
+def is_storable(text: str) -> bool:
+    """Returns whether every database can store a text as it is."""
+    if text.isascii():
+        return "\x00" not in text
+    return UNSTORABLE_CHARACTERS.search(text) is None
+
+
 def storable(text: str) -> str:
     """Returns the text as every database can store it: NUL and lone surrogates become U+FFFD."""
     if text.isascii() and "\x00" not in text:
@@ -76,9 +83,7 @@ class SafeText(ConvertedText[str]):
 
     @staticmethod
     def to_sql(value: str | None) -> str | None:
-        if value is None or (value.isascii() and "\x00" not in value):  # as ``storable``, without a call of it
-            return value
-        return storable(value)
+        return None if value is None else storable(value)
 
 
 class AddressJson(ConvertedText[Address]):

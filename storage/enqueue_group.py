@@ -12,7 +12,7 @@ from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, M
 from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest
 from storage import joining, row_mapping
-from storage.column_types import storable
+from storage.column_types import is_storable, storable
 from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import backlog_full
 
@@ -200,8 +200,7 @@ def name_of(message: Message) -> MessageName:
 def stored_key(key: ConversationKey) -> ConversationKey:
     """Returns a key as it is stored."""
     parts = key_order(key)
-    whole = "".join(parts)  # checked at once, as nearly every key is storable
-    return key if storable(whole) == whole else ConversationKey(*map(storable, parts))
+    return key if is_storable("".join(parts)) else ConversationKey(*map(storable, parts))
 
 
 def key_order(key: ConversationKey) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any, TypeGuard
 
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
@@ -175,7 +176,7 @@ class FencedWriteBatch:
         rows = iter(run_all(self._cursor, [call for each in fenced for call in each.calls]))
         results = {}
         for each in fenced:
-            found = [next(rows) for _ in each.calls]
+            found = list(islice(rows, len(each.calls)))
             if found[0] and not _leads_to_a_gap(each, found):
                 results[each.index] = self._result(each, found)
         run_all(self._cursor, self._claims)
