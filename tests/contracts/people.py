@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.ports.people import ChannelId, PeopleOrder, PersonId, PersonUsage, Sighting
 from storage.store import SqlStore
 from tests.contracts.reporting_helpers import DAY, SetTimes, answered_turn, failed_turn
@@ -86,7 +84,7 @@ class PeopleContract:
         assert store.people.named("ben", 5) == ([], [])
 
     def test_a_person_is_erased(self, store: SqlStore) -> None:
-        store.people.note([Sighting(ADA, "Lovelace"), Sighting(replace(ADA, platform="owl"))], {})
+        store.people.note([Sighting(ADA, "Lovelace"), Sighting(PersonId("owl", ADA.user))], {})
         assert store.people.erase(ADA)
         assert not store.people.erase(ADA)
         assert [each.id.platform for each in store.people.find("", "", limit=5)] == ["owl"]
