@@ -22,7 +22,7 @@ class PreviewTask:
         self._quiet_seconds = quiet_seconds
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         if quiet_seconds:
             self._wait()
         else:
@@ -44,6 +44,10 @@ class PreviewTask:
         self._timer = self._loop.call_later(self._quiet_seconds, self._end_quiet_period)
 
     def _end_quiet_period(self) -> None:
+        # A loop reads the clock once for all that is ready: how late it is shows behind that.
+        self._timer = self._loop.call_soon(self._begin_or_wait)
+
+    def _begin_or_wait(self) -> None:
         """Begins, or waits again while the loop does not keep up: to show what a turn does would delay the replies."""
         if self._loop.time() < self._due + MAX_LATENESS:
             self._begin()
