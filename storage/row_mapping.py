@@ -176,8 +176,8 @@ NEW_TURN_COLUMNS = (
     *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
     *("assistant", "command", "handover"),
 )
-HANDOVER_KINDS = frozenset({MessageKind.HAND_OVER, MessageKind.RESUME})
-UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE, *HANDOVER_KINDS})
+HANDOVER_KINDS = (MessageKind.HAND_OVER, MessageKind.RESUME)  # a set would hash the kind by Python's code
+UNKNOWN_TO_EARLIER_VERSIONS = (MessageKind.CHOOSE, *HANDOVER_KINDS)
 """Kinds that these could not read: the column has PROMPT for them, and ``command``, or ``handover``, the kind."""
 
 

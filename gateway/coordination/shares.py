@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -101,4 +100,4 @@ class SharedPlaces:
 
 
 def _part(fraction: float, places: int) -> int:
-    return max(1, math.floor(fraction * max(places, 0) + 1e-9))
+    return max(1, int(fraction * places + 1e-9))
