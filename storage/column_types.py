@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import BigInteger, Integer, Text
 from sqlalchemy.engine import Dialect
@@ -16,11 +16,20 @@ from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.files import File
 from gateway.domain.models import Address, MessageKind, Parking, TurnState
 
+T = TypeVar("T")
+
 RowId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite assigns row ids only in a column of exactly this type."""
 
 
 UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Returns whether every database can store a text as it is."""
+    if text.isascii():
+        return "\x00" not in text
+    return UNSTORABLE_CHARACTERS.search(text) is None
 
 
 def storable(text: str) -> str:
@@ -37,108 +46,145 @@ def storable_file(file: File) -> File:
     )
 
 
-class SafeText(TypeDecorator[str]):
-    """Text from outside, made storable."""
+class ConvertedText(TypeDecorator[T]):
+    """A type that is text in the database. Plain functions convert its values.
+
+    SQLAlchemy's own processors would call them through three more functions for each value, as they allow for a
+    conversion by ``impl`` too. Text has none.
+    """
 
     impl = Text
+    from_sql: Callable[[Any], Any] | None = None
+    """Returns what the text of a row stands for; None: the text."""
+
+    @staticmethod
+    def to_sql(value: Any) -> str | None:
+        """Returns the text of a value; None for NULL."""
+        raise NotImplementedError
+
+    def process_bind_param(self, value: T | None, _dialect: Dialect) -> str | None:
+        return self.to_sql(value)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> T | None:
+        converted: T | None = value if self.from_sql is None else self.from_sql(value)
+        return converted
+
+    def bind_processor(self, _dialect: Dialect) -> Callable[[T | None], str | None]:
+        return self.to_sql
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], T | None] | None:
+        return self.from_sql
+
+
+class SafeText(ConvertedText[str]):
+    """Text from outside, made storable."""
+
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: str | None) -> str | None:
         return None if value is None else storable(value)
 
 
-class AddressJson(TypeDecorator[Address]):
+class AddressJson(ConvertedText[Address]):
     """An address as JSON."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Address | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Address | None) -> str | None:
         return None if value is None else json.dumps(dict(value))
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Address | None:
-        return None if value is None else cast("Mapping[str, str]", json.loads(value))
+    @staticmethod
+    def from_sql(stored: str | None) -> Address | None:
+        return None if stored is None else cast("Mapping[str, str]", json.loads(stored))
 
 
-class TurnStateText(TypeDecorator[TurnState]):
+class TurnStateText(ConvertedText[TurnState]):
     """A turn's state, by its value."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: TurnState | None, _dialect: Dialect) -> str | None:
-        return None if value is None else value.value
+    @staticmethod
+    def to_sql(value: TurnState | None) -> str | None:
+        return None if value is None else str(value)
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> TurnState | None:
-        return None if value is None else TurnState(value)
+    @staticmethod
+    def from_sql(stored: str | None) -> TurnState | None:
+        return None if stored is None else TurnState(stored)
 
 
-class MessageKindText(TypeDecorator[MessageKind]):
+class MessageKindText(ConvertedText[MessageKind]):
     """A message's kind, by its value."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: MessageKind | None, _dialect: Dialect) -> str | None:
-        return None if value is None else value.value
+    @staticmethod
+    def to_sql(value: MessageKind | None) -> str | None:
+        return None if value is None else str(value)
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> MessageKind | None:
-        return None if value is None else MessageKind(value)
+    @staticmethod
+    def from_sql(stored: str | None) -> MessageKind | None:
+        return None if stored is None else MessageKind(stored)
 
 
 EMPTY_LIST = "[]"
 """The value in most rows; written and read without the JSON library."""
 
 
-class FilesJson(TypeDecorator[Sequence[File]]):
+class FilesJson(ConvertedText[Sequence[File]]):
     """Files as JSON."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[File] | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Sequence[File] | None) -> str:
         return json.dumps([asdict(file) for file in value]) if value else EMPTY_LIST
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[File, ...]:
-        return () if value is None or value == EMPTY_LIST else tuple(File(**each) for each in json.loads(value))
+    @staticmethod
+    def from_sql(stored: str | None) -> tuple[File, ...]:
+        return () if stored is None or stored == EMPTY_LIST else tuple(File(**each) for each in json.loads(stored))
 
 
-class StringListJson(TypeDecorator[Sequence[str]]):
+class StringListJson(ConvertedText[Sequence[str]]):
     """A list of strings as JSON."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[str] | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Sequence[str] | None) -> str:
         return json.dumps(value) if value else EMPTY_LIST
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
-        return () if value is None or value == EMPTY_LIST else tuple(json.loads(value))
+    @staticmethod
+    def from_sql(stored: str | None) -> tuple[str, ...]:
+        return () if stored is None or stored == EMPTY_LIST else tuple(json.loads(stored))
 
 
-class AuditLogJson(TypeDecorator[Sequence[AuditEntry]]):
+class AuditLogJson(ConvertedText[Sequence[AuditEntry]]):
     """An audit log as JSON."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[AuditEntry] | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Sequence[AuditEntry] | None) -> str:
         return json.dumps([(step.at, step.event, step.detail) for step in value]) if value else EMPTY_LIST
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[AuditEntry, ...]:
-        if value is None or value == EMPTY_LIST:
+    @staticmethod
+    def from_sql(stored: str | None) -> tuple[AuditEntry, ...]:
+        if stored is None or stored == EMPTY_LIST:
             return ()
-        return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(value))
+        return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(stored))
 
 
-class ParkingJson(TypeDecorator[Parking]):
+class ParkingJson(ConvertedText[Parking]):
     """Why a turn waits, as JSON."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Parking | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Parking | None) -> str | None:
         return None if value is None else storable(json.dumps(asdict(value), ensure_ascii=False))
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Parking | None:
-        return None if value is None else Parking(**json.loads(value))
+    @staticmethod
+    def from_sql(stored: str | None) -> Parking | None:
+        return None if stored is None else Parking(**json.loads(stored))

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from storage.column_types import SafeText, is_storable
 from storage.dialects import driver_dialect
 
 Parameters = Mapping[str, Any]
@@ -36,6 +37,7 @@ class DriverStatement:
         self.text = str(compiled)
         names: Sequence[str] = compiled.positiontup or ()
         self._binds = [(name, _processor(compiled, name, dialect)) for name in names]
+        self._texts = [index for index, name in enumerate(names) if isinstance(compiled.binds[name].type, SafeText)]
         self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}
         self._results = [_result_processor(column.type, dialect) for column in statement.exported_columns]
         self.pipelined = kind == "postgresql"
@@ -44,7 +46,12 @@ class DriverStatement:
     def row(self, parameters: Parameters) -> Row:
         """Returns the parameters in the order of the statement, as the driver takes them."""
         values = {**self._constants, **parameters} if self._constants else parameters
-        return tuple([values[name] if to_sql is None else to_sql(values[name]) for name, to_sql in self._binds])
+        row = [values[name] if to_sql is None else to_sql(values[name]) for name, to_sql in self._binds]
+        # All texts at once: nearly all of them are storable, and they are half of what the statements take.
+        if not is_storable("".join([row[index] or "" for index in self._texts])):
+            for index in self._texts:
+                row[index] = SafeText.to_sql(row[index])
+        return tuple(row)
 
     def result(self, row: Row) -> Row:
         """Returns a row of the driver's with the values that the column types stand for."""
@@ -94,7 +101,11 @@ def run_all(cursor: Any, calls: Sequence[Call]) -> list[list[Row]]:
 
 
 def _processor(compiled: Any, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
-    convert: Callable[[Any], Any] | None = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+    """Returns what a type does with a value; None for texts, see ``DriverStatement.row``."""
+    kind = compiled.binds[name].type
+    if isinstance(kind, SafeText):
+        return None
+    convert: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return convert
 
 

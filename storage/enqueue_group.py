@@ -12,7 +12,7 @@ from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, M
 from gateway.domain.shares import Share
 from gateway.ports.enqueue import EnqueueRequest
 from storage import joining, row_mapping
-from storage.column_types import storable
+from storage.column_types import is_storable, storable
 from storage.joining import JoinedMessage, NewestTurn
 from storage.new_turns import backlog_full
 
@@ -70,7 +70,7 @@ class OpenConversation:
         if message.kind is MessageKind.HAND_OVER:
             self.handover_seq, self.handed_over_at = self.tail, self.handed_over_at or at
         if was_idle:
-            self.caller, self.workspace = message.share.caller, message.share.workspace
+            self.caller, self.workspace = message.share
             self.owner, self.epoch = owner, self.epoch + (1 if owner else 0)
             self.next_at = at + (lease_seconds if owner else message.debounce_seconds)
         assistant = request.route.decide(message.assistant, self.chosen)
@@ -200,8 +200,7 @@ def name_of(message: Message) -> MessageName:
 def stored_key(key: ConversationKey) -> ConversationKey:
     """Returns a key as it is stored."""
     parts = key_order(key)
-    kept = tuple(map(storable, parts))
-    return key if kept == parts else ConversationKey(*kept)
+    return key if is_storable("".join(parts)) else ConversationKey(*map(storable, parts))
 
 
 def key_order(key: ConversationKey) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any, TypeGuard
 
 from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
@@ -45,7 +46,8 @@ from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.schema import conversations, turns
 from storage.sql import C, T
 
-HotWrite = SetThread | SetRun | SetContext | RecordOutcome | SetPostedMessages | FinishTurn
+TurnWrite = SetRun | SetContext | RecordOutcome | SetPostedMessages | FinishTurn
+HotWrite = SetThread | TurnWrite
 
 # ---------------------------------------------------------------- statements
 
@@ -174,7 +176,7 @@ class FencedWriteBatch:
         rows = iter(run_all(self._cursor, [call for each in fenced for call in each.calls]))
         results = {}
         for each in fenced:
-            found = [next(rows) for _ in each.calls]
+            found = list(islice(rows, len(each.calls)))
             if found[0] and not _leads_to_a_gap(each, found):
                 results[each.index] = self._result(each, found)
         run_all(self._cursor, self._claims)
@@ -197,26 +199,30 @@ class FencedWriteBatch:
 
     def _fenced(self, index: int, write: HotWrite) -> FencedWrite:
         known = self._statements
+        changes: dict[str, Any]
         match write:
             case SetThread():
-                values = {"new_thread_id": write.thread_id, "new_backend": write.backend}
-                values["new_assistant"] = write.assistant
-                return FencedWrite(index, write, None, [Call(known.set_thread, _lease_values(write) | values)])
+                return FencedWrite(index, write, None, [Call(known.set_thread, _thread_values(write))])
             case SetRun():
                 new, statement = transitions.with_run(write.turn, write.run_id, self._now), known.set_run
+                changes = {"new_run_id": new.run_id, "new_trail": new.audit_log}
             case SetContext():
                 new, statement = transitions.with_context(write.turn, write.context), known.set_context
+                changes = {"new_context": new.message.context}
             case RecordOutcome():
                 new, statement = transitions.with_outcome(write.turn, write, self._now), known.record_outcome
+                changes = {f"new_{name}": value for name, value in row_mapping.outcome_columns(new).items()}
             case SetPostedMessages():
                 new, statement = transitions.with_posted_messages(write.turn, write), known.set_posted_messages
+                changes = {"new_parts": new.posted_messages}
             case FinishTurn():
                 return self._fenced_finish(index, write)
-        return FencedWrite(index, write, new, [Call(statement, _turn_values(write, write.turn, new))])
+        return FencedWrite(index, write, new, [Call(statement, _known_values(write) | changes)])
 
     def _fenced_finish(self, index: int, write: FinishTurn) -> FencedWrite:
         known, new = self._statements, transitions.finished(write.turn, write, self._now)
-        values = _turn_values(write, write.turn, new)
+        values = _known_values(write)
+        values |= {"new_state": new.state, "new_delivered_at": new.delivered_at, "new_parts": new.posted_messages}
         values["next_holder"] = write.lease.owner if write.claim_next else None
         values["wait"] = self._lease_seconds if write.claim_next else 0.0
         statements = [known.finish_turn, known.leave_turn, *([known.load_next_turn] if write.claim_next else [])]
@@ -242,8 +248,7 @@ class FencedWriteBatch:
         key = write.turn.message.key
         turn = row_mapping.to_turn(found[2][0], key)
         begun = transitions.claimed(turn, write.lease.owner, self._now)
-        place = {"conversation": turn.conversation_id, "place": turn.seq}
-        self._claims.append(Call(self._statements.claim_turn, place | _new_values(begun)))
+        self._claims.append(Call(self._statements.claim_turn, _claim_values(begun)))
         handover = row_mapping.to_handover(taken, since)
         whose = (thread, backend, assistant, chosen)
         conversation = Conversation(turn.conversation_id, key, *whose, handover)
@@ -279,25 +284,40 @@ def _leads_to_a_gap(fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> bool
     return isinstance(write, FinishTurn) and write.claim_next and found[1][0][0] > write.turn.seq and not found[2]
 
 
-def _lease_values(write: LeasedWrite) -> dict[str, Any]:
+def _thread_values(write: SetThread) -> dict[str, Any]:
     lease = write.lease
-    return {"conversation": lease.conversation_id, "holder": lease.owner, "epoch": lease.epoch}
-
-
-def _turn_values(write: LeasedWrite, known: Turn, new: Turn) -> dict[str, Any]:
     return {
-        **_lease_values(write),
+        "conversation": lease.conversation_id,
+        "holder": lease.owner,
+        "epoch": lease.epoch,
+        "new_thread_id": write.thread_id,
+        "new_backend": write.backend,
+        "new_assistant": write.assistant,
+    }
+
+
+def _known_values(write: TurnWrite) -> dict[str, Any]:
+    """Returns the parameters of the fence: what the lease holder knows."""
+    known, lease = write.turn, write.lease
+    return {
+        "conversation": lease.conversation_id,
+        "holder": lease.owner,
+        "epoch": lease.epoch,
         "place": known.seq,
         "turn": known.id,
         "known_state": known.state,
         "known_trail": known.audit_log,
         "known_parts": known.posted_messages,
         "known_channel": known.message.key.channel,
-        **_new_values(new),
     }
 
 
-def _new_values(turn: Turn) -> dict[str, Any]:
-    columns = row_mapping.outcome_columns(turn) | {"trail": turn.audit_log, "parts": turn.posted_messages}
-    columns["context"] = turn.message.context
-    return {f"new_{name}": value for name, value in columns.items()}
+def _claim_values(begun: Turn) -> dict[str, Any]:
+    return {
+        "conversation": begun.conversation_id,
+        "place": begun.seq,
+        "new_state": begun.state,
+        "new_attempts": begun.attempts,
+        "new_started_at": begun.started_at,
+        "new_trail": begun.audit_log,
+    }

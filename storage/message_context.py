@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from sqlalchemy import Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
 from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
+from storage.column_types import ConvertedText
 
 
-class ContextJson(TypeDecorator[ChatContext]):
+class ContextJson(ConvertedText[ChatContext]):
     """The context of a message as JSON; an empty text for none."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: ChatContext | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: ChatContext | None) -> str | None:
         return "" if value is None else json.dumps(asdict(value))
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> ChatContext | None:
-        if not value:
+    @staticmethod
+    def from_sql(stored: str | None) -> ChatContext | None:
+        if not stored:
             return None
-        found = json.loads(value)
+        found = json.loads(stored)
         labels, quotes = (tuple(found[name]) for name in ("labels", "quotes"))
         return ChatContext(
             found["speaker"],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select
@@ -106,16 +107,10 @@ class SqlTurnQueries:
             parked: dict[str, dict[str, int]] = {}
             for platform, reason, count in connection.execute(sql.parked_counts):
                 parked.setdefault(platform, {})[reason] = count
-        depths: dict[str, QueueDepth] = {}
-        for platform, caller, workspace, turns, age in waiting:
-            before = depths.get(platform) or QueueDepth(platform, 0, 0.0, parked.get(platform, {}))
-            depths[platform] = replace(
-                before,
-                unfinished=before.unfinished + turns,
-                oldest_age_seconds=max(before.oldest_age_seconds, age),
-                by_share={**before.by_share, Share(caller, workspace): turns},
-            )
-        return list(depths.values())
+        return [
+            _depth(platform, list(rows), parked.get(platform, {}))
+            for platform, rows in groupby(waiting, key=itemgetter(0))  # the statement sorts by platform
+        ]
 
     def ping(self) -> None:
         with self._database.read() as connection:
@@ -134,3 +129,9 @@ class SqlTurnQueries:
         with self._database.read() as connection:
             row = connection.execute(statement, parameters).first()
         return None if row is None else row_mapping.to_conversation(row)
+
+
+def _depth(platform: str, rows: Sequence[Any], parked: Mapping[str, int]) -> QueueDepth:
+    """Reads rows of sql.queue_depths, of one platform."""
+    unfinished = {Share(caller, workspace): turns for _, caller, workspace, turns, _ in rows}
+    return QueueDepth(platform, sum(unfinished.values()), max(0.0, *(row[4] for row in rows)), parked, unfinished)

@@ -176,8 +176,8 @@ NEW_TURN_COLUMNS = (
     *("awaited_by", "caller", "context", "options", "trace", "state", "attempts", "trail", "received_at", "started_at"),
     *("assistant", "command", "handover"),
 )
-HANDOVER_KINDS = frozenset({MessageKind.HAND_OVER, MessageKind.RESUME})
-UNKNOWN_TO_EARLIER_VERSIONS = frozenset({MessageKind.CHOOSE, *HANDOVER_KINDS})
+HANDOVER_KINDS = (MessageKind.HAND_OVER, MessageKind.RESUME)  # a set would hash the kind by Python's code
+UNKNOWN_TO_EARLIER_VERSIONS = (MessageKind.CHOOSE, *HANDOVER_KINDS)
 """Kinds that these could not read: the column has PROMPT for them, and ``command``, or ``handover``, the kind."""
 
 
@@ -207,7 +207,7 @@ def new_turn_columns(turn: Turn, awaited_by: str = "") -> dict[str, Any]:
         "received_at": turn.received_at,
         "started_at": turn.started_at,
         "assistant": turn.assistant,
-        "command": message.kind.value if is_new and message.kind not in HANDOVER_KINDS else "",
+        "command": str(message.kind) if is_new and message.kind not in HANDOVER_KINDS else "",
         "handover": _handover_mark(turn),
     }
 
@@ -230,7 +230,7 @@ def key_columns(key: ConversationKey, prefix: str = "") -> dict[str, str]:
 def _handover_mark(turn: Turn) -> str:
     """Returns the kind of a turn that begins or ends a handover, else what it is in one."""
     kind = turn.message.kind
-    return kind.value if kind in HANDOVER_KINDS else turn.handover.value
+    return str(kind if kind in HANDOVER_KINDS else turn.handover)
 
 
 def _failure_columns(turn: Turn) -> dict[str, Any]:

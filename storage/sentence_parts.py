@@ -6,24 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
 from gateway.domain.sentences import Sentence
+from storage.column_types import ConvertedText
 
 
-class SentencePartsJson(TypeDecorator[str]):
+class SentencePartsJson(ConvertedText[str]):
     """What a Sentence with values is made of, as JSON; NULL for any other text, which says all itself."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: str | None) -> str | None:
         return json.dumps(_parts(value)) if isinstance(value, Sentence) and value.values else None
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Sentence | None:
-        return _sentence(json.loads(value)) if value else None
+    @staticmethod
+    def from_sql(stored: str | None) -> Sentence | None:
+        return _sentence(json.loads(stored)) if stored else None
 
 
 def _parts(sentence: Sentence) -> Mapping[str, Any]:

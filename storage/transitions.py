@@ -198,9 +198,12 @@ def with_posted_messages(turn: Turn, write: SetPostedMessages) -> Turn:
 
 def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
     """Delivered, with what was posted last; with a failure, the delivery failed, which fails an answered turn."""
-    if write.posted_messages is not None:
-        turn = replace(turn, posted_messages=tuple(map(storable, write.posted_messages)))
+    last = write.posted_messages
+    posted = turn.posted_messages if last is None else tuple(map(storable, last))
     answered = turn.state is TurnState.ANSWERED
     if write.failure is None:
-        return replace(turn, state=TurnState.DELIVERED if answered else turn.state, delivered_at=at)
-    return replace(turn, state=TurnState.FAILED, failure=write.failure) if answered else turn
+        state = TurnState.DELIVERED if answered else turn.state
+        return replace(turn, state=state, delivered_at=at, posted_messages=posted)
+    if answered:
+        return replace(turn, state=TurnState.FAILED, failure=write.failure, posted_messages=posted)
+    return replace(turn, posted_messages=posted)

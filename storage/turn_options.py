@@ -7,51 +7,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
 from gateway.domain.exchange import CallOutput, CallRound, Exchange, RequestedCall
 from gateway.domain.turn_options import TurnOptions
+from storage.column_types import ConvertedText
 
 
-class OptionsJson(TypeDecorator[TurnOptions]):
+class OptionsJson(ConvertedText[TurnOptions]):
     """Options as JSON; an empty text for none, which nearly every turn has."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: TurnOptions | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: TurnOptions | None) -> str | None:
         return "" if value is None else json.dumps(asdict(value))
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> TurnOptions | None:
-        return _options(json.loads(value)) if value else None
+    @staticmethod
+    def from_sql(stored: str | None) -> TurnOptions | None:
+        return _options(json.loads(stored)) if stored else None
 
 
-class CallsJson(TypeDecorator[Sequence[RequestedCall]]):
+class CallsJson(ConvertedText[Sequence[RequestedCall]]):
     """Calls as JSON; an empty text for none."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[RequestedCall] | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Sequence[RequestedCall] | None) -> str | None:
         return json.dumps([asdict(call) for call in value]) if value else ""
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[RequestedCall, ...]:
-        return tuple(RequestedCall(**call) for call in json.loads(value)) if value else ()
+    @staticmethod
+    def from_sql(stored: str | None) -> tuple[RequestedCall, ...]:
+        return tuple(RequestedCall(**call) for call in json.loads(stored)) if stored else ()
 
 
-class RoundsJson(TypeDecorator[Sequence[CallRound]]):
+class RoundsJson(ConvertedText[Sequence[CallRound]]):
     """Rounds of calls as JSON; an empty text for none."""
 
-    impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[CallRound] | None, _dialect: Dialect) -> str | None:
+    @staticmethod
+    def to_sql(value: Sequence[CallRound] | None) -> str | None:
         return json.dumps([asdict(each) for each in value]) if value else ""
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[CallRound, ...]:
-        return tuple(map(_round, json.loads(value))) if value else ()
+    @staticmethod
+    def from_sql(stored: str | None) -> tuple[CallRound, ...]:
+        return tuple(map(_round, json.loads(stored))) if stored else ()
 
 
 def _round(stored: Mapping[str, Any]) -> CallRound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
@@ -39,19 +39,19 @@ class AsyncStore:
         work = partial(self.read, operation)
         return await retry(work, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
-    async def write(self, change: LeasedWrite) -> WriteResult:
-        """Commits a lease holder's write; returns its result once it is on disk. Raises LeaseLost.
+    def write(self, change: LeasedWrite) -> Awaitable[WriteResult]:
+        """Commits a lease holder's write; its result is there once it is on disk. Raises LeaseLost where it is awaited.
 
         Waits while the database is unavailable: whether the lease still holds is checked when the write is applied.
         """
-        return await self._writes.add(change)
+        return self._writes.add(change)
 
-    async def take_tokens(self, request: TokenRequest) -> float | None:
-        """Takes tokens of a bucket in the database, see ``Store.take_tokens``. Raises StoreUnavailable.
+    def take_tokens(self, request: TokenRequest) -> Awaitable[float | None]:
+        """Takes tokens of a bucket in the database, see ``Store.take_tokens``. Raises StoreUnavailable likewise.
 
         What is asked for while other tokens are being taken is taken by one transaction.
         """
-        return await self._tokens.add(request)
+        return self._tokens.add(request)
 
     async def get_value(self, name: str) -> str | None:
         return await self.read(lambda store: store.get_value(name))

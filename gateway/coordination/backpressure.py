@@ -50,12 +50,14 @@ class Backpressure:
         if message.kind is not MessageKind.PROMPT:
             return
         with self._lock:
-            places = self._platforms.setdefault(message.key.platform, self._places({}))
+            share, places = message.share, self._platforms.get(message.key.platform)
+            if places is None:
+                places = self._platforms[message.key.platform] = self._places({})
             total = sum(each.total for each in self._platforms.values())
             if places.total >= self._max_per_platform or total >= self._max_total:
                 raise Overloaded(OVERLOADED_MESSAGE, retry_after=RETRY_AFTER)
-            if not places.try_take(message.share):
-                raise _share_is_full(places, message.share)
+            if not places.try_take(share):
+                raise _share_is_full(places, share)
 
     def _places(self, by_share: Mapping[Share, int]) -> SharedPlaces:
         capacity = min(self._max_per_platform, self._max_total)

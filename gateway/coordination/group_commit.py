@@ -23,17 +23,18 @@ class GroupCommit(Generic[T, R]):
         self._pending: list[tuple[T, asyncio.Future[R]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def add(self, request: T) -> R:
-        """Returns the result of a request once its group is committed; raises it if it is an error.
+    def add(self, request: T) -> asyncio.Future[R]:
+        """Returns what to await for the result of a request: it comes, or is raised, once its group is committed.
 
         A caller that is cancelled does not take its request back.
         """
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._pending.append((request, future))
         if self._flushing is None:
             # In a new context: the caller's would be that of everything which the commit starts.
-            self._flushing = asyncio.get_running_loop().create_task(self._flush(), context=Context())
-        return await future
+            self._flushing = loop.create_task(self._flush(), context=Context())
+        return future
 
     async def _flush(self) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -29,17 +28,13 @@ class SharedPlaces:
         self.fraction = fraction
         self.workspace_fraction = workspace_fraction
         self._held = Counter(dict(held or {}))
-        self._total = self._held.total()
+        self.total = self._held.total()
+        """How many places are held."""
         self._workspaces: Counter[str] = Counter()
         for share, count in self._held.items():
             self._workspaces[share.workspace] += count
         self.has_refused = False
         """Whether ``try_take`` refused one since this was made."""
-
-    @property
-    def total(self) -> int:
-        """How many places are held."""
-        return self._total
 
     def workspace_limit(self, workspace: str) -> int:
         """Returns how many places a workspace may hold as long as the others hold what they hold now."""
@@ -49,13 +44,16 @@ class SharedPlaces:
 
     def limit_of(self, share: Share) -> int:
         """Returns how many places a caller may hold as long as the others hold what they hold now."""
-        others = (self._workspaces[share.workspace] if share.workspace else self.total) - self._held[share]
-        return _part(self.fraction, self.workspace_limit(share.workspace) - others)
+        places, taken = self.capacity, self.total
+        if share.workspace:
+            places, taken = self.workspace_limit(share.workspace), self._workspaces[share.workspace]
+        return _part(self.fraction, places - (taken - self._held[share]))
 
     def is_workspace_full(self, workspace: str) -> bool:
         """Returns whether no caller of a workspace may take a place."""
-        held = self._workspaces[workspace] if workspace else self.total
-        return self.total >= self.capacity or held >= self.workspace_limit(workspace)
+        if self.total >= self.capacity:
+            return True
+        return bool(workspace) and self._workspaces[workspace] >= self.workspace_limit(workspace)
 
     def try_take(self, share: Share) -> bool:
         """Takes a place, and returns whether there was one for this share."""
@@ -67,12 +65,12 @@ class SharedPlaces:
 
     def take(self, share: Share) -> None:
         """Takes a place, whether there is one or not."""
-        self._total += 1
+        self.total += 1
         self._held[share] += 1
         self._workspaces[share.workspace] += 1
 
     def release(self, share: Share) -> None:
-        self._total -= 1
+        self.total -= 1
         self._held[share] -= 1
         self._workspaces[share.workspace] -= 1
         if not self._held[share]:
@@ -82,8 +80,8 @@ class SharedPlaces:
 
     def holds_too_many(self, share: Share) -> bool:
         """Returns whether a caller or its workspace holds more than it may, since others came."""
-        held = self._workspaces[share.workspace]
-        return self._held[share] > self.limit_of(share) or held > self.workspace_limit(share.workspace)
+        held, workspace = self._held[share], share.workspace
+        return held > self.limit_of(share) or self._workspaces[workspace] > self.workspace_limit(workspace)
 
     def full_callers(self) -> list[str]:
         """Returns which callers may take no more."""
@@ -102,4 +100,4 @@ class SharedPlaces:
 
 
 def _part(fraction: float, places: int) -> int:
-    return max(1, math.floor(fraction * max(places, 0) + 1e-9))
+    return max(1, int(fraction * places + 1e-9))

@@ -8,9 +8,6 @@ from contextlib import suppress
 
 from gateway.domain.run_events import PreviewEvent, TextDelta
 
-MAX_LATENESS = 0.02
-"""Seconds by which a timer may be late on a loop that keeps up."""
-
 
 class PreviewStream(AsyncIterator[PreviewEvent]):
     """The preview events of a turn. Text that was not read yet is merged, so that a slow reader delays nothing."""
@@ -19,8 +16,6 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
         self._pending: list[PreviewEvent] = []  # few at a time: a deque takes 700 bytes for one
         self._changed: asyncio.Future[None] | None = None
         """What the reader waits for."""
-        self._over: asyncio.Future[None] | None = None
-        """What ``ends_soon`` waits for."""
         self._closed = False
         self.has_viewer = True
 
@@ -36,29 +31,6 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
     def close(self) -> None:
         self._closed = True
         _wake(self._changed)
-        _wake(self._over)
-
-    async def ends_soon(self, quiet_seconds: float) -> bool:
-        """Waits ``quiet_seconds`` without reading. Returns whether the events end meanwhile. Called by the reader.
-
-        The time begins again while the loop does not keep up: to show what a turn does would then delay the replies.
-        """
-        clock = asyncio.get_running_loop().time
-        while quiet_seconds and not self._closed:
-            due = clock() + quiet_seconds
-            await self._wait_until_closed(quiet_seconds)
-            if clock() < due + MAX_LATENESS:
-                break
-        return self._closed
-
-    async def _wait_until_closed(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._over = loop.create_future()
-        timer = loop.call_later(seconds, _wake, self._over)  # at half the cost of asyncio.timeout
-        try:
-            await self._over
-        finally:
-            timer.cancel()
 
     async def __anext__(self) -> PreviewEvent:
         while not self._pending:

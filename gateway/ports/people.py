@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class PersonId:
-    """A person on a platform; the same for all bots there."""
+class PersonId(NamedTuple):
+    """A person on a platform; the same for all bots there. A tuple, as it is looked up for each message."""
 
     platform: str
     """Without the name of a bot."""
@@ -21,9 +20,8 @@ class PersonId:
         return f"{self.platform}:{self.user}"
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelId:
-    """A channel on a platform; the same for all bots there."""
+class ChannelId(NamedTuple):
+    """A channel on a platform; the same for all bots there. A tuple, as it is looked up for each message."""
 
     platform: str
     """Without the name of a bot."""

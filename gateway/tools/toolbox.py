@@ -72,6 +72,9 @@ class ToolBox:
         self._own = {tool.name: tool for tool in tools}
         if len(self._own) < len(tools):
             raise ValueError("Two tools have the same name.")
+        self.own_schemas = _schemas(tools)
+        """The schemas of the tools that never change: those that are functions of this process."""
+        self._own_names = tuple(self._own)
         self._time_limit = time_limit
         self._sources = sources
         self.hosted = hosted
@@ -84,17 +87,12 @@ class ToolBox:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._tools)
+        return tuple(self._tools) if self._sources else self._own_names
 
     @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
         """Name, description and parameters (JSON schema) of each tool."""
-        return _schemas(self._tools.values())
-
-    @property
-    def own_schemas(self) -> tuple[dict[str, Any], ...]:
-        """The schemas of the tools that never change: those that are functions of this process."""
-        return _schemas(self._own.values())
+        return _schemas(self._tools.values()) if self._sources else self.own_schemas
 
     @property
     def notice(self) -> str:

@@ -54,21 +54,21 @@ class PeopleRecorder:
 
     def note(self, message: Message) -> None:
         """Takes note of who wrote a message, and where. No I/O."""
-        self._note(message, KnownNames(message.author_name, message.channel_name))
+        self._note(message, message.author_name, message.channel_name)
 
     def learn(self, turn: Turn, names: KnownNames) -> None:
         """Takes note of the names behind a turn. No I/O."""
-        self._note(turn.message, names)
+        self._note(turn.message, names.author, names.channel)
 
-    def _note(self, message: Message, names: KnownNames) -> None:
+    def _note(self, message: Message, author_name: str, channel_name: str) -> None:
         key, platform = message.key, platform_of(message.key.platform)
         if message.author and not message.is_pushed:  # of the staff: its author is the person who is answered
             person = PersonId(platform, message.author)
             before = self._seen.get(person)
-            name = names.author or (before.name if before else "")
+            name = author_name or (before.name if before else "")
             self._seen[person] = Sighting(person, name, key.platform, key.workspace, is_claimed=message.is_claimed)
-        if names.channel and key.channel:
-            self._named[ChannelId(platform, key.channel)] = names.channel
+        if channel_name and key.channel:
+            self._named[ChannelId(platform, key.channel)] = channel_name
 
     async def may_tell(self, message: Message) -> bool:
         """Returns whether the author of a message that was refused is to be told: once for each block.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -15,7 +16,7 @@ from gateway.ports.assistant import Assistant
 from gateway.ports.budgets import AttemptUsage, ModelUsage
 from gateway.worker.past_turns import exchanges_before, past_of
 from gateway.worker.run_attempt import RunAttempt
-from gateway.worker.usage_meter import UsageMeter
+from gateway.worker.usage_meter import OpenRun, UsageMeter
 
 LOOK_UP_SECONDS = 20.0
 """How long the end of a cancelled run is waited for, to learn what it used."""
@@ -56,11 +57,7 @@ class RunUsage:
     ) -> AttemptUsage:
         if not self._assistant.is_metered or not meter.is_used():
             return AttemptUsage(self._counted(meter))
-        for run in meter.open_runs():
-            found = await self._look_up(turn, thread_id, run.run_id)
-            if found is not None and run.run_id is not None:
-                meter.set_looked_up(run.run_id, found)
-        unknown = meter.open_runs()
+        unknown = await self._look_up_all(turn, thread_id, meter) if meter.may_have_open_runs() else ()
         if not unknown:
             return AttemptUsage(self._counted(meter))
         before = await self._store.read_with_retry(lambda store: exchanges_before(store, turn)) if turn.seq > 1 else ()
@@ -71,6 +68,14 @@ class RunUsage:
     def _counted(self, meter: UsageMeter) -> tuple[ModelUsage, ...]:
         """Returns what was counted; where a server names no model, the configured one is meant."""
         return tuple(ModelUsage(each.model or self._assistant.model, each.usage) for each in meter.counted())
+
+    async def _look_up_all(self, turn: Turn, thread_id: ThreadId | None, meter: UsageMeter) -> Sequence[OpenRun]:
+        """Looks up what the server has not counted yet; returns what it does not know."""
+        for run in meter.open_runs():
+            found = await self._look_up(turn, thread_id, run.run_id)
+            if found is not None and run.run_id is not None:
+                meter.set_looked_up(run.run_id, found)
+        return meter.open_runs()
 
     async def _look_up(self, turn: Turn, thread_id: ThreadId | None, run_id: RunId | None) -> UsageCounted | None:
         if run_id is None or thread_id is None:

@@ -162,9 +162,13 @@ class TurnAttempt:
 
     async def usage(self) -> AttemptUsage:
         """Returns what all assistants used so far for the turn. Raises nothing but CancelledError."""
-        used = (*[await each for each in self._ending], await self._running.runner.usage.of_attempt(self._attempt))
+        before = [await each for each in self._ending]
+        used = await self._running.runner.usage.of_attempt(self._attempt)
+        if not before:
+            return used
         return AttemptUsage(
-            tuple(one for each in used for one in each.by_model), any(each.is_estimate for each in used)
+            tuple(one for each in (*before, used) for one in each.by_model),
+            any(each.is_estimate for each in (*before, used)),
         )
 
     def keep(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
@@ -32,14 +32,11 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.handover import HandoverKeeper
 from gateway.worker.held_calls import HeldCalls
 from gateway.worker.preview_notes import noted
+from gateway.worker.preview_task import PreviewTask, cancel_all
 from gateway.worker.turn_attempt import TurnAttempt
 from gateway.worker.turn_delivery import TurnDelivery
 from gateway.worker.turn_files import TurnFiles
 from gateway.worker.turn_runner import TurnRunner
-
-PREVIEW_GRACE = 5.0
-CANCEL_GRACE = 5.0
-"""Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
 
 DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
@@ -176,7 +173,7 @@ class TurnProcessor:
         context: WorkerDeliveryContext,
     ) -> Turn | None:
         turn, charged_before = work.claim.turn, work.claim.turn.cost
-        preview = asyncio.create_task(self._stream_preview(turn, stream, context))
+        preview = self._preview(turn, stream, context)
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
             with self._tracing.span("run", turn.message.traceparent, **about) as span:
@@ -184,7 +181,7 @@ class TurnProcessor:
                 if isinstance(outcome, ParkTurn):
                     if outcome.awaits_approvals:
                         stream.close()  # the questions come below what was said before them
-                        await _finish_preview(preview)
+                        await preview.finish()
                         outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, context)
                     await self._park(work, outcome, charged_before)
                     if work.leaves_run:
@@ -193,15 +190,14 @@ class TurnProcessor:
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
             # With the lease and the turn as they are now: they may be newer than those the turn was started with.
-            outcome = replace(outcome, shown=attempt.shown)
-            turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome)))
+            turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome, attempt.shown)))
         except LeaseLost:
             self._create_background_task(self._settle_if_ended(turn, attempt), attempt)  # it may have been deleted
             raise
         finally:
             files.close()
             stream.close()
-            await _finish_preview(preview)
+            await preview.finish()
         if turn.state is TurnState.CANCELLED:
             self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
         elif work.budget_grant is not None:
@@ -240,13 +236,14 @@ class TurnProcessor:
         if await self._admission.settle_ended(turn.id, expense):
             self._metrics.expense_added(turn, expense)
 
+    def _preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> PreviewTask:
+        show = partial(self._stream_preview, turn, stream, context)
+        return PreviewTask(show, self._quiet_seconds.get(turn.message.key.platform, 0.0))
+
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
-        platform = turn.message.key.platform
         try:
-            if turn.message.kind is not MessageKind.PROMPT:  # other kinds are done as soon as they start
-                return
-            if not await stream.ends_soon(self._quiet_seconds.get(platform, 0.0)):
-                await self._adapters[platform].stream_preview(turn, stream, context)
+            if turn.message.kind is MessageKind.PROMPT:  # other kinds are done as soon as they start
+                await self._adapters[turn.message.key.platform].stream_preview(turn, stream, context)
         except LeaseLost:
             log.info("preview stopped; another process has the turn", turn=turn.id)
         except Exception:  # a preview that fails must not cost the reply
@@ -268,20 +265,5 @@ async def _nobody_is_told(_: Turn) -> None:
     """Does nothing."""
 
 
-def _with_current(outcome: RecordOutcome, lease: Lease, turn: Turn) -> RecordOutcome:
-    return replace(outcome, lease=lease, turn=turn)
-
-
-async def cancel_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancels tasks and waits up to ``CANCEL_GRACE`` seconds for their cleanup."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CANCEL_GRACE)
-
-
-async def _finish_preview(preview: asyncio.Task[None]) -> None:
-    """Waits up to ``PREVIEW_GRACE`` seconds for a preview to show the rest, then cancels it."""
-    if not preview.done():
-        await asyncio.wait((preview,), timeout=PREVIEW_GRACE)
-        await cancel_all([preview])
+def _with_current(outcome: RecordOutcome, shown: str, lease: Lease, turn: Turn) -> RecordOutcome:
+    return replace(outcome, lease=lease, turn=turn, shown=shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -84,7 +85,7 @@ class TurnRunner:
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, context))
         try:
-            await asyncio.wait((work.outcome_task,))
+            await _until_done(work.outcome_task)
         finally:
             work.outcome_task.cancel()
         return await self._outcome_of_task(work, attempt, work.outcome_task)
@@ -196,3 +197,15 @@ class TurnRunner:
             spent.is_estimate or turn.cost_is_estimate,
             calls=calls,
         )
+
+
+async def _until_done(task: asyncio.Task[Any]) -> None:
+    """Waits until a task has ended, however it ends. ``asyncio.wait`` takes three times as many steps for one."""
+    ended = asyncio.get_running_loop().create_future()
+
+    def end(_: object) -> None:
+        if not ended.done():  # it is when who waits was cancelled
+            ended.set_result(None)
+
+    task.add_done_callback(end)
+    await ended

@@ -78,7 +78,8 @@ class _Call:
 
     def _add_text(self, text: str) -> None:
         self.has_started = True
-        self._end_round()
+        if self.rounds[-1].outputs:
+            self._end_round()
         if self.is_open:  # else the text is counted already
             self.rounds[-1].written.append(text)
 
@@ -139,9 +140,9 @@ class UsageMeter:
 
     def add(self, event: RunEvent) -> None:
         """Called with each event."""
-        call, before = self._calls[-1], self._calls[-1].run_id
-        if isinstance(event, RunStarted) and before not in (None, event.run_id, *call.counted):
-            self._calls.insert(-1, _Call(before))  # the run that was to be resumed is not continued
+        call = self._calls[-1]
+        if isinstance(event, RunStarted) and call.run_id not in (None, event.run_id, *call.counted):
+            self._calls.insert(-1, _Call(call.run_id))  # the run that was to be resumed is not continued
         call.add(event)
 
     def fail(self, error: AssistantError) -> None:
@@ -156,6 +157,10 @@ class UsageMeter:
     def used_nothing(self) -> bool:
         """Returns whether all calls were rejected before anything ran: another attempt need not know of them."""
         return not self.open_runs() and not any(self.counted())
+
+    def may_have_open_runs(self) -> bool:
+        """Returns whether it is worth to look for them. After most turns there is none."""
+        return bool(self._lost) or any(call.is_open for call in self._calls)
 
     def set_looked_up(self, run_id: RunId, found: UsageCounted) -> None:
         """Counts an open run by what the server says of it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
@@ -24,9 +24,11 @@ from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
+from gateway.worker.burst import Burst
 from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.preview_task import cancel_all
 from gateway.worker.start_pace import StartPace
-from gateway.worker.turn_processor import TurnProcessor, cancel_all
+from gateway.worker.turn_processor import TurnProcessor
 
 T = TypeVar("T")
 
@@ -42,8 +44,6 @@ turns it finds."""
 ANNOUNCE_SECONDS = 0.1
 HEARTBEAT_SECONDS = MAX_AGE_SECONDS / 3
 """Seconds between announcements while nothing changes."""
-MAX_BURST_WAIT = 1.0
-"""Seconds for which turns are at most delayed while messages are being accepted."""
 
 log = logs.get_logger(__name__)
 
@@ -83,13 +83,10 @@ class Worker:
         """The last announcement, and when it was made by the clock of the loop."""
         self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
-        self._accepting_count = 0
-        self._burst_wait: asyncio.Task[None] | None = None
+        self._burst = Burst()
         self._start_pace = StartPace()
         self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
-        self._none_accepting = asyncio.Event()
-        self._none_accepting.set()
         self._thread = threading.Thread(target=self._run_loop, name="worker", daemon=True)
         self._stop_listening = threading.Event()
         self._listener: threading.Thread | None = None
@@ -174,17 +171,8 @@ class Worker:
     def places(self) -> SharedPlaces:
         return self._places.copy()
 
-    @contextmanager
-    def accepting(self) -> Iterator[None]:
-        """Held while a message is accepted. No turn starts meanwhile, as the sender waits for the response."""
-        self._accepting_count += 1
-        self._none_accepting.clear()
-        try:
-            yield
-        finally:
-            self._accepting_count -= 1
-            if not self._accepting_count:
-                self._none_accepting.set()
+    def accepting(self) -> Burst:
+        return self._burst
 
     def wake_up(self, delay: float = 0.0) -> None:
         """Looks for due conversations in ``delay`` seconds, instead of within ``sweep_seconds``. On the loop."""
@@ -325,7 +313,7 @@ class Worker:
             if work.over_capacity:
                 await self._turn_processor.release(work, delay_seconds=0.0)
                 return
-            await self._wait_for_burst()
+            await self._burst.wait()
             await self._start_pace.wait()
             while await self._turn_processor.process_turn(work, may_claim_next=partial(self._may_claim_next, work)):
                 pass
@@ -341,19 +329,6 @@ class Worker:
         """Returns whether a conversation may be kept for its next turn, while nobody else waits for its place."""
         has_place = len(self._tasks) < self._places.capacity and not self._places.holds_too_many(work.share)
         return has_place and not self._draining
-
-    async def _wait_for_burst(self) -> None:
-        """Delays the turn while a burst of messages is being accepted: both compete for one CPU, and senders wait."""
-        if self._accepting_count and self._burst_wait is None:
-            self._burst_wait = self._create_background_task(self._until_burst_ends())
-        if self._burst_wait is not None:
-            await asyncio.shield(self._burst_wait)
-
-    async def _until_burst_ends(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(MAX_BURST_WAIT):
-                await self._none_accepting.wait()
-        self._burst_wait = None
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

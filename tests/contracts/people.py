@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.ports.people import ChannelId, PeopleOrder, PersonId, PersonUsage, Sighting
 from gateway.ports.reporting import TurnFilter
 from storage.store import SqlStore
@@ -94,7 +92,7 @@ class PeopleContract:
             assert {each.conversation.key.channel for each in found} == places, name
 
     def test_a_person_is_erased(self, store: SqlStore) -> None:
-        store.people.note([Sighting(ADA, "Lovelace"), Sighting(replace(ADA, platform="owl"))], {})
+        store.people.note([Sighting(ADA, "Lovelace"), Sighting(PersonId("owl", ADA.user))], {})
         assert store.people.erase(ADA)
         assert not store.people.erase(ADA)
         assert [each.id.platform for each in store.people.find("", "", limit=5)] == ["owl"]

@@ -28,8 +28,8 @@ class Committer:
             raise self.error
         return [ValueError(each) if each.startswith("bad") else each.upper() for each in requests]
 
-    def add(self, *requests: str) -> list[asyncio.Task[str]]:
-        return [asyncio.create_task(self.group.add(each)) for each in requests]
+    def add(self, *requests: str) -> list[asyncio.Future[str]]:
+        return [self.group.add(each) for each in requests]
 
 
 async def settle() -> None:

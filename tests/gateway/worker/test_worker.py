@@ -24,6 +24,7 @@ from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.leased_writes import LeasedWrite
 from gateway.ports.platform import DeliveryContext
 from gateway.worker.commands import STOPPED_REPLY
+from gateway.worker.preview_task import PreviewTask
 from gateway.worker.run_attempt import RunAttempt
 from gateway.worker.turn_runner import MAX_ATTEMPTS
 from storage.store import SqlStore
@@ -170,7 +171,7 @@ def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, as
 
 
 def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.worker.MAX_BURST_WAIT", 0.02)
+    monkeypatch.setattr("gateway.worker.burst.MAX_BURST_WAIT", 0.02)
     process = start()
     with held(process):
         for text in ("first", "second"):
@@ -387,10 +388,17 @@ async def test_text_deltas_that_were_not_read_yet_are_merged() -> None:
 
 
 async def test_a_quiet_period_begins_again_while_the_loop_does_not_keep_up() -> None:
-    loop, live = asyncio.get_running_loop(), PreviewStream()
+    loop, shown = asyncio.get_running_loop(), list[str]()
+
+    async def show() -> None:
+        shown.append("preview")
+
     loop.call_soon(time.sleep, 0.1)  # the timer of the first period is late
-    loop.call_later(0.115, live.close)
-    assert await live.ends_soon(0.02)
+    preview, just_after = PreviewTask(show, 0.02), loop.create_future()
+    loop.call_later(0.021, just_after.set_result, None)
+    await just_after
+    await preview.finish()
+    assert shown == []
 
 
 def test_a_finished_turn_is_freed_without_the_garbage_collector(start: Start) -> None:
