@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from adapters.base.api_client import ApiClient
 from adapters.base.approvals import question, question_id
 from adapters.base.capabilities import Capabilities
+from adapters.base.long_text import formatted_apart
 from adapters.base.message_writer import Content, MessageWriter
 from adapters.base.posted_reply import Posted, PostedReply
 from adapters.base.preview import NO_WAIT, QUIET_SECONDS, Preview
@@ -58,7 +59,8 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     async def deliver(self, turn: Turn, context: DeliveryContext) -> None:
         """Delivers the outcome. Raises DeliveryError, LeaseLost."""
         reply = await self._reply(turn, context)
-        await self._reconcile(turn, context, reply, self._contents(turn, reply.language))
+        contents = await formatted_apart(turn.reply, lambda: self._contents(turn, reply.language))
+        await self._reconcile(turn, context, reply, contents)
 
     async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
         """Posts a question, or shows in it what was decided. Raises DeliveryError, LeaseLost."""
@@ -106,7 +108,7 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
 
     @abstractmethod
     def formatted(self, turn: Turn, language: str) -> list[Content]:
-        """Returns the messages of a turn's reply. ``language``: of what stands beside it."""
+        """Returns the messages of a turn's reply. ``language``: of what stands beside it. May be called in a thread."""
 
     @abstractmethod
     def plain(self, text: str) -> list[Content]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Generic
 
 from adapters.base.errors import PlatformRateLimited, RateLimitTimeout, Unreachable
+from adapters.base.long_text import formatted_apart
 from adapters.base.message_writer import Content
 from adapters.base.posted_reply import Posted, PostedReply
 from gateway import logs
@@ -69,8 +70,8 @@ class Preview(ABC, Generic[Posted, Content]):
         """Waits until there is something new to show, or to show again."""
 
     @abstractmethod
-    def contents(self) -> list[Content]:
-        """Returns the text so far as messages. All but the last are complete."""
+    def contents(self, text: str) -> list[Content]:
+        """Returns the text so far as messages. All but the last are complete. May be called in a thread."""
 
     @abstractmethod
     async def begin(self, content: Content, *, complete: bool) -> None:
@@ -104,7 +105,8 @@ class Preview(ABC, Generic[Posted, Content]):
 
     async def _show(self) -> bool:
         """Brings the last message to the text so far, and begins those that follow."""
-        contents = self.contents()
+        text = self._buffer.text
+        contents = await formatted_apart(text, lambda: self.contents(text))
         for number in range(max(len(self._reply.messages) - 1, 0), len(contents)):
             complete = number + 1 < len(contents)
             if number == len(self._reply.messages):

@@ -41,8 +41,8 @@ class DiscordPreview(Preview[DiscordMessage, DiscordContent]):
     async def wait_for_change(self) -> None:
         await self._buffer.wait_for_change()
 
-    def contents(self) -> list[DiscordContent]:
-        return formatter.contents(self._buffer.text, Buttons.STOP)
+    def contents(self, text: str) -> list[DiscordContent]:
+        return formatter.contents(text, Buttons.STOP)
 
     async def begin(self, content: DiscordContent, *, complete: bool) -> None:  # noqa: ARG002  # the buttons say so
         await self._writer.post(content)

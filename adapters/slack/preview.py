@@ -83,8 +83,8 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
     async def wait_for_change(self) -> None:
         await self._buffer.wait_for_change()
 
-    def contents(self) -> list[OutgoingMessage]:
-        return [OutgoingMessage(piece) for piece in formatter.pieces(self._buffer.text) or [""]]
+    def contents(self, text: str) -> list[OutgoingMessage]:
+        return [OutgoingMessage(piece) for piece in formatter.pieces(text) or [""]]
 
     async def begin(self, content: OutgoingMessage, *, complete: bool) -> None:
         text = content.text if complete else presentable(content.text, "")

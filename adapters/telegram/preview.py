@@ -94,8 +94,8 @@ class TelegramPreview(Preview[TelegramMessage, FormattedText]):
         if not await self._buffer.wait_for_change(DRAFT_SECONDS):
             self._drafted = None  # it is to be sent again, so that it does not disappear
 
-    def contents(self) -> list[FormattedText]:
-        return formatter.parts(self._buffer.text, self._known)
+    def contents(self, text: str) -> list[FormattedText]:
+        return formatter.parts(text, self._known)
 
     async def begin(self, content: FormattedText, *, complete: bool) -> None:
         if complete or not await self._show_draft(content):

@@ -181,8 +181,8 @@ class BoardPreview(Preview[BoardMessage, str]):
     async def wait_for_change(self) -> None:
         await self._buffer.wait_for_change()
 
-    def contents(self) -> list[str]:
-        return formatted(self._buffer.text)
+    def contents(self, text: str) -> list[str]:
+        return formatted(text)
 
     async def begin(self, content: str, *, complete: bool) -> None:
         await self._writer.post(content)
