@@ -109,6 +109,7 @@ def test_the_page_that_asks_for_a_key(start: StartGateway, empty: Page) -> None:
     assert serious_findings(empty) == []
 
 
+@pytest.mark.timeout(180)  # some twenty pages, each looked at twice
 def test_the_operators_pages(sqlite_url: str, empty: Page, subtests: pytest.Subtests) -> None:
     page = empty
     with open_harness(sqlite_url) as scene:
