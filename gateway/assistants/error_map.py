@@ -23,8 +23,6 @@ from gateway.domain.errors import (
     AssistantRateLimited,
     AssistantRefused,
     AssistantUnavailable,
-    DeliveryError,
-    LeaseLost,
     SettingsError,
     ThreadBusy,
     ThreadMissing,
@@ -324,31 +322,6 @@ def error_in(data: Json) -> AssistantError | None:
         return error_from_object(data["error"])
     says_something = any(data.get(name) and isinstance(data[name], str | list) for name in ERROR_TEXT_FIELDS)
     return error_from_object(data) if says_something and "choices" not in data else None
-
-
-class translated_errors:  # noqa: N801  # used like a function of contextlib, at half the cost
-    """Converts every exception raised inside to an AssistantError, except LeaseLost and DeliveryError."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
-        if isinstance(exc, Exception):
-            raise_translated(exc)
-
-
-def raise_translated(exc: Exception, *, answer_began: bool = False) -> None:
-    """Raises the AssistantError for an exception of a request, unless it is one, or says nothing of the server.
-
-    ``answer_began``: see ``as_lost``.
-    """
-    if isinstance(exc, LeaseLost | DeliveryError):
-        return
-    error = exc if isinstance(exc, AssistantError) else translate(exc)
-    if answer_began:
-        error = as_lost(error)
-    if error is not exc:
-        raise error from exc
 
 
 def _match_message(error: VendorError) -> ErrorFactory | None:

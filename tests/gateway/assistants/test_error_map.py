@@ -22,8 +22,8 @@ from gateway.assistants.error_map import (
     NotFound,
     error_from_object,
     translate,
-    translated_errors,
 )
+from gateway.assistants.error_translation import translated_errors
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
