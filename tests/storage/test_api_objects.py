@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.conversations import Claim
 from gateway.domain.errors import Conflict
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import AWAITS_OUTPUTS, ConversationKey, Message, TurnState, Usage
@@ -27,6 +28,15 @@ def note(name: str, *, owner: str = "ann", request: str | None = None) -> ApiObj
 def said(text: str, *, idle: bool = True, **address: str) -> Message:
     own = ConversationKey("openai", "ann", "thread_1")
     return Message(own, f"m {text}", text, address=address, only_if_idle=idle)
+
+
+def looked_at(store: SqlStore, *, max_seconds: float) -> Claim:
+    """Returns the claim on a turn that waits for an output, for so long in all, and that a worker looks at."""
+    enqueue_one(store, said("weather?"), new_turn())
+    claim = store.claim("one", ["openai"], 1)[0]
+    asked = CallRound((RequestedCall("c1", "weather", "{}"),))
+    apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, max_seconds, claim.turn.id, round=asked))
+    return store.claim("one", ["openai"], 1)[0]
 
 
 class ApiObjectsContract:
@@ -136,11 +146,7 @@ class ApiObjectsContract:
         assert (again.turn.state, again.turn.attempts) == (TurnState.RUNNING, 1)
 
     def test_outputs_are_taken_while_a_worker_looks_at_the_turn(self, store: SqlStore) -> None:
-        enqueue_one(store, said("weather?"), new_turn())
-        claim = store.claim("one", ["openai"], 1)[0]
-        asked = CallRound((RequestedCall("c1", "weather", "{}"),))
-        apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, 600.0, claim.turn.id, round=asked))
-        claim = store.claim("one", ["openai"], 1)[0]
+        claim = looked_at(store, max_seconds=600.0)
         assert get_turn(store, claim.turn).awaits_outputs
         store.provide_outputs(claim.turn.id, {"c1": "sun"})
         again = ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 600.0, 600.0, claim.turn.id, awaits_outputs=True)
@@ -149,11 +155,7 @@ class ApiObjectsContract:
         assert [call.output for call in claim.turn.rounds[0].calls] == ["sun"]
 
     def test_no_outputs_are_taken_once_their_time_is_over(self, store: SqlStore) -> None:
-        enqueue_one(store, said("weather?"), new_turn())
-        claim = store.claim("one", ["openai"], 1)[0]
-        asked = CallRound((RequestedCall("c1", "weather", "{}"),))
-        apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, 0.0, claim.turn.id, round=asked))
-        claim = store.claim("one", ["openai"], 1)[0]
+        claim = looked_at(store, max_seconds=0.0)
         store.provide_outputs(claim.turn.id, {"c1": "sun"})
         assert get_turn(store, claim.turn).has_open_round
 
