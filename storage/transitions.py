@@ -88,14 +88,14 @@ def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
 def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     """Released, with the reason why it waits. How long it may wait is counted from the first time for this reason."""
     before = turn.parking if turn.parking is not None and turn.parking.reason == write.reason else None
-    since = at if before is None else min(before.since + _not_worked(before, write, at), at)
+    since = at if before is None else min(before.since + _unheld_seconds(before, write, at), at)
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
     put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
     return put_off if write.round is None else _with_rounds(put_off, write, (write.round,), at)
 
 
-def _not_worked(before: Parking, write: ParkTurn, at: float) -> float:
+def _unheld_seconds(before: Parking, write: ParkTurn, at: float) -> float:
     """Returns for how long nobody had the turn since it was claimed, so that this does not count.
 
     So it seems when the clock was set forward meanwhile, and so it was if another process had it and died.

@@ -14,7 +14,7 @@ LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "o
 REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
 """Codes of failures that are about the message."""
 
-NO_ROOM = "incomplete"
+INCOMPLETE = "incomplete"
 """The code of a failure that a program reads as an answer without text."""
 
 
@@ -38,7 +38,7 @@ def is_cut_off(turn: Turn) -> bool:
 
 
 def _met_limit_before_text(failure: Failure | None) -> bool:
-    return failure is not None and failure.code == NO_ROOM
+    return failure is not None and failure.code == INCOMPLETE
 
 
 def calls_of(turn: Turn) -> Sequence[RequestedCall]:

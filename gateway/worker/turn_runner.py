@@ -40,8 +40,8 @@ CANCELLED = Failure("cancelled", sentence("The message was cancelled."))
 OUTPUT_SECONDS = 600.0
 """How long the outputs are waited for: ``expires_at`` of OpenAI's runs is ten minutes after they are created
 (platform.openai.com/docs/api-reference/runs/object)."""
-OUTPUT_LEG_SECONDS = 100.0
-"""For how long at once: a clock that is set forward takes no more than this of the ten minutes."""
+OUTPUT_WAKE_SECONDS = 100.0
+"""After which such a turn is looked at: a clock that is set forward takes no more than this of the ten minutes."""
 EXPIRED = Failure("expired", sentence("The outputs of the called functions did not come in time."))
 
 log = logs.get_logger(__name__)
@@ -119,7 +119,7 @@ class TurnRunner:
         """Puts the turn off until its sender has run the functions that the assistant called."""
         spent = await self._outcome_of(work, attempt)
         return ParkTurn(
-            *(work.claim.lease, work.claim.turn, AWAITS_OUTPUTS, OUTPUT_LEG_SECONDS, OUTPUT_SECONDS),
+            *(work.claim.lease, work.claim.turn, AWAITS_OUTPUTS, OUTPUT_WAKE_SECONDS, OUTPUT_SECONDS),
             key=work.claim.turn.id,
             round=requested,
             usage=spent.usage,
@@ -134,7 +134,7 @@ class TurnRunner:
         parking = turn.parking
         if parking is None or parking.woken_at is None or parking.has_expired:
             return await self._outcome_of(work, attempt, failure=EXPIRED)
-        times = OUTPUT_LEG_SECONDS, OUTPUT_SECONDS
+        times = OUTPUT_WAKE_SECONDS, OUTPUT_SECONDS
         return ParkTurn(lease, turn, AWAITS_OUTPUTS, *times, key=turn.id, awaits_outputs=True)
 
     async def _start_attempt(
