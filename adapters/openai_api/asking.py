@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.event_stream import TurnUpdates
-from gateway.web.api.routes import HttpRequest
+from gateway.web.api.routes import Handler, HttpRequest, HttpResponse
 from gateway.web.api.waiting import Waiter, WaiterRegistry, only
 
 AWAITED_SECONDS = 600.0
@@ -33,6 +34,12 @@ class Watched:
     """To be closed when the caller is answered, or has left."""
 
 
+@dataclass
+class _Outage:
+    noticed_at: float = -math.inf
+    """When a caller was last told that the database is away, by the loop's clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Used on the worker's loop."""
@@ -45,6 +52,19 @@ class Asking:
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     """What other processes know this one by."""
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
+    _outage: _Outage = field(default_factory=_Outage)
+
+    def noticing_outages(self, handle: Handler) -> Handler:
+        """Returns ``handle``, with a note of when its callers were last turned away as the database was."""
+
+        async def handle_and_notice(request: HttpRequest) -> HttpResponse:
+            try:
+                return await handle(request)
+            except StoreUnavailable:
+                self._outage.noticed_at = asyncio.get_running_loop().time()
+                raise
+
+        return handle_and_notice
 
     async def begin(self, post: Post, message: Message) -> Turn:
         """Records a message for which nobody waits. Raises as ``AsyncInbox.accept``."""
@@ -104,16 +124,24 @@ class Asking:
                 waiter.switch_to(turn.id)
                 turn = await self.inbox.get_turn(turn.id)  # it may have finished meanwhile
             end = _End(is_reached=goes_on)
-            updates = self._updates(request, turn, waiter, leaving, end, is_local=accepted.claimed_here)
+            updates = self._updates(request, post, turn, waiter, leaving, end, is_local=accepted.claimed_here)
             return Watched(turn, updates, leaving.pop_all())
         raise AssertionError
 
     def _updates(
-        self, request: HttpRequest, turn: Turn, waiter: Waiter, leaving: ExitStack, end: _End, *, is_local: bool
+        self,
+        request: HttpRequest,
+        post: Post,
+        turn: Turn,
+        waiter: Waiter,
+        leaving: ExitStack,
+        end: _End,
+        *,
+        is_local: bool,
     ) -> TurnUpdates:
         if turn.state.is_resolved:
             return only(turn)
-        leaving.callback(self._left, turn.id, end)
+        leaving.callback(self._left, post, turn.id, end)
         leaving.callback(waiter.close)  # before ``_left``, which looks for those who wait
         waiter.close_when_disconnected(request)
         updates = waiter.updates(
@@ -124,29 +152,36 @@ class Asking:
         )
         return _noting(updates, end)
 
-    def _left(self, turn_id: TurnId, end: _End) -> None:
+    def _left(self, post: Post, turn_id: TurnId, end: _End) -> None:
         """Cancels a turn a little later, unless it was answered, somebody waits for it, or the process stops."""
         if end.is_reached or self.waiters.is_closed:
             return
-        task = asyncio.create_task(self._cancel_unwatched(turn_id))
+        task = asyncio.create_task(self._cancel_unwatched(post, turn_id))
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
 
-    async def _cancel_unwatched(self, turn_id: TurnId) -> None:
+    async def _cancel_unwatched(self, post: Post, turn_id: TurnId) -> None:
         """Gives the caller its time again after the database was away, as it could not come back meanwhile."""
         clock, may_come_back = asyncio.get_running_loop().time, self.limits.come_back_seconds
         while True:
+            began = clock()
             await asyncio.sleep(may_come_back)
-            if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
-                return
-            since = clock()
-            with suppress(StoreUnavailable):
-                is_unwatched = await self._claim_wait(turn_id, 1.0)
-                if clock() - since < may_come_back:
-                    break
-        if is_unwatched:
-            with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
-                await self.cancel(await self.inbox.get_turn(turn_id))
+            async with self.attempts.turn_of(post):  # after the caller, if it is just coming back
+                if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
+                    return
+                if self._outage.noticed_at > began:
+                    continue
+                since = clock()
+                with suppress(StoreUnavailable):
+                    is_unwatched = await self._claim_wait(turn_id, 1.0)
+                    if clock() - since < may_come_back:
+                        if is_unwatched:
+                            await self._cancel_if_running(turn_id)
+                        return
+
+    async def _cancel_if_running(self, turn_id: TurnId) -> None:
+        with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
+            await self.cancel(await self.inbox.get_turn(turn_id))
 
     async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:
         """Says to other processes that a turn is awaited here; returns False if it is awaited in one of them."""

@@ -13,9 +13,9 @@ from adapters.openai_api.asking import Asking, Watched
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import ConversationKey, Message, TurnState
+from gateway.domain.models import ConversationKey, Message, Turn, TurnState
 from gateway.domain.run_events import RunCompleted, TextDelta
-from gateway.web.api.routes import HttpRequest
+from gateway.web.api.routes import HttpRequest, HttpResponse
 from gateway.web.api.waiting import WaiterRegistry
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate
 from tests.fakes.memory import FakeMemory
@@ -24,6 +24,16 @@ from tests.fakes.platform import FakePlatform
 LIMITS = ApiLimits(1000, 10, ping_seconds=0.01, come_back_seconds=0.02)
 FIRST = Post("a" * 32 + "1", "a" * 32, "a" * 32 + "f", may_be_repeated=False)
 AGAIN = Post("a" * 32 + "2", "a" * 32, "a" * 32 + "f", may_be_repeated=True)
+
+
+def request_of(leaves: asyncio.Event) -> HttpRequest:
+    """Returns a request whose client closes its connection at ``leaves``."""
+
+    async def receive() -> dict[str, Any]:
+        await leaves.wait()
+        return {"type": "http.disconnect"}
+
+    return HttpRequest({"method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}, receive, {})
 
 
 class Scene:
@@ -40,15 +50,8 @@ class Scene:
     async def watch(self, asking: Asking, post: Post, *, goes_on: bool = False) -> tuple[Watched, asyncio.Event]:
         """Returns what a caller waits for, and the event that it leaves by."""
         leaves = asyncio.Event()
-
-        async def receive() -> dict[str, Any]:
-            await leaves.wait()
-            return {"type": "http.disconnect"}
-
-        scope = {"method": "POST", "path": "/v1/x", "headers": [], "query_string": b""}
         message = Message(ConversationKey("disk", channel=post.name), post.name, "Hello")
-        request = HttpRequest(scope, receive, {})
-        return await asking.watch(request, post, message, streams=True, goes_on=goes_on), leaves
+        return await asking.watch(request_of(leaves), post, message, streams=True, goes_on=goes_on), leaves
 
     async def leave(self, watched: Watched, leaves: asyncio.Event) -> None:
         """Returns once the turn has been cancelled, or would have been."""
@@ -112,6 +115,59 @@ def test_while_the_database_is_away_nobody_counts_as_gone(
         await scene.leave(watched, leaves)
         assert scene.state(watched) is TurnState.CANCELLED
         assert len(asked) > 1
+
+    scene.run(play())
+
+
+def test_a_caller_who_was_turned_away_meanwhile_gets_its_time_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, asked = scene.memory.try_lock, list[str]()
+    tries = iter((True, True, False))
+
+    def noted(name: str, owner: str, seconds: float) -> bool:
+        asked.append(name)
+        return lock(name, owner, seconds)
+
+    async def refuse(_: HttpRequest) -> HttpResponse:
+        raise StoreUnavailable
+
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        monkeypatch.setattr(scene.memory, "try_lock", noted)
+        real, refused = asyncio.sleep, scene.here.noticing_outages(refuse)
+
+        async def come_back_in_vain(seconds: float) -> None:
+            await real(seconds)
+            if seconds == LIMITS.come_back_seconds and next(tries):
+                assert not asked
+                with pytest.raises(StoreUnavailable):
+                    await refused(request_of(leaves))
+
+        monkeypatch.setattr(asyncio, "sleep", come_back_in_vain)
+        await scene.leave(watched, leaves)
+        assert scene.state(watched) is TurnState.CANCELLED
+        assert len(asked) == 1
+
+    scene.run(play())
+
+
+def test_a_caller_who_is_just_coming_back_finds_its_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = AsyncFakeInbox.find_newest_turn
+
+    async def find_slowly(inbox: AsyncFakeInbox, *names: str) -> Turn | None:
+        await asyncio.sleep(3 * LIMITS.come_back_seconds)
+        return await find(inbox, *names)
+
+    async def play() -> None:
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        monkeypatch.setattr(AsyncFakeInbox, "find_newest_turn", find_slowly)
+        coming = asyncio.create_task(scene.watch(scene.here, AGAIN))
+        await asyncio.sleep(0)
+        await scene.leave(watched, leaves)
+        again, _ = await coming
+        assert again.turn.id == watched.turn.id
+        assert scene.state(watched) is TurnState.RUNNING
 
     scene.run(play())
 
