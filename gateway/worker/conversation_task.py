@@ -56,11 +56,14 @@ class ConversationTask:
                 self.outcome_task.cancel()
 
     def adopt_lease(self, claim: Claim, since: float) -> bool:
-        """Continues with a newer lease on the same turn; returns False when that is not possible.
+        """Continues with the next lease on the same turn; returns False when that is not possible.
 
-        Needed when the machine slept for longer than a lease lasts, or the database's clock was set forward.
+        Needed when the machine slept for longer than a lease lasts, or the database's clock was set forward. If there
+        was a lease in between, somebody else has worked on the turn, and what this task knows of it is out of date.
         """
         if self.lease_guard.is_lost or self.over_capacity or self.is_finishing or claim.turn.id != self.claim.turn.id:
+            return False
+        if claim.lease.epoch != self.claim.lease.epoch + 1:
             return False
         self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
         self.lease_guard.mark_renewed(since)

@@ -285,7 +285,8 @@ class Worker:
         conversation = claim.lease.conversation_id
         previous = self._tasks.get(conversation)
         if previous is not None:  # our own lease expired unnoticed, and this process claimed it again
-            if previous.adopt_lease(claim, since):
+            is_older = claim.lease.epoch <= previous.claim.lease.epoch  # its result came late
+            if is_older or previous.adopt_lease(claim, since):
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.coordination.lease import lease_clock
 from gateway.coordination.retry import Backoff
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
@@ -280,6 +281,39 @@ def test_a_process_that_claims_its_own_conversation_again_continues_the_run(
     assert process.platform.wait_for(1)[0].reply == "done"
     process.stop()
     assert process.stored(turn).state is TurnState.DELIVERED
+    assert assistant.calls == ["open_thread", "run"]
+
+
+def test_a_process_that_claims_a_turn_again_which_another_has_had_begins_with_what_is_stored(
+    start: Start, assistant: FakeAssistant, sqlite_url: str
+) -> None:
+    process = start(lease_seconds=30.0)
+    resume = gate(assistant, RunCompleted("too late"))
+    assistant.script(RunStarted(RunId("run_h")), RunCompleted("done"))
+    turn = process.say("hello")
+    until(lambda: process.stored(turn).run_id is not None)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE conversations SET next_at = 1, epoch = epoch + 1")
+    assert process.platform.wait_for(1)[0].reply == "done"
+    resume()
+    process.stop()
+    assert assistant.calls == ["open_thread", "run", "resume run_g"]
+
+
+def test_a_claim_whose_result_came_late_disturbs_no_later_one(start: Start, assistant: FakeAssistant) -> None:
+    process = start(lease_seconds=30.0)
+    resume = gate(assistant, RunCompleted("done"))
+    turn = process.say("hello")
+    until(lambda: process.stored(turn).run_id is not None)
+    (work,) = process.worker._tasks.values()
+    late = replace(work.claim, lease=replace(work.claim.lease, epoch=work.claim.lease.epoch - 1))
+
+    async def start_late() -> None:
+        process.worker.start_claim(late, lease_clock())
+
+    process.worker.run_coroutine(start_late())
+    resume()
+    assert process.platform.wait_for(1)[0].reply == "done"
     assert assistant.calls == ["open_thread", "run"]
 
 
