@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
+from collections.abc import Awaitable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,16 +12,18 @@ from functools import partial
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.settings import NAME
-from gateway.domain.errors import GatewayError, StoreUnavailable
+from gateway.domain.errors import GatewayError, StoreUnavailable, TurnNotFound
 from gateway.domain.models import Message, Turn, TurnId, TurnState
 from gateway.ports.inbox import AcceptResult, AsyncInbox
 from gateway.ports.store import KeyValueStore
 from gateway.web.api.event_stream import TurnUpdates
-from gateway.web.api.routes import Handler, HttpRequest, HttpResponse
+from gateway.web.api.routes import HttpRequest
 from gateway.web.api.waiting import Waiter, WaiterRegistry, only
 
 AWAITED_SECONDS = 600.0
 """How long a caller that came back counts as waiting for the turn, in whichever process."""
+LOOKS = 5
+"""How often it is looked, while a caller may come back, whether the database lets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,6 @@ class Watched:
     updates: TurnUpdates
     leaving: ExitStack
     """To be closed when the caller is answered, or has left."""
-
-
-@dataclass
-class _Outage:
-    noticed_at: float = -math.inf
-    """When a caller was last told that the database is away, by the loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +48,6 @@ class Asking:
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     """What other processes know this one by."""
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
-    _outage: _Outage = field(default_factory=_Outage)
-
-    def noticing_outages(self, handle: Handler) -> Handler:
-        """Returns ``handle``, with a note of when its callers were last turned away as the database was."""
-
-        async def handle_and_notice(request: HttpRequest) -> HttpResponse:
-            try:
-                return await handle(request)
-            except StoreUnavailable:
-                self._outage.noticed_at = asyncio.get_running_loop().time()
-                raise
-
-        return handle_and_notice
 
     async def begin(self, post: Post, message: Message) -> Turn:
         """Records a message for which nobody waits. Raises as ``AsyncInbox.accept``."""
@@ -161,27 +144,43 @@ class Asking:
         task.add_done_callback(self._cancelling.discard)
 
     async def _cancel_unwatched(self, post: Post, turn_id: TurnId) -> None:
-        """Gives the caller its time again after the database was away, as it could not come back meanwhile."""
-        clock, may_come_back = asyncio.get_running_loop().time, self.limits.come_back_seconds
-        while True:
-            began = clock()
-            await asyncio.sleep(may_come_back)
-            async with self.attempts.turn_of(post):  # after the caller, if it is just coming back
-                if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
-                    return
-                if self._outage.noticed_at > began:
-                    continue
-                since = clock()
-                with suppress(StoreUnavailable):
-                    is_unwatched = await self._claim_wait(turn_id, 1.0)
-                    if clock() - since < may_come_back:
-                        if is_unwatched:
-                            await self._cancel_if_running(turn_id)
-                        return
+        """Gives the caller its time again whenever the database is away, as it cannot come back meanwhile."""
+        looks = 0
+        while looks < LOOKS:
+            await asyncio.sleep(self.limits.come_back_seconds / LOOKS)
+            if self.waiters.is_closed or self.waiters.is_awaited(turn_id):
+                return
+            is_running = await self._promptly(self._is_running(turn_id))
+            if is_running is False:
+                return
+            looks = looks + 1 if is_running else 0
+            if looks == LOOKS and not await self._cancel_unless_awaited(post, turn_id):
+                looks = 0
 
-    async def _cancel_if_running(self, turn_id: TurnId) -> None:
-        with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
-            await self.cancel(await self.inbox.get_turn(turn_id))
+    async def _is_running(self, turn_id: TurnId) -> bool:
+        try:
+            return not (await self.inbox.get_turn(turn_id)).state.is_resolved
+        except TurnNotFound:
+            return False
+
+    async def _cancel_unless_awaited(self, post: Post, turn_id: TurnId) -> bool:
+        """Returns False if the database is away, or was meanwhile."""
+        async with self.attempts.turn_of(post):  # after the caller, if it is just coming back
+            is_unwatched = await self._promptly(self._claim_wait(turn_id, 1.0))
+            if is_unwatched and not self.waiters.is_awaited(turn_id):
+                with suppress(GatewayError):  # it has ended, or the database is away: then it is answered for nobody
+                    await self.cancel(await self.inbox.get_turn(turn_id))
+        return is_unwatched is not None
+
+    async def _promptly(self, question: Awaitable[bool]) -> bool | None:
+        """Returns what the database answers; None if it does not, or not at once."""
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        try:
+            answer = await question
+        except StoreUnavailable:
+            return None
+        return answer if clock() - since < self.limits.come_back_seconds / LOOKS else None
 
     async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:
         """Says to other processes that a turn is awaited here; returns False if it is awaited in one of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.completion_routes import CompletionRoutes
@@ -26,10 +25,9 @@ def routes(
     conversations = Conversations(context.inbox, kept.objects, context.attempts)
     bodies, most = BodyReader(), limits.max_message_chars
     shared = (context.callers, asking, bodies, files)
-    found = (
+    return (
         *CompletionRoutes(*shared, directory, most).routes(),
         *ResponseRoutes(*shared, conversations, directory, most).routes(),
         *ConversationRoutes(context.callers, asking, conversations).routes(),
         *ModelRoutes(context.callers, directory).routes(),
     )
-    return [replace(route, handle=asking.noticing_outages(route.handle)) for route in found]

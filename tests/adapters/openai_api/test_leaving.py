@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 
-from adapters.openai_api.asking import Asking, Watched
+from adapters.openai_api.asking import LOOKS, Asking, Watched
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
 from gateway.domain.errors import StoreUnavailable
-from gateway.domain.models import ConversationKey, Message, Turn, TurnState
+from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.domain.run_events import RunCompleted, TextDelta
-from gateway.web.api.routes import HttpRequest, HttpResponse
+from gateway.web.api.routes import HttpRequest
 from gateway.web.api.waiting import WaiterRegistry
 from tests.fakes.inbox import AsyncFakeInbox, FakeInbox, ScriptGate
 from tests.fakes.memory import FakeMemory
 from tests.fakes.platform import FakePlatform
 
-LIMITS = ApiLimits(1000, 10, ping_seconds=0.01, come_back_seconds=0.02)
+LIMITS = ApiLimits(1000, 10, ping_seconds=0.01, come_back_seconds=0.1)
 FIRST = Post("a" * 32 + "1", "a" * 32, "a" * 32 + "f", may_be_repeated=False)
 AGAIN = Post("a" * 32 + "2", "a" * 32, "a" * 32 + "f", may_be_repeated=True)
 
@@ -96,58 +97,34 @@ def test_what_is_written_in_the_background_goes_on_without_its_caller(scene: Sce
 
 
 @pytest.mark.parametrize("is_silent", [True, False])
+@pytest.mark.parametrize("number", [0, LOOKS - 1, LOOKS])
 def test_while_the_database_is_away_nobody_counts_as_gone(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, number: int, is_silent: bool
 ) -> None:
-    lock, asked = scene.memory.try_lock, list[str]()
+    lock, get_turn, questions = scene.memory.try_lock, AsyncFakeInbox.get_turn, count()
 
-    def away_at_first(name: str, owner: str, seconds: float) -> bool:
-        asked.append(name)
-        if len(asked) == 1 and not is_silent:
+    def be_away_once() -> None:
+        if next(questions) != number:
+            return
+        if not is_silent:
             raise StoreUnavailable
-        if len(asked) == 1:
-            time.sleep(2 * LIMITS.come_back_seconds)
+        time.sleep(2 * LIMITS.come_back_seconds / LOOKS)
+
+    async def get_turn_or_fail(inbox: AsyncFakeInbox, turn_id: TurnId) -> Turn:
+        be_away_once()
+        return await get_turn(inbox, turn_id)
+
+    def lock_or_fail(name: str, owner: str, seconds: float) -> bool:
+        be_away_once()
         return lock(name, owner, seconds)
 
     async def play() -> None:
         watched, leaves = await scene.watch(scene.here, FIRST)
-        monkeypatch.setattr(scene.memory, "try_lock", away_at_first)
+        monkeypatch.setattr(scene.memory, "try_lock", lock_or_fail)
+        monkeypatch.setattr(AsyncFakeInbox, "get_turn", get_turn_or_fail)
         await scene.leave(watched, leaves)
         assert scene.state(watched) is TurnState.CANCELLED
-        assert len(asked) > 1
-
-    scene.run(play())
-
-
-def test_a_caller_who_was_turned_away_meanwhile_gets_its_time_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, asked = scene.memory.try_lock, list[str]()
-    tries = iter((True, True, False))
-
-    def noted(name: str, owner: str, seconds: float) -> bool:
-        asked.append(name)
-        return lock(name, owner, seconds)
-
-    async def refuse(_: HttpRequest) -> HttpResponse:
-        raise StoreUnavailable
-
-    async def play() -> None:
-        watched, leaves = await scene.watch(scene.here, FIRST)
-        monkeypatch.setattr(scene.memory, "try_lock", noted)
-        real, refused = asyncio.sleep, scene.here.noticing_outages(refuse)
-
-        async def come_back_in_vain(seconds: float) -> None:
-            await real(seconds)
-            if seconds == LIMITS.come_back_seconds and next(tries):
-                assert not asked
-                with pytest.raises(StoreUnavailable):
-                    await refused(request_of(leaves))
-
-        monkeypatch.setattr(asyncio, "sleep", come_back_in_vain)
-        await scene.leave(watched, leaves)
-        assert scene.state(watched) is TurnState.CANCELLED
-        assert len(asked) == 1
+        assert next(questions) >= number + 1 + LOOKS
 
     scene.run(play())
 
