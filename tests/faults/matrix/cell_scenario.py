@@ -62,6 +62,10 @@ SILENT_FAULTS = (MatrixFault.BACKEND_SILENT, MatrixFault.PLATFORM_SILENT)
 SHORT_TIMEOUT = 1.0
 LOCK_SECONDS = 0.4
 SLOW_CHUNK_DELAY = 0.15
+THINK_SECONDS = 0.3
+"""Before a reply's first word, where the backend fails: it matters whether a run is seen while it lasts, and no model
+takes less.
+"""
 """Seconds between two words of a reply, so that a resumed process finds the other one still at work."""
 PREVIEW_STEPS = (FaultStep.RUN_STORED, FaultStep.STREAMING)
 """Steps at which previews matter."""
@@ -308,6 +312,7 @@ def open_cell(cell: MatrixCell, templates: DatabaseTemplates) -> Iterator[CellSc
         openai = leaving.enter_context(FakeOpenAI())
         openai.reply = lambda texts: reply_to(texts[-1])
         openai.calls_first = CallTool(FUNCTION)  # of those who run functions
+        openai.think = THINK_SECONDS if cell.fault in BACKEND_FAULTS else 0.0
         openai.chunk_delay = SLOW_CHUNK_DELAY if cell.has_second_process and cell.fault not in KILLS else 0.0
         door = links.add_proxy()
         moment = _sync_point(cell)
