@@ -75,7 +75,7 @@ def test_defects_appear_in_the_table() -> None:
         CellOutcome(cell, CellScore(messages=7, lost=2, labelled=1)),
         CellOutcome(cell, error="it did not start"),
     ]
-    assert "| kill -9 | · | · | 2L 1X +1 |" in markdown(outcomes)
+    assert "| enqueued | 2L 1X +1 | · |" in markdown(outcomes)
     assert "2 lost" in summary(outcomes)
     assert "1 not run to their end" in summary(outcomes)
 

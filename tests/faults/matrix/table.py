@@ -69,8 +69,11 @@ def platform_table(platform: str, outcomes: Sequence[CellOutcome]) -> Table:
 
 
 def markdown(outcomes: Sequence[CellOutcome]) -> str:
-    rows = [("", *(STEP_TITLES[step] for step in FaultStep)), ("---", *("---" for _ in FaultStep))]
-    rows += [(fault.value, *(_counts(_matching(outcomes, fault, step)) for step in FaultStep)) for fault in MatrixFault]
+    """Returns a row for each step with a column for each fault, as there are twice as many steps."""
+    rows = [("", *(fault.value for fault in MatrixFault)), ("---", *("---" for _ in MatrixFault))]
+    rows += [
+        (STEP_TITLES[step], *(_counts(_matching(outcomes, fault, step)) for fault in MatrixFault)) for step in FaultStep
+    ]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", summary(outcomes)])
 
