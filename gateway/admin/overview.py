@@ -98,8 +98,8 @@ class OverviewPage:
         return self._bucket_cache.get(f"days {length}", DAYS_TTL_SECONDS, lambda: self._load_buckets(length, DAY))
 
     def _load_buckets(self, length: float, step: float) -> WindowBuckets:
-        window = Window.up_to(self._context.reporting.now(), length, step)
-        return window, self._context.reporting.usage_buckets(window.since, window.now, bucket_seconds=step)
+        window = Window.up_to(self._context.store.now(), length, step)
+        return window, self._context.store.usage_buckets(window.since, window.now, bucket_seconds=step)
 
 
 def _plots(

@@ -93,7 +93,7 @@ class ErasureResult:
     """Deleted updates of the platform that could not be parsed."""
 
 
-def erase_person(books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
+def erase_person(store: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
     """Deletes a person's messages and the replies to them, here and at the backend. Calling it again retries the rest.
 
     Their unfinished turns are cancelled first. A conversation in which nobody else wrote is deleted. In one with others
@@ -101,7 +101,7 @@ def erase_person(books: AdminStore, threads: BackendThreads | None, platform: st
     whose thread cannot be deleted stays as it is. With ``threads`` None nothing is deleted at the backend.
     Unparsed updates that contain the person's id are deleted. Raises StoreUnavailable, SettingsError.
     """
-    eraser = PersonEraser(books, threads, platform, user)
+    eraser = PersonEraser(store, threads, platform, user)
     for _ in range(MAX_ROUNDS):
         if not eraser.run_round():
             break
@@ -113,8 +113,8 @@ def erase_person(books: AdminStore, threads: BackendThreads | None, platform: st
 class PersonEraser:
     """Deletes one person's data, in rounds, as they may write meanwhile."""
 
-    def __init__(self, books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> None:
-        self._store = books
+    def __init__(self, store: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> None:
+        self._store = store
         self._threads = threads
         self._person = platform, user
         self._left: dict[int, tuple[Conversation, str]] = {}
