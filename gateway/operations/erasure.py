@@ -128,14 +128,14 @@ class PersonEraser:
         """Deletes what exists now; returns whether there was anything."""
         for turn in self._store.unfinished_turns_by(*self._person):
             self._store.cancel_turn(turn)
-        shares = self._load_conversations()
-        problems = self._delete_threads([each for each, _ in shares if each.thread_id])
-        for conversation, alone in shares:
+        found = self._load_conversations()
+        problems = self._delete_threads([each for each, _ in found if each.thread_id])
+        for conversation, alone in found:
             if conversation.id in problems:
                 self._left[conversation.id] = conversation, problems[conversation.id]
             else:
                 self._delete(conversation, alone=alone)
-        return bool(shares)
+        return bool(found)
 
     def report_remaining(self) -> None:
         """Adds the conversations that still exist to those that were not deleted."""
@@ -153,7 +153,9 @@ class PersonEraser:
         return ErasureResult(len(self._whole), shared, self._turns, threads, left, abandoned, unparsed)
 
     def _load_conversations(self) -> Sequence[tuple[Conversation, bool]]:
-        return [share for share in self._store.conversations_of(*self._person) if share[0].id not in self._left]
+        """Returns those that are left, each with whether nobody else wrote in it."""
+        found = self._store.conversations_of(*self._person)
+        return [(each, alone) for each, alone in found if each.id not in self._left]
 
     def _delete_threads(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
         if self._threads is None:
