@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE
 from gateway.domain.errors import Conflict, GatewayError, StoreUnavailable
-from gateway.domain.models import Message
 from gateway.handover import messages
 from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
 from gateway.ports.handovers import Handovers, OpenHandover
-from gateway.ports.inbox import AcceptResult
+from gateway.ports.inbox import Accept
 
 HANDED_OVER = (
     "A person takes the conversation over and is told the reason. They answer what is written after this message. Tell "
     "the user so in a sentence, and do not promise when."
 )
 NOT_HERE = "Nobody can take this conversation over. Answer as well as you can."
-
-Accept = Callable[[Message], Awaitable[AcceptResult]]
-"""Records a message as a turn, see ``AsyncInbox.accept``."""
 
 log = logs.get_logger(__name__)
 

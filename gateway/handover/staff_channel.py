@@ -15,7 +15,6 @@ from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.passed_files import passed_on
 from gateway.handover import messages
-from gateway.handover.desk import Accept
 from gateway.handover.looking_back import all_open, roots_of, turns_after, turns_to_answer
 from gateway.ports.handovers import (
     BROUGHT,
@@ -25,6 +24,7 @@ from gateway.ports.handovers import (
     introduction_name,
     said_name,
 )
+from gateway.ports.inbox import Accept
 from gateway.ports.platform import OpensTopics
 from gateway.ports.store import Store
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
-from gateway.domain.models import Message, TurnId
-from gateway.ports.inbox import AcceptResult
+from gateway.domain.models import TurnId
+from gateway.ports.inbox import Accept
 from gateway.ports.schedules import Schedule, Schedules
 from gateway.ports.store import Store
 from gateway.push.cron import next_tick
@@ -21,9 +21,6 @@ BATCH = 100
 CLOCK_SECONDS = 1.0
 """A clock that is behind by less was not set back."""
 MISSED = "missed: no process ran when it was due"
-
-Accept = Callable[[Message], Awaitable[AcceptResult]]
-"""Records a message as a turn, see ``AsyncInbox.accept``."""
 
 log = logs.get_logger(__name__)
 
