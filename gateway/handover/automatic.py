@@ -1,4 +1,4 @@
-"""Takes conversations over for the assistant's tool, and gives them back when their time is up."""
+"""Hands conversations over for the assistant's tool, and gives them back when their time is up."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ NOT_HERE = "Nobody can take this conversation over. Answer as well as you can."
 log = logs.get_logger(__name__)
 
 
-class HandoverDesk:
-    """Used on the worker's loop only. Every process has one: what it records twice is one turn."""
+class AutomaticHandovers:
+    """Hands over and gives back without an operator. Used on the worker's loop only.
+
+    Every process has one: what two of them record is one turn.
+    """
 
     def __init__(self, store: AsyncStore, handovers: Handovers, *, seconds: float) -> None:
         """``seconds``: for which a person may keep a conversation without answering; 0: without a limit."""
