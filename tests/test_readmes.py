@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,12 @@ def test_a_folder_imports_of_ours_only_what_it_says(page: Path) -> None:
     found = {module for path in modules_below(page.parent) for module in imports_of(path)}
     own = name_of(page.parent).removeprefix("gateway/")
     assert {each for each in found if not any(f"{each}/".startswith(f"{name}/") for name in (own, *may))} == set()
+
+
+def test_the_layers_are_those_that_the_linter_checks() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = "\n".join(each.replace("gateway.", "").replace(" | ", ", ") for each in contracts[0]["layers"])
+    assert f"```\n{layers}\n```" in (ROOT / "gateway" / "README.md").read_text("utf-8")
 
 
 def modules_below(folder: Path) -> Iterator[Path]:
