@@ -210,10 +210,8 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
 
 def _unfit(settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]) -> Sequence[str]:
     """Returns a line for each thing that does not fit to others of its class."""
-    callbacks, admin = (
-        cast("CallbackSettings", settings[CallbackSettings]),
-        cast("AdminSettings", settings[AdminSettings]),
-    )
+    callbacks = cast("CallbackSettings", settings[CallbackSettings])
+    admin = cast("AdminSettings", settings[AdminSettings])
     return (*callbacks.problems(), *admin.problems())
 
 
