@@ -140,9 +140,8 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
-        is_passed = (
-            message.kind is MessageKind.PROMPT and found.conversation.key.platform in self._place.passes_files_to
-        )
+        goes_to = found.conversation.key.platform
+        is_passed = message.kind is MessageKind.PROMPT and goes_to in self._place.passes_files_to
         if message.files and not is_passed:
             told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
             if not message.text:
