@@ -33,7 +33,7 @@ class TurnPages:
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
-            verdicts=self._context.store.feedback_on(turn.id),
+            feedback=self._context.store.feedback_on(turn.id),
             approvals=[each for each in held if each.is_question],
             names=names_of(
                 self._context.store.people, [turn.message.key], [(turn.message.key.platform, turn.message.author)]

@@ -73,8 +73,8 @@ def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any
     return {"id": conversation.id, **where, "alone": alone, **thread}
 
 
-def _feedback_view(verdict: Feedback) -> dict[str, Any]:
-    return {"turn_id": verdict.turn_id, "value": verdict.value}
+def _feedback_view(feedback: Feedback) -> dict[str, Any]:
+    return {"turn_id": feedback.turn_id, "value": feedback.value}
 
 
 def _unparsed_view(update: UnparsedUpdate) -> dict[str, Any]:

@@ -61,10 +61,13 @@ def thread_of(site: GatewaySite, thread: str) -> Any:
     return call(site, "GET", f"/chat/threads/{thread}")[1]
 
 
+def turn_of(site: GatewaySite, turn_id: str) -> Any:
+    return call(site, "GET", f"/chat/turns/{turn_id}")[1]
+
+
 def wait_for_turn(site: GatewaySite, turn_id: str) -> Any:
-    look = lambda: call(site, "GET", f"/chat/turns/{turn_id}")[1]  # noqa: E731
-    until(lambda: look()["state"] in ("delivered", "failed"))
-    return look()
+    until(lambda: turn_of(site, turn_id)["state"] in ("delivered", "failed"))
+    return turn_of(site, turn_id)
 
 
 def test_callers_are_told_that_a_person_answers_and_find_the_answers_in_the_thread(
