@@ -22,6 +22,13 @@ def until(look: Callable[[], Value | None], seconds: float = 20.0) -> Value:
     return found
 
 
+async def until_async(is_so: Callable[[], object], seconds: float = 20.0) -> None:
+    """Looks again and again beside what else the event loop does. Fails after so many seconds."""
+    async with asyncio.timeout(seconds):
+        while not is_so():  # noqa: ASYNC110  # what it waits for has no event
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
 class ThreadEvent(asyncio.Event):
     """An event for coroutines that another thread sets, by an event of threads."""
 
