@@ -21,7 +21,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import SettingsError
 from gateway.handover import HandoverSettings
-from gateway.handover.desk import HandoverDesk
+from gateway.handover.automatic import AutomaticHandovers
 from gateway.handover.tool import hand_over_tool
 from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
@@ -64,7 +64,7 @@ class _Parts:
     metrics: Metrics
     tracer: Tracing
     tool_servers: ToolServers
-    desk: HandoverDesk
+    handovers: AutomaticHandovers
     assistants: Assistants
     spool: FileSpool
     admission: AdmissionControl
@@ -92,7 +92,7 @@ def open_gateway(
     backpressure = _backpressure(settings)
     inbox = _inbox(parts, worker, backpressure)
     gateway = _gateway(parts, current, worker, inbox)
-    background = BackgroundWork(gateway, parts.async_store, processor, parts.admission, backpressure, parts.desk)
+    background = BackgroundWork(gateway, parts.async_store, processor, parts.admission, backpressure, parts.handovers)
     # What is told of turns comes first: those that an earlier process has left are claimed at once.
     background.start_recording_people()
     background.start_callbacks()
@@ -113,28 +113,40 @@ def _parts(
 ) -> _Parts:
     executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
     async_store, tool_servers = AsyncStore(store, executor), ToolServers()
-    tracer, handover = tracing.build(load(TracingSettings)), load(HandoverSettings)
-    metrics = Metrics(
-        [each.name for each in adapters],
-        store.queue_depths,
-        assistants=current.get().assistants,
-        folder=load(MetricsSettings).prometheus_multiproc_dir,
-    )
-    desk = HandoverDesk(async_store, store.handovers, seconds=handover.seconds)
+    metrics, handover = _metrics(load, adapters, store, current), load(HandoverSettings)
+    handovers = AutomaticHandovers(async_store, store.handovers, seconds=handover.seconds)
     builder = AssistantBuilder(
         async_store,
         metrics,
         tool_servers,
         KeptFiles(store.tool_files, executor),
         load(PriceSettings),
-        hand_over_tool(desk.hand_over_current),
+        hand_over_tool(handovers.hand_over_current),
         handover.handover_tool,
     )
-    assistants = Assistants(current, builder.build, free_platforms(adapters))
     return _Parts(
-        *(settings, load, adapters, store, executor, async_store, metrics, tracer, tool_servers, desk, assistants),
-        _spool(settings),
-        _admission(settings, load, store, async_store),
+        settings=settings,
+        load=load,
+        adapters=adapters,
+        store=store,
+        executor=executor,
+        async_store=async_store,
+        metrics=metrics,
+        tracer=tracing.build(load(TracingSettings)),
+        tool_servers=tool_servers,
+        handovers=handovers,
+        assistants=Assistants(current, builder.build, free_platforms(adapters)),
+        spool=_spool(settings),
+        admission=_admission(settings, load, store, async_store),
+    )
+
+
+def _metrics(load: Load, adapters: Sequence[Adapter], store: SqlStore, current: CurrentConfiguration) -> Metrics:
+    return Metrics(
+        [each.name for each in adapters],
+        store.queue_depths,
+        assistants=current.get().assistants,
+        folder=load(MetricsSettings).prometheus_multiproc_dir,
     )
 
 
@@ -222,7 +234,7 @@ def _inbox(parts: _Parts, worker: Worker, backpressure: Backpressure) -> StoreIn
         max_backlog=parts.settings.max_backlog,
     )
     inbox.hands_over = people_hand_over(parts.load)
-    parts.desk.accept = inbox.accept
+    parts.handovers.accept = inbox.accept
     return inbox
 
 

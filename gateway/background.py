@@ -14,7 +14,7 @@ from gateway.callbacks.sender import CallbackSender
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.retry import repeat
-from gateway.handover.desk import HandoverDesk
+from gateway.handover.automatic import AutomaticHandovers
 from gateway.handover.staff_channel import StaffChannel, StaffPlace
 from gateway.observability.turn_log import TurnLogRing
 from gateway.platforms import callback_outbox
@@ -44,7 +44,7 @@ class BackgroundWork:
     processor: TurnProcessor
     admission: AdmissionControl
     backpressure: Backpressure
-    desk: HandoverDesk
+    handovers: AutomaticHandovers
 
     def start_recording_people(self) -> None:
         """Stores who writes, and keeps the list of who is blocked current; it is read before this returns.
@@ -64,8 +64,12 @@ class BackgroundWork:
         retention = partial(_apply_retention, gateway.store, gateway.settings.retention_days)
         abandoned_turns = AbandonedTurns(self.store, gateway.assistants, admission, gateway.metrics)
         maintenance = Maintenance(
-            *(self.store, self.backpressure, retention, abandoned_turns),
-            *(self._scheduler().run_due, self.desk.end_overdue),
+            self.store,
+            self.backpressure,
+            retention,
+            abandoned_turns,
+            self._scheduler().run_due,
+            self.handovers.end_overdue,
             owner=gateway.worker.owner,
         )
         gateway.worker.run_in_background(maintenance.run())

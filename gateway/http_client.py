@@ -297,9 +297,8 @@ def _redirect_target(method: str, url: URL, response: aiohttp.ClientResponse) ->
 def options_for(url: URL) -> ConnectionOptions:
     """Returns the proxy that the environment names for a URL, and the certificates to trust. Raises SettingsError."""
     host = url.host or ""
-    with_port = (
-        host if ":" in host else f"{host}:{url.port}"
-    )  # NO_PROXY may name a port; an IPv6 address reads like one
+    # NO_PROXY may name a port; an IPv6 address reads like one.
+    with_port = host if ":" in host else f"{host}:{url.port}"
     named = None if proxy_bypass(with_port) else _environment_proxy(url.scheme)
     proxy = URL(named) if named else None
     tls = _tls_context() if url.scheme == "https" or (proxy and proxy.scheme == "https") else None

@@ -51,6 +51,8 @@ PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
 }
 """The platforms that come with the gateway, also those that are not enabled."""
 
+SettingsByClass = Mapping[type[EnvironmentSettings], EnvironmentSettings]
+"""Settings of each class."""
 AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 AnyPlatform = TypeVar("AnyPlatform", bound=PlatformSettings)
 
@@ -74,7 +76,7 @@ def settings_classes() -> Sequence[type[EnvironmentSettings]]:
 class Loaded:
     """All that the environment and the file say."""
 
-    settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]
+    settings: SettingsByClass
     """Each class as it is, without what tables of assistants and keys add to it."""
     configuration: Configuration
     file: TomlFile | None
@@ -91,7 +93,7 @@ class Loaded:
 
     def load(self, cls: type[AnySettings], /) -> AnySettings:
         """Returns the settings of a class as the function ``load`` does, but as they were read."""
-        settings = cast("AnySettings", self.settings[cls])
+        settings = _of(self.settings, cls)
         return settings if self.file is None else _with_tables_of(self.configuration, settings)
 
     def secrets(self) -> Iterator[str]:
@@ -174,12 +176,10 @@ def load_all(*, quiet: bool = False) -> Loaded:
 def read_all() -> Loaded:
     """Returns all settings and what the file describes. Raises SettingsError with a line for each thing wrong."""
     settings = {each: each.load() for each in settings_classes()}
-    rules = cast("AdmissionSettings", settings[AdmissionSettings])
-    unfit = _unfit(settings)
-    if wrong := [*_wrong_names(rules), *unfit]:
+    if wrong := [*_wrong_names(settings), *_unfit(settings)]:
         raise SettingsError("\n".join(wrong))
-    configuration = load_configuration(cast("Settings", settings[Settings]))
-    if unknown := _wrong_assistants(rules, configuration):
+    configuration = load_configuration(_of(settings, Settings))
+    if unknown := _wrong_assistants(settings, configuration):
         raise SettingsError("\n".join(unknown))
     return Loaded(settings, configuration, config_file())
 
@@ -190,31 +190,24 @@ def load_valid_settings() -> tuple[Load, Sequence[str]]:
     Raises SettingsError if nothing can be read.
     """
     read = {each: each.load_valid() for each in settings_classes()}
+    settings = {cls: found for cls, (found, _) in read.items()}
     wrong = [line for _, lines in read.values() for line in lines]
-    wrong += _wrong_names(cast("AdmissionSettings", read[AdmissionSettings][0]))
-    wrong += _unfit({cls: found for cls, (found, _) in read.items()})
+    wrong += [*_wrong_names(settings), *_unfit(settings)]
     configuration, more = (None, ()) if wrong else _valid_configuration()
     if configuration is not None:
-        more = _wrong_assistants(cast("AdmissionSettings", read[AdmissionSettings][0]), configuration)
-
-    def load(cls: type[AnySettings]) -> AnySettings:
-        settings = cast("AnySettings", read[cls][0])
-        return settings if configuration is None else _with_tables(settings)
-
-    valid = {cls: settings for cls, (settings, _) in read.items()}
-    settings = load(Settings)
-    loaded = Loaded(valid, configuration or Configuration.of(settings), config_file())
-    _configure_log(settings.log_level, settings, loaded.secrets())
-    return load, tuple(dict.fromkeys([*wrong, *more]))
+        more = _wrong_assistants(settings, configuration)
+    loaded = Loaded(settings, configuration or Configuration.of(_of(settings, Settings)), config_file())
+    _configure_log(loaded.core.log_level, loaded.core, loaded.secrets())
+    return loaded.load, tuple(dict.fromkeys([*wrong, *more]))
 
 
-def _unfit(settings: Mapping[type[EnvironmentSettings], EnvironmentSettings]) -> Sequence[str]:
+def _of(settings: SettingsByClass, cls: type[AnySettings]) -> AnySettings:
+    return cast("AnySettings", settings[cls])
+
+
+def _unfit(settings: SettingsByClass) -> Sequence[str]:
     """Returns a line for each thing that does not fit to others of its class."""
-    callbacks, admin = (
-        cast("CallbackSettings", settings[CallbackSettings]),
-        cast("AdminSettings", settings[AdminSettings]),
-    )
-    return (*callbacks.problems(), *admin.problems())
+    return (*_of(settings, CallbackSettings).problems(), *_of(settings, AdminSettings).problems())
 
 
 def _valid_configuration() -> tuple[Configuration | None, Sequence[str]]:
@@ -230,7 +223,8 @@ def _configure_log(level: str, settings: Settings, secrets: Iterator[str]) -> No
     logs.configure(level, settings.log_format, secrets, patterns)
 
 
-def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
+def _wrong_names(settings: SettingsByClass) -> Sequence[str]:
+    rules = _of(settings, AdmissionSettings)
     misspelt = unknown_names(settings_classes(), given_variables().names).misspelt
     in_file = () if (file := config_file()) is None else wrong_names_in_file(settings_classes(), file)
     in_environment = (_misspelt(name, near) for name, near in misspelt.items())
@@ -238,7 +232,8 @@ def _wrong_names(rules: AdmissionSettings) -> Sequence[str]:
     return (*in_rules, *in_environment, *in_file)
 
 
-def _wrong_assistants(rules: AdmissionSettings, configuration: Configuration) -> Sequence[str]:
+def _wrong_assistants(settings: SettingsByClass, configuration: Configuration) -> Sequence[str]:
+    rules = _of(settings, AdmissionSettings)
     return [describe((setting,), what) for setting, what in rules.wrong_assistants(tuple(configuration.assistants))]
 
 

@@ -58,7 +58,7 @@ class Reloader:
         self._apply = apply
         self._lock = asyncio.Lock()
 
-    async def reload(self) -> Answer:
+    async def reload(self) -> ReloadAnswer:
         """Reads everything anew and puts it into force. Logs the outcome.
 
         A faulty file is refused, and so is what needs a restart: then all stays as it was.
@@ -69,11 +69,11 @@ class Reloader:
                 self._apply(found.configuration)
             except Exception as exc:  # noqa: BLE001  # the process goes on as it was
                 log_failure("configuration not reloaded; the one before stays in force", exc, severe=True)
-                return Answer(ok=False, lines=tuple(str(exc).splitlines()))
+                return ReloadAnswer(ok=False, lines=tuple(str(exc).splitlines()))
             changed = tuple(changes(self._loaded.configuration, found.configuration))
             self._loaded = found
             log.info("configuration reloaded", changed=", ".join(changed) or "nothing")
-            return Answer(ok=True, lines=changed)
+            return ReloadAnswer(ok=True, lines=changed)
 
     def _read(self) -> Loaded:
         found = _read_at_rest()
@@ -139,7 +139,7 @@ def _changes_of(table: str, old: Mapping[str, object], new: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReloadAnswer:
     """What one process says to a request."""
 
     ok: bool
@@ -151,7 +151,7 @@ class Answer:
 class ReloadRequests:
     """Does what ``python -m gateway reload`` asks of this process."""
 
-    def __init__(self, rows: Rows, reload: Callable[[], Awaitable[Answer]], process: str) -> None:
+    def __init__(self, rows: Rows, reload: Callable[[], Awaitable[ReloadAnswer]], process: str) -> None:
         """``process``: the name that the answers bear."""
         self._rows = rows
         self._reload = reload
@@ -174,14 +174,14 @@ class ReloadRequests:
             answer = await self._reload()
             await asyncio.to_thread(self._write, asked, replace(answer, process=self._process))
 
-    def _write(self, request: str, answer: Answer) -> None:
+    def _write(self, request: str, answer: ReloadAnswer) -> None:
         said = json.dumps(asdict(replace(answer, lines=tuple(map(logs.mask, answer.lines)))))
         number = 0
         while self._rows.set_value_if_absent(_answer_name(request, number), said) != said:
             number += 1
 
 
-def ask_all(rows: Rows, *, only_one: bool, sleep: Callable[[float], None] = time.sleep) -> Iterator[Answer]:
+def ask_all(rows: Rows, *, only_one: bool, sleep: Callable[[float], None] = time.sleep) -> Iterator[ReloadAnswer]:
     """Asks every process on the database to reload; yields their answers as they come.
 
     ``only_one``: there is but one process. Raises StoreUnavailable.
@@ -192,8 +192,8 @@ def ask_all(rows: Rows, *, only_one: bool, sleep: Callable[[float], None] = time
     left = FIRST_ANSWER_SECONDS
     while left > 0:
         if said := rows.get_value(_answer_name(request, number)):
-            answer = json.loads(said)  # as ``Answer`` was written
-            yield Answer(answer["ok"], tuple(answer["lines"]), answer["process"])
+            answer = json.loads(said)  # as ``ReloadAnswer`` was written
+            yield ReloadAnswer(answer["ok"], tuple(answer["lines"]), answer["process"])
             number, left = number + 1, 0.0 if only_one else QUIET_SECONDS
         else:
             sleep(POLL_SECONDS / 4)

@@ -65,7 +65,7 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
         return formatter.contents(turn.reply, Buttons.FEEDBACK if rated else Buttons.NONE)
 
     def question_turn(self, turn: Turn) -> Turn:
-        """The answer to an interaction is kept for the reply."""
+        """Returns the turn without the answer to its interaction, which is kept for the reply."""
         place = replace(DiscordTarget.of(turn.message.address), interaction="", token="")
         return replace(turn, message=replace(turn.message, address=place.address))
 

@@ -143,7 +143,10 @@ class DiscordParser:
         return object_in(event, "author").get("bot") is not True and not text_input.calls_others(event)
 
     def _edited(self, event: Fields, place: DiscordPlace) -> ParsedUpdate:
-        """An edit may be what mentions the bot; its message has the id of the original, should that be known."""
+        """Parses an edit, which may be what mentions the bot.
+
+        The message that it then is has the id of the original, should that be known.
+        """
         author = object_in(event, "author")
         if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
             return ParsedUpdate()

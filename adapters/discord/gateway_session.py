@@ -27,7 +27,7 @@ class GatewaySession:
     """Where somebody talked to the bot, the newest last."""
 
     def opened(self, ready: Fields) -> None:
-        """docs.discord.com/developers/events/gateway-events#ready"""
+        """Notes what a new session is called: docs.discord.com/developers/events/gateway-events#ready"""
         self.id, self.url = text_in(ready, "session_id"), text_in(ready, "resume_gateway_url")
 
     def ended(self) -> None:

@@ -78,7 +78,7 @@ def _missing(server: Fields) -> Sequence[str]:
 
 
 def _interactions(settings: DiscordSettings, me: ApplicationIdentity) -> CheckResult:
-    """Discord sends interactions to an address or over the gateway, never both."""
+    """Tells how interactions arrive: to an address or over the gateway connection, never both."""
     name, address = f"{settings.name} interactions", me.interactions_url
     path = settings.path(PATH)
     if not address:

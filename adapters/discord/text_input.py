@@ -102,7 +102,7 @@ def _tag(bot: str, tag: re.Match[str]) -> str:
 
 
 def _embeds(message: Fields, bot: str) -> Iterator[str]:
-    """docs.discord.com/developers/resources/message#embed-object"""
+    """Yields the texts of embeds: docs.discord.com/developers/resources/message#embed-object"""
     for embed in objects_in(message, "embeds"):
         if embed.get("type", RICH) == RICH:
             facts = [f"{text_in(field, 'name')}: {text_in(field, 'value')}" for field in objects_in(embed, "fields")]
@@ -123,7 +123,7 @@ def _components(holder: Fields, depth: int = 0) -> Iterator[str]:
 
 
 def _poll(poll: Fields) -> Iterator[str]:
-    """docs.discord.com/developers/resources/poll#poll-object"""
+    """Yields a poll's question and answers: docs.discord.com/developers/resources/poll#poll-object"""
     if question := text_in(object_in(poll, "question"), "text"):
         yield f"(poll) {question}"
         yield from (f"- {text_in(object_in(each, 'poll_media'), 'text')}" for each in objects_in(poll, "answers"))

@@ -337,7 +337,7 @@ def _listed(header: str) -> set[str]:
 
 
 def _prefers_stream(accept: str) -> bool:
-    """Whether events are asked for by name, and not less than JSON."""
+    """Returns whether events are asked for by name, and not less than JSON."""
     if EVENT_STREAM not in accept.lower():
         return False
     wanted = parse_accept_header(accept, MIMEAccept)

@@ -135,27 +135,49 @@ async def read_form(
     pieces: AsyncIterator[bytes], content_type: str, uploads: MessageUploads, max_field_bytes: int
 ) -> Mapping[str, str]:
     """Stores the files of a form as they arrive; returns its fields. Raises MalformedRequest, StoreUnavailable."""
-    fields: dict[str, bytes] = {}
-    name, arriving = "", None
+    form = _ArrivingForm(uploads, max_field_bytes)
     async for part in read_parts(pieces, content_type):
         if isinstance(part, PartHead):
-            if arriving is not None:
-                await arriving.finish()
-            arriving = None if part.file_name is None else uploads.begin(part.file_name, part.media_type)
-            name = part.name
-            if arriving is None and name in fields:
-                raise MalformedRequest(f"The form names the field {name} twice.", code="invalid_form")
-            if arriving is None:
-                fields[name] = b""
-        elif arriving is not None:
-            await arriving.write(part)
+            await form.begin(part)
         else:
-            fields[name] += part
-            if len(fields[name]) > max_field_bytes:
-                raise MalformedRequest(f"The field {name} is too long.", code="payload_too_large")
-    if arriving is not None:
-        await arriving.finish()
-    return {name: _decode(name, value) for name, value in fields.items()}
+            await form.add(part)
+    await form.end_file()
+    return {name: _decode(name, value) for name, value in form.fields.items()}
+
+
+class _ArrivingForm:
+    """The fields of a form, and its files, which are stored as they arrive."""
+
+    def __init__(self, uploads: MessageUploads, max_field_bytes: int) -> None:
+        self.fields: dict[str, bytes] = {}
+        self._uploads = uploads
+        self._max_field_bytes = max_field_bytes
+        self._field = ""
+        self._file: ArrivingFile | None = None
+        """The file to which the next pieces belong; None: they belong to the field."""
+
+    async def begin(self, head: PartHead) -> None:
+        await self.end_file()
+        if head.file_name is not None:
+            self._file = self._uploads.begin(head.file_name, head.media_type)
+        elif head.name in self.fields:
+            raise MalformedRequest(f"The form names the field {head.name} twice.", code="invalid_form")
+        else:
+            self._field = head.name
+            self.fields[head.name] = b""
+
+    async def add(self, piece: bytes) -> None:
+        if self._file is not None:
+            await self._file.write(piece)
+            return
+        self.fields[self._field] += piece
+        if len(self.fields[self._field]) > self._max_field_bytes:
+            raise MalformedRequest(f"The field {self._field} is too long.", code="payload_too_large")
+
+    async def end_file(self) -> None:
+        if self._file is not None:
+            await self._file.finish()
+            self._file = None
 
 
 def _decode(name: str, value: bytes) -> str:

@@ -268,7 +268,7 @@ class _EntityWriter:
         self.new_line()
 
     def code_span(self, token: Token) -> None:
-        """Telegram supports no code in links, and no other entity in code."""
+        """Writes code, which Telegram supports in no link, and in which it supports no other entity."""
         if self.links:
             self.write(token.content)
             return

@@ -114,7 +114,7 @@ class UpdateParser:
         return ParsedUpdate()
 
     def _pressed(self, query: Fields) -> ParsedUpdate:
-        """A press of a button below a message: core.telegram.org/bots/api#callbackquery"""
+        """Parses a press of a button below a message: core.telegram.org/bots/api#callbackquery"""
         who = object_in(query, "from")
         decider = Decider(self._name, str(number_in(who, "id") or ""), name=text_input.name_of(who))
         verdict = verdict_of(text_in(query, "data"), decider)
@@ -143,7 +143,7 @@ class UpdateParser:
         return replace(message, may_start_conversation=False, join=join) if join else None
 
     def _messages(self, context: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
-        """Usually one message. A question behind /new is a second one."""
+        """Yields what a message is to the bot: usually one message, and a second one for a question behind /new."""
         key, address, message_id = self._key(context), context.address, self._message_id(context, parsed)
         language = self._languages.best(text_in(object_in(parsed.message, "from"), "language_code"))
         who = in_language(self._speaker(context, parsed), language)
@@ -239,7 +239,10 @@ class UpdateParser:
         return parsed.replies_to_bot and not parsed.calls_others
 
     def _kind(self, context: TelegramTarget, parsed: ParsedMessage) -> MessageKind:
-        """A bare word is a command too, except to a business: there, "cancel" may be about an order."""
+        """Returns what a message asks for. A bare word is a command too.
+
+        Not so to a business: there, "cancel" may be about an order.
+        """
         if parsed.command:
             return parsed.command.kind
         bare = parsed.mentions_bot or (context.direct and not context.business)
@@ -248,7 +251,7 @@ class UpdateParser:
     # ------------------------------------------------------------ other updates
 
     def _edited(self, message: Fields) -> ParsedUpdate:
-        """Telegram also sends edits that do not change the text, such as updates of a live location."""
+        """Parses an edit. Not each changes the text: updates of a live location come as edits, too."""
         context = _target(message, self._author(message))
         if not context.user or not written(message)[0]:
             return ParsedUpdate()
@@ -263,7 +266,7 @@ class UpdateParser:
                 yield replace(message, album_item_id="", debounce_seconds=0.0, join=None)
 
     def _deleted(self, deleted: Fields) -> ParsedUpdate:
-        """Telegram reports deleted messages for business chats only."""
+        """Parses the deletion of messages, which Telegram reports for business chats only."""
         business, chat = _id(deleted, "business_connection_id"), _number(object_in(deleted, "chat"), "id")
         numbers = deleted.get("message_ids")
         if not (business and chat and isinstance(numbers, list)):
@@ -274,7 +277,7 @@ class UpdateParser:
         return ParsedUpdate(events=tuple(MessageDeleted(self._name, name) for name in names))
 
     def _stopped(self, stopped: Fields) -> ParsedUpdate:
-        """The button under a draft. core.telegram.org/bots/api#messagegenerationstopped"""
+        """Parses a press of the button under a draft: core.telegram.org/bots/api#messagegenerationstopped"""
         chat, draft = _number(object_in(stopped, "chat"), "id"), _number(stopped, "draft_id")
         if not (chat and draft):
             raise MalformedRequest("The update does not say what was stopped where.")
@@ -295,7 +298,7 @@ class UpdateParser:
         )
 
     def _move(self, message: Fields, context: TelegramTarget) -> ChannelMigrated | None:
-        """A group became a supergroup: both chats report it, in any order."""
+        """Returns the move of a group that became a supergroup: both chats report it, in any order."""
         if to := _number(message, "migrate_to_chat_id"):
             return ChannelMigrated(self._name, self.bot_id, context.chat, to)
         if old := _number(message, "migrate_from_chat_id"):

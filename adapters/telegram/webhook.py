@@ -125,7 +125,10 @@ class TelegramReceiver:
             log.info("a pressed button was not answered", error=str(exc))
 
     async def _require_name(self) -> None:
-        """Without the bot's name, mentions of it in groups are not recognised. Raises Overloaded, StoreUnavailable."""
+        """Makes sure that the bot's name is known, without which mentions of it are not recognised.
+
+        Raises Overloaded, StoreUnavailable.
+        """
         if self._named:
             return
         name = await asyncio.to_thread(self._memory.get_value, self._name_fact)

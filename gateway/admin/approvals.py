@@ -36,7 +36,7 @@ class ApprovalPages:
             raise TurnNotFound("There is no such approval.")
         given = "approved" if verdict.approves else "denied"
         actor.record(
-            self._context.books.audit_trail, AuditedAction.CALL_DECIDED, asked.turn_id, f"{given} {asked.tool}"
+            self._context.store.audit_trail, AuditedAction.CALL_DECIDED, asked.turn_id, f"{given} {asked.tool}"
         )
         return flask.redirect(flask.url_for(".turn", turn_id=asked.turn_id), 303)
 

@@ -93,9 +93,9 @@ class AssistantsPage:
 
     def _load_usage(self) -> tuple[UsageByName, UsageByName]:
         """Returns the usage of the last day and of the last 30 days."""
-        reporting = self._context.reporting
-        until = reporting.now()
-        day, month = (reporting.usage_by_assistant(until - length, until) for length in (DAY, MONTH))
+        store = self._context.store
+        until = store.now()
+        day, month = (store.usage_by_assistant(until - length, until) for length in (DAY, MONTH))
         return {each.assistant: each for each in day}, {each.assistant: each for each in month}
 
 

@@ -23,7 +23,7 @@ MAX_NUMBER = 2**63 - 1
 class AuditPages:
     def __init__(self, context: AdminContext) -> None:
         self._context = context
-        self._trail = context.books.audit_trail
+        self._trail = context.store.audit_trail
 
     def show(self) -> str:
         fields, most = search_params.fields(FIELDS), search_params.PAGE_SIZE
@@ -48,7 +48,7 @@ class AuditPages:
         return sent
 
     def _criteria(self, fields: Mapping[str, str]) -> ActionFilter:
-        since = search_params.begin_of(fields["span"], self._context.reporting)
+        since = search_params.begin_of(fields["span"], self._context.store)
         return ActionFilter(fields["actor"], fields["action"], fields["target"], since)
 
     def _all(self, criteria: ActionFilter) -> Iterator[OperatorAction]:

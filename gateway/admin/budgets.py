@@ -85,10 +85,10 @@ class BudgetsPage:
             ConversationKey(row.platform, channel=row.parts[2]) for row in rows if row.scope is BudgetScope.CHANNEL
         ]
         people = [(row.platform, row.parts[2]) for row in rows if row.scope is BudgetScope.USER]
-        return names.names_of(self._context.books.people, places, people)
+        return names.names_of(self._context.store.people, places, people)
 
     def _kinds(self) -> Iterator[BudgetKind]:
-        now, limits = self._context.reporting.now(), self._context.rules.budget_limits
+        now, limits = self._context.store.now(), self._context.rules.budget_limits
         refused = {
             period: self._context.budget_report.refused(BUDGET_EXHAUSTED, _start(period, now))
             for period in BudgetPeriod

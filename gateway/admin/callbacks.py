@@ -13,7 +13,7 @@ from gateway.ports.audit_trail import AuditedAction
 class CallbackPages:
     def __init__(self, context: AdminContext) -> None:
         self._callbacks = context.callbacks
-        self._audit_trail = context.books.audit_trail
+        self._audit_trail = context.store.audit_trail
 
     def show(self) -> str:
         most = search_params.PAGE_SIZE

@@ -17,9 +17,7 @@ from gateway.ports.check import CheckResult
 from gateway.ports.feedback import FeedbackReport
 from gateway.ports.handovers import Handovers
 from gateway.ports.inbox import Inbox
-from gateway.ports.reporting import ReportingStore
 from gateway.ports.schedules import Schedules
-from gateway.ports.store import Store
 from gateway.ports.turn_log import TurnLogs
 
 RunChecks = Callable[[], Mapping[str, Sequence[CheckResult]]]
@@ -47,8 +45,7 @@ class RunningBackend:
 class AdminContext:
     settings: AdminSettings
     inbox: Inbox
-    store: Store
-    reporting: ReportingStore
+    store: AdminStore
     checks: RunChecks
     platforms: Sequence[str]
     """Names of the enabled platforms."""
@@ -60,7 +57,6 @@ class AdminContext:
     turn_logs: TurnLogs
     run: CoroutineRunner
     """Runs what talks to an OpenID provider. Called from request threads."""
-    books: AdminStore
     feedback: FeedbackReport
     budget_store: BudgetStore
     budget_report: BudgetReport

@@ -36,13 +36,13 @@ class ConversationPages:
         search = search_params.requested_search()
         if TURN_ID.fullmatch(search.text) and self._context.store.get_turn(TurnId(search.text)):
             return flask.redirect(flask.url_for(".turn", turn_id=search.text), 303)
-        before = search_params.cursor_summary(self._context.reporting)
+        before = search_params.cursor_summary(self._context.store)
         search = replace(search, named=flask.request.args.get("name", "").strip())
-        found = self._context.reporting.find_conversations(search, limit=search_params.PAGE_SIZE, before=before)
+        found = self._context.store.find_conversations(search, limit=search_params.PAGE_SIZE, before=before)
         return flask.render_template(
             "admin/conversations.html",
             lines=found,
-            names=names_in_list(self._context.books.people, found),
+            names=names_in_list(self._context.store.people, found),
             fields=search_params.form_fields(),
             platforms=self._context.platforms,
             states=list(TurnState),
@@ -56,7 +56,7 @@ class ConversationPages:
         return flask.render_template(
             "admin/conversation.html",
             conversation=conversation,
-            names=names_in_transcript(self._context.books.people, conversation, [turn.message for turn in turns]),
+            names=names_in_transcript(self._context.store.people, conversation, [turn.message for turn in turns]),
             turns=turns,
             paged=before is not None,
             older=turns[0].seq if turns and turns[0].seq > 1 else None,
@@ -86,13 +86,13 @@ class ConversationPages:
             may_start_conversation=False,
         )
         turn = self._context.inbox.accept(message).turn
-        trail = self._context.books.audit_trail
+        trail = self._context.store.audit_trail
         actor.record(trail, AuditedAction.CONVERSATION_RESET, str(conversation.id), turn.id)
 
 
 def load_conversation(context: AdminContext, number: int) -> Conversation:
     """Returns a conversation by its id. Raises ThreadNotFound."""
-    found = context.reporting.get_conversation(number) if number <= MAX_ID else None
+    found = context.store.get_conversation(number) if number <= MAX_ID else None
     if found is None:
         raise ThreadNotFound(f"There is no conversation {number}.")
     return found

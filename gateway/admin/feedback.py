@@ -39,7 +39,7 @@ class FeedbackPages:
             values=VALUES,
             spans=search_params.SPANS,
             platforms=self._context.platforms,
-            names=names.names_of(self._context.books.people, (), authors),
+            names=names.names_of(self._context.store.people, (), authors),
             query=search_params.query(fields),
             formats=exports.FORMATS,
             older=search_params.query(fields, before=_cursor(found[-1])) if len(found) == most else None,
@@ -50,11 +50,11 @@ class FeedbackPages:
         criteria = self._criteria(search_params.fields(FIELDS))
         rows = map(self._row, self._all(criteria))
         sent = exports.response("feedback", form, rows, COLUMNS)
-        actor.record(self._context.books.audit_trail, AuditedAction.FEEDBACK_EXPORTED, form)
+        actor.record(self._context.store.audit_trail, AuditedAction.FEEDBACK_EXPORTED, form)
         return sent
 
     def _criteria(self, fields: Mapping[str, str]) -> FeedbackFilter:
-        since = search_params.begin_of(fields["span"], self._context.reporting)
+        since = search_params.begin_of(fields["span"], self._context.store)
         return FeedbackFilter(fields["value"], fields["platform"], fields["assistant"], since)
 
     def _all(self, criteria: FeedbackFilter) -> Iterator[RatedTurn]:

@@ -48,7 +48,7 @@ class HandoverPages:
     def _requested_place(self) -> OpenHandover | None:
         """Returns the last handover of the previous page; None on the first one, and if it is over meanwhile."""
         number = flask.request.args.get("after", 0, type=int)
-        conversation = self._context.reporting.get_conversation(number) if 0 < number <= MAX_ID else None
+        conversation = self._context.store.get_conversation(number) if 0 < number <= MAX_ID else None
         newest = next(iter(self._context.handovers.of_conversation(number, 1)), None) if conversation else None
         return OpenHandover(newest, conversation) if newest is not None and conversation is not None else None
 
@@ -67,7 +67,7 @@ class HandoverPages:
 
     def _record(self, message: Message, conversation: Conversation) -> ResponseReturnValue:
         turn = self._context.inbox.accept(message).turn
-        record(self._context.books.audit_trail, messages.ACTIONS[message.kind], str(conversation.id), turn.id)
+        record(self._context.store.audit_trail, messages.ACTIONS[message.kind], str(conversation.id), turn.id)
         return flask.redirect(flask.url_for(".conversation", number=conversation.id), 303)
 
     def _line(self, found: OpenHandover) -> HandoverLine:

@@ -37,26 +37,27 @@ class IntegrationsPage:
         self._context = context
 
     def show(self) -> str:
-        return flask.render_template("admin/platforms.html", plugged=list(self._integrations(self._context.checks())))
+        found = list(self._integrations(self._context.checks()))
+        return flask.render_template("admin/platforms.html", integrations=found)
 
     def _integrations(self, results: ResultsByName) -> Iterator[Integration]:
-        desk = self._context
-        for name in desk.platforms:
+        context = self._context
+        for name in context.platforms:
             yield Integration(name, "platform", "", results.get(name, ()), self._last_failure_on(name))
-        backend = results.get(desk.backend, ())
-        yield Integration(desk.backend, "backend", desk.about, backend, self._last_backend_failure())
+        backend = results.get(context.backend, ())
+        yield Integration(context.backend, "backend", context.about, backend, self._last_backend_failure())
         for name, checks in results.items():
-            if name not in desk.platforms and name != desk.backend:
+            if name not in context.platforms and name != context.backend:
                 yield Integration(name, "", "", checks, None)
 
     def _last_failure_on(self, platform: str) -> Turn | None:
-        found = self._context.reporting.find_turns(TurnFilter(platform=platform, state=TurnState.FAILED), limit=1)
+        found = self._context.store.find_turns(TurnFilter(platform=platform, state=TurnState.FAILED), limit=1)
         return found[0] if found else None
 
     def _last_backend_failure(self) -> Turn | None:
         """Returns the newest turn of any platform that failed with an error code of the assistant."""
         of_assistant = TurnFilter(state=TurnState.FAILED, failure_codes=tuple(set(_error_codes(AssistantError))))
-        return next(iter(self._context.reporting.find_turns(of_assistant, limit=1)), None)
+        return next(iter(self._context.store.find_turns(of_assistant, limit=1)), None)
 
 
 def _error_codes(error_class: type[AssistantError]) -> Iterator[str]:

@@ -98,8 +98,8 @@ class OverviewPage:
         return self._bucket_cache.get(f"days {length}", DAYS_TTL_SECONDS, lambda: self._load_buckets(length, DAY))
 
     def _load_buckets(self, length: float, step: float) -> WindowBuckets:
-        window = Window.up_to(self._context.reporting.now(), length, step)
-        return window, self._context.reporting.usage_buckets(window.since, window.now, bucket_seconds=step)
+        window = Window.up_to(self._context.store.now(), length, step)
+        return window, self._context.store.usage_buckets(window.since, window.now, bucket_seconds=step)
 
 
 def _plots(
@@ -122,11 +122,9 @@ def _plots(
 
 def _platform_totals(platform: str, buckets: Sequence[UsageBucket], depths: Sequence[QueueDepth]) -> PlatformTotals:
     waiting = [depth for depth in depths if depth.platform == platform]
-    turns, oldest = (
-        sum(depth.unfinished for depth in waiting),
-        max((depth.oldest_age_seconds for depth in waiting), default=0.0),
-    )
-    return PlatformTotals(platform, charts.totals(_of_platform(platform, buckets)), turns, oldest)
+    unfinished = sum(depth.unfinished for depth in waiting)
+    oldest = max((depth.oldest_age_seconds for depth in waiting), default=0.0)
+    return PlatformTotals(platform, charts.totals(_of_platform(platform, buckets)), unfinished, oldest)
 
 
 def _of_platform(platform: str, rows: Sequence[PlatformRow]) -> Sequence[PlatformRow]:

@@ -67,7 +67,7 @@ class PersonRow:
 class PeoplePages:
     def __init__(self, context: AdminContext) -> None:
         self._context = context
-        self._people = context.books.people
+        self._people = context.store.people
         self._top_cache: TtlCache[Mapping[PersonId, PersonUsage]] = TtlCache()
 
     # ------------------------------------------------------------ the list
@@ -105,7 +105,7 @@ class PeoplePages:
     def _rows(
         self, people: Sequence[tuple[PersonId, Person | None]], usage: Mapping[PersonId, PersonUsage]
     ) -> Sequence[PersonRow]:
-        blocked = {block.person for block in self._context.books.blocks.listed()} if people else set()
+        blocked = {block.person for block in self._context.store.blocks.listed()} if people else set()
         budgets = self._budgets_of([person for _, person in people if person])
         return [
             PersonRow(name, person, usage.get(name, PersonUsage()), budgets.get(name, ()), name in blocked)
@@ -113,7 +113,7 @@ class PeoplePages:
         ]
 
     def _since(self) -> float:
-        return self._context.reporting.now() - DAYS * DAY
+        return self._context.store.now() - DAYS * DAY
 
     # ------------------------------------------------------------ one person
 
@@ -121,8 +121,8 @@ class PeoplePages:
         name = _requested_id()
         person, most = self._people.get(name), search_params.PAGE_SIZE
         theirs = TurnFilter(author=name.user, bots_of=name.platform)
-        found = self._context.reporting.find_conversations(theirs, limit=CONVERSATIONS)
-        turns = self._context.reporting.find_turns(
+        found = self._context.store.find_conversations(theirs, limit=CONVERSATIONS)
+        turns = self._context.store.find_turns(
             theirs, limit=most, before=search_params.cursor_turn(self._context.store)
         )
         budgets = self._budgets_of([person]).get(name, ()) if person else ()
@@ -130,7 +130,7 @@ class PeoplePages:
             "admin/person.html",
             name=name,
             person=person,
-            block=self._context.books.blocks.get(name),
+            block=self._context.store.blocks.get(name),
             usage=self._people.usage_of([name], self._since()).get(name, PersonUsage()),
             days=DAYS,
             budgets=budgets,
@@ -144,12 +144,12 @@ class PeoplePages:
     def block(self) -> ResponseReturnValue:
         name = _requested_id()
         reason = flask.request.form.get("reason", "").strip()[:MAX_REASON_CHARS]
-        operations.block_person(self._context.books, actor.actor(), name, reason)
+        operations.block_person(self._context.store, actor.actor(), name, reason)
         return flask.redirect(_address(name), 303)
 
     def unblock(self) -> ResponseReturnValue:
         name = _requested_id()
-        operations.unblock_person(self._context.books, actor.actor(), name)
+        operations.unblock_person(self._context.store, actor.actor(), name)
         return flask.redirect(_address(name), 303)
 
     # ------------------------------------------------------------ limits and budgets
@@ -161,7 +161,7 @@ class PeoplePages:
 
     def _budgets_of(self, people: Collection[Person]) -> Mapping[PersonId, Sequence[BudgetLeft]]:
         """Returns the budgets of people that have any, in the workspace where they wrote last."""
-        now = self._context.reporting.now()
+        now = self._context.store.now()
         applicable = {
             person.id: [
                 each

@@ -13,7 +13,7 @@ from gateway.ports.audit_trail import AuditedAction
 class SchedulePages:
     def __init__(self, context: AdminContext) -> None:
         self._schedules = context.schedules
-        self._audit_trail = context.books.audit_trail
+        self._audit_trail = context.store.audit_trail
 
     def show(self) -> str:
         """Shows the newest of all owners."""

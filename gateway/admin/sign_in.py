@@ -67,7 +67,7 @@ class SignInPages:
     def record_sign_in(self, user: AdminUser) -> None:
         log.info("signed in to the operator's pages", method=user.method.value, role=user.role.value)
         detail = f"{user.role} by {user.method} from {self._source()}"
-        self._context.books.audit_trail.record(user.name, AuditedAction.SIGNED_IN, "", detail)
+        self._context.store.audit_trail.record(user.name, AuditedAction.SIGNED_IN, "", detail)
 
     def record_refusal(self, method: SignInMethod, reason: str, name: str = "", detail: str = "") -> None:
         """Logs a refused sign-in, and records it if that does not happen too often."""
@@ -76,7 +76,7 @@ class SignInPages:
         log.warning("sign-in refused", method=method.value, reason=reason, source=source, **about)
         if self._session.may_record_refusal():
             told = f"{reason} by {method} from {source}"
-            self._context.books.audit_trail.record(name or actor.NOBODY, AuditedAction.SIGN_IN_REFUSED, "", told)
+            self._context.store.audit_trail.record(name or actor.NOBODY, AuditedAction.SIGN_IN_REFUSED, "", told)
 
     def _source(self) -> str:
         return client_network(self._settings.trusted_proxies)
@@ -89,7 +89,7 @@ class SignInPages:
         if cookie is not None and user.method is not SignInMethod.PROXY:
             self._session.revoke(cookie, response)
         log.info("signed out of the operator's pages", method=user.method.value)
-        self._context.books.audit_trail.record(user.name, AuditedAction.SIGNED_OUT)
+        self._context.store.audit_trail.record(user.name, AuditedAction.SIGNED_OUT)
         return response
 
     def page(self, cookie: SessionCookie | None, status: int, problem: str = "") -> flask.Response:

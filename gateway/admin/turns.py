@@ -28,21 +28,21 @@ class TurnPages:
             turn=turn,
             moments=operations.timeline(turn, held),
             stages=timeline.stages(turn),
-            spans=timeline.spans(turn, self._context.turn_logs.lines(turn.id), self._context.reporting.now()),
+            spans=timeline.spans(turn, self._context.turn_logs.lines(turn.id), self._context.store.now()),
             retriable=operations.is_retriable(turn),
             retried_as=timeline.retried_as(turn),
             waits_for=operations.parking_text(turn),
             retry_of=timeline.retry_of(turn),
-            verdicts=self._context.store.feedback_on(turn.id),
+            feedback=self._context.store.feedback_on(turn.id),
             approvals=[each for each in held if each.is_question],
             names=names_of(
-                self._context.books.people, [turn.message.key], [(turn.message.key.platform, turn.message.author)]
+                self._context.store.people, [turn.message.key], [(turn.message.key.platform, turn.message.author)]
             ),
         )
 
     def failed(self) -> str:
         search = replace(search_params.requested_search(), state=TurnState.FAILED)
-        found = self._context.reporting.find_turns(
+        found = self._context.store.find_turns(
             search, limit=search_params.PAGE_SIZE, before=search_params.cursor_turn(self._context.store)
         )
         return flask.render_template(
@@ -80,7 +80,7 @@ class TurnPages:
 
     def _retry(self, turn_id: TurnId) -> TurnId:
         again = operations.retry_turn(self._context.store, turn_id)
-        actor.record(self._context.books.audit_trail, AuditedAction.TURN_RETRIED, turn_id, again)
+        actor.record(self._context.store.audit_trail, AuditedAction.TURN_RETRIED, turn_id, again)
         return again
 
 

@@ -13,7 +13,7 @@ from gateway.cli.actor import actor
 from gateway.domain.errors import StoreUnavailable
 from gateway.loading import Loaded
 from gateway.ports.audit_trail import AuditedAction
-from gateway.reloading import Answer, Reloader, ReloadRequests
+from gateway.reloading import ReloadAnswer, Reloader, ReloadRequests
 from gateway.running_gateway import Gateway
 from storage.store import SqlStore
 
@@ -33,7 +33,7 @@ def prepare(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:
     return lambda: _record(gateway, gateway.worker.run_coroutine(reloader.reload()))
 
 
-def _record(gateway: Gateway, answer: Answer) -> None:
+def _record(gateway: Gateway, answer: ReloadAnswer) -> None:
     """Records that a signal made the process reload; the command records what it does itself."""
     owner = gateway.worker.owner
     try:
@@ -42,7 +42,7 @@ def _record(gateway: Gateway, answer: Answer) -> None:
         log.warning("reload not written to the audit trail", error=str(exc))
 
 
-def _outcome(answer: Answer) -> str:
+def _outcome(answer: ReloadAnswer) -> str:
     return f"{'reloaded' if answer.ok else 'refused'}: {', '.join(answer.lines) or 'nothing has changed'}"
 
 

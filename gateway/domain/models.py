@@ -331,13 +331,13 @@ class Turn:
     handover: HandoverPart = HandoverPart.NONE
     """What it is in the handover of its conversation to a person."""
 
+    assistant: str = DEFAULT_ASSISTANT
+    """The name of the assistant that is asked. Decided when the turn is recorded."""
+
     @property
     def options(self) -> TurnOptions:
         """How it is to be answered."""
         return self.message.options or NO_OPTIONS
-
-    assistant: str = DEFAULT_ASSISTANT
-    """The name of the assistant that is asked. Decided when the turn is recorded."""
 
     @property
     def is_pushed_text(self) -> bool:

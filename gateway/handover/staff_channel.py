@@ -15,7 +15,6 @@ from gateway.domain.errors import GatewayError, InputError, StoreUnavailable
 from gateway.domain.models import PUSHED, ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.passed_files import passed_on
 from gateway.handover import messages
-from gateway.handover.desk import Accept
 from gateway.handover.looking_back import all_open, roots_of, turns_after, turns_to_answer
 from gateway.ports.handovers import (
     BROUGHT,
@@ -25,6 +24,7 @@ from gateway.ports.handovers import (
     introduction_name,
     said_name,
 )
+from gateway.ports.inbox import Accept
 from gateway.ports.platform import OpensTopics
 from gateway.ports.store import Store
 
@@ -140,9 +140,8 @@ class StaffChannel:
         """Returns the answer; what to say in the topic if it cannot be one."""
         turns, caller = await self._turns(found.conversation.id), messages.staff(message.speaker or message.author)
         name = f"{FROM_CHANNEL}:{message.message_id}"
-        is_passed = (
-            message.kind is MessageKind.PROMPT and found.conversation.key.platform in self._place.passes_files_to
-        )
+        goes_to = found.conversation.key.platform
+        is_passed = message.kind is MessageKind.PROMPT and goes_to in self._place.passes_files_to
         if message.files and not is_passed:
             told = self._place.message(message.key.topic, f"files:{message.message_id}", _left_out(message))
             if not message.text:

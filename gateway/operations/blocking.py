@@ -7,23 +7,23 @@ from gateway.ports.audit_trail import AuditedAction
 from gateway.ports.people import PersonId
 
 
-def block_person(books: AdminStore, actor: str, person: PersonId, reason: str = "") -> bool:
+def block_person(store: AdminStore, actor: str, person: PersonId, reason: str = "") -> bool:
     """Blocks a person in all processes, within about a second, and cancels what of theirs is not answered yet.
 
     ``actor``: who does it, for the audit trail; ``reason``: for operators. Returns False, and changes nothing, if the
     person was blocked before. Raises StoreUnavailable.
     """
-    if not books.blocks.add(person, actor, reason):
+    if not store.blocks.add(person, actor, reason):
         return False
-    for turn in books.unfinished_turns_by(person.platform, person.user):
-        books.cancel_turn(turn)
-    books.audit_trail.record(actor, AuditedAction.PERSON_BLOCKED, str(person), reason)
+    for turn in store.unfinished_turns_by(person.platform, person.user):
+        store.cancel_turn(turn)
+    store.audit_trail.record(actor, AuditedAction.PERSON_BLOCKED, str(person), reason)
     return True
 
 
-def unblock_person(books: AdminStore, actor: str, person: PersonId) -> bool:
+def unblock_person(store: AdminStore, actor: str, person: PersonId) -> bool:
     """Lets a person use the assistant again. Returns False if they were not blocked. Raises StoreUnavailable."""
-    if not books.blocks.remove(person):
+    if not store.blocks.remove(person):
         return False
-    books.audit_trail.record(actor, AuditedAction.PERSON_UNBLOCKED, str(person))
+    store.audit_trail.record(actor, AuditedAction.PERSON_UNBLOCKED, str(person))
     return True

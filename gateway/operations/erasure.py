@@ -93,7 +93,7 @@ class ErasureResult:
     """Deleted updates of the platform that could not be parsed."""
 
 
-def erase_person(books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
+def erase_person(store: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> ErasureResult:
     """Deletes a person's messages and the replies to them, here and at the backend. Calling it again retries the rest.
 
     Their unfinished turns are cancelled first. A conversation in which nobody else wrote is deleted. In one with others
@@ -101,7 +101,7 @@ def erase_person(books: AdminStore, threads: BackendThreads | None, platform: st
     whose thread cannot be deleted stays as it is. With ``threads`` None nothing is deleted at the backend.
     Unparsed updates that contain the person's id are deleted. Raises StoreUnavailable, SettingsError.
     """
-    eraser = PersonEraser(books, threads, platform, user)
+    eraser = PersonEraser(store, threads, platform, user)
     for _ in range(MAX_ROUNDS):
         if not eraser.run_round():
             break
@@ -113,8 +113,8 @@ def erase_person(books: AdminStore, threads: BackendThreads | None, platform: st
 class PersonEraser:
     """Deletes one person's data, in rounds, as they may write meanwhile."""
 
-    def __init__(self, books: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> None:
-        self._store = books
+    def __init__(self, store: AdminStore, threads: BackendThreads | None, platform: str, user: str) -> None:
+        self._store = store
         self._threads = threads
         self._person = platform, user
         self._left: dict[int, tuple[Conversation, str]] = {}
@@ -128,14 +128,14 @@ class PersonEraser:
         """Deletes what exists now; returns whether there was anything."""
         for turn in self._store.unfinished_turns_by(*self._person):
             self._store.cancel_turn(turn)
-        shares = self._load_conversations()
-        problems = self._delete_threads([each for each, _ in shares if each.thread_id])
-        for conversation, alone in shares:
+        found = self._load_conversations()
+        problems = self._delete_threads([each for each, _ in found if each.thread_id])
+        for conversation, alone in found:
             if conversation.id in problems:
                 self._left[conversation.id] = conversation, problems[conversation.id]
             else:
                 self._delete(conversation, alone=alone)
-        return bool(shares)
+        return bool(found)
 
     def report_remaining(self) -> None:
         """Adds the conversations that still exist to those that were not deleted."""
@@ -153,7 +153,9 @@ class PersonEraser:
         return ErasureResult(len(self._whole), shared, self._turns, threads, left, abandoned, unparsed)
 
     def _load_conversations(self) -> Sequence[tuple[Conversation, bool]]:
-        return [share for share in self._store.conversations_of(*self._person) if share[0].id not in self._left]
+        """Returns those that are left, each with whether nobody else wrote in it."""
+        found = self._store.conversations_of(*self._person)
+        return [(each, alone) for each, alone in found if each.id not in self._left]
 
     def _delete_threads(self, conversations: Sequence[Conversation]) -> Mapping[int, str]:
         if self._threads is None:

@@ -19,7 +19,7 @@ from gateway.ports.unparsed_updates import UnparsedUpdate
 PAGE = 500
 
 
-def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
+def export(store: AdminStore, platform: str, user: str) -> Iterator[str]:
     """Yields everything stored about a person as parts of one JSON object. Times are ISO 8601, UTC; null: not yet.
 
     ``platform``, ``user``, ``name`` (empty: not known), ``blocked_at`` (null: not blocked), ``exported_at``;
@@ -37,31 +37,31 @@ def export(books: AdminStore, platform: str, user: str) -> Iterator[str]:
     ``unparsed_updates``: ``workspace``, ``channel``, ``received_at`` and ``body`` (the platform's JSON, as a string),
     the oldest first: what the gateway could not parse.
     """
-    conversations = [_conversation_view(*each) for each in books.conversations_of(platform, user)]
-    head = {"platform": platform, "user": user, **_person_view(books, PersonId(platform_of(platform), user))}
-    head |= {"exported_at": iso(books.now()), "conversations": conversations}
+    conversations = [_conversation_view(*each) for each in store.conversations_of(platform, user)]
+    head = {"platform": platform, "user": user, **_person_view(store, PersonId(platform_of(platform), user))}
+    head |= {"exported_at": iso(store.now()), "conversations": conversations}
     yield as_json(head).removesuffix("}") + ',\n"turns": ['
     separator = "\n"
-    for turn in _turns_by_author(books, platform, user):
+    for turn in _turns_by_author(store, platform, user):
         yield separator + as_json(person_view(turn))
         separator = ",\n"
-    quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in books.quotes_of(platform, user)]
-    feedback = [_feedback_view(each) for each in books.feedback_by(platform, user)]
-    decisions = [decision_view(each) for each in books.decisions_by(platform, user)]
-    updates = [_unparsed_view(each) for each in books.unparsed_updates.by_author(platform, user)]
+    quoted = [{"turn_id": turn, "text": quote.text} for turn, quote in store.quotes_of(platform, user)]
+    feedback = [_feedback_view(each) for each in store.feedback_by(platform, user)]
+    decisions = [decision_view(each) for each in store.decisions_by(platform, user)]
+    updates = [_unparsed_view(each) for each in store.unparsed_updates.by_author(platform, user)]
     yield f'\n],\n"quoted": {as_json(quoted)},\n"verdicts": {as_json(feedback)},\n'
     yield f'"decisions": {as_json(decisions)},\n'
     yield f'"unparsed_updates": {as_json(updates)}}}\n'
 
 
-def _person_view(books: AdminStore, person: PersonId) -> dict[str, Any]:
-    known, block = books.people.get(person), books.blocks.get(person)
+def _person_view(store: AdminStore, person: PersonId) -> dict[str, Any]:
+    known, block = store.people.get(person), store.blocks.get(person)
     return {"name": known.name if known else "", "blocked_at": iso(block.blocked_at) if block else None}
 
 
-def _turns_by_author(catalogue: ReportingStore, platform: str, user: str) -> Iterator[Turn]:
+def _turns_by_author(store: ReportingStore, platform: str, user: str) -> Iterator[Turn]:
     after = None
-    while page := catalogue.turns_by_author(platform, user, after=after, limit=PAGE):
+    while page := store.turns_by_author(platform, user, after=after, limit=PAGE):
         yield from page
         after = page[-1]
 
@@ -73,8 +73,8 @@ def _conversation_view(conversation: Conversation, alone: bool) -> dict[str, Any
     return {"id": conversation.id, **where, "alone": alone, **thread}
 
 
-def _feedback_view(verdict: Feedback) -> dict[str, Any]:
-    return {"turn_id": verdict.turn_id, "value": verdict.value}
+def _feedback_view(feedback: Feedback) -> dict[str, Any]:
+    return {"turn_id": feedback.turn_id, "value": feedback.value}
 
 
 def _unparsed_view(update: UnparsedUpdate) -> dict[str, Any]:

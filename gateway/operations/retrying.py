@@ -19,10 +19,10 @@ def retry_turn(store: Store, turn: TurnId) -> TurnId:
     return store.retry_turn(turn, new_turn_id()).turn.id
 
 
-def failed_turns(catalogue: ReportingStore, search: TurnFilter) -> Sequence[TurnId]:
+def failed_turns(store: ReportingStore, search: TurnFilter) -> Sequence[TurnId]:
     """Returns the failed turns that match and can be retried, oldest first."""
     found, before = [], None
-    while page := catalogue.find_turns(search, limit=PAGE, before=before):
+    while page := store.find_turns(search, limit=PAGE, before=before):
         found += [turn.id for turn in page if is_retriable(turn)]
         before = page[-1]
     return found[::-1]

@@ -175,7 +175,7 @@ class AdmissionControl:
     async def _check_budgets(
         self, turn: Turn, applicable: Sequence[ApplicableBudget], at: float
     ) -> Grant | Denial | Wait:
-        budgets = [share.budget for share in applicable]
+        budgets = [each.budget for each in applicable]
         decision = await self._store.read(lambda _: self._budget_store.admit(turn.id, budgets))
         if decision.awaited_budget is None:
             return await self._apply_decision(turn.id, applicable, decision, at)
@@ -194,43 +194,26 @@ class AdmissionControl:
         self, turn_id: TurnId, applicable: Sequence[ApplicableBudget], decision: BudgetDecision, at: float
     ) -> Grant | Denial:
         self.on_woken()  # the decision woke the next waiting turn, which may have other budgets
-        for share in applicable:
-            if share.budget == decision.exhausted_budget:
-                log.info("turn denied by a budget", turn=turn_id, budget=share.budget.scope, period=share.budget.period)
-                left = share.resets_at.timestamp() - at
-                return Denial(
-                    Failure(BUDGET_EXHAUSTED, replies.exhausted(share), detail=share.budget.scope, retry_after=left)
-                )
-        passed = [
-            (share, spent)
-            for share, spent in zip(applicable, decision.usage, strict=True)
-            if _exceeds_soft_limit(spent)
-        ]
-        note = (
-            await self._store.read(lambda store: self._soft_limit_notice(store, turn_id, passed, at)) if passed else ""
-        )
-        return Grant(turn_id, charged=True, notice=note)
+        exhausted = next((each for each in applicable if each.budget == decision.exhausted_budget), None)
+        if exhausted is not None:
+            return _denial_by_budget(turn_id, exhausted, at)
+        used = zip(applicable, decision.usage, strict=True)
+        exceeded = [(each, usage) for each, usage in used if _exceeds_soft_limit(usage)]
+        notice = ""
+        if exceeded:
+            notice = await self._store.read(lambda store: self._soft_limit_notice(store, turn_id, exceeded, at))
+        return Grant(turn_id, charged=True, notice=notice)
 
     def _soft_limit_notice(
         self, store: Store, turn_id: TurnId, exceeded: Sequence[tuple[ApplicableBudget, BudgetUsage]], at: float
     ) -> str:
         """Logs each exceeded soft limit once in its period, and returns a notice for the reply of the turn that did."""
-        first = [
-            (share, spent)
-            for share, spent in exceeded
-            if store.try_lock(
-                f"told {share.budget.scope} {share.budget.period}", turn_id, share.resets_at.timestamp() - at
-            )
-        ]
-        for share, spent in first:
-            log.warning(
-                "soft limit of a budget exceeded",
-                budget=share.budget.scope,
-                period=share.budget.period,
-                spent=spent.cost,
-            )
-        notices = [notice for share, spent in first if (notice := replies.soft_limit(share, spent))]
-        return notices[0] if notices and self._rules.soft_limit_notices else ""
+        first = [(each, usage) for each, usage in exceeded if _is_first_to_exceed(store, turn_id, each, at)]
+        for each, usage in first:
+            scope, period = each.budget.scope, each.budget.period
+            log.warning("soft limit of a budget exceeded", budget=scope, period=period, spent=usage.cost)
+        notices = filter(None, (replies.soft_limit(each, usage) for each, usage in first))
+        return next(notices, "") if self._rules.soft_limit_notices else ""
 
 
 def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:
@@ -248,8 +231,20 @@ def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:
     return CheckResult("budgets", ok=True, detail=f"{table}; {len(rules.budget_limits)} set")
 
 
+def _denial_by_budget(turn_id: TurnId, exhausted: ApplicableBudget, at: float) -> Denial:
+    budget, left = exhausted.budget, exhausted.resets_at.timestamp() - at
+    log.info("turn denied by a budget", turn=turn_id, budget=budget.scope, period=budget.period)
+    return Denial(Failure(BUDGET_EXHAUSTED, replies.exhausted(exhausted), detail=budget.scope, retry_after=left))
+
+
 def _exceeds_soft_limit(usage: BudgetUsage) -> bool:
     return usage.budget.soft_limit is not None and usage.cost >= usage.budget.soft_limit
+
+
+def _is_first_to_exceed(store: Store, turn_id: TurnId, exceeded: ApplicableBudget, at: float) -> bool:
+    """Returns whether no other turn has exceeded the soft limit in this period. Does I/O."""
+    name = f"told {exceeded.budget.scope} {exceeded.budget.period}"
+    return store.try_lock(name, turn_id, exceeded.resets_at.timestamp() - at)
 
 
 def _tokens(used: ModelUsage) -> int:
@@ -263,4 +258,4 @@ def _was_counted_before(turn: Turn) -> bool:
 
 def _first_exceeded(store: Store, limits: Sequence[UserRateLimit]) -> UserRateLimit | None:
     """Takes a token of each limit; returns the first that has none, or None."""
-    return next((pace for pace in limits if store.take_token(pace.bucket, pace.rate, 0.0) is None), None)
+    return next((each for each in limits if store.take_token(each.bucket, each.rate, 0.0) is None), None)

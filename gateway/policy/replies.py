@@ -29,20 +29,20 @@ CONTENDED = sentence(
 MAX_SHOWN_IN_SECONDS = 90.0
 
 
-def exhausted(share: ApplicableBudget) -> Sentence:
+def exhausted(exceeded: ApplicableBudget) -> Sentence:
     """Returns what is said when a budget is used up."""
-    return joined(EXHAUSTED[share.scope, share.period], _reset(share))
+    return joined(EXHAUSTED[exceeded.scope, exceeded.period], _reset(exceeded))
 
 
-def soft_limit(share: ApplicableBudget, usage: BudgetUsage) -> Sentence | None:
+def soft_limit(exceeded: ApplicableBudget, usage: BudgetUsage) -> Sentence | None:
     """Returns what is said when a soft limit is exceeded.
 
     There is none for callers, assistants and platforms: that limit is logged for the operator only.
     """
-    hard = share.budget.hard_limit
+    hard = exceeded.budget.hard_limit
     percent = 100 * usage.cost // hard if hard else 100
-    today = share.period is BudgetPeriod.DAY
-    match share.scope:
+    today = exceeded.period is BudgetPeriod.DAY
+    match exceeded.scope:
         case BudgetScope.USER if today:
             used = sentence("You have used {percent} % of your budget for today.", percent=percent)
         case BudgetScope.USER:
@@ -53,7 +53,7 @@ def soft_limit(share: ApplicableBudget, usage: BudgetUsage) -> Sentence | None:
             used = sentence("This chat has used {percent} % of its budget for this month.", percent=percent)
         case _:
             return None
-    return joined(used, _reset(share))
+    return joined(used, _reset(exceeded))
 
 
 def rate_limited(most: int, seconds: float, wait: float) -> Sentence:
@@ -84,10 +84,10 @@ def _again_in(seconds: float) -> Sentence:
     return counted("Please try again in a minute.", "Please try again in {count} minutes.", minutes)
 
 
-def _reset(share: ApplicableBudget) -> Sentence:
-    if share.period is BudgetPeriod.DAY:
-        return sentence("It resets on {date} at 00:00 UTC.", date=_date(share.resets_at))
-    return sentence("It resets on {date}.", date=_date(share.resets_at))
+def _reset(exceeded: ApplicableBudget) -> Sentence:
+    if exceeded.period is BudgetPeriod.DAY:
+        return sentence("It resets on {date} at 00:00 UTC.", date=_date(exceeded.resets_at))
+    return sentence("It resets on {date}.", date=_date(exceeded.resets_at))
 
 
 def _date(at: datetime) -> Sentence:

@@ -59,7 +59,7 @@ class BudgetPeriod(StrEnum):
 
     def key_at(self, at: float) -> str:
         """Returns the day as 2026-12-31, or the month as 2026-12."""
-        return f"{datetime.fromtimestamp(at, UTC):{'%Y-%m-%d' if self is BudgetPeriod.DAY else '%Y-%m'}}"
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d" if self is BudgetPeriod.DAY else "%Y-%m")
 
     def next_start(self, at: float) -> datetime:
         """Returns when the next period begins."""
@@ -69,7 +69,7 @@ class BudgetPeriod(StrEnum):
         return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-BUDGET_FIELDS = tuple(f"budget_{whose}_{span}" for whose in BudgetScope for span in BudgetPeriod)
+BUDGET_FIELDS = tuple(f"budget_{scope}_{period}" for scope in BudgetScope for period in BudgetPeriod)
 """The settings of budgets."""
 
 
@@ -163,7 +163,7 @@ class AdmissionSettings(EnvironmentSettings):
     def wrong_assistants(self, known: Collection[str]) -> Sequence[tuple[str, str]]:
         """Returns the setting and what is wrong, for each name that no assistant has: its budget would bind nobody."""
         scope = BudgetScope.ASSISTANT
-        named = {f"budget_{scope}_{span}": set(self.budget_limits(scope, span)) - {WILDCARD} for span in BudgetPeriod}
+        named = {f"budget_{scope}_{each}": set(self.budget_limits(scope, each)) - {WILDCARD} for each in BudgetPeriod}
         return [
             (setting, f"there is no assistant {name!r}; write one of {', '.join(known)}.")
             for setting, names in named.items()
@@ -219,10 +219,10 @@ class Rules:
     @classmethod
     def from_settings(cls, settings: AdmissionSettings) -> Self:
         # Months first: when several budgets are used up, a person is told the one that lasts longer.
-        kinds = [(whose, span) for span in (BudgetPeriod.MONTH, BudgetPeriod.DAY) for whose in BudgetScope]
+        kinds = [(scope, period) for period in (BudgetPeriod.MONTH, BudgetPeriod.DAY) for scope in BudgetScope]
         limits = {kind: settings.budget_limits(*kind) for kind in kinds}
-        paces = {"minute": (settings.user_turns_per_minute, MINUTE), "hour": (settings.user_turns_per_hour, HOUR)}
-        caller_paces = {
+        of_user = {"minute": (settings.user_turns_per_minute, MINUTE), "hour": (settings.user_turns_per_hour, HOUR)}
+        of_caller = {
             "caller minute": (settings.caller_turns_per_minute, MINUTE),
             "caller hour": (settings.caller_turns_per_hour, HOUR),
         }
@@ -230,8 +230,8 @@ class Rules:
             _parse_names(settings.allowed),
             _parse_names(settings.blocked),
             {kind: each for kind, each in limits.items() if each},
-            {name: pace for name, pace in paces.items() if pace[0]},
-            {name: pace for name, pace in caller_paces.items() if pace[0]},
+            {name: limit for name, limit in of_user.items() if limit[0]},
+            {name: limit for name, limit in of_caller.items() if limit[0]},
             settings.budget_notes,
         )
 
@@ -257,15 +257,15 @@ class Rules:
         return tuple(self._applicable_budgets(message, at, assistant)) if self.budget_limits else ()
 
     def _applicable_budgets(self, message: Message, at: float, assistant: str) -> Iterator[ApplicableBudget]:
-        for (whose, span), by_name in self.budget_limits.items():
-            name = assistant if whose is BudgetScope.ASSISTANT else platform_of(message.key.platform)
+        for (scope, period), by_name in self.budget_limits.items():
+            name = assistant if scope is BudgetScope.ASSISTANT else platform_of(message.key.platform)
             limits = by_name.get(name) or by_name.get(WILDCARD)
-            if limits is None or (whose is BudgetScope.CALLER and not message.caller):
+            if limits is None or (scope is BudgetScope.CALLER and not message.caller):
                 continue
-            scope = f"{span} {whose} {_scope_name(whose, message, assistant)}"
-            alone = whose is BudgetScope.USER and limits.hard is not None
-            budget = Budget(scope, span.key_at(at), limits.soft, limits.hard, serialised=alone)
-            yield ApplicableBudget(whose, span, budget, span.next_start(at))
+            whose = f"{period} {scope} {_scope_name(scope, message, assistant)}"
+            alone = scope is BudgetScope.USER and limits.hard is not None
+            budget = Budget(whose, period.key_at(at), limits.soft, limits.hard, serialised=alone)
+            yield ApplicableBudget(scope, period, budget, period.next_start(at))
 
     def rate_limits_of(self, message: Message) -> Sequence[UserRateLimit]:
         """Returns the rate limits of a message's author, then those of its caller; the shortest period first."""
@@ -274,8 +274,8 @@ class Rules:
             limits.append((BudgetScope.CALLER, self.caller_rate_limits))
         return tuple(
             UserRateLimit(f"turns {name} {_scope_name(scope, message)}", most, seconds)
-            for scope, paces in limits
-            for name, (most, seconds) in paces.items()
+            for scope, by_name in limits
+            for name, (most, seconds) in by_name.items()
         )
 
 

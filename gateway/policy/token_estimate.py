@@ -149,7 +149,7 @@ def _character_tokens(code: int) -> float:
 
 
 def _tiles(size: ImageSize) -> int:
-    """Scaled into a square of 2048 pixels, then to a shorter side of 768, an image is cut into tiles of 512."""
+    """Returns how many tiles of 512 pixels an image has, scaled into 2048 by 2048 and then to a shorter side of 768."""
     longer, shorter = max(size.width, size.height), min(size.width, size.height)
     fitted = min(1.0, LONGEST_SIDE / longer)
     scale = fitted * min(1.0, SHORTEST_SIDE / (fitted * shorter))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -33,6 +33,10 @@ class AcceptResult:
     """Whether this process has claimed it; otherwise any process may."""
     is_joined: bool = False
     """Whether the message became a part of ``turn``, which is not new, see ``Message.join``."""
+
+
+Accept = Callable[[Message], Awaitable[AcceptResult]]
+"""Records a message as a turn, see ``AsyncInbox.accept``."""
 
 
 class AsyncInbox(Protocol):

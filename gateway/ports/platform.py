@@ -181,7 +181,7 @@ class HasWaitingCallers(Protocol):
         ...
 
     def drain(self, grace_seconds: float) -> None:
-        """Called when the process stops: accepts no more callers; releases the rest in ``grace_seconds``. No I/O."""
+        """Accepts no more callers, and releases the rest in ``grace_seconds``. Called as the process stops. No I/O."""
         ...
 
 

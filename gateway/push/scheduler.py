@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import GatewayError, Overloaded, StoreUnavailable
-from gateway.domain.models import Message, TurnId
-from gateway.ports.inbox import AcceptResult
+from gateway.domain.models import TurnId
+from gateway.ports.inbox import Accept
 from gateway.ports.schedules import Schedule, Schedules
 from gateway.ports.store import Store
 from gateway.push.cron import next_tick
@@ -21,9 +21,6 @@ BATCH = 100
 CLOCK_SECONDS = 1.0
 """A clock that is behind by less was not set back."""
 MISSED = "missed: no process ran when it was due"
-
-Accept = Callable[[Message], Awaitable[AcceptResult]]
-"""Records a message as a turn, see ``AsyncInbox.accept``."""
 
 log = logs.get_logger(__name__)
 
@@ -81,22 +78,27 @@ class Scheduler:
 
     async def _run(self, schedule: Schedule, now: float) -> None:
         tick = schedule.next_at or now
-        is_late, turn, problem = now - tick > LATE_SECONDS, None, ""
-        if is_late and self._skips_missed:
-            problem = MISSED
-        else:
-            try:
-                turn = await self._record(schedule, tick)
-            except StoreUnavailable:
-                raise
-            except Exception as exc:  # noqa: BLE001  # one that cannot be sent must not hold up the others
-                if isinstance(exc, Overloaded) and not is_late:
-                    return  # it is still due
-                problem = str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
+        try:
+            turn, problem = await self._turn_of(schedule, tick, is_late=now - tick > LATE_SECONDS)
+        except Overloaded:
+            return  # it is still due
         if problem:
             log.warning("scheduled message not sent", schedule=schedule.id, tick=tick, problem=problem)
         following = next_tick(schedule.every, schedule.time_zone, max(now, tick)) if schedule.every else None
         await self._store.read(lambda _: self._schedules.advance(schedule, following, turn, problem))
+
+    async def _turn_of(self, schedule: Schedule, tick: float, *, is_late: bool) -> tuple[TurnId | None, str]:
+        """Returns the turn of a tick, or why it has none. Raises StoreUnavailable; Overloaded for one to try again."""
+        if is_late and self._skips_missed:
+            return None, MISSED
+        try:
+            return await self._record(schedule, tick), ""
+        except StoreUnavailable:
+            raise
+        except Exception as exc:  # one that cannot be sent must not hold up the others
+            if isinstance(exc, Overloaded) and not is_late:
+                raise
+            return None, str(exc) if isinstance(exc, GatewayError) else type(exc).__name__
 
     async def _record(self, schedule: Schedule, tick: float) -> TurnId:
         message = self._messages.message(schedule.push, schedule.owner, f"{schedule.id}:{tick:.0f}")

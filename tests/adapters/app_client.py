@@ -79,7 +79,7 @@ class AppClient:
             sent["Content-Type"] = content_type
         if isinstance(data, bytes):
             sent.setdefault("Content-Length", str(len(data)))
-        exchange = Exchange(self._loop, [data] if isinstance(data, bytes) else [*data])
+        exchange = AppExchange(self._loop, [data] if isinstance(data, bytes) else [*data])
         builder = EnvironBuilder(path, method=method)
         exchange.begin(self.application, _scope(builder.get_environ(), method, sent))
         status, found = exchange.wait_for_head()
@@ -87,7 +87,7 @@ class AppClient:
 
     def go_away(self, path: str, first_bytes: bytes, **headers: str) -> list[dict[str, Any]]:
         """Sends a part of a body by POST, then disconnects; returns what the application has sent until it ended."""
-        exchange = Exchange(self._loop, [first_bytes], ends=False)
+        exchange = AppExchange(self._loop, [first_bytes], ends=False)
         environ = EnvironBuilder(path, method="POST").get_environ()
         exchange.begin(self.application, _scope(environ, "POST", Headers({"Content-Length": "10"} | headers)))
         exchange.close()
@@ -113,7 +113,7 @@ def _scope(environ: Mapping[str, Any], method: str, headers: Headers) -> dict[st
     }
 
 
-class Exchange:
+class AppExchange:
     """One request and its response, which is iterated by the test's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pieces: list[bytes], *, ends: bool = True) -> None:

@@ -25,6 +25,7 @@ from tests.adapters.chat import Chat, error
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0--edge\r\n"
 FORM_TYPE = "multipart/form-data; boundary=edge"
+FIELD = b'--edge\r\nContent-Disposition: form-data; name="message"\r\n\r\nHello\r\n'
 
 
 @pytest.fixture
@@ -84,6 +85,8 @@ def test_data_urls_bring_small_files(chat: Chat) -> None:
         (form(("a", b"x"), message="x", nonsense="y"), (400, "invalid_field")),
         (form(("a", b"x"), message="x" * 1001), (400, "message_too_long")),
         (form(("a", b"x"), message="x\0"), (400, "invalid_field")),
+        (form(("a", b"x"), message="x" * 1_000_000), (413, "payload_too_large")),
+        ({"data": FIELD + FIELD + b"--edge--\r\n", "content_type": FORM_TYPE}, (400, "invalid_form")),
         ({"data": b"--edge\r\nnonsense", "content_type": FORM_TYPE}, (400, "invalid_form")),
         ({"data": b"--edge\r\n\r\nbroken off", "content_type": FORM_TYPE}, (400, "invalid_form")),
         ({"data": b"", "content_type": "multipart/form-data"}, (400, "invalid_form")),

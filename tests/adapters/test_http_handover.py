@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.error import HTTPError
@@ -20,6 +19,7 @@ from gateway.worker.commands import HANDED_OVER_REPLY
 from storage.store import SqlStore
 from tests.adapters.chat import parse
 from tests.browser.site import GatewaySite, open_site
+from tests.waiting import until
 
 EVE = messages.staff("Eve")
 
@@ -61,12 +61,13 @@ def thread_of(site: GatewaySite, thread: str) -> Any:
     return call(site, "GET", f"/chat/threads/{thread}")[1]
 
 
+def turn_of(site: GatewaySite, turn_id: str) -> Any:
+    return call(site, "GET", f"/chat/turns/{turn_id}")[1]
+
+
 def wait_for_turn(site: GatewaySite, turn_id: str) -> Any:
-    deadline = time.monotonic() + 20.0
-    while (found := call(site, "GET", f"/chat/turns/{turn_id}")[1])["state"] not in ("delivered", "failed"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
+    until(lambda: turn_of(site, turn_id)["state"] in ("delivered", "failed"))
+    return turn_of(site, turn_id)
 
 
 def test_callers_are_told_that_a_person_answers_and_find_the_answers_in_the_thread(

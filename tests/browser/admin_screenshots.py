@@ -65,7 +65,7 @@ def fill(harness: AdminHarness) -> None:
     harness.context = replace(harness.context, platforms=PLATFORMS, backend="responses", about=about, rules=RULES)
     harness.check_results.update(CHECK_RESULTS)
     store = cast("SqlStore", harness.store)
-    AdminHistory(store, harness.context.reporting.now()).write()
+    AdminHistory(store, harness.context.store.now()).write()
     operate(store, RULES)
 
 
@@ -96,8 +96,8 @@ def _wait_for_plots(page: Page) -> None:
 
 
 def _page_paths(harness: AdminHarness) -> dict[str, str]:
-    (failed,) = harness.context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
-    (well,) = harness.context.reporting.find_turns(TurnFilter(platform="slack", state=TurnState.DELIVERED), limit=1)
+    (failed,) = harness.context.store.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
+    (well,) = harness.context.store.find_turns(TurnFilter(platform="slack", state=TurnState.DELIVERED), limit=1)
     return {
         "overview": "/admin",
         "overview-30d": "/admin?span=30d",

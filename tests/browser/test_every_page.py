@@ -134,7 +134,7 @@ def test_the_operators_pages(sqlite_url: str, empty: Page, subtests: pytest.Subt
 
 def _paths(app: flask.Flask, scene: AdminHarness) -> list[str]:
     """Returns a path for every page that there is; of those with an id, that of a turn that failed."""
-    (failed,) = scene.context.reporting.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
+    (failed,) = scene.context.store.find_turns(TurnFilter(state=TurnState.FAILED), limit=1)
     ids: dict[str, Any] = {"turn_id": failed.id, "number": failed.conversation_id}
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("admin.")]
     downloads = {"admin.export_feedback", "admin.export_audit"}

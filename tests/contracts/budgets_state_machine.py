@@ -142,11 +142,11 @@ class BudgetMachine(RuleBasedStateMachine):
             assert [each.reserved for each in spent] == [0, 0, 0]
 
 
-class BudgetScheduleContract:
+class RandomBudgetOrderContract:
     """Subclasses provide ``store``, ``budget_store``, and ``peer`` (a BudgetStore of another process)."""
 
     @pytest.mark.hypothesis
-    def test_any_schedule_counts_every_turn_once(
+    def test_any_order_of_calls_counts_every_turn_once(
         self, store: Store, budget_store: BudgetStore, peer: BudgetStore
     ) -> None:
         thorough = settings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from gateway.domain.platform_events import Feedback, MessageDeleted, MessageEdit
 from gateway.ports.inbox import Inbox
 from gateway.ports.platform import ParsedUpdate
 from tests.fakes.platform import FakePlatform
+from tests.waiting import until
 
 KEY = ConversationKey("fake", workspace="w", channel="thr_1")
 
@@ -40,11 +40,9 @@ class InboxContract:
 
     def finished(self, turn: Turn) -> Turn:
         """Waits until a turn is finished; returns it."""
-        deadline = time.monotonic() + 20
-        while (now := self.inbox.get_turn(turn.id)).state in (TurnState.QUEUED, TurnState.RUNNING, TurnState.ANSWERED):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        return now
+        unfinished = (TurnState.QUEUED, TurnState.RUNNING, TurnState.ANSWERED)
+        until(lambda: self.inbox.get_turn(turn.id).state not in unfinished)
+        return self.inbox.get_turn(turn.id)
 
     def test_a_message_becomes_a_turn_with_the_given_id_and_is_answered(self) -> None:
         turn_id = self.inbox.new_turn_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.contracts.store_albums_and_channels import AlbumContract, ChannelMigrationContract, CompleteContract
 from tests.contracts.store_approvals import ApprovalsContract
-from tests.contracts.store_assistants import AssistantContract
+from tests.contracts.store_assistants import AskedAssistantContract
 from tests.contracts.store_audit_log import AuditLogContract
 from tests.contracts.store_claiming import ClaimingContract
 from tests.contracts.store_concurrency import ConcurrencyContract
@@ -21,7 +21,7 @@ from tests.contracts.store_leases import LeaseContract
 from tests.contracts.store_maintenance import MaintenanceContract
 from tests.contracts.store_parking import ParkingContract
 from tests.contracts.store_pushes import EnqueueAnsweredContract
-from tests.contracts.store_state_machine import ScheduleContract
+from tests.contracts.store_state_machine import RandomOrderContract
 from tests.contracts.store_stop_edit_feedback import ChangingContract
 
 
@@ -46,8 +46,8 @@ class StoreContract(
     ParkingContract,
     ApprovalsContract,
     FairnessContract,
-    AssistantContract,
-    ScheduleContract,
+    AskedAssistantContract,
+    RandomOrderContract,
     HandoverContract,
     ConcurrencyContract,
 ):

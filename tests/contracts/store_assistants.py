@@ -42,7 +42,7 @@ def claimed(store: Store, route: AssistantRoute = ROUTE) -> Claim:
     return claim
 
 
-class AssistantContract:
+class AskedAssistantContract:
     def test_a_turn_has_the_assistant_of_its_route(self, store: Store, peer: Store) -> None:
         turn = add(store).turn
         assert turn.assistant == "support"

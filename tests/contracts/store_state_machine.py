@@ -428,9 +428,9 @@ class StoreMachine(RuleBasedStateMachine):
             expected.check(turn)
 
 
-class ScheduleContract:
+class RandomOrderContract:
     @pytest.mark.hypothesis
-    def test_any_schedule_keeps_order_and_loses_nothing(
+    def test_any_order_of_calls_keeps_the_turns_in_order_and_loses_none(
         self, store: Store, peer: Store, expire_lease: ExpireLease
     ) -> None:
         thorough = settings(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
-from gateway.assistants.transport import SdkHttpClient
-from gateway.http_client import HttpClient
 from tests.fakes.accepting import stop_accepting
 
 PIECE_BYTES = 2**16
@@ -28,10 +26,6 @@ class DiscardingServer:
     async def __aexit__(self, *exc: object) -> None:
         await stop_accepting(self._listener)
         await self._listener.wait_closed()
-
-    def sdk_http(self) -> SdkHttpClient:
-        """Returns what an SDK client is to use for HTTP."""
-        return SdkHttpClient(HttpClient())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

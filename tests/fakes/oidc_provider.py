@@ -47,7 +47,7 @@ class SignedIn:
 
 
 @dataclass
-class Person:
+class FakePerson:
     """Who is signed in at the provider."""
 
     sub: str = "user-1"
@@ -59,7 +59,7 @@ class FakeOidcProvider:
     """Use ``with FakeOidcProvider() as provider``. Attributes may be changed between two requests."""
 
     def __init__(self) -> None:
-        self.person = Person()
+        self.person = FakePerson()
         self.key_id = "key-1"
         self.change_claims: Callable[[Claims], Claims] = lambda claims: claims
         """Spoils the claims of ID tokens."""

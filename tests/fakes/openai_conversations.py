@@ -43,7 +43,7 @@ class FakeConversation:
         }
 
 
-class ConversationRoutes:
+class FakeConversationRoutes:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
         self._part_validator = PartValidator(state)

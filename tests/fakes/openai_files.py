@@ -22,7 +22,7 @@ ModelInput = tuple[str, str, str | bytes]
 """An input of the model: its kind (text, image or file), media type or name, and content."""
 
 
-class FileRoutes:
+class FakeFileRoutes:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
 

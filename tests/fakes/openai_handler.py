@@ -60,7 +60,7 @@ INSERTED_LINES = {"garbage": b'data: {"type": "mal\n\n', "comment": b": still he
 
 
 @dataclass(frozen=True)
-class Route:
+class FakeRoute:
     parts: tuple[str, ...]
     handler: RouteHandler
     feature: str
@@ -71,7 +71,7 @@ class Route:
 class Router:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
-        self._routes: dict[tuple[str, int], list[Route]] = {}
+        self._routes: dict[tuple[str, int], list[FakeRoute]] = {}
 
     def add(self, feature: str, routes: Routes) -> None:
         """Adds routes that exist only while the state has ``feature``; empty: always."""
@@ -79,7 +79,7 @@ class Router:
             method, path = rule.split(" ")
             parts = tuple(path.split("/"))
             targets = self._routes.setdefault((method, len(parts)), [])
-            targets.append(Route(parts, action, feature, PARAMS.get(rule)))
+            targets.append(FakeRoute(parts, action, feature, PARAMS.get(rule)))
             targets.sort(key=lambda target: target.parts.count("{}"))
 
     def find(self, request: RecordedRequest) -> tuple[RouteHandler, tuple[str, ...]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.fakes.openai_conversations import (
-    ConversationRoutes,
     FakeConversation,
+    FakeConversationRoutes,
     check_calls,
     check_duplicates,
     text_of,
@@ -33,8 +33,8 @@ EXCLUSIVE = (
 )
 
 
-class ResponseRoutes:
-    def __init__(self, state: FakeOpenAIState, conversation_routes: ConversationRoutes) -> None:
+class FakeResponseRoutes:
+    def __init__(self, state: FakeOpenAIState, conversation_routes: FakeConversationRoutes) -> None:
         self._state = state
         self._conversation_routes = conversation_routes
         self._simulator = ResponseSimulator(state)

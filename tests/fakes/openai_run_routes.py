@@ -19,13 +19,13 @@ from tests.fakes.openai_messages import (
 )
 from tests.fakes.openai_run_simulator import FakeRun, RunSimulator
 from tests.fakes.openai_state import FakeOpenAIState, timestamp
-from tests.fakes.openai_threads import ACTIVE_STATUSES, StoredThread, ThreadRoutes, check_tools
+from tests.fakes.openai_threads import ACTIVE_STATUSES, FakeThreadRoutes, StoredThread, check_tools
 
 ERROR_EVENT = {"message": "The server had an error.", "type": "server_error", "param": None, "code": "server_error"}
 
 
-class RunRoutes:
-    def __init__(self, state: FakeOpenAIState, thread_routes: ThreadRoutes) -> None:
+class FakeRunRoutes:
+    def __init__(self, state: FakeOpenAIState, thread_routes: FakeThreadRoutes) -> None:
         self._state = state
         self._thread_routes = thread_routes
         self._simulator = RunSimulator(state)

@@ -18,13 +18,13 @@ from aiohttp import web
 
 from tests.fakes.accepting import stop_accepting
 from tests.fakes.openai_chat import FakeChatRoutes
-from tests.fakes.openai_conversations import ConversationRoutes, text_of
+from tests.fakes.openai_conversations import FakeConversationRoutes, text_of
 from tests.fakes.openai_faults import FaultKind, HttpFault, HttpFaults, RecordedRequest
-from tests.fakes.openai_files import FileRoutes, ModelInput, model_inputs
+from tests.fakes.openai_files import FakeFileRoutes, ModelInput, model_inputs
 from tests.fakes.openai_handler import RequestHandler, Router
 from tests.fakes.openai_messages import Json
-from tests.fakes.openai_response_routes import ResponseRoutes
-from tests.fakes.openai_run_routes import RunRoutes
+from tests.fakes.openai_response_routes import FakeResponseRoutes
+from tests.fakes.openai_run_routes import FakeRunRoutes
 from tests.fakes.openai_script import (
     Act,
     CallTool,
@@ -40,8 +40,8 @@ from tests.fakes.openai_script import (
     Think,
 )
 from tests.fakes.openai_state import NO_MODEL, FakeOpenAIState, ObjectView
-from tests.fakes.openai_threads import ASSISTANT_ID, StoredMessage, ThreadRoutes
-from tests.fakes.openai_vector_stores import VectorStoreRoutes
+from tests.fakes.openai_threads import ASSISTANT_ID, FakeThreadRoutes, StoredMessage
+from tests.fakes.openai_vector_stores import FakeVectorStoreRoutes
 
 __all__ = [
     "ASSISTANT_ID",
@@ -73,13 +73,13 @@ class FakeOpenAI(FakeOpenAIState):
         self.port = port
         self.assistant_id = ASSISTANT_ID
         """An assistant that exists from the start, without tools."""
-        self._thread_routes = ThreadRoutes(self)
-        self._run_routes = RunRoutes(self, self._thread_routes)
-        self._conversation_routes = ConversationRoutes(self)
-        self._response_routes = ResponseRoutes(self, self._conversation_routes)
+        self._thread_routes = FakeThreadRoutes(self)
+        self._run_routes = FakeRunRoutes(self, self._thread_routes)
+        self._conversation_routes = FakeConversationRoutes(self)
+        self._response_routes = FakeResponseRoutes(self, self._conversation_routes)
         self._chat_routes = FakeChatRoutes(self)
-        self._file_routes = FileRoutes(self)
-        self._vector_store_routes = VectorStoreRoutes(self)
+        self._file_routes = FakeFileRoutes(self)
+        self._vector_store_routes = FakeVectorStoreRoutes(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None

@@ -93,7 +93,7 @@ class StoredThread:
         }
 
 
-class ThreadRoutes:
+class FakeThreadRoutes:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
         self._part_validator = PartValidator(state)

@@ -20,7 +20,7 @@ class VectorStore:
     batches: dict[str, Json] = field(default_factory=dict)
 
 
-class VectorStoreRoutes:
+class FakeVectorStoreRoutes:
     def __init__(self, state: FakeOpenAIState) -> None:
         self._state = state
         self._stores: dict[str, VectorStore] = {}

@@ -79,7 +79,7 @@ class ChatAction:
 
 
 @dataclass(slots=True)
-class ChatMessage:
+class FakeChatMessage:
     """A message, as users see it and as JSON of the API."""
 
     view: TelegramMessageView
@@ -90,7 +90,7 @@ class ChatMessage:
 class TelegramChat:
     json: Json
     business: str = ""
-    messages: dict[int, ChatMessage] = field(default_factory=dict)
+    messages: dict[int, FakeChatMessage] = field(default_factory=dict)
     topics: dict[int, str] = field(default_factory=dict)
     """Topic names by message_thread_id."""
     drafts: dict[tuple[int | None, int], TelegramDraft] = field(default_factory=dict)
@@ -116,12 +116,12 @@ class TelegramChat:
     def has_topics(self) -> bool:
         return self.is_private or bool(self.json.get("is_forum"))
 
-    def put_message(self, shown: TelegramMessageView, json: Json) -> ChatMessage:
+    def put_message(self, shown: TelegramMessageView, json: Json) -> FakeChatMessage:
         """Adds or replaces a message."""
         entry = self.messages.get(shown.message_id)
         if entry is None:
             self.last_message_id = max(self.last_message_id, shown.message_id)
-            entry = self.messages[shown.message_id] = ChatMessage(shown, json)
+            entry = self.messages[shown.message_id] = FakeChatMessage(shown, json)
         else:
             entry.view, entry.json = shown, json
         return entry

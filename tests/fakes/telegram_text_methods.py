@@ -19,7 +19,7 @@ from tests.fakes.telegram_messages import (
 )
 from tests.fakes.telegram_state import (
     DRAFT_SECONDS,
-    ChatMessage,
+    FakeChatMessage,
     TelegramChat,
     TelegramDraft,
     TelegramFile,
@@ -116,7 +116,7 @@ def edit_message_text(state: TelegramState, args: TelegramArguments) -> Json:
     return _replace_text(chat, entry, text, args.json_object("reply_markup") or None)
 
 
-def _replace_text(chat: TelegramChat, entry: ChatMessage, text: ParsedText, markup: Json | None) -> Json:
+def _replace_text(chat: TelegramChat, entry: FakeChatMessage, text: ParsedText, markup: Json | None) -> Json:
     """Replaces text, entities and buttons. Raises ``message is not modified``."""
     shown = entry.view
     if (shown.text, shown.entities, shown.markup) == (text.text, text.entities, markup):
@@ -133,7 +133,7 @@ def _replace_text(chat: TelegramChat, entry: ChatMessage, text: ParsedText, mark
     return chat.put_message(new, json).json
 
 
-def find_message(chat: TelegramChat, args: TelegramArguments, description: str) -> ChatMessage:
+def find_message(chat: TelegramChat, args: TelegramArguments, description: str) -> FakeChatMessage:
     """Returns the message named by ``message_id``. Raises "``description`` not found"."""
     found = chat.messages.get(args.number("message_id"))
     if found is None:

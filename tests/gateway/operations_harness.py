@@ -1,16 +1,10 @@
-"""For tests of operations: a store with its whole interface, and an assistant that records deleted threads."""
+"""For tests of operations: an assistant that records deleted threads."""
 
 from __future__ import annotations
 
 from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import ThreadId
-from storage.reporting import SqlReportingStore
-from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
-
-
-class SqlAdminStore(SqlStore, SqlReportingStore):
-    """Implements AdminStore."""
 
 
 class UndeletableThreadAssistant(FakeAssistant):

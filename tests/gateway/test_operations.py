@@ -20,17 +20,18 @@ from gateway.domain.platform_events import Feedback
 from gateway.operations import BackendThreads, ErasureResult
 from gateway.ports.leased_writes import SetContext, SetThread
 from gateway.ports.reporting import TurnFilter
+from storage.store import SqlStore
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, get_turn, key
 from tests.contracts.unparsed_updates import unparsed
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
+from tests.gateway.operations_harness import UndeletableThreadAssistant
 
 
 @pytest.fixture
-def store(sqlite_url: str) -> Iterator[SqlAdminStore]:
-    store = SqlAdminStore(sqlite_url)
+def store(sqlite_url: str) -> Iterator[SqlStore]:
+    store = SqlStore(sqlite_url)
     yield store
     store.close()
 
@@ -45,7 +46,7 @@ def threads(assistant: UndeletableThreadAssistant) -> BackendThreads:
     return BackendThreads(lambda _: assistant, asyncio.run)
 
 
-def thread_of(store: SqlAdminStore, turn: Turn) -> ThreadId | None:
+def thread_of(store: SqlStore, turn: Turn) -> ThreadId | None:
     conversation = store.find_conversation(turn.message.key)
     assert conversation is not None
     return conversation.thread_id
@@ -139,7 +140,7 @@ def test_json_contains_no_control_characters() -> None:
 # ---------------------------------------------------------------- retrying
 
 
-def test_a_failed_turn_is_retried_once(store: SqlAdminStore) -> None:
+def test_a_failed_turn_is_retried_once(store: SqlStore) -> None:
     turn = failed_turn(store)
     again = get_turn(store, operations.retry_turn(store, turn.id))
     assert (again.state, again.message.text, again.message.author) == (TurnState.QUEUED, "Hello", "Ada")
@@ -150,7 +151,7 @@ def test_a_failed_turn_is_retried_once(store: SqlAdminStore) -> None:
         operations.retry_turn(store, TurnId("nothing"))
 
 
-def test_all_retriable_turns_are_retried_oldest_first(store: SqlAdminStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_retriable_turns_are_retried_oldest_first(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.operations.retrying.PAGE", 2)
     turns = [failed_turn(store, f"{number}") for number in range(5)]
     answered_turn(store)
@@ -164,7 +165,7 @@ def test_all_retriable_turns_are_retried_oldest_first(store: SqlAdminStore, monk
     assert operations.failed_turns(store, TurnFilter(platform=PLATFORM, state=TurnState.FAILED)) == []
 
 
-def conversation_of(store: SqlAdminStore, turn: Turn) -> Any:
+def conversation_of(store: SqlStore, turn: Turn) -> Any:
     found = store.get_conversation(turn.conversation_id)
     assert found is not None
     return found
@@ -174,7 +175,7 @@ def conversation_of(store: SqlAdminStore, turn: Turn) -> Any:
 
 
 def test_a_persons_own_conversations_are_deleted_and_their_turns_in_others_erased(
-    store: SqlAdminStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
+    store: SqlStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
 ) -> None:
     alone, shared = answered_turn(store, "alone"), answered_turn(store, "shared")
     bobs = answered_turn(store, "shared", author="Bob")
@@ -193,7 +194,7 @@ def test_a_persons_own_conversations_are_deleted_and_their_turns_in_others_erase
 
 
 def test_unfinished_turns_are_cancelled_before_their_threads_are_deleted(
-    store: SqlAdminStore,
+    store: SqlStore,
     assistant: UndeletableThreadAssistant,
     threads: BackendThreads,
     monkeypatch: pytest.MonkeyPatch,
@@ -211,7 +212,7 @@ def test_unfinished_turns_are_cancelled_before_their_threads_are_deleted(
 
 
 def test_a_conversation_stays_until_its_thread_can_be_deleted(
-    store: SqlAdminStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
+    store: SqlStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
 ) -> None:
     alone, kept = answered_turn(store, "alone"), answered_turn(store, "kept")
     store.record_feedback(Feedback(kept.id, "Ada", "bad"))
@@ -229,7 +230,7 @@ def test_a_conversation_stays_until_its_thread_can_be_deleted(
     assert store.get_turn(kept.id) is None
 
 
-def test_a_conversation_with_a_thread_at_another_backend_stays_unless_threads_are_skipped(store: SqlAdminStore) -> None:
+def test_a_conversation_with_a_thread_at_another_backend_stays_unless_threads_are_skipped(store: SqlStore) -> None:
     turn = answered_turn(store)
     thread, other = thread_of(store, turn), FakeAssistant("owls")
     left = operations.erase_person(store, BackendThreads(lambda _: other, asyncio.run), PLATFORM, "Ada").not_deleted
@@ -241,7 +242,7 @@ def test_a_conversation_with_a_thread_at_another_backend_stays_unless_threads_ar
 
 
 def test_former_threads_are_deleted_or_reported_as_abandoned(
-    store: SqlAdminStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
+    store: SqlStore, assistant: UndeletableThreadAssistant, threads: BackendThreads
 ) -> None:
     claim = enqueue_and_claim(store)
     first = thread_of(store, claim.turn)
@@ -252,7 +253,7 @@ def test_former_threads_are_deleted_or_reported_as_abandoned(
     assert (result.conversations, result.threads, result.abandoned) == (1, 3, ("owl_1",))
 
 
-def test_without_a_thread_no_assistant_is_opened(store: SqlAdminStore) -> None:
+def test_without_a_thread_no_assistant_is_opened(store: SqlStore) -> None:
     enqueue_message(store)
 
     def open_assistant(_: str) -> FakeAssistant:
@@ -264,7 +265,7 @@ def test_without_a_thread_no_assistant_is_opened(store: SqlAdminStore) -> None:
 
 
 def test_threads_and_messages_created_during_the_deletion_are_deleted_too(
-    store: SqlAdminStore,
+    store: SqlStore,
     assistant: UndeletableThreadAssistant,
     threads: BackendThreads,
     monkeypatch: pytest.MonkeyPatch,
@@ -285,7 +286,7 @@ def test_threads_and_messages_created_during_the_deletion_are_deleted_too(
 
 
 def test_the_deletion_ends_even_if_the_person_keeps_writing(
-    store: SqlAdminStore,
+    store: SqlStore,
     assistant: UndeletableThreadAssistant,
     threads: BackendThreads,
     monkeypatch: pytest.MonkeyPatch,
@@ -303,12 +304,12 @@ def test_the_deletion_ends_even_if_the_person_keeps_writing(
 # ---------------------------------------------------------------- export
 
 
-def exported(store: SqlAdminStore, user: str = "Ada") -> Any:
+def exported(store: SqlStore, user: str = "Ada") -> Any:
     return json.loads("".join(operations.export(store, PLATFORM, user)))
 
 
 def test_an_export_contains_everything_of_a_person_and_nothing_of_others(
-    store: SqlAdminStore, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.operations.personal_export.PAGE", 1)
     first, second = answered_turn(store, "shared", "Ωμέγα 🕊", "Grüße"), failed_turn(store, "alone")
@@ -340,7 +341,7 @@ def test_an_export_contains_everything_of_a_person_and_nothing_of_others(
     assert (found["platform"], found["user"]) == (PLATFORM, "Ada")
 
 
-def test_what_a_person_decided_about_calls_of_others_is_exported(store: SqlAdminStore) -> None:
+def test_what_a_person_decided_about_calls_of_others_is_exported(store: SqlStore) -> None:
     claim, (asked, _) = hold(store, enqueue_and_claim(store, "shared", author="Bob"))
     store.decide(asked.id, Decision.DENIED, f"{PLATFORM}:Ada", "Ada L")
     (found,) = exported(store)["decisions"]
@@ -355,7 +356,7 @@ def test_what_a_person_decided_about_calls_of_others_is_exported(store: SqlAdmin
 
 
 def test_what_turns_of_others_quote_of_a_person_is_exported_and_erased(
-    store: SqlAdminStore, threads: BackendThreads
+    store: SqlStore, threads: BackendThreads
 ) -> None:
     claim = enqueue_and_claim(store, "shared", author="Bob")
     context = ChatContext("Bob", quotes=(Quote("secret", "Ada", "Ada"), Quote("other", "Eve", "Eve")))
@@ -366,13 +367,13 @@ def test_what_turns_of_others_quote_of_a_person_is_exported_and_erased(
     assert exported(store, "Eve")["quoted"] == [{"turn_id": claim.turn.id, "text": "other"}]
 
 
-def test_the_export_of_an_unknown_person_is_empty(store: SqlAdminStore) -> None:
+def test_the_export_of_an_unknown_person_is_empty(store: SqlStore) -> None:
     answered_turn(store)
     found = exported(store, "Eve")
     assert (found["conversations"], found["turns"], found["verdicts"]) == ([], [], [])
 
 
-def test_unparsed_updates_of_a_person_are_exported_and_deleted(store: SqlAdminStore, threads: BackendThreads) -> None:
+def test_unparsed_updates_of_a_person_are_exported_and_deleted(store: SqlStore, threads: BackendThreads) -> None:
     store.unparsed_updates.keep(unparsed("1", "Ada", text="secret"))
     store.unparsed_updates.keep(unparsed("2", "Bob", text="other"))
     store.unparsed_updates.keep(unparsed("3", sender={"id": "Ada"}, text="secret"))

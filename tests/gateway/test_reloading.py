@@ -12,7 +12,7 @@ from gateway import loading, logs, reloading
 from gateway.configuration import Configuration
 from gateway.coordination.retry import repeat
 from gateway.domain.errors import SettingsError
-from gateway.reloading import Answer, Reloader, ReloadRequests
+from gateway.reloading import ReloadAnswer, Reloader, ReloadRequests
 from storage.store import SqlStore
 from tests.gateway.settings.test_settings_file import folder, write
 
@@ -48,7 +48,7 @@ class Process:
         self.applied: list[Configuration] = []
         self.reloader = Reloader(loading.read_all(), self.applied.append)
 
-    async def change(self, *replaced: tuple[str, str], text: str = TEXT) -> Answer:
+    async def change(self, *replaced: tuple[str, str], text: str = TEXT) -> ReloadAnswer:
         for old, new in replaced:
             assert old in text
             text = text.replace(old, new)
@@ -66,12 +66,12 @@ async def test_a_change_is_put_into_force_and_named(process: Process) -> None:
     answer = await process.change(
         ('"Robin"', '"Ann"'), ("[assistants.other]", "[assistants.new]\n[assistants.other]"), text=TEXT + routes
     )
-    assert answer == Answer(ok=True, lines=("assistants.default (changed)", "assistants.new (new)", "routes"))
+    assert answer == ReloadAnswer(ok=True, lines=("assistants.default (changed)", "assistants.new (new)", "routes"))
     (found,) = process.applied
     assert found.default.settings.assistant_name == "Ann"
     answer = await process.change(text=TEXT)
     assert answer.lines == ("assistants.default (changed)", "assistants.new (gone)", "routes")
-    assert await process.change() == Answer(ok=True)
+    assert await process.change() == ReloadAnswer(ok=True)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_what_cannot_be_put_into_force_leaves_all_as_it_was(folder: Path) 
 
     process = Process(folder)
     process.reloader = Reloader(loading.read_all(), refuse)
-    assert await process.change(("Robin", "Ann")) == Answer(ok=False, lines=("no tool",))
+    assert await process.change(("Robin", "Ann")) == ReloadAnswer(ok=False, lines=("no tool",))
 
 
 async def test_every_process_on_the_database_answers_a_request(
@@ -134,10 +134,12 @@ async def test_every_process_on_the_database_answers_a_request(
 ) -> None:
     monkeypatch.setattr(reloading, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(reloading, "QUIET_SECONDS", 0.5)
-    answers = iter([Answer(ok=True, lines=("routes",)), Answer(ok=False, lines=("key-of-shop is wrong",))] * 2)
+    answers = iter(
+        [ReloadAnswer(ok=True, lines=("routes",)), ReloadAnswer(ok=False, lines=("key-of-shop is wrong",))] * 2
+    )
     logs.mask_also(["key-of-shop"])
 
-    async def reload() -> Answer:
+    async def reload() -> ReloadAnswer:
         return next(answers)
 
     async with asyncio.TaskGroup() as group:

@@ -18,7 +18,7 @@ from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, Turn, TurnId
-from gateway.handover.desk import HandoverDesk
+from gateway.handover.automatic import AutomaticHandovers
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl
@@ -130,8 +130,8 @@ class WorkerProcess:
             max_backlog=1000,
         )
         self.async_inbox.hands_over = True
-        self.desk = HandoverDesk(async_store, store.handovers, seconds=handover_seconds)
-        self.desk.accept = self.async_inbox.accept
+        self.handovers = AutomaticHandovers(async_store, store.handovers, seconds=handover_seconds)
+        self.handovers.accept = self.async_inbox.accept
         self.inbox = ThreadInbox(self.async_inbox, self.worker)
         self.listening = threading.Event()
         self.decided: SimpleQueue[TurnId] = SimpleQueue()

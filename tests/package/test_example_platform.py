@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,9 +20,9 @@ from gateway.settings import Settings
 from gateway.tools import ToolBox
 from tests.adapters.app_client import AppClient
 from tests.gateway.served_gateway import run_gateway
+from tests.waiting import until
 
 EXAMPLE = Path(__file__).with_name("example_platform")
-LONGEST_WAIT = 20.0
 
 EntryPoints = Mapping[str, Mapping[str, str]]
 
@@ -82,11 +81,8 @@ def test_a_message_to_the_packages_platform_is_answered_by_its_backend(
 
 
 def read_reply(folder: Path) -> str:
-    until = time.monotonic() + LONGEST_WAIT
-    while not (replies := list(folder.glob("*.txt"))):
-        assert time.monotonic() < until, "no reply came"
-        time.sleep(0.01)
-    return replies[0].read_text("utf-8")
+    (reply,) = until(lambda: list(folder.glob("*.txt")))
+    return reply.read_text("utf-8")
 
 
 @pytest.mark.usefixtures("_installed", "outbox")

@@ -6,7 +6,7 @@ import pytest
 
 from storage.store import SqlStore
 from tests.contracts.budgets import BudgetStoreContract
-from tests.contracts.budgets_state_machine import BudgetScheduleContract
+from tests.contracts.budgets_state_machine import RandomBudgetOrderContract
 from tests.storage.one_database import OneDatabaseForBudgets
 
 
@@ -15,9 +15,9 @@ def reporting(store: SqlStore) -> SqlStore:
     return store
 
 
-class TestSqliteBudgets(OneDatabaseForBudgets, BudgetStoreContract, BudgetScheduleContract):
+class TestSqliteBudgets(OneDatabaseForBudgets, BudgetStoreContract, RandomBudgetOrderContract):
     url_fixture = "sqlite_module_url"
 
 
-class TestPostgresBudgets(OneDatabaseForBudgets, BudgetStoreContract, BudgetScheduleContract):
+class TestPostgresBudgets(OneDatabaseForBudgets, BudgetStoreContract, RandomBudgetOrderContract):
     url_fixture = "postgres_url"

@@ -30,8 +30,6 @@ from gateway.ports.inbox import AcceptResult, Inbox
 from gateway.ports.leased_writes import FinishTurn, LeasedWrite, RecordOutcome, SetRun, SetThread
 from gateway.ports.store import Store
 from gateway.web.chat_page import Assets
-from storage.database import Database
-from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 
@@ -86,7 +84,7 @@ class AdminHarness:
 
     def audited(self) -> list[tuple[str, str, str]]:
         """Returns who did what to what, the oldest first."""
-        found = self.context.books.audit_trail.find(ActionFilter(), limit=1000)
+        found = self.context.store.audit_trail.find(ActionFilter(), limit=1000)
         return [(each.actor, each.action, each.target) for each in reversed(found)]
 
     # ------------------------------------------------------------ operators
@@ -170,19 +168,17 @@ class _StoreInbox:
 
 @contextmanager
 def open_harness(url: str) -> Iterator[AdminHarness]:
-    store, database = SqlStore(url), Database(url)
+    store = SqlStore(url)
     inbox, about = cast("Inbox", _StoreInbox(store)), "an assistant in memory"
-    catalogue = SqlReportingStore(database)
     scene = AdminHarness(
         AdminContext(
-            *(settings(), inbox, store, catalogue, dict, ("fake",), "offline"),
+            *(settings(), inbox, store, dict, ("fake",), "offline"),
             assets=assets().base_path,
             schedules=store.schedules,
             callbacks=store.callbacks,
             handovers=store.handovers,
             turn_logs=store.turn_logs,
             run=asyncio.run,
-            books=store,
             feedback=store.feedback,
             budget_store=store.ledger,
             budget_report=store.budget_report,
@@ -192,20 +188,19 @@ def open_harness(url: str) -> Iterator[AdminHarness]:
     )
     scene.context = replace(scene.context, checks=scene.checks)
     yield scene
-    database.close()
     store.close()
 
 
 def disabled_client() -> FlaskClient:
     """Returns the client of a gateway without a password; its pages must use neither store nor inbox."""
     unused = cast("Any", None)
-    desk = AdminContext(
-        *(settings(None), unused, unused, unused, dict, (), ""),
-        *(unused, unused, unused, unused, unused, unused, unused, unused, unused, unused),
+    context = AdminContext(
+        *(settings(None), unused, unused, dict, (), ""),
+        *(unused, unused, unused, unused, unused, unused, unused, unused, unused),
         assets=assets().base_path,
     )
     app = flask.Flask("gateway", static_folder=None)
-    app.register_blueprint(blueprint(desk))
+    app.register_blueprint(blueprint(context))
     app.register_blueprint(assets().routes())
     return app.test_client()
 

@@ -66,7 +66,7 @@ def test_what_waits_is_shown_and_decided(scene: AdminHarness, who: str, *, may: 
     assert decided.status_code == (303 if may else 403)
     stored = scene.store.approvals_of(turn.id)[0]
     assert (stored.decision, stored.decided_by) == ((Decision.DENIED, "operator") if may else (None, ""))
-    trail = scene.context.books.audit_trail.find(ActionFilter(), limit=9)
+    trail = scene.context.store.audit_trail.find(ActionFilter(), limit=9)
     audited = [(each.actor, each.target, each.detail) for each in trail if each.action == AuditedAction.CALL_DECIDED]
     assert audited == [("operator", turn.id, "denied refund")] * may
     if may:

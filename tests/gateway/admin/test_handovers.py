@@ -52,7 +52,7 @@ def test_an_operator_takes_over_answers_and_gives_back(scene: AdminHarness) -> N
     assert act(client, address, "give-back") == 303
     given = scene.store.transcript(first.conversation_id)[-1]
     assert given.message.kind is MessageKind.RESUME
-    done = scene.context.books.audit_trail.find(ActionFilter(), limit=9)
+    done = scene.context.store.audit_trail.find(ActionFilter(), limit=9)
     assert [(each.action, each.detail) for each in done][:3] == [
         ("conversation.given_back", given.id),
         ("conversation.answered", answered.id),

@@ -73,8 +73,8 @@ def test_the_overview_shows_the_hour_in_which_all_happened_and_else_the_day(
     scene.finish_turn("hello")
     client = scene.signed_in_client()
     assert re.search('span=1h" aria-current="true"', client.get("/admin").text)
-    long_ago = [UsageBucket("fake", scene.context.reporting.now() - 7300.0, received=1)]
-    monkeypatch.setattr(scene.context.reporting, "usage_buckets", lambda *_, **__: long_ago)
+    long_ago = [UsageBucket("fake", scene.context.store.now() - 7300.0, received=1)]
+    monkeypatch.setattr(scene.context.store, "usage_buckets", lambda *_, **__: long_ago)
     client = scene.signed_in_client()
     assert re.search('span=24h" aria-current="true"', client.get("/admin").text)
 
@@ -96,13 +96,13 @@ def test_the_overview_shows_one_platform_alone(scene: AdminHarness) -> None:
 
 def test_counts_are_cached_for_a_moment(scene: AdminHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[float] = []
-    usage_buckets = scene.context.reporting.usage_buckets
+    usage_buckets = scene.context.store.usage_buckets
 
     def count(since: float, until: float, *, bucket_seconds: float) -> Sequence[UsageBucket]:
         counted.append(bucket_seconds)
         return usage_buckets(since, until, bucket_seconds=bucket_seconds)
 
-    monkeypatch.setattr(scene.context.reporting, "usage_buckets", count)
+    monkeypatch.setattr(scene.context.store, "usage_buckets", count)
     client = scene.signed_in_client()
     for _ in range(3):
         client.get("/admin?span=24h")
@@ -170,7 +170,7 @@ def test_a_conversation_is_shown_as_a_transcript_with_its_thread(scene: AdminHar
     client = scene.signed_in_client()
     (address,) = set(links(client.get("/admin/conversations").text, "/admin/conversations/"))
     page = client.get(address)
-    conversation = scene.context.reporting.get_conversation(turn.conversation_id)
+    conversation = scene.context.store.get_conversation(turn.conversation_id)
     assert conversation is not None
     assert conversation.thread_id is not None
     assert conversation.thread_id in page.text
@@ -205,7 +205,7 @@ def test_a_reset_is_confirmed_queued_in_order_and_done_once(scene: AdminHarness)
         first.message.address,
     )
     assert reset.state is TurnState.DELIVERED
-    conversation = scene.context.reporting.get_conversation(turn.conversation_id)
+    conversation = scene.context.store.get_conversation(turn.conversation_id)
     assert conversation is not None
     assert conversation.thread_id is None
     assert submit_form(client, address, "/admin/conversations/999/reset").status_code == 404
@@ -213,7 +213,7 @@ def test_a_reset_is_confirmed_queued_in_order_and_done_once(scene: AdminHarness)
 
 def test_a_conversation_whose_turns_are_all_erased_cannot_be_reset(scene: AdminHarness) -> None:
     turn = scene.finish_turn("remember me")
-    scene.context.reporting.erase_older_than(-1.0)
+    scene.context.store.erase_older_than(-1.0)
     client, address = scene.signed_in_client(), f"/admin/conversations/{turn.conversation_id}"
     response = submit_form(client, address, f"{address}/reset", once="0" * 24)
     assert response.status_code == 409

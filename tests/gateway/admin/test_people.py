@@ -91,7 +91,7 @@ def test_all_people_can_be_paged_through(scene: AdminHarness, books: SqlStore) -
 def test_a_person_has_a_page_with_budgets_conversations_and_turns(scene: AdminHarness, books: SqlStore) -> None:
     turn = scene.finish_turn("where is my parcel", channel="C1", cost=500_000)
     books.people.note([Sighting(ANN, "Ann A.", "fake", "")], {ChannelId("fake", "C1"): "#shop"})
-    now = scene.context.reporting.now()
+    now = scene.context.store.now()
     mine = rules(budget_user_day="0.5/2", budget_user_month="9", user_turns_per_hour=60)
     for each in mine.applicable_budgets(turn.message, now):
         books.ledger.admit(turn.id, [each.budget])

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
 from gateway.assistants.request_body import DataUrl, encode_json
+from gateway.assistants.transport import SdkHttpClient
 from gateway.domain.files import Attachment, BytesContent, File
-from gateway.http_client import StreamedBody
+from gateway.http_client import HttpClient, StreamedBody
 from gateway.tools import ToolBox
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.discarding_server import DiscardingServer
@@ -41,6 +42,11 @@ class InPieces:
     async def pieces(self) -> AsyncIterator[bytes]:
         for piece in self.all:
             yield piece
+
+
+def api_client_of(server: DiscardingServer) -> AssistantApiClient:
+    http = SdkHttpClient(HttpClient())
+    return AssistantApiClient(openai.AsyncOpenAI(api_key="k", base_url=f"{server.url}/v1", http_client=http))
 
 
 async def sent(body: StreamedBody) -> bytes:
@@ -74,8 +80,7 @@ def test_a_body_without_files_is_bytes_and_what_is_no_json_is_refused() -> None:
 
 async def test_a_large_image_goes_to_the_server_without_being_in_memory() -> None:
     async with DiscardingServer(ANSWER) as server:
-        client = openai.AsyncOpenAI(api_key="k", base_url=f"{server.url}/v1", http_client=server.sdk_http())
-        assistant = ChatBackend(AssistantApiClient(client), AssistantConfig("m"), ToolBox([]))
+        assistant = ChatBackend(api_client_of(server), AssistantConfig("m"), ToolBox([]))
         image = Attachment(File("a.png", "1", "image/png"), LargeContent())
         session = AssistantSession(assistant, attachments_to_send=[image])
         with little_memory():
@@ -86,8 +91,7 @@ async def test_a_large_image_goes_to_the_server_without_being_in_memory() -> Non
 
 async def test_an_upload_does_not_take_memory_either() -> None:
     async with DiscardingServer(b'{"id": "file-1"}') as server:
-        client = openai.AsyncOpenAI(api_key="k", base_url=f"{server.url}/v1", http_client=server.sdk_http())
-        api = AssistantApiClient(client)
+        api = api_client_of(server)
         with little_memory():
             await api.upload("/files", {"purpose": "vision"}, "a.png", "image/png", LargeContent())
         await api.close()

@@ -20,11 +20,12 @@ from gateway.ports.audit_trail import ActionFilter
 from gateway.ports.callbacks import Callback
 from gateway.ports.people import PersonId
 from gateway.push.messages import PushMessages
+from storage.store import SqlStore
 from tests.contracts.reporting_helpers import answered_turn, enqueue_message, failed_turn
 from tests.contracts.store_helpers import PLATFORM, get_turn
 from tests.fakes.platform import FakePlatform
 from tests.gateway.cli.test_push import ROUTER
-from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
+from tests.gateway.operations_harness import UndeletableThreadAssistant
 
 RunCommand = Callable[..., Result]
 ADA = PersonId(PLATFORM, "Ada")
@@ -32,14 +33,14 @@ WHO = ("--platform", PLATFORM, "--user", "Ada")
 
 
 @pytest.fixture
-def books(sqlite_url: str) -> Iterator[SqlAdminStore]:
-    books = SqlAdminStore(sqlite_url)
+def books(sqlite_url: str) -> Iterator[SqlStore]:
+    books = SqlStore(sqlite_url)
     yield books
     books.close()
 
 
 @pytest.fixture
-def run(books: SqlAdminStore) -> RunCommand:
+def run(books: SqlStore) -> RunCommand:
     assistant = UndeletableThreadAssistant()
     context = push.PushContext(
         *(PushMessages([FakePlatform()], ROUTER), books, books.schedules, books.audit_trail, books.now(), 100, 100),
@@ -57,7 +58,7 @@ def run(books: SqlAdminStore) -> RunCommand:
     return lambda *args: CliRunner().invoke(program, args)
 
 
-def test_a_person_is_blocked_listed_and_unblocked(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_person_is_blocked_listed_and_unblocked(run: RunCommand, books: SqlStore) -> None:
     waiting = enqueue_message(books)
     others = enqueue_message(books, "roof", author="Ben")
     assert run("block", *WHO, "--reason", "spam\x1b[2J").stdout == f"Blocked {PLATFORM}:Ada.\n"
@@ -87,7 +88,7 @@ def test_a_list_of_nothing_says_so_beside_its_output(run: RunCommand, command: s
     assert result.stderr.endswith(".\n")
 
 
-def test_every_command_that_changes_something_is_in_the_audit_trail(run: RunCommand, books: SqlAdminStore) -> None:
+def test_every_command_that_changes_something_is_in_the_audit_trail(run: RunCommand, books: SqlStore) -> None:
     failed, other = failed_turn(books), failed_turn(books, "roof")
     answered = answered_turn(books, "tower")
     books.callbacks.add(Callback("msg_1", "msg_1", "https://example.com/", "turn.failed", answered.id, "{}"), 9)

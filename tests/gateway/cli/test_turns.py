@@ -23,17 +23,18 @@ from gateway.domain.platform_events import Feedback
 from gateway.operations import BackendThreads
 from gateway.ports.leased_writes import SetPostedMessages
 from storage.schema import turns
+from storage.store import SqlStore
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn
-from tests.gateway.operations_harness import SqlAdminStore, UndeletableThreadAssistant
+from tests.gateway.operations_harness import UndeletableThreadAssistant
 
 RunCommand = Callable[..., Result]
 
 
 @pytest.fixture
-def books(sqlite_url: str) -> Iterator[SqlAdminStore]:
-    books = SqlAdminStore(sqlite_url)
+def books(sqlite_url: str) -> Iterator[SqlStore]:
+    books = SqlStore(sqlite_url)
     yield books
     books.close()
 
@@ -44,7 +45,7 @@ def assistant() -> UndeletableThreadAssistant:
 
 
 @pytest.fixture
-def run(books: SqlAdminStore, assistant: UndeletableThreadAssistant) -> RunCommand:
+def run(books: SqlStore, assistant: UndeletableThreadAssistant) -> RunCommand:
     """Returns a function that runs a command."""
 
     def run_command(*args: str, input: str = "") -> Result:  # noqa: A002  # as click calls it
@@ -54,7 +55,7 @@ def run(books: SqlAdminStore, assistant: UndeletableThreadAssistant) -> RunComma
 
 
 def invoke(
-    open_store: Callable[[], AbstractContextManager[SqlAdminStore]],
+    open_store: Callable[[], AbstractContextManager[SqlStore]],
     assistant: UndeletableThreadAssistant,
     *args: str,
     typed: str = "",
@@ -70,7 +71,7 @@ def invoke(
 # ---------------------------------------------------------------- turns
 
 
-def test_turns_stand_in_columns_the_newest_first(run: RunCommand, books: SqlAdminStore) -> None:
+def test_turns_stand_in_columns_the_newest_first(run: RunCommand, books: SqlStore) -> None:
     first = answered_turn(books, "loft", "How many 🕊🕊 are\nthere?")
     second = failed_turn(books, "roof", "x" * 100, author="Ωμέγα")
     result = run("turns")
@@ -84,7 +85,7 @@ def test_turns_stand_in_columns_the_newest_first(run: RunCommand, books: SqlAdmi
     assert "\x1b" not in result.output
 
 
-def test_turns_are_narrowed_down(run: RunCommand, books: SqlAdminStore) -> None:
+def test_turns_are_narrowed_down(run: RunCommand, books: SqlStore) -> None:
     answered_turn(books, "loft", "grain")
     failed = failed_turn(books, "roof", "water", author="Bob")
     enqueue_message(books, "owl", "mice", platform="owl")
@@ -101,7 +102,7 @@ def test_turns_are_narrowed_down(run: RunCommand, books: SqlAdminStore) -> None:
     assert run("turns", "--text", "nothing").stderr == "No turn matches.\n"
 
 
-def test_since_goes_by_the_clock_of_the_database(run: RunCommand, books: SqlAdminStore) -> None:
+def test_since_goes_by_the_clock_of_the_database(run: RunCommand, books: SqlStore) -> None:
     old, new = answered_turn(books), answered_turn(books)
     with books._database.transaction() as connection:
         connection.execute(turns.update().where(turns.c.id == old.id).values(received_at=books.now() - 120))
@@ -117,7 +118,7 @@ def test_a_length_of_time_is_a_number_with_a_unit(run: RunCommand, span: str) ->
     assert "Write 90s, 30m, 2h, 7d or 4w" in result.output
 
 
-def test_a_list_that_is_too_long_says_how_to_go_on(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_list_that_is_too_long_says_how_to_go_on(run: RunCommand, books: SqlStore) -> None:
     told = [answered_turn(books, f"{number}", author="Ada Lovelace") for number in range(3)]
     listed = run("turns", "--limit", "2", "--user", "Ada Lovelace", "--since", "2h")
     command = listed.stderr.removeprefix(f"More turns: {gateway_command('')}").strip()
@@ -127,7 +128,7 @@ def test_a_list_that_is_too_long_says_how_to_go_on(run: RunCommand, books: SqlAd
     assert told[0].id in rest.stdout
 
 
-def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: RunCommand, books: SqlAdminStore) -> None:
+def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: RunCommand, books: SqlStore) -> None:
     turn = answered_turn(books, "loft", "\x1b[2Jgone\x9b1m\r!", "\x1b]0;title\x07", author="\x1b[31mAda")
     for arguments in (("turns",), ("turns", "--json"), ("turn", turn.id), ("turn", turn.id, "--json")):
         told = run(*arguments).output
@@ -138,7 +139,7 @@ def test_nothing_that_people_write_reaches_the_terminal_as_a_command(run: RunCom
 # ---------------------------------------------------------------- turn
 
 
-def test_a_turn_is_a_timeline_with_everything_that_is_known(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_turn_is_a_timeline_with_everything_that_is_known(run: RunCommand, books: SqlStore) -> None:
     claim = enqueue_and_claim(books, "loft", "How many?\nReally?", user="Ada")
     books.apply_writes([answer(claim, "Two.")])
     books.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")), finish(claim)])
@@ -164,7 +165,7 @@ def test_a_turn_is_a_timeline_with_everything_that_is_known(run: RunCommand, boo
 
 
 def test_a_failed_turn_tells_why_without_a_secret(
-    run: RunCommand, books: SqlAdminStore, monkeypatch: pytest.MonkeyPatch
+    run: RunCommand, books: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs._masker, "apply", lambda text: text.replace("600 s", "***"))
     turn = failed_turn(books)
@@ -175,7 +176,7 @@ def test_a_failed_turn_tells_why_without_a_secret(
     assert (seen["turn_id"], seen["verdicts"], seen["cost"]) == (turn.id, [], 0)
 
 
-def test_a_turn_tells_what_people_approved(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_turn_tells_what_people_approved(run: RunCommand, books: SqlStore) -> None:
     claim, (asked, _) = hold(books, enqueue_and_claim(books))
     books.decide(asked.id, Decision.APPROVED, "slack:U1", "Ann")
     told = run("turn", claim.turn.id).stdout
@@ -185,14 +186,14 @@ def test_a_turn_tells_what_people_approved(run: RunCommand, books: SqlAdminStore
     assert (seen["approvers"], seen["decided_by"], seen["begun_at"]) == (["asker"], "slack:U1", None)
 
 
-def test_a_turn_that_was_tried_again_names_the_other(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_turn_that_was_tried_again_names_the_other(run: RunCommand, books: SqlStore) -> None:
     turn = failed_turn(books)
     again = run("retry", turn.id).stdout.rstrip(".\n").split()[-1]
     assert f"retried as {again}" in run("turn", turn.id).stdout
     assert f"retry of {turn.id}" in run("turn", again).stdout
 
 
-def test_an_erased_turn_says_so(run: RunCommand, books: SqlAdminStore) -> None:
+def test_an_erased_turn_says_so(run: RunCommand, books: SqlStore) -> None:
     turn = answered_turn(books)
     conversation = books.get_conversation(turn.conversation_id)
     assert conversation is not None
@@ -209,7 +210,7 @@ def test_an_unknown_turn_is_an_error_in_one_line(run: RunCommand) -> None:
 
 
 def test_a_database_that_is_away_is_an_error_in_one_line(assistant: UndeletableThreadAssistant) -> None:
-    def open_books() -> AbstractContextManager[SqlAdminStore]:
+    def open_books() -> AbstractContextManager[SqlStore]:
         raise StoreUnavailable
 
     result = invoke(open_books, assistant, "turns")
@@ -219,7 +220,7 @@ def test_a_database_that_is_away_is_an_error_in_one_line(assistant: UndeletableT
 # ---------------------------------------------------------------- retry
 
 
-def test_one_turn_is_tried_again(run: RunCommand, books: SqlAdminStore) -> None:
+def test_one_turn_is_tried_again(run: RunCommand, books: SqlStore) -> None:
     turn = failed_turn(books)
     result = run("retry", turn.id)
     assert result.exit_code == 0
@@ -228,7 +229,7 @@ def test_one_turn_is_tried_again(run: RunCommand, books: SqlAdminStore) -> None:
     assert run("retry", turn.id).exit_code == 1
 
 
-def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: RunCommand, books: SqlAdminStore) -> None:
+def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: RunCommand, books: SqlStore) -> None:
     told = [failed_turn(books, "loft"), failed_turn(books, "roof")]
     answered_turn(books, "done")
     asked = run("retry", "--failed", input="n\n")
@@ -239,7 +240,7 @@ def test_all_that_failed_are_tried_again_once_that_is_confirmed(run: RunCommand,
     assert run("retry", "--failed").output == "No failed turn to retry.\n"
 
 
-def test_a_retry_is_of_one_turn_or_of_all(run: RunCommand, books: SqlAdminStore) -> None:
+def test_a_retry_is_of_one_turn_or_of_all(run: RunCommand, books: SqlStore) -> None:
     turn = failed_turn(books)
     for arguments in ((), (turn.id, "--failed"), (turn.id, "--since", "1h"), (turn.id, "--platform", PLATFORM)):
         assert run("retry", *arguments, "--yes").exit_code == 2
@@ -251,7 +252,7 @@ def test_a_retry_is_of_one_turn_or_of_all(run: RunCommand, books: SqlAdminStore)
 
 
 def test_a_person_is_forgotten_once_that_is_confirmed(
-    run: RunCommand, books: SqlAdminStore, assistant: UndeletableThreadAssistant
+    run: RunCommand, books: SqlStore, assistant: UndeletableThreadAssistant
 ) -> None:
     turn = answered_turn(books)
     answered_turn(books, "shared")
@@ -269,7 +270,7 @@ def test_a_person_is_forgotten_once_that_is_confirmed(
 
 
 def test_what_is_left_at_the_backend_is_named_and_kept_here(
-    run: RunCommand, books: SqlAdminStore, assistant: UndeletableThreadAssistant
+    run: RunCommand, books: SqlStore, assistant: UndeletableThreadAssistant
 ) -> None:
     turn = answered_turn(books)
     conversation = books.get_conversation(turn.conversation_id)
@@ -291,7 +292,7 @@ def test_what_is_left_at_the_backend_is_named_and_kept_here(
 
 
 @pytest.mark.parametrize("command", ["forget", "export"])
-def test_nobodys_name_is_no_name(run: RunCommand, books: SqlAdminStore, command: str) -> None:
+def test_nobodys_name_is_no_name(run: RunCommand, books: SqlStore, command: str) -> None:
     turn = answered_turn(books, author="")
     for arguments in (("--platform", PLATFORM), ("--platform", PLATFORM, "--user", " ")):
         assert run(command, *arguments).exit_code == 2
@@ -308,15 +309,13 @@ def test_a_platform_that_there_is_not_is_named(run: RunCommand, args: tuple[str,
     assert run(*args, "--platform", f"{PLATFORM}:sales").exit_code == 0
 
 
-def test_what_a_platform_left_that_is_no_more_is_found(
-    assistant: UndeletableThreadAssistant, books: SqlAdminStore
-) -> None:
+def test_what_a_platform_left_that_is_no_more_is_found(assistant: UndeletableThreadAssistant, books: SqlStore) -> None:
     answered_turn(books)
     result = invoke(lambda: nullcontext(books), assistant, "turns", "--platform", PLATFORM, platforms=())
     assert result.exit_code == 0
 
 
-def test_a_person_is_handed_what_is_kept_of_them(run: RunCommand, books: SqlAdminStore, tmp_path: Path) -> None:
+def test_a_person_is_handed_what_is_kept_of_them(run: RunCommand, books: SqlStore, tmp_path: Path) -> None:
     turn = answered_turn(books, text="Grüße 🕊")
     told = run("export", "--platform", PLATFORM, "--user", "Ada")
     assert told.exception is None
@@ -334,7 +333,7 @@ def test_a_file_that_cannot_be_written_is_an_error_in_one_line(run: RunCommand, 
 
 
 def test_an_export_that_breaks_off_leaves_the_file_as_it_was(
-    run: RunCommand, books: SqlAdminStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunCommand, books: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(*_: object) -> None:
         raise StoreUnavailable

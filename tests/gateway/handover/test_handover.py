@@ -21,7 +21,7 @@ from gateway.domain.models import ConversationKey, Message, MessageKind, RunId, 
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted
 from gateway.domain.turn_options import TurnOptions
 from gateway.handover import messages
-from gateway.handover.desk import HANDED_OVER, NOT_HERE
+from gateway.handover.automatic import HANDED_OVER, NOT_HERE
 from gateway.ports.people import PersonId
 from gateway.worker.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.assistant import FakeAssistant
@@ -218,7 +218,7 @@ def test_the_assistant_hands_over_with_its_tool(process: WorkerProcess, assistan
     told, done = list[str](), asyncio.Event()
 
     async def call_twice() -> None:
-        told.extend([await process.desk.hand_over_current("wants a refund") for _ in range(2)])
+        told.extend([await process.handovers.hand_over_current("wants a refund") for _ in range(2)])
         done.set()
 
     def hand_over() -> None:
@@ -236,7 +236,7 @@ def test_the_assistant_hands_over_with_its_tool(process: WorkerProcess, assistan
 
 
 def test_without_a_turn_the_tool_does_nothing(process: WorkerProcess) -> None:
-    assert process.worker.run_coroutine(process.desk.hand_over_current("why")) == NOT_HERE
+    assert process.worker.run_coroutine(process.handovers.hand_over_current("why")) == NOT_HERE
 
 
 def test_a_program_is_answered_in_any_case(process: WorkerProcess) -> None:
@@ -277,11 +277,11 @@ def test_a_conversation_goes_back_when_nobody_has_answered_for_too_long(start: S
     take_over(process)
     process.say("two")
     process.platform.wait_for(3)
-    process.worker.run_coroutine(process.desk.end_overdue())
+    process.worker.run_coroutine(process.handovers.end_overdue())
     assert replies(process, 4)[-1] == "You said: two"
     (found,) = process.store.handovers.of_conversation(conversation_of(process).id)
     assert found.ended_by == "time"
-    process.worker.run_coroutine(process.desk.end_overdue())
+    process.worker.run_coroutine(process.handovers.end_overdue())
     assert len(process.platform.delivered) == 4
 
 
@@ -301,10 +301,10 @@ def test_an_answer_begins_the_time_anew(start: Start) -> None:
     async def accept(message: Message) -> None:
         accepted.append(message)
 
-    process.worker.run_coroutine(process.desk._end_if_overdue(late, accept))  # type: ignore[arg-type]  # a recorder
+    process.worker.run_coroutine(process.handovers._end_if_overdue(late, accept))  # type: ignore[arg-type]  # a recorder
     assert accepted == []
     later = replace(found, age_seconds=3700.0)
-    process.worker.run_coroutine(process.desk._end_if_overdue(later, accept))  # type: ignore[arg-type]  # a recorder
+    process.worker.run_coroutine(process.handovers._end_if_overdue(later, accept))  # type: ignore[arg-type]  # a recorder
     assert [each.kind for each in accepted] == [MessageKind.RESUME]
 
 

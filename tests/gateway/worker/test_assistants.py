@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -27,6 +26,7 @@ from storage.store import SqlStore
 from tests.fakes.assistant import AssistantStep, FakeAssistant
 from tests.gateway.one_assistant import configuration
 from tests.gateway.worker_process import WorkerProcess
+from tests.waiting import until
 
 ROUTE = RouteRule("fake", "support", channel="help", choices=(DEFAULT_ASSISTANT,))
 CONFIGURED = configuration("support", routes=[ROUTE], fallback={"support": [DEFAULT_ASSISTANT]})
@@ -40,10 +40,7 @@ class Processes(Protocol):
 
 def wait_until(process: WorkerProcess, turn: TurnId, reached: Callable[[Turn], bool]) -> Turn:
     """Waits until a turn is stored like that; whichever process does it."""
-    deadline = time.monotonic() + 20.0
-    while not reached(process.stored(turn)):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    until(lambda: reached(process.stored(turn)))
     return process.stored(turn)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -24,6 +23,7 @@ from tests import postgres
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 PATIENCE = 20.0
 NEVER = 3600.0
@@ -64,10 +64,7 @@ def turn_owner(process: WorkerProcess, turn: TurnId) -> str:
 
 
 def wait_until_it_runs(assistant: FakeAssistant) -> None:
-    deadline, pause = time.monotonic() + PATIENCE, threading.Event()
-    while assistant.running < 1:
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
+    until(lambda: assistant.running)
 
 
 def test_a_turn_beyond_the_capacity_of_one_process_is_claimed_by_another_at_once(start: Start) -> None:
@@ -97,13 +94,6 @@ def test_a_process_with_something_to_do_claims_in_few_queries(
     until(lambda: assistant.running == 11)
     assert all(later - earlier >= 0.9 * BUSY_PAUSE_SECONDS for earlier, later in pairwise(queries))
     working.stop(grace=0.0)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline, pause = time.monotonic() + PATIENCE, threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
 
 
 def share_of(process: WorkerProcess) -> int:

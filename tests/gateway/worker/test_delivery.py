@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -17,6 +16,7 @@ from gateway.ports.platform import DeliveryContext
 from gateway.ports.token_buckets import Rate
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 Deliver = Callable[[Turn, DeliveryContext], Awaitable[None]]
 
@@ -87,10 +87,7 @@ def test_a_lease_lost_during_delivery_is_not_a_delivery_failure(
 
     monkeypatch.setattr(process.platform, "deliver", too_late)
     turn = process.say("hello")
-    deadline = time.monotonic() + 20
-    while process.stored(turn).state is not TurnState.ANSWERED or process.worker.is_processing(1):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: process.stored(turn).state is TurnState.ANSWERED and not process.worker.is_processing(1))
     assert process.stored(turn).failure is None
 
 

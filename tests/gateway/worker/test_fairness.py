@@ -14,6 +14,7 @@ from storage.store import SqlStore
 from tests.contracts.store_helpers import new_turn
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
+from tests.waiting import until
 
 ROOM = 10
 FLOOD = 1000
@@ -51,14 +52,9 @@ def test_another_callers_message_starts_at_once_although_no_run_of_the_flood_end
     idle = min(seconds_until_started(process, f"idle{number}") for number in range(3))
     enqueue_all(process.store, messages_of(process, "many", FLOOD))
     process.worker.wake_up()
-    deadline = time.monotonic() + 20
-    while assistant.running < 8:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    until(lambda: assistant.running >= 8)
     loaded = min(seconds_until_started(process, f"late{number}") for number in range(3))
-    while assistant.running > 8:  # those who came late are answered, and the flood has no more than its share
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    until(lambda: assistant.running <= 8)  # those who came late are answered, and the flood has no more than its share
     assert loaded < 2 * idle + 0.05
     process.stop(grace=0.0)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal
 
 import pytest
 
@@ -32,19 +30,7 @@ from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.fakes.platform import FakePlatform
 from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker_process import open_admission
-
-
-class _Wait(asyncio.Event):
-    """An asyncio event that waits for an event of threads."""
-
-    def __init__(self, opened: threading.Event) -> None:
-        super().__init__()
-        self._opened = opened
-
-    async def wait(self) -> Literal[True]:
-        while not self._opened.is_set():  # noqa: ASYNC110  # the other side is a thread
-            await asyncio.sleep(0.002)
-        return True
+from tests.waiting import ThreadEvent
 
 
 class TestCoreInbox(InboxContract):
@@ -79,7 +65,7 @@ class TestCoreInbox(InboxContract):
 
     def hold(self) -> threading.Event:
         opened = threading.Event()
-        self.assistant.think = lambda _: _Wait(opened)
+        self.assistant.think = lambda _: ThreadEvent(opened)
         return opened
 
     def add_backend_thread(self, thread: ThreadId, past: Exchange) -> None:

@@ -28,6 +28,7 @@ from tests.fakes.assistant import FakeAssistant
 from tests.gateway.one_assistant import one_assistant
 from tests.gateway.worker.test_inbox import Notes
 from tests.gateway.worker_process import open_admission
+from tests.waiting import until_async
 
 EVE = PersonId("web", "eve")
 
@@ -213,9 +214,7 @@ def test_the_list_is_read_again_each_second(processes: Callable[[], Process], sq
     async def block_while_it_runs() -> None:
         running = asyncio.create_task(process.recorder.run())
         sqlite_store.blocks.add(EVE, "ann")
-        async with asyncio.timeout(30):
-            while process.admission.block_list.find(message()) is None:  # noqa: ASYNC110  # nothing tells of it
-                await asyncio.sleep(0.05)
+        await until_async(lambda: process.admission.block_list.find(message()) is not None)
         running.cancel()
 
     process.run(block_while_it_runs())

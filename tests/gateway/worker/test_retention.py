@@ -8,13 +8,13 @@ import pytest
 
 from gateway.worker.retention import apply_retention
 from storage.schema import turns, unparsed_updates
+from storage.store import SqlStore
 from tests.contracts.reporting_helpers import answered_turn
 from tests.contracts.store_helpers import get_turn
 from tests.contracts.unparsed_updates import unparsed
-from tests.gateway.operations_harness import SqlAdminStore
 
 
-class SmallBatches(SqlAdminStore):
+class SmallBatches(SqlStore):
     """Erases two turns per batch, and counts the purges."""
 
     tidied = 0

@@ -33,27 +33,14 @@ from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
 from tests.gateway.worker_process import Start, WorkerProcess
-from tests.waiting import until
+from tests.waiting import ThreadEvent, until
 
 
 def gate(assistant: FakeAssistant, *steps: object) -> Callable[[], None]:
     """Makes the next run start and wait; returns a function that lets it continue."""
     opened = threading.Event()
-    assistant.script(RunStarted(RunId("run_g")), _Wait(opened), *steps)  # type: ignore[arg-type]  # steps of a script
+    assistant.script(RunStarted(RunId("run_g")), ThreadEvent(opened), *steps)  # type: ignore[arg-type]  # steps of a script
     return opened.set
-
-
-class _Wait(asyncio.Event):
-    """An asyncio event that waits for an event of threads."""
-
-    def __init__(self, event: threading.Event) -> None:
-        super().__init__()
-        self._event = event
-
-    async def wait(self) -> bool:  # type: ignore[override]
-        while not self._event.is_set():  # noqa: ASYNC110  # the other side is a thread
-            await asyncio.sleep(0.002)
-        return True
 
 
 def test_a_message_is_answered_and_delivered(start: Start) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +16,9 @@ from gateway.tools.mcp import transports
 from gateway.tools.mcp.connection import McpConnection
 from tests.fakes.mcp_http import HttpMcpServer
 from tests.gateway.tools.mcp.conftest import Connect, misbehaving
+from tests.waiting import until_async
 
 NAMES = {f"orders__{name}" for name in ("find_order", "refund", "chart", "wait", "learn")}
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110  # what it waits for has no event
-            await asyncio.sleep(0.005)
 
 
 async def text_of(connection: McpConnection, tool: str, arguments: str = "{}", time_limit: float = 10.0) -> str:
@@ -92,14 +85,14 @@ async def test_only_allowed_tools_are_offered_and_called(connect: Connect, http_
 async def test_a_new_tool_is_there_without_a_new_connection(connect: Connect, http_server: HttpMcpServer) -> None:
     connection = await connect(over_http(http_server))
     assert await text_of(connection, "learn") == "learnt"
-    await until(lambda: "orders__brand_new" in {tool.name for tool in connection.tools})
+    await until_async(lambda: "orders__brand_new" in {tool.name for tool in connection.tools})
     assert await text_of(connection, "brand_new") == "brand new"
 
 
 async def test_an_older_server_tells_of_a_new_tool_too(connect: Connect) -> None:
     connection = await connect(misbehaving("change"))
     assert await text_of(connection, "echo", '{"text": "hi"}') == "again: hi"
-    await until(lambda: {tool.name for tool in connection.tools} == {"orders__echo", "orders__fresh"})
+    await until_async(lambda: {tool.name for tool in connection.tools} == {"orders__echo", "orders__fresh"})
 
 
 # ---------------------------------------------------------------- away
@@ -112,12 +105,12 @@ async def test_a_server_that_is_away_costs_its_tools_and_comes_back(
     await http_server.stop()
     box = ToolBox([], sources=[connection])
     assert (await box.call("orders__wait", '{"seconds": 0}')).text.startswith("The tool orders__wait ")
-    await until(lambda: bool(connection.problem))
+    await until_async(lambda: bool(connection.problem))
     assert box.names == ()
     assert box.notice.startswith("These tools cannot be used right now: orders__… (its server does not answer).")
     assert "cannot be used right now: its server does not answer" in (await box.call("orders__wait", "{}")).text
     await http_server.start()
-    await until(lambda: not connection.problem)
+    await until_async(lambda: not connection.problem)
     assert box.notice == ""
     assert (await box.call("orders__find_order", '{"number": "9"}')).text == "order 9 is on its way"
 
@@ -172,9 +165,9 @@ async def test_a_server_that_dies_in_mid_call(connect: Connect) -> None:
     logs.mask_also(["hush-hush-hush"])
     connection = await connect(misbehaving("die"))
     assert "whether the call was carried out is not known" in await text_of(connection, "echo")
-    await until(lambda: bool(connection.problem))
+    await until_async(lambda: bool(connection.problem))
     assert "its process ended with code 3: Bearer *** is not accepted" in connection.detail
-    await until(lambda: not connection.problem)
+    await until_async(lambda: not connection.problem)
     assert [tool.name for tool in connection.tools] == ["orders__echo"]
 
 
@@ -186,7 +179,7 @@ async def test_a_server_that_floods_is_cut_off(
     monkeypatch.setattr(transports, "MAX_MESSAGES_PER_SECOND", 100)
     connection = await connect(misbehaving(mode))
     assert "the connection to its server broke" in await text_of(connection, "echo")
-    await until(lambda: bool(connection.problem))
+    await until_async(lambda: bool(connection.problem))
     assert detail in connection.detail
 
 

@@ -1,18 +1,15 @@
-"""Takes conversations over for the assistant's tool, and gives them back when their time is up."""
+"""Hands conversations over for the assistant's tool, and gives them back when their time is up."""
 
 from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE
 from gateway.domain.errors import Conflict, GatewayError, StoreUnavailable
-from gateway.domain.models import Message
 from gateway.handover import messages
 from gateway.handover.looking_back import all_open, turns_after, turns_to_answer
 from gateway.ports.handovers import Handovers, OpenHandover
-from gateway.ports.inbox import AcceptResult
+from gateway.ports.inbox import Accept
 
 HANDED_OVER = (
     "A person takes the conversation over and is told the reason. They answer what is written after this message. Tell "
@@ -20,14 +17,14 @@ HANDED_OVER = (
 )
 NOT_HERE = "Nobody can take this conversation over. Answer as well as you can."
 
-Accept = Callable[[Message], Awaitable[AcceptResult]]
-"""Records a message as a turn, see ``AsyncInbox.accept``."""
-
 log = logs.get_logger(__name__)
 
 
-class HandoverDesk:
-    """Used on the worker's loop only. Every process has one: what it records twice is one turn."""
+class AutomaticHandovers:
+    """Hands over and gives back without an operator. Used on the worker's loop only.
+
+    Every process has one: what two of them record is one turn.
+    """
 
     def __init__(self, store: AsyncStore, handovers: Handovers, *, seconds: float) -> None:
         """``seconds``: for which a person may keep a conversation without answering; 0: without a limit."""
