@@ -22,8 +22,6 @@ CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts the time that the machine sleeps, where such a clock exists."""
 SAFETY_MARGIN = 0.1
 """The fraction of a lease that is left for a request sent within it to arrive."""
-
-
 lease_clock: Callable[[], float] = partial(time.clock_gettime, CLOCK)
 """Returns seconds of a monotonic clock, for the times of leases."""
 
