@@ -217,20 +217,11 @@ def _render_json(entry: Mapping[str, Any]) -> str:
 
 
 def _render_text(entry: Mapping[str, Any]) -> str:
-    head = (
-        f"{entry['timestamp']} {entry['level']:<7} {entry['logger']}: {_escape_unprintable(_to_text(entry['event']))}"
-    )
-    words = [
-        head,
-        *(
-            f"{_escape_unprintable(key)}={_quote_if_needed(value)}"
-            for key, value in entry.items()
-            if key not in HEADER_FIELDS
-        ),
-    ]
+    head = f"{entry['timestamp']} {entry['level']:<7} {entry['logger']}: {_to_text(entry['event'])}"
+    words = [f"{key}={_quote_if_needed(value)}" for key, value in entry.items() if key not in HEADER_FIELDS]
     trace = entry.get("exception")
-    lines = [] if trace is None else map(_escape_unprintable, str(trace).splitlines())
-    return "\n".join([" ".join(words), *lines])
+    lines = [" ".join([head, *words]), *([] if trace is None else str(trace).splitlines())]
+    return "\n".join(map(_escape_unprintable, lines))
 
 
 HEADER_FIELDS = frozenset({"timestamp", "level", "logger", "event", "exception"})
@@ -238,7 +229,7 @@ HEADER_FIELDS = frozenset({"timestamp", "level", "logger", "event", "exception"}
 
 def _quote_if_needed(value: object) -> str:
     word = _to_text(value)
-    return _escape_unprintable(word if UNQUOTED_VALUE.fullmatch(word) else json.dumps(word, ensure_ascii=False))
+    return word if UNQUOTED_VALUE.fullmatch(word) else json.dumps(word, ensure_ascii=False)
 
 
 def _to_text(value: object) -> str:

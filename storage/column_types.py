@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import BigInteger, Integer, Text
@@ -160,6 +161,14 @@ class StringListJson(ConvertedText[Sequence[str]]):
         return () if stored is None or stored == EMPTY_LIST else tuple(json.loads(stored))
 
 
+class AuditLog(tuple[AuditEntry, ...]):  # noqa: SLOT001  # its text is kept
+    """An audit log that keeps its text, as each write of a lease holder compares it with what is stored."""
+
+    @cached_property
+    def text(self) -> str:
+        return json.dumps(self)
+
+
 class AuditLogJson(ConvertedText[Sequence[AuditEntry]]):
     """An audit log as JSON."""
 
@@ -167,13 +176,17 @@ class AuditLogJson(ConvertedText[Sequence[AuditEntry]]):
 
     @staticmethod
     def to_sql(value: Sequence[AuditEntry] | None) -> str:
-        return json.dumps([(step.at, step.event, step.detail) for step in value]) if value else EMPTY_LIST
+        if isinstance(value, AuditLog):
+            return value.text
+        return json.dumps(value) if value else EMPTY_LIST
 
     @staticmethod
     def from_sql(stored: str | None) -> tuple[AuditEntry, ...]:
         if stored is None or stored == EMPTY_LIST:
             return ()
-        return tuple(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(stored))
+        log = AuditLog(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(stored))
+        log.text = stored
+        return log
 
 
 class ParkingJson(ConvertedText[Parking]):

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,8 +80,6 @@ LISTEN_OPTIONS: Final = {
 PING_AFTER_SECONDS: Final = 1.0
 """A connection used within this time is assumed to be alive; one idle for longer is pinged first."""
 
-READ_ONLY_OPTIONS: Final = {"reading": True}
-
 
 class Database:
     """Transactions on one database, from any thread. Connects at the first one."""
@@ -93,23 +91,20 @@ class Database:
         self.location = describe(parsed)
         self._file = file_of(parsed)
         self._url = parsed
-        self._full_until = 0.0
+        self._errors = _TranslatedErrors(parsed)
+        self._writer: _SqliteWriter | None = None
         if self.kind == "sqlite":
-            self._engine = _sqlite_engine(parsed, size)
-            self._read_engine: Engine = self._engine.execution_options(**READ_ONLY_OPTIONS)
-            self._autocommit_engine = self._engine
-            self._write_lock: AbstractContextManager[None] = _SqliteWriteLock()
+            self._engine = self._autocommit_engine = _sqlite_engine(parsed, size)
+            self._writer = _SqliteWriter(self._engine)
         else:
             self._connect_args = _connect_args(parsed, POSTGRESQL_TIMEOUTS if timeouts else NO_TIMEOUTS)
             self._engine = _postgresql_engine(parsed, size, self._connect_args)
-            self._read_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-            self._autocommit_engine = self._read_engine
-            self._write_lock = nullcontext()
+            self._autocommit_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable."""
-        with self._translated_errors(), self._write_lock, self._engine.connect() as connection:
+        with self._translated_errors(), self._writer or self._engine.connect() as connection:
             yield connection
             connection.commit()
 
@@ -120,7 +115,8 @@ class Database:
         Raises what ``transaction`` raises.
         """
         with self.transaction() as connection:
-            connection.begin()  # SQLAlchemy begins at its own first statement only
+            if self._writer is None:
+                connection.begin()  # SQLAlchemy begins at its own first statement only
             try:
                 yield connection, connection.connection.cursor()
             except self._engine.dialect.loaded_dbapi.Error as exc:
@@ -142,14 +138,14 @@ class Database:
     @contextmanager
     def single_write(self) -> Iterator[Connection]:
         """Opens a connection for a single write, which saves the round trips of BEGIN and COMMIT. Raises likewise."""
-        with self._translated_errors(), self._write_lock, self._autocommit_engine.connect() as connection:
+        with self._translated_errors(), self._writer or self._autocommit_engine.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
-        with self._translated_errors(), self._read_engine.connect() as connection:
+        with self._translated_errors(), self._autocommit_engine.connect() as connection:
             yield connection
 
     def fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
@@ -181,26 +177,19 @@ class Database:
 
     def is_full(self) -> bool:
         """Returns whether a write has just met a full disk, or an SQLite file is on one that nearly is."""
-        if time.monotonic() < self._full_until:
+        if time.monotonic() < self._errors.full_until:
             return True
         with suppress(OSError):
             return self._file is not None and is_nearly_full(os.statvfs(self._file.parent))
         return False
 
     def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
         self._engine.dispose()
 
-    @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except DATABASE_ERRORS as exc:
-            translated = to_store_error(exc, self._url)
-            if translated is None:
-                raise
-            if str(translated) == FULL:
-                self._full_until = time.monotonic() + FULL_SECONDS
-            raise translated from driver_error(exc)
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        return self._errors
 
 
 def is_nearly_full(disk: os.statvfs_result) -> bool:
@@ -209,18 +198,74 @@ def is_nearly_full(disk: os.statvfs_result) -> bool:
     return takes_files and disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES
 
 
-class _SqliteWriteLock:
-    """Admits one writer of this process at a time to SQLite, which itself waits by sleeping and retrying."""
+class _TranslatedErrors(AbstractContextManager[None]):
+    """Raises the errors of a database as StoreUnavailable. Entered for each transaction, in any number of threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self.full_until = 0.0
+        """Until when the disk counts as full."""
+
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if not isinstance(exc, DATABASE_ERRORS):
+            return
+        translated = to_store_error(exc, self._url)
+        if translated is None:
+            return
+        if str(translated) == FULL:
+            self.full_until = time.monotonic() + FULL_SECONDS
+        raise translated from driver_error(exc)
+
+
+class _SqliteWriter(AbstractContextManager[Connection]):
+    """The connection on which a process writes to SQLite, for the time of one transaction after the other.
+
+    SQLite has one writer at a time, and itself waits by sleeping and retrying. The connection is kept until something
+    fails: to take one from the pool and to give it back takes longer than what most transactions do.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Connection:
         if not self._lock.acquire(timeout=WAIT_SECONDS):
             raise StoreUnavailable(BUSY)
+        try:
+            return self._begun()
+        except BaseException:
+            self._release(keeps=False)
+            raise
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        self._release(keeps=exc is None)
+
+    def close(self) -> None:
+        """Closes the connection, unless a transaction is in progress: a process that stops does not wait for one."""
+        if self._lock.acquire(blocking=False):
+            self._release(keeps=False)
+
+    def _begun(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        self._connection.begin()
+        # The driver begins no transaction by itself, see _sqlite_engine. One that reads first and writes later can fail
+        # at the write; this one waits at the start instead.
+        self._connection.connection.cursor().execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def _release(self, *, keeps: bool) -> None:
+        """Lets the next writer in. Unless it ``keeps`` the connection, rolls back, and gives it back to the pool."""
+        try:
+            if self._connection is not None and not keeps:
+                with self._connection as connection:
+                    self._connection = None
+                    connection.rollback()
+                    # Also by the driver: to SQLAlchemy, a transaction whose COMMIT failed is over.
+                    connection.connection.rollback()
+        finally:
+            self._lock.release()
 
 
 # ---------------------------------------------------------------- engines
@@ -229,12 +274,11 @@ class _SqliteWriteLock:
 def _sqlite_engine(url: URL, size: int) -> Engine:
     if sqlite3.sqlite_version_info < SQLITE_MIN_VERSION:
         raise SettingsError(f"This Python has SQLite {sqlite3.sqlite_version}; the gateway needs 3.35 or newer.")
-    # Without an isolation level the driver does not begin transactions by itself: see _begin_immediate.
+    # Without an isolation level the driver does not begin transactions by itself: see _SqliteWriter.
     options = {"timeout": WAIT_SECONDS, "isolation_level": None}
     engine = _create_engine(url, size, connect_args=options)
     event.listen(engine, "do_connect", _create_private_file(file_of(url)))
     event.listen(engine, "connect", _set_up_connection)
-    event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
@@ -280,13 +324,6 @@ def _set_up_connection(connection: Any, _: ConnectionPoolEntry) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma)
     connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite itself folds ASCII only
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later can fail at the write; BEGIN IMMEDIATE waits at the start instead.
-    if not connection.get_execution_options().get("reading"):
-        # Directly by the driver: this runs for every message, and SQLAlchemy would only add overhead.
-        connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
 
 def _record_checkin_time(_: Any, entry: ConnectionPoolEntry) -> None:

@@ -22,6 +22,7 @@ from storage.dialects import driver_dialect
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
+Conversion = Callable[[Any], Any]
 
 
 class DriverStatement:
@@ -36,27 +37,35 @@ class DriverStatement:
         compiled = statement.compile(dialect=dialect, column_keys=columns)
         self.text = str(compiled)
         names: Sequence[str] = compiled.positiontup or ()
-        self._binds = [(name, _processor(compiled, name, dialect)) for name in names]
+        self._names = names
+        self._to_sql = _by_index(_processor(compiled, name, dialect) for name in names)
         self._texts = [index for index, name in enumerate(names) if isinstance(compiled.binds[name].type, SafeText)]
         self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}
-        self._results = [_result_processor(column.type, dialect) for column in statement.exported_columns]
+        self._from_sql = _by_index(_result_processor(column.type, dialect) for column in statement.exported_columns)
         self.pipelined = kind == "postgresql"
         """Whether several statements can be sent before the first one is answered."""
 
     def row(self, parameters: Parameters) -> Row:
         """Returns the parameters in the order of the statement, as the driver takes them."""
         values = {**self._constants, **parameters} if self._constants else parameters
-        row = [values[name] if to_sql is None else to_sql(values[name]) for name, to_sql in self._binds]
+        row = list(map(values.__getitem__, self._names))
+        for index, convert in self._to_sql:
+            row[index] = convert(row[index])
         # All texts at once: nearly all of them are storable, and they are half of what the statements take.
-        if not is_storable("".join([row[index] or "" for index in self._texts])):
+        if not is_storable("".join(filter(None, map(row.__getitem__, self._texts)))):
             for index in self._texts:
                 row[index] = SafeText.to_sql(row[index])
         return tuple(row)
 
-    def result(self, row: Row) -> Row:
-        """Returns a row of the driver's with the values that the column types stand for."""
-        values = zip(row, self._results, strict=True)
-        return tuple([value if convert is None else convert(value) for value, convert in values])
+    def results(self, rows: list[Row]) -> list[Row]:
+        """Returns rows of the driver's with the values that the column types stand for."""
+        return [self._result(row) for row in rows] if self._from_sql else rows
+
+    def _result(self, row: Row) -> Row:
+        values = list(row)
+        for index, convert in self._from_sql:
+            values[index] = convert(values[index])
+        return tuple(values)
 
     def execute(self, cursor: Any, parameters: Parameters) -> Any:
         """Returns the driver's cursor, with its rows."""
@@ -97,21 +106,26 @@ def run_all(cursor: Any, calls: Sequence[Call]) -> list[list[Row]]:
             found = [each.fetchall() for each in cursors]
     else:
         found = [call.statement.execute(cursor, call.parameters).fetchall() for call in calls]
-    return [[call.statement.result(row) for row in rows] for call, rows in zip(calls, found, strict=True)]
+    return [call.statement.results(rows) for call, rows in zip(calls, found, strict=True)]
 
 
-def _processor(compiled: Any, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
+def _by_index(conversions: Iterable[Conversion | None]) -> list[tuple[int, Conversion]]:
+    """Returns what there is to do with a row, by the indexes of the values that are not taken as they are."""
+    return [(index, convert) for index, convert in enumerate(conversions) if convert is not None]
+
+
+def _processor(compiled: Any, name: str, dialect: Dialect) -> Conversion | None:
     """Returns what a type does with a value; None for texts, see ``DriverStatement.row``."""
     kind = compiled.binds[name].type
     if isinstance(kind, SafeText):
         return None
-    convert: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    convert: Conversion | None = kind.dialect_impl(dialect).bind_processor(dialect)
     return convert
 
 
-def _result_processor(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+def _result_processor(kind: TypeEngine[Any], dialect: Dialect) -> Conversion | None:
     """Returns what a column type of ours does with a value. The drivers return all other types as they are."""
     if not isinstance(kind, TypeDecorator):
         return None
-    convert: Callable[[Any], Any] | None = kind.dialect_impl(dialect).result_processor(dialect, None)
+    convert: Conversion | None = kind.dialect_impl(dialect).result_processor(dialect, None)
     return convert

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.domain.copies import changed
 from gateway.domain.errors import Conflict, GatewayError, Overloaded, ThreadNotFound
 from gateway.domain.handover import Handover
 from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, MessageKind, ThreadId, Turn
@@ -20,6 +21,19 @@ MessageName = tuple[str, str]
 """Platform and message id, as they are stored."""
 ALWAYS_TAKEN = frozenset({MessageKind.STOP, MessageKind.HAND_OVER, MessageKind.RESUME})
 """Kinds that are recorded however many messages wait: they change what becomes of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request, with the names under which its message and its conversation are stored."""
+
+    request: EnqueueRequest
+    name: MessageName
+    key: ConversationKey
+
+    @classmethod
+    def of(cls, request: EnqueueRequest) -> Incoming:
+        return cls(request, name_of(request.message), stored_key(request.message.key))
 
 
 @dataclass(slots=True)
@@ -102,7 +116,7 @@ class NewTurn:
 class Group:
     """What is known of the messages of one transaction."""
 
-    requests: Sequence[EnqueueRequest]
+    incoming: Sequence[Incoming]
     known: Collection[MessageName]
     """Those that were recorded before."""
     conversations: dict[ConversationKey, OpenConversation]
@@ -119,23 +133,28 @@ class Group:
 
     def decide(self, lease_seconds: float) -> None:
         """Decides which messages become turns, and what they change in their conversations."""
-        for index, request in enumerate(self.requests):
-            name = name_of(request.message)
-            if name in self.known or name in self.new or name in self.joined:
+        for index, each in enumerate(self.incoming):
+            if each.name in self.known or each.name in self.new or each.name in self.joined:
                 continue
             try:
-                conversation = self._conversation(request.message)
-                self._check_idle(request.message, conversation)
-                if self._join(request, name, conversation):
-                    continue
-                meant = self._as_meant(request, name, conversation)
-                self.new[name] = conversation.append(meant, self.at, lease_seconds)
+                self._decide(each, lease_seconds)
             except (Conflict, Overloaded, ThreadNotFound) as exc:
                 self.refused[index] = exc
 
-    def _check_idle(self, message: Message, conversation: OpenConversation) -> None:
-        """Raises Conflict if the message is only for an idle conversation and there is an unresolved turn."""
-        if not message.only_if_idle or conversation.is_idle:
+    def _decide(self, incoming: Incoming, lease_seconds: float) -> None:
+        request, name, message = incoming.request, incoming.name, incoming.request.message
+        conversation = self._conversation(incoming)
+        if message.only_if_idle:
+            self._check_idle(conversation)
+        if message.join is not None and self._join(request, name, conversation):
+            return
+        if message.only_if_running:
+            request = self._as_meant(request, name, conversation)
+        self.new[name] = conversation.append(request, self.at, lease_seconds)
+
+    def _check_idle(self, conversation: OpenConversation) -> None:
+        """Raises Conflict if there is an unresolved turn."""
+        if conversation.is_idle:
             return
         newest = self.newest.get(conversation.id)
         if newest is None or newest.turn.seq != conversation.tail or not newest.turn.state.is_resolved:
@@ -158,36 +177,34 @@ class Group:
         return True
 
     def _as_meant(self, request: EnqueueRequest, name: MessageName, conversation: OpenConversation) -> EnqueueRequest:
-        """Returns the request; as a PROMPT if it is a command only where there is something to stop, or to end."""
+        """Returns a command that is one only where there is something to stop, or to end; elsewhere as a PROMPT."""
         message = request.message
-        if not message.only_if_running:
-            return request
         if message.kind is MessageKind.RESUME:
             has_object = conversation.handover is not None
         else:
             has_object = not conversation.is_idle or name in self.stops_elsewhere
         if has_object:
             return request
-        return replace(request, message=replace(message, kind=MessageKind.PROMPT, stops_channel=False))
+        return replace(request, message=changed(message, kind=MessageKind.PROMPT, stops_channel=False))
 
     def with_newest(self) -> Mapping[int, int]:
         """Returns the conversations whose newest turn matters to a message, and where that is."""
-        messages = [request.message for request in self.requests]
+        messages = [each.request.message for each in self.incoming]
         wanted = {stored_key(each.key) for each in messages if each.join is not None or each.only_if_idle}
-        found = (self.conversations[key] for key in wanted & self.conversations.keys())
+        found = [self.conversations[key] for key in wanted & self.conversations.keys()]
         return {each.id: each.tail for each in found if not each.is_idle}
 
     def changed(self) -> Collection[OpenConversation]:
         """Returns the conversations to save."""
-        waiting = (self.conversations[stored_key(part.request.message.key)] for part in self.joined.values())
-        found = (*(new.conversation for new in self.new.values()), *waiting)
+        waiting = [self.conversations[stored_key(part.request.message.key)] for part in self.joined.values()]
+        found = [*(new.conversation for new in self.new.values()), *waiting]
         return {id(each): each for each in found}.values()
 
-    def _conversation(self, message: Message) -> OpenConversation:
-        key = stored_key(message.key)
+    def _conversation(self, incoming: Incoming) -> OpenConversation:
+        key = incoming.key
         found = self.conversations.get(key)
         if found is None:
-            if not message.may_start_conversation:
+            if not incoming.request.message.may_start_conversation:
                 raise ThreadNotFound
             found = self.conversations[key] = OpenConversation(key)
         return found

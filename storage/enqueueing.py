@@ -18,7 +18,7 @@ from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from storage import handovers, joining, pubsub, row_mapping, sql
 from storage.database import Database
-from storage.enqueue_group import Group, MessageName, NewTurn, OpenConversation, key_order, name_of, stored_key
+from storage.enqueue_group import Group, Incoming, MessageName, NewTurn, OpenConversation, key_order, name_of
 from storage.enqueue_sql import statements_of
 from storage.error_map import is_contention
 from storage.new_turns import (
@@ -80,25 +80,26 @@ class SqlEnqueueing:
     def _enqueue_together(self, requests: Sequence[EnqueueRequest]) -> Sequence[EnqueueResult | Exception]:
         """Raises AlreadyRecorded when a concurrent transaction was first."""
         with self._database.driver_transaction() as (connection, cursor):
-            group = self._load(cursor, requests)
-            group.stops_elsewhere = _stops_elsewhere(connection, requests)
-            group.newest = joining.newest_turns(connection, group.with_newest())
+            group = self._load(cursor, [Incoming.of(request) for request in requests])
+            group.stops_elsewhere = _stops_elsewhere(connection, group.incoming)
+            if tails := group.with_newest():
+                group.newest = joining.newest_turns(connection, tails)
             group.decide(self._lease_seconds)
             recorded = self._save(connection, cursor, group)
             return [
-                group.refused.get(index) or self._result(connection, request, recorded)
-                for index, request in enumerate(requests)
+                group.refused.get(index) or self._result(connection, each, recorded)
+                for index, each in enumerate(group.incoming)
             ]
 
     # ---------------------------------------------------------------- reading
 
-    def _load(self, cursor: Any, requests: Sequence[EnqueueRequest]) -> Group:
-        keys = sorted({stored_key(request.message.key) for request in requests}, key=key_order)
-        names = sorted({name_of(request.message) for request in requests})
+    def _load(self, cursor: Any, incoming: Sequence[Incoming]) -> Group:
+        keys = sorted({each.key for each in incoming}, key=key_order)
+        names = sorted({each.name for each in incoming})
         read = self._read_arrays if self._statements.kind == "postgresql" else self._read_each
         known, rows, at = read(cursor, keys, names)
         conversations = [OpenConversation(ConversationKey(*row[:5]), *row[5:]) for row in rows]
-        return Group(requests, known, {each.key: each for each in conversations}, at)
+        return Group(incoming, known, {each.key: each for each in conversations}, at)
 
     def _read_each(
         self, cursor: Any, keys: Sequence[ConversationKey], names: Sequence[MessageName]
@@ -134,7 +135,8 @@ class SqlEnqueueing:
         self._save_conversations(cursor, group)
         for part in group.joined.values():
             joining.save(connection, part)
-        turns = {name: _turn(new, group.at) for name, new in group.new.items()}
+        slots = {name: _slot(new, group.at) for name, new in group.new.items()}
+        turns = {name: _turn(new, slots[name]) for name, new in group.new.items()}
         # In the order of names, as every transaction does: two of them cannot wait for each other's messages.
         rows = [row_mapping.new_turn_columns(turns[name], _awaited_by(group.new[name])) for name in sorted(turns)]
         if rows and self._statements.insert_turn.execute_all(cursor, rows) < len(rows):
@@ -144,7 +146,7 @@ class SqlEnqueueing:
                 handovers.begin(connection, turns[name], group.at)
         if any(new.is_due and not new.request.message.debounce_seconds for new in group.new.values()):
             pubsub.publish(connection, [pubsub.DUE])
-        became = {name: _recorded(connection, new, turns[name], group.at) for name, new in group.new.items()}
+        became = {name: _recorded(connection, new, turns[name], slots[name]) for name, new in group.new.items()}
         return became | {
             name: EnqueueResult(part.turn, is_new=False, is_joined=True) for name, part in group.joined.items()
         }
@@ -164,17 +166,17 @@ class SqlEnqueueing:
                 conversation.id = row[0]
 
     def _result(
-        self, connection: Connection, request: EnqueueRequest, recorded: dict[MessageName, EnqueueResult]
+        self, connection: Connection, incoming: Incoming, recorded: dict[MessageName, EnqueueResult]
     ) -> EnqueueResult:
         """Returns the result for a message that was not refused."""
-        name = name_of(request.message)
-        found = recorded.get(name)
+        found = recorded.get(incoming.name)
         if found is None:
-            rows = connection.execute(sql.turn_of_message, {"on": name[0], "message": name[1]}).all()
+            on, message = incoming.name
+            rows = connection.execute(sql.turn_of_message, {"on": on, "message": message}).all()
             if not rows:  # deleted since it was found
                 raise AlreadyRecorded
             return EnqueueResult(row_mapping.to_turns(rows)[0], is_new=False)
-        is_own = found.is_joined or found.turn.id == request.turn_id
+        is_own = found.is_joined or found.turn.id == incoming.request.turn_id
         return found if is_own else EnqueueResult(found.turn, is_new=False)
 
 
@@ -197,13 +199,12 @@ def _slot(new: NewTurn, at: float) -> TurnSlot:
     )
 
 
-def _turn(new: NewTurn, at: float) -> Turn:
+def _turn(new: NewTurn, slot: TurnSlot) -> Turn:
     request = new.request
-    return new_turn(request.turn_id, request.message, _slot(new, at), new.owner, request.received_by, new.assistant)
+    return new_turn(request.turn_id, request.message, slot, new.owner, request.received_by, new.assistant)
 
 
-def _recorded(connection: Connection, new: NewTurn, turn: Turn, at: float) -> EnqueueResult:
-    slot = _slot(new, at)
+def _recorded(connection: Connection, new: NewTurn, turn: Turn, slot: TurnSlot) -> EnqueueResult:
     claim = None
     if new.owner:
         thread = (slot.thread, slot.backend, slot.assistant, slot.chosen)
@@ -220,7 +221,7 @@ def _cancelled(connection: Connection, new: NewTurn, slot: TurnSlot) -> tuple[Tu
     return (*cancelled_by(connection, message.kind, slot), *others)
 
 
-def _stops_elsewhere(connection: Connection, requests: Sequence[EnqueueRequest]) -> Collection[MessageName]:
+def _stops_elsewhere(connection: Connection, incoming: Sequence[Incoming]) -> Collection[MessageName]:
     """Returns the STOPs that have something to cancel in other conversations of their channel."""
-    asked = [request.message for request in requests if request.message.stops_channel]
-    return {name_of(message) for message in asked if has_unresolved_in_channel(connection, message)}
+    asked = [each for each in incoming if each.request.message.stops_channel]
+    return {each.name for each in asked if has_unresolved_in_channel(connection, each.request.message)}

@@ -18,7 +18,7 @@ Text and files of a turn change only while it is queued; the claim loads them. O
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -52,12 +52,9 @@ HotWrite = SetThread | TurnWrite
 # ---------------------------------------------------------------- statements
 
 
-def _new(column: Column[Any]) -> Any:
-    return bindparam(f"new_{column.name}", type_=column.type)
-
-
 def _change(which: Update, *columns: Column[Any]) -> Update:
-    return which.values({column.name: _new(column) for column in columns})
+    """Sets columns to parameters of the same names."""
+    return which.values({column.name: bindparam(column.name, type_=column.type) for column in columns})
 
 
 _is_held = (C.id == bindparam("conversation"), C.owner == bindparam("holder"), C.epoch == bindparam("epoch"))
@@ -68,7 +65,7 @@ _known_turn = update(turns).where(
     *(T.trail == bindparam("known_trail"), T.parts == bindparam("known_parts"), T.erased_at.is_(None)),
     select(C.id).where(*_is_held, _is_current, C.channel == bindparam("known_channel")).exists(),
 )
-_finished_just_now = select(T.id).where(*_is_at_place, T.delivered_at == bindparam("new_delivered_at")).exists()
+_finished_just_now = select(T.id).where(*_is_at_place, T.delivered_at == bindparam("delivered_at")).exists()
 _is_last = C.tail == bindparam("place")
 _THREAD = (C.thread_id, C.backend, C.assistant)
 
@@ -150,6 +147,10 @@ class FencedWrite:
     calls: Sequence[Call]
 
 
+ContinuedConversation = tuple[int, FinishTurn, Row]
+"""The index of a write that finished a turn before another one, the write, and the row of ``leave_turn``."""
+
+
 class FencedWriteBatch:
     """The fenced writes of one transaction: at most one of each conversation."""
 
@@ -159,8 +160,9 @@ class FencedWriteBatch:
         self._cursor = cursor
         self._statements = statements
         self._lease_seconds = lease_seconds
+        self._results: dict[int, WriteResult] = {}
         self._events: list[ClusterEvent] = []
-        self._claims: list[Call] = []
+        self._continued: list[ContinuedConversation] = []
         self._now = 0.0
 
     def apply(self, writes: Sequence[LeasedWrite]) -> dict[int, WriteResult]:
@@ -168,20 +170,15 @@ class FencedWriteBatch:
 
         Only the first write on a conversation can hit, as the next one may depend on it.
         """
-        hot = list(_first_hot_writes(writes))
-        if not hot:
-            return {}
-        self._lock(writes)
-        fenced = [self._fenced(index, write) for index, write in hot]
-        rows = iter(run_all(self._cursor, [call for each in fenced for call in each.calls]))
-        results = {}
-        for each in fenced:
-            found = list(islice(rows, len(each.calls)))
-            if found[0] and not _leads_to_a_gap(each, found):
-                results[each.index] = self._result(each, found)
-        run_all(self._cursor, self._claims)
-        pubsub.publish(self._connection, self._events)
-        return results
+        first: dict[int, tuple[int, LeasedWrite]] = {}
+        for index, write in enumerate(writes):
+            first.setdefault(write.lease.conversation_id, (index, write))
+        hot = [(index, write) for index, write in first.values() if _is_hot(write)]
+        if hot:
+            self._lock(writes)
+            self._apply([self._fenced(index, write) for index, write in hot])
+            pubsub.publish(self._connection, self._events)
+        return self._results
 
     def _lock(self, writes: Sequence[LeasedWrite]) -> None:
         """Locks the conversations of all writes, and reads the time.
@@ -195,6 +192,15 @@ class FencedWriteBatch:
             calls.insert(0, Call(self._statements.lock_conversations, {"conversations": ids}))
         self._now = run_all(self._cursor, calls)[-1][0][0]
 
+    def _apply(self, fenced: Sequence[FencedWrite]) -> None:
+        rows = iter(run_all(self._cursor, [call for each in fenced for call in each.calls]))
+        for each in fenced:
+            found = list(islice(rows, len(each.calls)))
+            if found[0]:
+                self._note_hit(each, found)
+        if self._continued:
+            self._claim_next_turns()
+
     # ---------------------------------------------------------------- the writes
 
     def _fenced(self, index: int, write: HotWrite) -> FencedWrite:
@@ -205,63 +211,73 @@ class FencedWriteBatch:
                 return FencedWrite(index, write, None, [Call(known.set_thread, _thread_values(write))])
             case SetRun():
                 new, statement = transitions.with_run(write.turn, write.run_id, self._now), known.set_run
-                changes = {"new_run_id": new.run_id, "new_trail": new.audit_log}
+                changes = {"run_id": new.run_id, "trail": new.audit_log}
             case SetContext():
                 new, statement = transitions.with_context(write.turn, write.context), known.set_context
-                changes = {"new_context": new.message.context}
+                changes = {"context": new.message.context}
             case RecordOutcome():
                 new, statement = transitions.with_outcome(write.turn, write, self._now), known.record_outcome
-                changes = {f"new_{name}": value for name, value in row_mapping.outcome_columns(new).items()}
+                changes = row_mapping.outcome_columns(new)
             case SetPostedMessages():
                 new, statement = transitions.with_posted_messages(write.turn, write), known.set_posted_messages
-                changes = {"new_parts": new.posted_messages}
+                changes = {"parts": new.posted_messages}
             case FinishTurn():
                 return self._fenced_finish(index, write)
         return FencedWrite(index, write, new, [Call(statement, _known_values(write) | changes)])
 
     def _fenced_finish(self, index: int, write: FinishTurn) -> FencedWrite:
         known, new = self._statements, transitions.finished(write.turn, write, self._now)
-        values = _known_values(write)
-        values |= {"new_state": new.state, "new_delivered_at": new.delivered_at, "new_parts": new.posted_messages}
-        values["next_holder"] = write.lease.owner if write.claim_next else None
-        values["wait"] = self._lease_seconds if write.claim_next else 0.0
-        statements = [known.finish_turn, known.leave_turn, *([known.load_next_turn] if write.claim_next else [])]
-        return FencedWrite(index, write, new, [Call(statement, values) for statement in statements])
+        values = _known_values(write) | {
+            "state": new.state,
+            "delivered_at": new.delivered_at,
+            "parts": new.posted_messages,
+            "next_holder": write.lease.owner if write.claim_next else None,
+            "wait": self._lease_seconds if write.claim_next else 0.0,
+        }
+        return FencedWrite(index, write, new, [Call(known.finish_turn, values), Call(known.leave_turn, values)])
 
     # ---------------------------------------------------------------- their results
 
-    def _result(self, fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> WriteResult:
+    def _note_hit(self, fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> None:
         write = fenced.write
         if isinstance(write, FinishTurn):
-            return self._next_claim(write, found)
+            self._note_finished(fenced.index, write, found[1][0])
+            return
         if isinstance(write, RecordOutcome) and found[0][0][0] not in (None, write.lease.owner):
             self._events.append(ClusterEvent(EventKind.RESOLVED, write.turn.id))
-        return fenced.turn
+        self._results[fenced.index] = fenced.turn
 
-    def _next_claim(self, write: FinishTurn, found: Sequence[Sequence[Row]]) -> Claim | None:
-        ((tail, caller, workspace, taken, since, thread, backend, assistant, chosen),) = found[1]
-        if tail == write.turn.seq:
-            return None
-        if not write.claim_next:
+    def _note_finished(self, index: int, write: FinishTurn, left: Row) -> None:
+        """``left``: the row of ``leave_turn``."""
+        if left[0] > write.turn.seq and write.claim_next:
+            self._continued.append((index, write, left))
+            return
+        if left[0] > write.turn.seq:
             self._events.append(pubsub.DUE)
-            return None
+        self._results[index] = None
+
+    def _claim_next_turns(self) -> None:
+        """Claims the turns behind the finished ones. Where one is missing, the write is left to be applied otherwise:
+        only a manual change of the database can cause such a gap.
+        """
+        load, writes = self._statements.load_next_turn, [write for _, write, _ in self._continued]
+        places = [{"conversation": each.lease.conversation_id, "place": each.turn.seq} for each in writes]
+        loaded = run_all(self._cursor, [Call(load, place) for place in places])
+        claims = []
+        for (index, write, left), found in zip(self._continued, loaded, strict=True):
+            if found:
+                claim = self._results[index] = self._next_claim(write, left, found[0])
+                claims.append(Call(self._statements.claim_turn, _claim_values(claim.turn)))
+        run_all(self._cursor, claims)
+
+    def _next_claim(self, write: FinishTurn, left: Row, following: Row) -> Claim:
+        _, caller, workspace, taken, since, thread, backend, assistant, chosen = left
         key = write.turn.message.key
-        turn = row_mapping.to_turn(found[2][0], key)
+        turn = row_mapping.to_turn(following, key)
         begun = transitions.claimed(turn, write.lease.owner, self._now)
-        self._claims.append(Call(self._statements.claim_turn, _claim_values(begun)))
-        handover = row_mapping.to_handover(taken, since)
         whose = (thread, backend, assistant, chosen)
-        conversation = Conversation(turn.conversation_id, key, *whose, handover)
+        conversation = Conversation(turn.conversation_id, key, *whose, row_mapping.to_handover(taken, since))
         return Claim(write.lease, conversation, begun, turn.state is TurnState.QUEUED, Share(caller, workspace))
-
-
-def _first_hot_writes(writes: Sequence[LeasedWrite]) -> Iterator[tuple[int, HotWrite]]:
-    """Yields the writes that can hit, with their indexes."""
-    seen: set[int] = set()
-    for index, write in enumerate(writes):
-        if write.lease.conversation_id not in seen and _is_hot(write):
-            yield index, write
-        seen.add(write.lease.conversation_id)
 
 
 def _is_hot(write: LeasedWrite) -> TypeGuard[HotWrite]:
@@ -278,21 +294,15 @@ def _is_hot(write: LeasedWrite) -> TypeGuard[HotWrite]:
     return isinstance(write, SetContext | SetPostedMessages)
 
 
-def _leads_to_a_gap(fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> bool:
-    """Whether the next turn is missing, which only a manual change of the database can cause."""
-    write = fenced.write
-    return isinstance(write, FinishTurn) and write.claim_next and found[1][0][0] > write.turn.seq and not found[2]
-
-
 def _thread_values(write: SetThread) -> dict[str, Any]:
     lease = write.lease
     return {
         "conversation": lease.conversation_id,
         "holder": lease.owner,
         "epoch": lease.epoch,
-        "new_thread_id": write.thread_id,
-        "new_backend": write.backend,
-        "new_assistant": write.assistant,
+        "thread_id": write.thread_id,
+        "backend": write.backend,
+        "assistant": write.assistant,
     }
 
 
@@ -316,8 +326,8 @@ def _claim_values(begun: Turn) -> dict[str, Any]:
     return {
         "conversation": begun.conversation_id,
         "place": begun.seq,
-        "new_state": begun.state,
-        "new_attempts": begun.attempts,
-        "new_started_at": begun.started_at,
-        "new_trail": begun.audit_log,
+        "state": begun.state,
+        "attempts": begun.attempts,
+        "started_at": begun.started_at,
+        "trail": begun.audit_log,
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from gateway.domain.audit import AuditEntry, AuditEvent
+from gateway.domain.copies import changed
 from gateway.domain.errors import GatewayError
 from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.sentences import Sentence, counted
@@ -130,27 +130,16 @@ def channel_parameters(key: ConversationKey) -> dict[str, str]:
 
 
 def _as_stored(message: Message, received_by: str) -> Message:
-    text, awaited = storable(message.text), message.has_waiting_caller and bool(received_by)
-    if (
-        text == message.text
-        and awaited == message.has_waiting_caller
-        and message.may_start_conversation
-        and message.join is None
-        and not (message.files or message.author_workspace or message.given_reply or message.has_workspace_share)
-        and not (message.stops_channel or message.only_if_running or message.max_from_author)
-        and not (message.assistant or message.allowed_assistants or message.only_if_idle)
-    ):
-        return message
-    files = tuple(map(storable_file, message.files))
-    return replace(
+    """Returns a message as it is read again: without what is not stored."""
+    return changed(
         message,
-        text=text,
-        files=files,
+        text=storable(message.text),
+        files=tuple(map(storable_file, message.files)),
         may_start_conversation=True,
         album_item_id="",
         debounce_seconds=0.0,
         join=None,
-        has_waiting_caller=awaited,
+        has_waiting_caller=message.has_waiting_caller and bool(received_by),
         author_workspace="",
         stops_channel=False,
         only_if_running=False,

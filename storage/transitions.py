@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.context import ChatContext
+from gateway.domain.copies import changed
 from gateway.domain.exchange import CallRound
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Message, MessageKind, Parking, RunId, Turn, TurnState
@@ -20,7 +21,7 @@ from gateway.ports.leased_writes import (
     SetOutputs,
     SetPostedMessages,
 )
-from storage.column_types import storable, storable_file
+from storage.column_types import AuditLog, storable, storable_file
 
 FIRST_ENTRIES: Final = 8
 MAX_ENTRIES: Final = 40
@@ -30,14 +31,14 @@ CLAIM_SECONDS: Final = 1.0
 """Within this time of when a parked turn is due a process looks for it."""
 
 
-def appended(turn: Turn, event: AuditEvent, detail: str, at: float) -> tuple[AuditEntry, ...]:
+def appended(turn: Turn, event: AuditEvent, detail: str, at: float) -> AuditLog:
     """Returns the audit log with one more entry."""
     entries = (*turn.audit_log, AuditEntry(at, event, storable(detail[:DETAIL_CHARS])))
-    return entries if len(entries) <= MAX_ENTRIES else entries[:FIRST_ENTRIES] + entries[FIRST_ENTRIES + 1 :]
+    return AuditLog(entries if len(entries) <= MAX_ENTRIES else entries[:FIRST_ENTRIES] + entries[FIRST_ENTRIES + 1 :])
 
 
 def with_audit_entry(turn: Turn, event: AuditEvent, detail: str, at: float) -> Turn:
-    return replace(turn, audit_log=appended(turn, event, detail, at))
+    return changed(turn, audit_log=appended(turn, event, detail, at))
 
 
 def claimed(turn: Turn, owner: str, at: float, overdue: float = 0.0) -> Turn:
@@ -47,18 +48,18 @@ def claimed(turn: Turn, owner: str, at: float, overdue: float = 0.0) -> Turn:
     """
     audit_log = appended(turn, AuditEvent.CLAIMED, owner, at)
     if turn.is_parked:
-        turn = replace(turn, parking=_woken(turn.parking, at, overdue))
+        turn = changed(turn, parking=_woken(turn.parking, at, overdue))
     if turn.state.is_resolved:
-        return replace(turn, audit_log=audit_log)
+        return changed(turn, audit_log=audit_log)
     started = at if turn.started_at is None else turn.started_at
-    return replace(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, audit_log=audit_log)
+    return changed(turn, state=TurnState.RUNNING, attempts=turn.attempts + 1, started_at=started, audit_log=audit_log)
 
 
 def with_run(turn: Turn, run_id: RunId, at: float) -> Turn:
     """With its run id; the same id again changes nothing."""
     if turn.run_id == run_id:
         return turn
-    return replace(turn, run_id=run_id, audit_log=appended(turn, AuditEvent.RUN_STARTED, run_id, at))
+    return changed(turn, run_id=run_id, audit_log=appended(turn, AuditEvent.RUN_STARTED, run_id, at))
 
 
 def reassigned(turn: Turn, write: ReassignTurn, at: float) -> Turn:
@@ -66,23 +67,23 @@ def reassigned(turn: Turn, write: ReassignTurn, at: float) -> Turn:
     if turn.state is not TurnState.RUNNING:
         return turn
     audit_log = appended(turn, AuditEvent.REASSIGNED, write.detail, at)
-    return replace(turn, assistant=storable(write.assistant), run_id=None, audit_log=audit_log)
+    return changed(turn, assistant=storable(write.assistant), run_id=None, audit_log=audit_log)
 
 
 def with_context(turn: Turn, context: ChatContext) -> Turn:
     """With the context of its message, unless its content is erased."""
-    return turn if turn.erased_at is not None else replace(turn, message=replace(turn.message, context=context))
+    return turn if turn.erased_at is not None else changed(turn, message=changed(turn.message, context=context))
 
 
 def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
     """With this claim undone; ``not_started``: queued again, as if it had never been claimed."""
     audit_log = appended(turn, AuditEvent.RELEASED, owner, at)
     if turn.state is not TurnState.RUNNING:
-        return replace(turn, audit_log=audit_log)
+        return changed(turn, audit_log=audit_log)
     attempts = max(turn.attempts - 1, 0)
     if not_started:
-        return replace(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, audit_log=audit_log)
-    return replace(turn, attempts=attempts, audit_log=audit_log)
+        return changed(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, audit_log=audit_log)
+    return changed(turn, attempts=attempts, audit_log=audit_log)
 
 
 def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
@@ -91,7 +92,7 @@ def parked(turn: Turn, write: ParkTurn, at: float) -> Turn:
     since = at if before is None else min(before.since + _unheld_seconds(before, write, at), at)
     parking = Parking(storable(write.reason), storable(write.key), since, since + write.max_seconds)
     detail = f"{write.lease.owner}; waits for: {write.reason}"
-    put_off = replace(released(turn, detail, at, not_started=write.not_started), parking=parking)
+    put_off = changed(released(turn, detail, at, not_started=write.not_started), parking=parking)
     return put_off if write.round is None else _with_rounds(put_off, write, (write.round,), at)
 
 
@@ -116,12 +117,12 @@ def with_outputs(turn: Turn, write: SetOutputs) -> Turn:
     if turn.state is not TurnState.RUNNING or not turn.rounds:
         return turn
     outputs = {name: storable(output) for name, output in write.outputs.items()}
-    return replace(turn, rounds=(*turn.rounds[:-1], turn.rounds[-1].with_outputs(outputs)))
+    return changed(turn, rounds=(*turn.rounds[:-1], turn.rounds[-1].with_outputs(outputs)))
 
 
 def _with_rounds(turn: Turn, write: ParkTurn | HoldCalls, requested: Sequence[CallRound], at: float) -> Turn:
     """With calls that it waits for. The run that requested them has ended."""
-    return replace(
+    return changed(
         turn,
         run_id=None,
         rounds=(*turn.rounds, *(replace(each, requested_at=at) for each in requested)),
@@ -136,13 +137,13 @@ def held(turn: Turn, at: float) -> Turn:
     """Left to a person: answered, without a reply. One that was resolved meanwhile stays as it is."""
     if turn.state is not TurnState.RUNNING:
         return turn
-    return replace(turn, state=TurnState.ANSWERED, answered_at=at, handover=HandoverPart.HELD)
+    return changed(turn, state=TurnState.ANSWERED, answered_at=at, handover=HandoverPart.HELD)
 
 
 def asking(turn: Turn, question: Message) -> Turn:
     """With the question, in place of the command that gave the conversation back."""
     files = tuple(map(storable_file, question.files))
-    message = replace(
+    message = changed(
         turn.message,
         kind=MessageKind.PROMPT,
         text=storable(question.text),
@@ -151,11 +152,11 @@ def asking(turn: Turn, question: Message) -> Turn:
         address=turn.message.address or question.address,
         context=question.context or turn.message.context,
     )
-    return replace(turn, message=message, handover=HandoverPart.RESUMED)
+    return changed(turn, message=message, handover=HandoverPart.RESUMED)
 
 
 def cancelled(turn: Turn, at: float) -> Turn:
-    return replace(turn, state=TurnState.CANCELLED, answered_at=at)
+    return changed(turn, state=TurnState.CANCELLED, answered_at=at)
 
 
 def _woken(parking: Parking | None, at: float, overdue: float) -> Parking | None:
@@ -173,10 +174,10 @@ def _woken(parking: Parking | None, at: float, overdue: float) -> Parking | None
 def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
     """Answered or failed, unless it was resolved before; with what was shown, if it was cancelled."""
     if turn.state is TurnState.CANCELLED and not turn.reply and turn.erased_at is None:
-        return replace(turn, reply=storable(write.shown))
+        return changed(turn, reply=storable(write.shown))
     if turn.state is not TurnState.RUNNING:
         return turn
-    return replace(
+    return changed(
         turn,
         state=TurnState.FAILED if write.failure else TurnState.ANSWERED,
         reply=storable(write.reply),
@@ -193,7 +194,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
 
 def with_posted_messages(turn: Turn, write: SetPostedMessages) -> Turn:
     """With what is posted at the platform now."""
-    return replace(turn, posted_messages=tuple(map(storable, write.posted_messages)))
+    return changed(turn, posted_messages=tuple(map(storable, write.posted_messages)))
 
 
 def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
@@ -203,7 +204,7 @@ def finished(turn: Turn, write: FinishTurn, at: float) -> Turn:
     answered = turn.state is TurnState.ANSWERED
     if write.failure is None:
         state = TurnState.DELIVERED if answered else turn.state
-        return replace(turn, state=state, delivered_at=at, posted_messages=posted)
+        return changed(turn, state=state, delivered_at=at, posted_messages=posted)
     if answered:
-        return replace(turn, state=TurnState.FAILED, failure=write.failure, posted_messages=posted)
-    return replace(turn, posted_messages=posted)
+        return changed(turn, state=TurnState.FAILED, failure=write.failure, posted_messages=posted)
+    return changed(turn, posted_messages=posted)

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import replace
 from functools import partial
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.audit import AuditEvent
 from gateway.domain.conversations import Claim, Lease
+from gateway.domain.copies import changed
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Turn
 from gateway.ports.leased_writes import AppendAuditEntry, LeasedWrite, WriteResult
@@ -22,11 +22,8 @@ CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts the time that the machine sleeps, where such a clock exists."""
 SAFETY_MARGIN = 0.1
 """The fraction of a lease that is left for a request sent within it to arrive."""
-
-
-def lease_clock() -> float:
-    """Returns seconds of a monotonic clock, for the times of leases."""
-    return time.clock_gettime(CLOCK)
+lease_clock: Callable[[], float] = partial(time.clock_gettime, CLOCK)
+"""Returns seconds of a monotonic clock, for the times of leases."""
 
 
 class LeaseGuard:
@@ -55,7 +52,7 @@ class LeaseGuard:
         async with self._writing:
             result = await self._store.write(make(self.claim.lease, self.claim.turn))
             if isinstance(result, Turn) and result.id == self.claim.turn.id:
-                self.claim = replace(self.claim, turn=result)
+                self.claim = changed(self.claim, turn=result)
             return result
 
     def mark_renewed(self, requested_at: float) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class AuditEvent(StrEnum):
@@ -31,9 +31,8 @@ class AuditEvent(StrEnum):
     """The id of the new turn that an operator created as a retry."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One entry of a turn's audit log."""
+class AuditEntry(NamedTuple):
+    """One entry of a turn's audit log. A tuple, as that is what JSON makes of it."""
 
     at: float
     event: AuditEvent

@@ -18,7 +18,7 @@ class AssistantThread:
     assistant: str = DEFAULT_ASSISTANT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for ``changed``
 class Conversation:
     """A conversation key with the thread that holds its history at the assistant."""
 
@@ -53,7 +53,7 @@ class Lease:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for ``changed``
 class Claim:
     """A turn to work on, with the lease on its conversation.
 

@@ -88,7 +88,7 @@ class Join:
     """Whether the message is dropped if it does not join: by itself, it is not for the bot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for ``changed``
 class Message:
     """One message from a person, independent of the platform.
 
@@ -286,7 +286,7 @@ class Parking:
         return self.woken_at is not None and self.woken_at >= self.expires_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for ``changed``
 class Turn:
     """One message and its outcome: the unit of work, of retry and of audit.
 

@@ -195,12 +195,12 @@ class Metrics:
     def _of(self, metric: Labelled, platform: str, *labels: str) -> Labelled:
         """Returns the series of an event."""
         name = (metric, platform, *labels)
-        found: Labelled | None = self._series.get(name)
-        if found is None:
+        if name not in self._series:
             # Without a lock: when two threads initialise the same platform, they create the same series.
             if platform not in self._platforms:
                 self._initialise(platform)
-            found = self._series[name] = metric.labels(platform, *labels)
+            self._series[name] = metric.labels(platform, *labels)
+        found: Labelled = self._series[name]
         return found
 
     # ------------------------------------------------------------ receiving

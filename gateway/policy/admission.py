@@ -102,9 +102,11 @@ class AdmissionControl:
 
     def expense_of(self, used: AttemptUsage) -> Expense:
         """Returns what the runs of a turn cost; its model is the one that used most."""
-        cost = sum(self._prices.cost(each.model, each.usage) for each in used.by_model)
+        usage, cost = NO_TOKENS, 0
+        for each in used.by_model:
+            usage, cost = usage + each.usage, cost + self._prices.cost(each.model, each.usage)
         model = max(used.by_model, key=_tokens, default=ModelUsage("", NO_TOKENS)).model
-        return Expense(sum((each.usage for each in used.by_model), NO_TOKENS), model, cost, used.is_estimate)
+        return Expense(usage, model, cost, used.is_estimate)
 
     async def admit(self, turn: Turn) -> Grant | Denial | Wait:
         """Decides whether a claimed turn may run, or has to wait; reserves what it may cost until ``settle``.

@@ -247,7 +247,8 @@ class Rules:
     def block_reason(self, message: Message) -> str | None:
         """Returns for the operator which entry of BLOCKED a message has; None for none."""
         platform = platform_of(message.key.platform)
-        blocked = _names_of(message) & self.blocked.get(platform, frozenset())
+        listed = self.blocked.get(platform)
+        blocked = listed and listed & _names_of(message)
         return f"BLOCKED lists {platform}:{min(blocked)}" if blocked else None
 
     def applicable_budgets(

@@ -62,7 +62,7 @@ class SetContext:
     context: ChatContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for ``changed``
 class RecordOutcome:
     """Records the outcome of a running turn: a reply or a failure. Result: the turn.
 

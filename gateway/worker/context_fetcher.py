@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from typing import Any, TypeGuard
 
@@ -42,11 +42,22 @@ class ContextFetcher:
             return
         if turn.message.context is not None or turn.run_id is not None:
             return
-        context, _ = await asyncio.gather(
-            self._fetch(adapter, turn, outbox), self._look_up_names(adapter, turn, outbox)
-        )
+        fetched = self._fetch(adapter, turn, outbox)
+        context = await (self._beside_names(fetched, adapter, turn, outbox) if _knows_names(adapter) else fetched)
         if context is not None:
             await lease_guard.write(partial(SetContext, context=context))
+
+    async def _beside_names(
+        self, fetched: Awaitable[ChatContext | None], adapter: KnowsNames, turn: Turn, outbox: DeliveryContext
+    ) -> ChatContext | None:
+        """Returns what is fetched, and looks up the names meanwhile."""
+        names = asyncio.create_task(self._look_up_names(adapter, turn, outbox))
+        try:
+            context = await fetched
+            await names
+        finally:
+            names.cancel()
+        return context
 
     async def _fetch(self, adapter: FetchesContext, turn: Turn, outbox: DeliveryContext) -> ChatContext | None:
         try:
@@ -61,13 +72,11 @@ class ContextFetcher:
             log.exception("context not fetched", turn=turn.id)
         return None
 
-    async def _look_up_names(self, adapter: object, turn: Turn, outbox: DeliveryContext) -> None:
-        if not _knows_names(adapter):
-            return
+    async def _look_up_names(self, adapter: KnowsNames, turn: Turn, outbox: DeliveryContext) -> None:
         try:
             self.on_names(turn, await adapter.names_of(turn, outbox))
         except LeaseLost:
-            raise
+            log.info("names not looked up; another process has the turn", turn=turn.id)
         except Exception:  # a name that cannot be read must not cost the reply
             log.exception("names not looked up", turn=turn.id)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.approvals import Approval
 from gateway.domain.conversations import Claim
+from gateway.domain.copies import changed
 from gateway.domain.models import TurnId
 from gateway.domain.shares import NOBODY, Share
 from gateway.policy.admission import Grant
@@ -22,6 +23,7 @@ class ConversationTask:
     """A conversation that this process works on."""
 
     lease_guard: LeaseGuard
+    platform: str
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
     share: Share = NOBODY
@@ -44,10 +46,6 @@ class ConversationTask:
     def claim(self) -> Claim:
         return self.lease_guard.claim
 
-    @property
-    def platform(self) -> str:
-        return self.claim.turn.message.key.platform
-
     def interrupt(self, turn: TurnId) -> None:
         """Interrupts the turn, if it is the current one."""
         if self.claim.turn.id == turn:
@@ -65,7 +63,7 @@ class ConversationTask:
             return False
         if claim.lease.epoch != self.claim.lease.epoch + 1:
             return False
-        self.lease_guard.claim = replace(self.claim, lease=claim.lease, turn=claim.turn)
+        self.lease_guard.claim = changed(self.claim, lease=claim.lease, turn=claim.turn)
         self.lease_guard.mark_renewed(since)
         return True
 

@@ -226,7 +226,7 @@ class StoreInbox:
         """Makes the changes that came while a message was recorded, and did not find it."""
         if self._early_changes.is_deleted(message):
             await self._withdraw(turn_id)
-        elif (edited := self._early_changes.edited(message)) != message:
+        elif (edited := self._early_changes.edited(message)).text != message.text:
             edit = MessageEdited(message.key.platform, message.message_id, edited.text)
             await self._store.read(lambda store: store.edit_queued(edit))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.copies import changed
 from gateway.domain.models import DEFAULT_ASSISTANT, ThreadId
 from gateway.ports.leased_writes import SetThread
 
@@ -15,5 +14,5 @@ async def set_thread(
     """Gives the conversation another thread, or none; the claim of the lease knows it too. Raises LeaseLost."""
     await lease_guard.write(lambda lease, _: SetThread(lease, thread, backend, assistant))
     claim = lease_guard.claim
-    conversation = replace(claim.conversation, thread_id=thread, backend=backend, assistant=assistant)
-    lease_guard.claim = replace(claim, conversation=conversation)
+    conversation = changed(claim.conversation, thread_id=thread, backend=backend, assistant=assistant)
+    lease_guard.claim = changed(claim, conversation=conversation)

@@ -15,6 +15,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.conversations import Claim, Lease
+from gateway.domain.copies import changed
 from gateway.domain.errors import GatewayError, LeaseLost
 from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.domain.stream_buffer import PreviewStream
@@ -155,8 +156,9 @@ class TurnProcessor:
         if isinstance(running, ParkTurn):
             await self._park(work, running, work.claim.turn.cost)
             return None
-        stream, files = PreviewStream(), TurnFiles(work.claim.turn, self._adapters[work.platform], self._spool)
-        shown = (noted(work.claim.turn.id, stream.put), files.load, self._metrics)
+        turn, stream = work.claim.turn, PreviewStream()
+        files = TurnFiles(turn, self._adapters[work.platform], self._spool)
+        shown = (noted(turn.id, stream.put), files.load, self._metrics)
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
@@ -172,7 +174,8 @@ class TurnProcessor:
         files: TurnFiles,
         context: WorkerDeliveryContext,
     ) -> Turn | None:
-        turn, charged_before = work.claim.turn, work.claim.turn.cost
+        turn = work.claim.turn
+        charged_before = turn.cost
         preview = self._preview(turn, stream, context)
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
@@ -266,4 +269,4 @@ async def _nobody_is_told(_: Turn) -> None:
 
 
 def _with_current(outcome: RecordOutcome, shown: str, lease: Lease, turn: Turn) -> RecordOutcome:
-    return replace(outcome, lease=lease, turn=turn, shown=shown)
+    return changed(outcome, lease=lease, turn=turn, shown=shown)

@@ -93,7 +93,8 @@ class TurnRunner:
     async def _outcome_of_task(
         self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
     ) -> RecordOutcome | ParkTurn:
-        lease, turn = work.claim.lease, work.claim.turn
+        claim = work.claim
+        lease, turn = claim.lease, claim.turn
         if ended.cancelled():
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
@@ -144,7 +145,8 @@ class TurnRunner:
 
         Raises AssistantError, RunPostponed.
         """
-        lease, turn = work.claim.lease, work.claim.turn
+        claim = work.claim
+        lease, turn = claim.lease, claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
             return RecordOutcome(lease, turn, failure=admitted.failure)
@@ -184,9 +186,10 @@ class TurnRunner:
         calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
+        spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
+        turn = claim.turn
         return RecordOutcome(
-            work.claim.lease,
+            claim.lease,
             turn,
             reply,
             spent.usage + turn.usage,  # a turn that waited for outputs has used some before

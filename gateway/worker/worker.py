@@ -290,7 +290,8 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = ConversationTask(guard, over_capacity=not self._free_capacity(), share=claim.share)
+        platform = claim.turn.message.key.platform
+        work = ConversationTask(guard, platform, over_capacity=not self._free_capacity(), share=claim.share)
         self._tasks[conversation] = work
         self._places.take(work.share)
         self._metrics.set_conversations_in_progress(len(self._tasks))
@@ -316,7 +317,8 @@ class Worker:
                 return
             await self._burst.wait()
             await self._start_pace.wait()
-            while await self._turn_processor.process_turn(work, may_claim_next=partial(self._may_claim_next, work)):
+            may_claim_next = partial(self._may_claim_next, work)
+            while await self._turn_processor.process_turn(work, may_claim_next=may_claim_next):
                 pass
         except LeaseLost:
             self._turn_processor.lease_lost(work)

@@ -146,9 +146,9 @@ class AdminHistory:
         fate = self.rng.random()
         if fate < 0.07:
             (failure,) = self.rng.choices([f for f, _ in FAILURES], [weight for _, weight in FAILURES])
-            again = AuditEntry(turn.started_at or 0.0, AuditEvent.RUN_RETRIED, failure.detail)
+            again = AuditEntry((turn.started_at or 0.0) + 0.4, AuditEvent.RUN_RETRIED, failure.detail)
             reply = turn.reply if failure.code == "undeliverable" else ""
-            trail = (*turn.audit_log, replace(again, at=again.at + 0.4))
+            trail = (*turn.audit_log, again)
             return replace(
                 turn, state=TurnState.FAILED, failure=failure, reply=reply, delivered_at=None, audit_log=trail
             )

@@ -110,6 +110,18 @@ class TestSqliteFaults:
         assert most == 1
         store.close()
 
+    def test_nothing_is_left_of_a_transaction_whose_commit_failed(self, sqlite_store: SqlStore) -> None:
+        def rate_no_turn() -> None:
+            with sqlite_store._database.transaction() as connection:
+                connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+                connection.exec_driver_sql("INSERT INTO verdicts VALUES ('no turn', 'ann', 'good', 0)")
+
+        with pytest.raises(StoreUnavailable):
+            rate_no_turn()
+        assert enqueue(sqlite_store).is_new
+        with sqlite_store._database.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM verdicts").scalar() == 0
+
     def test_the_file_is_set_up_to_survive_a_power_cut(self, sqlite_store: SqlStore) -> None:
         with sqlite_store._database.read() as connection:
             asked = {
@@ -137,13 +149,13 @@ class TestSqliteFaults:
         self, sqlite_store: SqlStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert not sqlite_store.is_disk_full()
-        with sqlite_store._database.read() as connection:
+        with sqlite_store._database.transaction() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         with pytest.raises(StoreUnavailable, match="disk"):
             sqlite_store.set_value("large", "x" * 1_000_000)
         assert sqlite_store.is_disk_full()
-        monkeypatch.setattr(sqlite_store._database, "_full_until", 0.0)
+        monkeypatch.setattr(sqlite_store._database._errors, "full_until", 0.0)
         assert not sqlite_store.is_disk_full()
 
     def test_a_disk_that_is_nearly_full_counts_as_full(
