@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.domain.errors import MalformedRequest
+from gateway.json_text import decode_json
 
 Fields = Mapping[str, Any]
 """A JSON object; those within it are dicts, as ``json`` makes them."""
@@ -19,7 +19,7 @@ LARGEST_SIZE = 2**53
 def parse_object(text: str | bytes) -> dict[str, Any]:
     """Returns the JSON object in a request's body. Raises MalformedRequest."""
     try:
-        fields = json.loads(text.decode() if isinstance(text, bytes) else text)
+        fields = decode_json(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
         raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(fields, dict):
