@@ -140,12 +140,14 @@ class CompletionAccumulator:
     def _add_choice(self, choice: Json) -> str:
         self._finish_reason = as_text(choice.get("finish_reason")) or self._finish_reason
         self._add_usage(choice.get("usage"))  # Moonshot (platform.moonshot.ai/docs/api/chat)
-        self._is_whole = self._is_whole or bool(as_object(choice.get("message")))
-        delta = as_object(choice.get("delta") or choice.get("message"))
-        for place, call in enumerate(as_objects(delta.get("tool_calls"))):
-            self._assembler.add_delta(call, place)
+        message = as_object(choice.get("message"))
+        self._is_whole = self._is_whole or bool(message)
+        delta = as_object(choice.get("delta")) or message
+        if "tool_calls" in delta:
+            for place, call in enumerate(as_objects(delta["tool_calls"])):
+                self._assembler.add_delta(call, place)
         self._keep(delta)
-        if any(delta.get(name) for name in REASONING_FIELDS):
+        if any(map(delta.get, REASONING_FIELDS)):
             self.filter.begin_in_text()
         return self.filter.feed(self._text_of(delta.get("content"))) + self.filter.feed(as_text(delta.get("refusal")))
 
