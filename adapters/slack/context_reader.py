@@ -147,6 +147,8 @@ class ContextReader:
         """Returns the context with the names of all that it and the text mention by ids."""
         texts = (text, *(quote.text for quote in context.quotes))
         marks = [mark for one in texts for mark in MARK.findall(one)]
+        if not (marks or context.speaker or context.quotes):
+            return context
         speakers = [f"@{quote.person}" for quote in context.quotes if quote.person and not quote.speaker]
         wanted = self._allowed((*filter(None, [context.speaker]), *speakers, *marks))
         names = await self.directory.names(wanted, workspace, outbox)
