@@ -50,8 +50,8 @@ def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[ReadMess
 def _part_text(part: Json) -> str:
     if as_text(part.get("type")) not in SAID_PARTS:
         return ""
-    annotated = with_sources(as_text(part.get("text")), as_objects(part.get("annotations")))
-    return annotated or as_text(part.get("refusal"))
+    text, notes = as_text(part.get("text")), as_objects(part.get("annotations"))
+    return (with_sources(text, notes) if notes else text) or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:
