@@ -19,7 +19,7 @@ from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MAR
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
-from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, mrkdwn, words
+from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, first_words, mrkdwn
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
@@ -199,7 +199,7 @@ def read_feedback(value: str) -> tuple[TurnId, str] | None:
 def fallback(piece: str) -> str:
     """Returns what a notification shows of a message with blocks: its first words, escaped for ``text``."""
     start = piece[: 2 * MAX_FALLBACK_CHARACTERS]
-    text = escaped(words(start) or " ".join(start.split()))
+    text = escaped(first_words(start, MAX_FALLBACK_CHARACTERS + 1) or " ".join(start.split()))
     if len(text) <= MAX_FALLBACK_CHARACTERS:
         return text
     room = text[: MAX_FALLBACK_CHARACTERS - 1]
