@@ -54,6 +54,8 @@ class ContextReader:
             return None
         if turn.message.address.get("seen_by") == "user":
             await self._check_visible(turn, workspace, outbox)
+        if _stands_alone(turn.message):
+            return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 return await self._context(turn, before, workspace, outbox, identity)
@@ -168,6 +170,12 @@ class ContextReader:
         if quote.speaker or not quote.person or not self._has_names:
             return quote
         return replace(quote, speaker=names.get(f"@{quote.person}", quote.person))
+
+
+def _stands_alone(message: Message) -> bool:
+    """Tells whether nothing belongs to a message besides its text: a direct one that names nobody by an id."""
+    address = message.address
+    return address.get("channel_type") == "im" and "viewed" not in address and not MARK.search(message.text)
 
 
 def _last_seen(earlier: Sequence[Turn]) -> str:
