@@ -78,6 +78,8 @@ class ReplyFilter:
         self.retracted = False
         """Whether something that was said turned out not to be for people."""
         self._tools = frozenset(tools)
+        self._fed: list[str] = []
+        self._reads_as_any = not begins_in_thought
         self._held = ""
         self._block = IN_THOUGHT if begins_in_thought else None
         self._opening = ""
@@ -112,11 +114,16 @@ class ReplyFilter:
         """Adds text. Returns what of it, and of what was held back, is for people."""
         if not text:
             return ""
+        self._fed.append(text)
         self._held += text
         if self._block is None and self._said and not self._strip and not may_have_mark(self._held):
             held, self._held = self._held, ""
             return self._say(held)
         return self._read(at_end=False)
+
+    def has_read(self, text: str) -> bool:
+        """Tells whether the text that was fed is this one, and was read as any filter reads it."""
+        return self._reads_as_any and "".join(self._fed) == text
 
     def finish(self, text: str = "") -> str:
         """Ends the message, with its last text. Returns the rest of the text for people."""

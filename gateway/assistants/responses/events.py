@@ -8,7 +8,7 @@ from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
-from gateway.assistants.responses.items import ReadMessage, is_final, is_said, read_message
+from gateway.assistants.responses.items import ReadMessage, is_final, is_said, text_of_parts
 from gateway.assistants.sse import DONE_MARKER, Event, Json
 from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
@@ -132,7 +132,7 @@ class ResponseEventReader:
         for place, item in enumerate(output):
             events += self._item_done(item)
             if is_said(item):
-                reply = read_message(item, self._filters)
+                reply = self._reply_of(place, item)
                 self.said.append((item, reply))
                 events += self._reasoning_in_text(place, reply)
         return events
@@ -144,6 +144,14 @@ class ResponseEventReader:
         said = reply.finish() if at_end else reply.feed(text)
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
         return [TextDelta(shown)] if shown else []
+
+    def _reply_of(self, place: int, item: Json) -> ReplyFilter:
+        """Returns the filter that has read a message: that of its stream, if this brought the same text."""
+        text, streamed = text_of_parts(item), self._texts.get(place)
+        if streamed is None or not streamed.has_read(text):
+            return self._filters.read(text)
+        streamed.finish()
+        return streamed
 
     def _streamed_output(self) -> list[Json]:
         """Returns the items that were streamed: some servers leave the output of a finished response empty."""

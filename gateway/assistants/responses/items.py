@@ -39,12 +39,17 @@ def message_text(item: Json) -> str:
 
 def read_message(item: Json, filters: ReplyFilters) -> ReplyFilter:
     """Returns the filter that has read the parts of a message item."""
-    return filters.read("".join(map(_part_text, as_objects(item.get("content")))))
+    return filters.read(text_of_parts(item))
 
 
 def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[ReadMessage]:
     """Reads those of the items that are messages of the assistant."""
     return [(item, read_message(item, filters)) for item in items if is_said(item)]
+
+
+def text_of_parts(item: Json) -> str:
+    """Returns the text of a message item as the model wrote it, with its sources."""
+    return "".join(map(_part_text, as_objects(item.get("content"))))
 
 
 def _part_text(part: Json) -> str:
