@@ -21,8 +21,10 @@ from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, MessageKind, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
-MARK = re.compile(r"(?<!\w)(?:@[UWB]|#[CG])[A-Z0-9]{1,20}(?!\w)")
-"""How the text of a message names people, apps and channels whose names Slack did not write into it."""
+MARK = re.compile(r"(?:@(?<!\w@)[UWB]|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
+"""How the text of a message names people, apps and channels whose names Slack did not write into it. Begins with the
+signs, as Python skips quickly what they are not in.
+"""
 FETCH_SECONDS = 15.0
 """For everything together: then the assistant is asked without the rest."""
 TURNS_LOOKED_AT = 20
