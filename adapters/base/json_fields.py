@@ -20,7 +20,7 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
     """Returns the JSON object in a request's body. Raises MalformedRequest."""
     try:
         fields = decode_json(text.decode() if isinstance(text, bytes) else text)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not a JSON object.")

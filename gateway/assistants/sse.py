@@ -27,7 +27,6 @@ COMMON_EVENT = re.compile(r"(?:event: ?+([^\r\n]*+)\r?\n)?+data: ?+([^\r\n]*+)\r
 """A whole event as nearly every server writes it: its name, if it has one, its data in one line, and an empty line."""
 COMMON_EVENTS = re.compile(r"(?:(?:event:[^\r\n]*+\r?\n)?+data:[^\r\n]*+\r?\n\r?\n)+")
 """As many of them as follow one another."""
-TOO_DEEP = "JSON that is nested too deeply"
 JSON_FORMS = frozenset({b"{", b"["})
 
 
@@ -154,7 +153,7 @@ class BodyParser:
         for name, data in found:
             if data[:1] == "{":
                 if name not in self._ignored:
-                    yield name, json_value(data)
+                    yield name, decode_json(data)
             elif data.strip() == DONE_MARKER:
                 self.is_complete = True
                 yield END
@@ -169,13 +168,13 @@ def _objects_in(data: str) -> list[Json]:
     lines = data.split("\n")
     while lines and lines[0].lstrip()[:1] not in {"{", "["}:
         del lines[0]
-    return _objects(json_value("\n".join(lines))) if lines else []
+    return _objects(decode_json("\n".join(lines))) if lines else []
 
 
 def _json_objects(body: bytes) -> Iterator[Json]:
     """Yields the objects of a JSON body: one, a list of them, or one a line."""
     text = body.decode("utf-8-sig").strip()
-    values = [json_value(text)] if _is_json(text) else [json_value(line) for line in text.splitlines() if line.strip()]
+    values = [decode_json(text)] if _is_json(text) else [decode_json(line) for line in text.splitlines() if line.strip()]
     for value in values:
         yield from _objects(value)
 
@@ -194,25 +193,17 @@ def _first_bytes(data: bytes | bytearray) -> bytes:
 
 def _is_json(data: str | bytes) -> bool:
     try:
-        json_value(data)
+        decode_json(data)
     except ValueError:
         return False
     return True
-
-
-def json_value(data: str | bytes) -> Any:
-    """Decodes JSON. Raises ValueError."""
-    try:
-        return decode_json(data)
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
 
 
 def parse_object(data: str | bytes) -> Json:
     """Decodes a JSON object. Raises ValueError, and WebPageReceived for a web page."""
     if data[:64].lstrip()[:1] in {"<", b"<"}:
         raise WebPageReceived("a web page was received")
-    value = json_value(data)
+    value = decode_json(data)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004  # bad input, not a bug
     return value

@@ -77,8 +77,8 @@ class ResponseEventReader:
                 yield from self._show(shown_at, "".join(pieces))
                 pieces = []
             if place is not None:
-                pieces.append(as_text(data.get("delta")))
-                shown_at = place
+                piece, shown_at = data.get("delta"), place
+                pieces.append(piece if isinstance(piece, str) else "")
                 continue
             yield from self._read_event(kind, data)
             if self.response:

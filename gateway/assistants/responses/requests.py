@@ -81,8 +81,8 @@ class ServerResponses:
         return learned and not any(feature in self._limits for feature in state.file_features)
 
     def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
-        turn = state.turn
-        body: Json = {"model": turn.options.model or self._config.model, "input": state.to_input(items)}
+        turn, options = state.turn, state.turn.options
+        body: Json = {"model": options.model or self._config.model, "input": state.to_input(items)}
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
@@ -96,14 +96,14 @@ class ServerResponses:
             else:
                 body[INSTRUCTIONS] = instructions
         body |= self.from_caller(turn)
-        if tools := self._tools(turn.options):
+        if tools := self._tools(options):
             body["tools"] = tools
         else:
             drop_idle_tool_fields(body)
         if state.since_message:
             drop_forced_choice(body)
         optional = self._optional | {"metadata": {"turn_id": turn.id}}
-        if turn.options.hosted_tools and _runs_code(turn.options.hosted_tools):
+        if options.hosted_tools and _runs_code(options.hosted_tools):
             optional |= CODE_OUTPUTS
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
