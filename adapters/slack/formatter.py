@@ -36,6 +36,7 @@ FEEDBACK_ACTION = "gateway_feedback"
 APPROVAL_ACTION = "gateway_approval"
 """How the ids of the actions of both buttons begin."""
 GOOD, BAD = "good", "bad"
+GOOD_RESPONSE, BAD_RESPONSE = sentence("Good response"), sentence("Bad response")
 
 BRACKET = re.compile(r"(?<!\\)(\\*+)<")
 """An angle bracket with the backslashes before it."""
@@ -160,8 +161,8 @@ def feedback_block(turn_id: str, language: str) -> dict[str, Any]:
     buttons = {
         "type": "feedback_buttons",
         "action_id": FEEDBACK_ACTION,
-        "positive_button": _button(say(sentence("Good response"), language), feedback_value(turn_id, good=True)),
-        "negative_button": _button(say(sentence("Bad response"), language), feedback_value(turn_id, good=False)),
+        "positive_button": _button(say(GOOD_RESPONSE, language), feedback_value(turn_id, good=True)),
+        "negative_button": _button(say(BAD_RESPONSE, language), feedback_value(turn_id, good=False)),
     }
     return {"type": "context_actions", "elements": [buttons]}
 

@@ -82,9 +82,11 @@ def words(adapted: str) -> str:
 
 def first_words(adapted: str, needed: int) -> str:
     """Returns what ``words`` does, or its first ``needed`` characters and some more: most texts need no parser."""
-    simple = SIMPLE_LINES.match(adapted)
-    found = " ".join(SIMPLE_MARKUP.sub(r"\1\2", simple[0]).split()) if simple else ""
-    return found if len(found) >= needed else words(adapted)
+    if not PROSE.fullmatch(adapted) and (simple := SIMPLE_LINES.match(adapted)):
+        found = " ".join(SIMPLE_MARKUP.sub(r"\1\2", simple[0]).split())
+        if len(found) >= needed:
+            return found
+    return words(adapted)
 
 
 def without_markup(adapted: str) -> str:
