@@ -253,13 +253,14 @@ async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> byte
     """Returns a response's body, and closes the response. Raises ValueError as soon as it exceeds ``max_bytes``."""
     content, body = response.content, bytearray()
     try:
-        while not content.at_eof():
+        while len(body) <= max_bytes and not content.at_eof():
             body += await content.readany()
-            if len(body) > max_bytes:
-                raise ValueError(f"the answer is longer than {max_bytes} bytes")
     except BaseException:
         response.close()
         raise
+    if len(body) > max_bytes:
+        response.close()
+        raise ValueError(f"the answer is longer than {max_bytes} bytes")
     return bytes(body)  # at its last byte aiohttp has the connection back
 
 

@@ -167,9 +167,7 @@ UNFINISHED = re.compile(
 )
 """The end of a text that may be the beginning of a mark: it is held back."""
 UNFINISHED_WORD = r"f(?=i?l?e?\Z|ilec)|c(?=i?t?\Z|ite)|t(?=u?r?n?\Z|urn)"
-UNFINISHED_START = re.compile(
-    rf"<|\[|◁|【|\ue200|:|{UNFINISHED_WORD}| (?=\Z|[:【\ue200]|{UNFINISHED_WORD})"
-)
+UNFINISHED_START = re.compile(rf"<|\[|◁|【|\ue200|:|{UNFINISHED_WORD}| (?=\Z|[:【\ue200]|{UNFINISHED_WORD})")
 """Its first character."""
 UNFINISHED_FIRST = re.compile(
     rf"\s*(?:{_beginning_of('analysis')}\s?|{_beginning_of('assistant')}(?:(?<=assistant)\s?[a-z]{{0,10}})?|"

@@ -174,7 +174,9 @@ def _objects_in(data: str) -> list[Json]:
 def _json_objects(body: bytes) -> Iterator[Json]:
     """Yields the objects of a JSON body: one, a list of them, or one a line."""
     text = body.decode("utf-8-sig").strip()
-    values = [decode_json(text)] if _is_json(text) else [decode_json(line) for line in text.splitlines() if line.strip()]
+    values = (
+        [decode_json(text)] if _is_json(text) else [decode_json(line) for line in text.splitlines() if line.strip()]
+    )
     for value in values:
         yield from _objects(value)
 

@@ -8,7 +8,7 @@ a server without conversations each request carries the gateway's own transcript
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import NoReturn
@@ -59,7 +59,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import RunId, ThreadId, Turn, Usage
-from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter

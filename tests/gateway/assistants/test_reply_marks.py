@@ -11,7 +11,7 @@ from gateway.assistants import reply_marks
 
 PIECES = st.sampled_from(
     [
-        *("<", "<think>", "</think>", "[", "]", "[TOOL_CALLS]", "[f(", "[^", "◁", "◁think▷", "{", "`", "```", "```json"),
+        *("<", "<think>", "</think>", "[", "]", "[TOOL_CALLS]", "[f(", "[^", "◁", "◁think▷", "{", "`", "```json"),
         *("【", "【4:0†s】", "\ue200", "\ue202", "\ue201", "\ue205", ":", ":content", ":contentReference[oaicite:1]"),
         *("c", "ci", "cit", "cite", "f", "fi", "fil", "file", "t", "tu", "tur", "turn", "turn1", "turn0search0"),
         *("analysis", "assistant", "commentary", " to=functions.x ", "final", "json{", '{"name": ', '"name": '),
