@@ -258,7 +258,7 @@ class AssistantRunner:
         return _has_content(RunCompleted(limit.text, cut_off=True))
 
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
-        """Returns the answer, and marks one that was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
+        """Returns the answer, marked if it was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
         if answer.calls and attempt.turn.options.waits_for_outputs:
             raise OutputsNeeded(CallRound(answer.calls, answer.text))
         text = limit.fitted(answer.text)
