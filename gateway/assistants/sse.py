@@ -23,9 +23,9 @@ DONE_MARKER = "[DONE]"
 END: Event = (DONE_MARKER, {})
 """The last event of a stream that says that it is complete."""
 
-COMMON_EVENT = re.compile(r"(?:event: ?+([^\r\n]*+)\r?\n)?+data: ?+([^\r\n]*+)\r?\n\r?\n")
+COMMON_EVENT = re.compile(r"(?:event: ?+(.*+)\n)?+data: ?+(.*+)\n\n")
 """A whole event as nearly every server writes it: its name, if it has one, its data in one line, and an empty line."""
-COMMON_EVENTS = re.compile(r"(?:(?:event:[^\r\n]*+\r?\n)?+data:[^\r\n]*+\r?\n\r?\n)+")
+COMMON_EVENTS = re.compile(r"(?:(?:event:.*+\n)?+data:.*+\n\n)+")
 """As many of them as follow one another."""
 JSON_FORMS = frozenset({b"{", b"["})
 
@@ -55,10 +55,11 @@ class EventStreamParser:
         if not self._started:
             self._started = True
             lines = lines.removeprefix(BYTE_ORDER_MARK)
-        return self._parse(lines.decode())
+        text = lines.decode()
+        return self._parse(text.replace("\r\n", "\n") if "\r" in text else text)
 
     def _parse(self, lines: str) -> list[tuple[str, str]]:
-        """Returns the events of whole lines."""
+        """Returns the events of whole lines, which end with LF."""
         events: list[tuple[str, str]] = []
         start = 0
         while start < len(lines):
@@ -68,7 +69,7 @@ class EventStreamParser:
                 start = found.end()
             else:
                 end = lines.index("\n", start)
-                events += self._parse_line(lines[start:end].removesuffix("\r"))
+                events += self._parse_line(lines[start:end])
                 start = end + 1
         return events
 
