@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
+from string import whitespace
 from typing import Any
 
 from gateway.json_text import decode_json
@@ -92,7 +93,7 @@ class EventStreamParser:
 
     def _dispatch_if_complete(self) -> list[tuple[str, str]]:
         """Returns the event before this line if its data is complete JSON: some servers write no empty line."""
-        data = "\n".join(self._data).strip()
+        data = "\n".join(self._data).strip(whitespace)
         complete = data == DONE_MARKER or (data[:1] == "{" and data[-1:] == "}" and _is_json(data))
         return self._dispatch() if complete else []
 
