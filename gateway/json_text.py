@@ -16,7 +16,7 @@ def decode_json(text: str | bytes) -> Any:
     """
     try:
         return from_json(text)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: for a text with half an emoji
         pass
     try:
         return json.loads(text)
