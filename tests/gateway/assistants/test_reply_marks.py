@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.assistants import reply_marks
+from gateway.assistants.citations import CITATION
 
 PIECES = st.sampled_from(
     [
@@ -40,4 +41,4 @@ def test_the_beginning_of_a_mark_is_found_where_it_is(text: str) -> None:
 
 @given(TEXTS)
 def test_a_text_with_a_mark_of_a_source_may_have_a_mark(text: str) -> None:
-    assert reply_marks.may_have_mark(text) or not re.search(reply_marks.CITATION, text)
+    assert reply_marks.may_have_mark(text) or not re.search(CITATION, text)
