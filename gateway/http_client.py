@@ -104,7 +104,7 @@ class HttpClient:
         body: Body | None = None,
         max_redirects: int = MAX_REDIRECTS,
     ) -> aiohttp.ClientResponse:
-        """Sends a request once. Use as ``async with await client.send(…) as response``.
+        """Sends a request once. Read its response to the end, or use it as an async context manager.
 
         Follows redirects that keep the request as it is; returns any other as it came. Another host, scheme or port
         gets none of our own headers. Raises aiohttp.ClientError, OSError; SettingsError for a proxy or certificates
@@ -112,16 +112,24 @@ class HttpClient:
         """
         if isinstance(url, str):
             url = _parsed(url)
-        for _ in range(max_redirects):
-            response = await self._send_once(method, url, headers, timeout, body)
-            target = _redirect_target(method, url, response)
+        for left in range(max_redirects, -1, -1):
+            response = await (self._session or self._open_session()).request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                **self._options_for(url),  # type: ignore[arg-type]  # they differ
+            )
+            target = _redirect_target(method, url, response) if left and response.status in REDIRECTS else None
             if target is None:
-                return response
+                break
             response.release()
             if target.origin() != url.origin():
                 headers = {name: value for name, value in headers.items() if name.lower() in PUBLIC_HEADERS}
             url = target
-        return await self._send_once(method, url, headers, timeout, body)
+        return response
 
     async def open_websocket(self, url: URL | str) -> aiohttp.ClientWebSocketResponse:
         """Connects to a WebSocket. Raises as ``send`` does."""
@@ -140,27 +148,12 @@ class HttpClient:
         if session is not None:
             await session.close()
 
-    async def _send_once(
-        self,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # as above
-        body: Body | None,
-    ) -> aiohttp.ClientResponse:
+    def _options_for(self, url: URL) -> dict[str, object]:
         where = url.scheme, url.raw_authority  # at a fifth of the cost of an origin
         options = self._options.get(where)
         if options is None:
             options = self._options[where] = options_for(_parsed(url).origin()).arguments
-        return await self._open_session().request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            timeout=timeout,
-            allow_redirects=False,
-            **options,  # type: ignore[arg-type]  # they differ
-        )
+        return options
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -257,13 +250,18 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> a
 
 
 async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Returns a response's body. Raises ValueError as soon as it exceeds ``max_bytes``."""
+    """Returns a response's body, and closes the response. Raises ValueError as soon as it exceeds ``max_bytes``."""
     content, body = response.content, bytearray()
-    while not content.at_eof():
-        body += await content.readany()
-        if len(body) > max_bytes:
-            raise ValueError(f"the answer is longer than {max_bytes} bytes")
-    return bytes(body)
+    try:
+        while len(body) <= max_bytes and not content.at_eof():
+            body += await content.readany()
+    except BaseException:
+        response.close()
+        raise
+    if len(body) > max_bytes:
+        response.close()
+        raise ValueError(f"the answer is longer than {max_bytes} bytes")
+    return bytes(body)  # at its last byte aiohttp has the connection back
 
 
 def reason_of(exc: Exception) -> str:

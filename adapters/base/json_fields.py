@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.domain.errors import MalformedRequest
+from gateway.json_text import decode_json
 
 Fields = Mapping[str, Any]
 """A JSON object; those within it are dicts, as ``json`` makes them."""
@@ -19,8 +19,8 @@ LARGEST_SIZE = 2**53
 def parse_object(text: str | bytes) -> dict[str, Any]:
     """Returns the JSON object in a request's body. Raises MalformedRequest."""
     try:
-        fields = json.loads(text.decode() if isinstance(text, bytes) else text)
-    except (ValueError, RecursionError):
+        fields = decode_json(text.decode() if isinstance(text, bytes) else text)
+    except ValueError:
         raise MalformedRequest("The body is not JSON.") from None
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not a JSON object.")

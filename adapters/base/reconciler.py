@@ -98,18 +98,15 @@ class Reconciler(ABC, Generic[Posted, Content]):
         number = 0
         while number < len(contents):
             try:
-                await self._show(number, contents[number])
+                if number == len(self._reply.messages):
+                    await self._writer.post(contents[number])
+                else:
+                    await self.change(self._reply.messages[number], contents[number])
             except Rejected as exc:
                 contents[number : number + 1] = await self.replacement(number, contents[number], exc)
             else:
                 number += 1
         await self.delete_from(len(contents))
-
-    async def _show(self, number: int, content: Content) -> None:
-        if number == len(self._reply.messages):
-            await self._writer.post(content)
-        else:
-            await self.change(self._reply.messages[number], content)
 
     async def replacement(self, number: int, content: Content, exc: Rejected) -> list[Content]:
         """Returns what to show instead of content that was refused. Raises the refusal when nothing helps."""

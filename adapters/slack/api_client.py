@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -158,14 +159,15 @@ class SlackClient(ApiClient):
         """Sends a call once, in a form that its method takes: docs.slack.dev/apis/web-api#methods"""
         given = {name: value for name, value in args.items() if value is not None}
         headers = {"Authorization": f"Bearer {workspace.token}"}
-        verb, url, body = "POST", self._api_url + method, None
+        verb, body = "POST", None
         with self.translated(method):
+            url = _method_url(self._api_url, method)
             if method in QUERY_METHODS:
-                verb, url = "GET", str(URL(url).with_query({name: _query_value(given[name]) for name in given}))
+                verb, url = "GET", url.with_query({name: _query_value(given[name]) for name in given})
             else:
                 headers["Content-Type"], body = JSON, json.dumps(given).encode()
-            async with await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body) as response:
-                answer = object_or_empty(await response.read())
+            response = await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body)
+            answer = object_or_empty(await response.read())
         if response.status != OK or not answer.get("ok"):
             raise refused(method, response.status, response.headers, answer)
         return SlackAnswer(answer, response.headers)
@@ -195,6 +197,11 @@ async def _copy(response: aiohttp.ClientResponse, writer: FileWriter) -> None:
         raise Unreachable(problem, retry_after=DEFAULT_RETRY_AFTER)
     async for chunk in response.content.iter_any():
         await writer.write(chunk)
+
+
+@lru_cache(maxsize=64)  # there are fewer methods
+def _method_url(api_url: str, method: str) -> URL:
+    return URL(api_url + method)
 
 
 def _parse_url(url: str) -> URL:

@@ -21,8 +21,10 @@ from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, MessageKind, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
-MARK = re.compile(r"(?<!\w)(?:@[UWB]|#[CG])[A-Z0-9]{1,20}(?!\w)")
-"""How the text of a message names people, apps and channels whose names Slack did not write into it."""
+MARK = re.compile(r"(?:@(?<!\w@)[UWB]|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
+"""How the text of a message names people, apps and channels whose names Slack did not write into it. Begins with the
+signs, as Python skips quickly what they are not in.
+"""
 FETCH_SECONDS = 15.0
 """For everything together: then the assistant is asked without the rest."""
 TURNS_LOOKED_AT = 20
@@ -54,6 +56,8 @@ class ContextReader:
             return None
         if turn.message.address.get("seen_by") == "user":
             await self._check_visible(turn, workspace, outbox)
+        if _stands_alone(turn.message):
+            return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 return await self._context(turn, before, workspace, outbox, identity)
@@ -147,6 +151,8 @@ class ContextReader:
         """Returns the context with the names of all that it and the text mention by ids."""
         texts = (text, *(quote.text for quote in context.quotes))
         marks = [mark for one in texts for mark in MARK.findall(one)]
+        if not (marks or context.speaker or context.quotes):
+            return context
         speakers = [f"@{quote.person}" for quote in context.quotes if quote.person and not quote.speaker]
         wanted = self._allowed((*filter(None, [context.speaker]), *speakers, *marks))
         names = await self.directory.names(wanted, workspace, outbox)
@@ -166,6 +172,12 @@ class ContextReader:
         if quote.speaker or not quote.person or not self._has_names:
             return quote
         return replace(quote, speaker=names.get(f"@{quote.person}", quote.person))
+
+
+def _stands_alone(message: Message) -> bool:
+    """Tells whether nothing belongs to a message besides its text: a direct one that names nobody by an id."""
+    address = message.address
+    return address.get("channel_type") == "im" and "viewed" not in address and not MARK.search(message.text)
 
 
 def _last_seen(earlier: Sequence[Turn]) -> str:

@@ -77,13 +77,17 @@ class Directory:
 
     async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
-        asked = list(dict.fromkeys(marks))[:MOST_ASKED]
-        known = {mark: self._entries.get((workspace.team, mark)) for mark in asked}
-        unknown = [mark for mark in asked if known[mark] is None]
+        names, unknown = dict[str, str](), list[str]()
+        for mark in list(dict.fromkeys(marks))[:MOST_ASKED]:
+            known = self._entries.get((workspace.team, mark))
+            if known is None:
+                unknown.append(mark)
+            elif known.name:
+                names[mark] = known.name
         if unknown:  # a task for each of the others would cost a turn as much as a short request
             found = await asyncio.gather(*(self._entry(mark, workspace, outbox) for mark in unknown))
-            known.update(zip(unknown, found, strict=True))
-        return {mark: entry.name for mark, entry in known.items() if entry is not None and entry.name}
+            names |= {mark: entry.name for mark, entry in zip(unknown, found, strict=True) if entry.name}
+        return names
 
     async def locale(self, user: str, workspace: Workspace, outbox: DeliveryContext) -> str:
         """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""

@@ -142,8 +142,7 @@ def _user_team(event: Fields) -> str:
     In an ``app_mention`` it may be an organisation (E…) instead, which cannot be used to address a person.
     """
     for name in ("user_team", "source_team", "team"):
-        team = id_of(event, name)
-        if team.startswith("T"):
+        if name in event and (team := id_of(event, name)).startswith("T"):
             return team
     return ""
 

@@ -362,6 +362,8 @@ def _may_be_incomplete(event: Fields, files: tuple[File, ...]) -> bool:
 
 def _files(message: Fields) -> tuple[File, ...]:
     """Returns the attached files, and those of forwarded messages."""
+    if "files" not in message and "attachments" not in message:
+        return ()
     forwarded = [part for part in text_input.enclosed(message) if not text_input.is_linked(part)]
     files = [file_of(file) for holder in (message, *forwarded) for file in objects_in(holder, "files")]
     return tuple(file for file in files if file is not None)

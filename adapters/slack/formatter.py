@@ -19,7 +19,7 @@ from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MAR
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
-from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, mrkdwn, words
+from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, first_words, mrkdwn
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible
@@ -36,6 +36,7 @@ FEEDBACK_ACTION = "gateway_feedback"
 APPROVAL_ACTION = "gateway_approval"
 """How the ids of the actions of both buttons begin."""
 GOOD, BAD = "good", "bad"
+GOOD_RESPONSE, BAD_RESPONSE = sentence("Good response"), sentence("Bad response")
 
 BRACKET = re.compile(r"(?<!\\)(\\*+)<")
 """An angle bracket with the backslashes before it."""
@@ -160,8 +161,8 @@ def feedback_block(turn_id: str, language: str) -> dict[str, Any]:
     buttons = {
         "type": "feedback_buttons",
         "action_id": FEEDBACK_ACTION,
-        "positive_button": _button(say(sentence("Good response"), language), feedback_value(turn_id, good=True)),
-        "negative_button": _button(say(sentence("Bad response"), language), feedback_value(turn_id, good=False)),
+        "positive_button": _button(say(GOOD_RESPONSE, language), feedback_value(turn_id, good=True)),
+        "negative_button": _button(say(BAD_RESPONSE, language), feedback_value(turn_id, good=False)),
     }
     return {"type": "context_actions", "elements": [buttons]}
 
@@ -199,7 +200,7 @@ def read_feedback(value: str) -> tuple[TurnId, str] | None:
 def fallback(piece: str) -> str:
     """Returns what a notification shows of a message with blocks: its first words, escaped for ``text``."""
     start = piece[: 2 * MAX_FALLBACK_CHARACTERS]
-    text = escaped(words(start) or " ".join(start.split()))
+    text = escaped(first_words(start, MAX_FALLBACK_CHARACTERS + 1) or " ".join(start.split()))
     if len(text) <= MAX_FALLBACK_CHARACTERS:
         return text
     room = text[: MAX_FALLBACK_CHARACTERS - 1]

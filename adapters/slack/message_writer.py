@@ -146,9 +146,9 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         return metadata(self._turn, part=self.reply.messages.index(message), mark=content.content_hash)
 
     async def _call(self, method: str, args: Mapping[str, Any]) -> dict[str, Any]:
-        given = {"channel": self.target.channel, **args}
+        given = {"channel": self.asked_at.channel, **args}
         return await self._client.call(
-            method, given, workspace=self.target.workspace, outbox=self._outbox, max_wait=self._max_wait
+            method, given, workspace=self.asked_at.workspace, outbox=self._outbox, max_wait=self._max_wait
         )
 
     @contextmanager

@@ -38,6 +38,20 @@ BROKEN_FENCE = f"`{WORD_JOINER}``"
 MARKS = re.compile(r"[*_~`]++")
 PROSE = re.compile(r"(?:(?!\s*+[0-9+\-=])[^\\`*_~\[\]<>#&|$@\0\r\n]*+(?:\n|\Z))++")
 """Lines without any character that may be markup where it is, in any dialect."""
+SIMPLE_LINES = re.compile(
+    r"""(?:
+    (?: (?:\ {0,3}[-*]\ |\#{1,6}\ )?+ (?=[^\s\d+\-=\#>])  # an item, a heading or a paragraph
+      | (?=\n) )
+    (?: [^\\`*_~\[\]<>\#&|!\0\r\n]++ | !(?!\[)
+      | (?<![^\s(])\*(?=\w) [^\\`*_~\[\]<>\#&|!\0\r\n]++ (?<!\s)\*(?=[\s.,:;?)])
+      | (?<![^\s(])\*\*(?=\w) [^\\`*_~\[\]<>\#&|!\0\r\n]++ (?<!\s)\*\*(?=[\s.,:;?)])
+      | (?<!`) ` (?=[^\s`]) [^`\r\n]++ (?<!\s) `(?!`)
+      | \[ [^\\`*_~\[\]<>\#&|!\0\r\n]++ \]\(https?://[A-Za-z0-9./?=%\#-]++\)
+    )*+ \n )*+""",
+    re.VERBOSE,
+)
+"""Whole lines whose markup says the same wherever they stand, and whatever follows."""
+SIMPLE_MARKUP = re.compile(r"^(?: {0,3}[-*]|#{1,6}) |\*{1,2}|`([^`\n]+)`|\[([^\]\n]+)\]\([^)\n]+\)", re.MULTILINE)
 URL = re.compile(r"://\S++")
 IMAGE = re.compile(r"<([^<>|]++)(?:\|([^<>]*+))?>")
 """One in the text of a link, as it is written: Slack reads no link within another."""
@@ -64,6 +78,15 @@ def mrkdwn(markdown: str, *, adapted: bool = False) -> str:
 def words(adapted: str) -> str:
     """Returns adapted Markdown in one line and without markup; not escaped."""
     return " ".join((adapted if PROSE.fullmatch(adapted) else without_markup(adapted)).split())
+
+
+def first_words(adapted: str, needed: int) -> str:
+    """Returns what ``words`` does, or its first ``needed`` characters and some more: most texts need no parser."""
+    if not PROSE.fullmatch(adapted) and (simple := SIMPLE_LINES.match(adapted)):
+        found = " ".join(SIMPLE_MARKUP.sub(r"\1\2", simple[0]).split())
+        if len(found) >= needed:
+            return found
+    return words(adapted)
 
 
 def without_markup(adapted: str) -> str:

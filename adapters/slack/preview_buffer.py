@@ -51,6 +51,6 @@ def presentable(piece: str, shown: str) -> str:
     if utf8_bytes(piece) > BLOCKS_FROM_BYTES:
         end = finished(piece)
     else:
-        last = LAST_WORD.search(piece)
+        last = LAST_WORD.search(piece, max(len(piece) - MAX_WORD - 1, 0))
         end = last.start() if last and len(last.group()) <= MAX_WORD else len(piece)
     return piece[:end].rstrip() if end > len(shown) else shown

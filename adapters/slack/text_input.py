@@ -121,7 +121,7 @@ def written(message: Fields) -> str:
     text, blocks = text_in(message, "text"), objects_in(message, "blocks")
     if text and not _is_of_app(message):
         blocks = [block for block in blocks if block.get("type") != "rich_text"]
-    return _together(text, map(_flat, blocks))
+    return _together(text, map(_flat, blocks)) if blocks else text
 
 
 def _together(text: str, parts: Iterable[str]) -> str:
@@ -156,7 +156,7 @@ def enclosed(message: Fields) -> list[Fields]:
 
 
 def enclosed_texts(message: Fields) -> list[str]:
-    return list(filter(None, map(attachment_text, enclosed(message))))
+    return list(filter(None, map(attachment_text, enclosed(message)))) if "attachments" in message else []
 
 
 def is_linked(attachment: Fields) -> bool:

@@ -153,18 +153,18 @@ class AssistantApiClient:
     async def post(self, path: str, body: Json) -> Json:
         """POSTs a request that does not wait for a model; see ``stream`` for the others."""
         with translated_errors():
-            async with await self._post(path, body, REQUEST_SECONDS) as response:
-                return parse_object(await read_limited(response, MAX_LINE_BYTES))
+            response = await self._post(path, body, REQUEST_SECONDS)
+            return parse_object(await read_limited(response, MAX_LINE_BYTES))
 
     async def upload(self, path: str, fields: Mapping[str, str], name: str, media_type: str, content: Content) -> Json:
         """POSTs a file as a multipart form."""
         with translated_errors():
             body = StreamedBody(content.size, content.pieces, media_type)
             form = multipart(fields, {"file": (name, body, media_type)})
-            async with await self._transport.send(
+            response = await self._transport.send(
                 "POST", path, body=form, model=fields.get("model"), idle_seconds=REQUEST_SECONDS
-            ) as response:
-                return parse_object(await read_limited(response, MAX_LINE_BYTES))
+            )
+            return parse_object(await read_limited(response, MAX_LINE_BYTES))
 
     async def download(self, path: str, writer: FileWriter, max_bytes: int) -> None:
         """Downloads a file. Raises AssistantRefused as soon as it exceeds ``max_bytes``; what ``writer`` raises."""
@@ -184,19 +184,15 @@ class AssistantApiClient:
     ) -> EventStream:
         """POSTs, and returns the events of the response, and END. A response that is one JSON object is one event.
 
-        Use as ``async with await api.stream(…) as events``. Waits while the server loads its model. Raises, and its
-        events raise, AssistantUnavailable after ``idle_seconds`` without a byte (None: the client's own timeout).
-        ``ignored``: names of events that nobody reads.
+        Use as ``async with await api.stream(…) as events``. Waits while the server loads its model, until the turn's
+        time is up. Raises, and its events raise, AssistantUnavailable after ``idle_seconds`` without a byte (None: the
+        client's own timeout). ``ignored``: names of events that nobody reads.
         """
-        return EventStream(await self._open_stream(path, body, idle_seconds), ignored)
-
-    async def _open_stream(self, path: str, body: Json, idle_seconds: float | None) -> aiohttp.ClientResponse:
-        """Returns the response. A model that is being loaded is waited for until the turn's time is up."""
         pause = LOADING_SECONDS
         while True:
             try:
                 with translated_errors():
-                    return await self._post(path, body, idle_seconds)
+                    return EventStream(await self._post(path, body, idle_seconds), ignored)
             except ModelLoading as exc:
                 log.info("the server loads its model; waiting", path=path, error=str(exc))
                 await asyncio.sleep(pause if exc.retry_after is None else max(exc.retry_after, MIN_POLL_SECONDS))
@@ -248,9 +244,9 @@ class AssistantApiClient:
     ) -> tuple[Json, float | None]:
         """Returns the object, and the seconds after which the server wants the next poll (None: it does not say)."""
         with translated_errors():
-            async with await self._transport.send("GET", path, query=query, idle_seconds=REQUEST_SECONDS) as response:
-                body = await read_limited(response, MAX_LINE_BYTES)
-                return parse_object(body), _poll_after_seconds(response)
+            response = await self._transport.send("GET", path, query=query, idle_seconds=REQUEST_SECONDS)
+            body = await read_limited(response, MAX_LINE_BYTES)
+            return parse_object(body), _poll_after_seconds(response)
 
 
 async def _copy(response: aiohttp.ClientResponse, writer: FileWriter, max_bytes: int) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from gateway.assistants.json_fields import as_object, as_text
-from gateway.assistants.sse import Json, json_value
+from gateway.assistants.sse import Json
+from gateway.json_text import decode_json
 
 PRIVATE_MARK = r"\ue200[^\ue201]{0,2000}(?:\ue201|\Z)|[\ue200-\ue20f]"
 """ChatGPT's marks: a kind and its parameters, separated by U+E202, between U+E200 and U+E201. U+E203 to U+E206 are
@@ -45,7 +46,7 @@ def citation_text(mark: str) -> str:
 
 def _entity_name(parts: list[str]) -> str:
     try:
-        fields = json_value(parts[0]) if parts else []
+        fields = decode_json(parts[0]) if parts else []
     except ValueError:
         return ""
     return as_text(fields[1]) if isinstance(fields, list) and len(fields) > 1 else ""

@@ -320,8 +320,10 @@ def error_in(data: Json) -> AssistantError | None:
     """Returns the error that an object of a stream reports, also one that is not nested; None if it reports none."""
     if data.get("error"):
         return error_from_object(data["error"])
+    if "choices" in data:
+        return None
     says_something = any(data.get(name) and isinstance(data[name], str | list) for name in ERROR_TEXT_FIELDS)
-    return error_from_object(data) if says_something and "choices" not in data else None
+    return error_from_object(data) if says_something else None
 
 
 def _match_message(error: VendorError) -> ErrorFactory | None:

@@ -78,9 +78,10 @@ class EventStream:
 
     async def __aexit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
         self._silence.close()
-        async with self._response:
-            if exc is None and not self._response.content.at_eof():
-                await self._drain()
+        if not self._response.content.at_eof():  # else aiohttp has its connection back
+            async with self._response:
+                if exc is None:
+                    await self._drain()
         if isinstance(exc, Exception):
             raise_translated(exc, answer_began=True)
 

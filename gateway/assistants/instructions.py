@@ -53,6 +53,8 @@ class Instructions:
         """
         if message.options is not None and message.options.instructions is not None:
             return message.options.instructions
+        if "{{" not in self.text:
+            return self.text
         used: set[str] = set()
 
         def value(found: re.Match[str]) -> str:

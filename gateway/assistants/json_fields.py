@@ -24,7 +24,7 @@ def as_text(value: Any) -> str:
 
 def as_count(value: Any) -> int:
     """Returns a number of tokens; some servers write it as a float."""
-    return int(as_number(value))
+    return value if type(value) is int and value > 0 else int(as_number(value))
 
 
 def as_number(value: Any) -> float:

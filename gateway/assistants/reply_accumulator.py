@@ -68,13 +68,13 @@ class ReplyAccumulator:
 
     def take_unshown(self) -> str:
         """Returns the text of the complete messages that was not shown yet."""
-        shown = "".join(self._shown)
-        self._diverged = not self.text.startswith(shown)
+        shown, text = "".join(self._shown), self.text
+        self._diverged = not text.startswith(shown)
         self._expected_repeat = ""
-        if self._diverged or len(shown) == len(self.text):
+        if self._diverged or len(shown) == len(text):
             return ""
-        self._shown = [self.text]
-        return self.text[len(shown) :]
+        self._shown = [text]
+        return text[len(shown) :]
 
     def _show(self, text: str) -> str:
         if self._diverged:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from gateway.assistants.citations import citation_text
 from gateway.assistants.reply_marks import (
     BLOCKS,
-    MARK,
     MAX_CLOSING_CHARS,
     MAX_UNFINISHED_CHARS,
-    MAY_HAVE_MARK,
     THOUGHT_END,
-    UNFINISHED,
     UNFINISHED_FIRST,
     Kind,
     MarkedPart,
     MarkPlace,
+    find_mark,
+    find_unfinished,
+    may_have_mark,
 )
 from gateway.assistants.text_calls import TextCall, parse_calls
 
@@ -78,6 +78,8 @@ class ReplyFilter:
         self.retracted = False
         """Whether something that was said turned out not to be for people."""
         self._tools = frozenset(tools)
+        self._fed: list[str] = []
+        self._reads_as_any = not begins_in_thought
         self._held = ""
         self._block = IN_THOUGHT if begins_in_thought else None
         self._opening = ""
@@ -112,11 +114,16 @@ class ReplyFilter:
         """Adds text. Returns what of it, and of what was held back, is for people."""
         if not text:
             return ""
+        self._fed.append(text)
         self._held += text
-        if self._block is None and self._said and not self._strip and not MAY_HAVE_MARK.search(self._held):
+        if self._block is None and self._said and not self._strip and not may_have_mark(self._held):
             held, self._held = self._held, ""
             return self._say(held)
         return self._read(at_end=False)
+
+    def has_read(self, text: str) -> bool:
+        """Tells whether the text that was fed is this one, and was read as any filter reads it."""
+        return self._reads_as_any and "".join(self._fed) == text
 
     def finish(self, text: str = "") -> str:
         """Ends the message, with its last text. Returns the rest of the text for people."""
@@ -183,7 +190,7 @@ class ReplyFilter:
             self.calls += [(named[1], inner.strip())] if named else parse_calls(inner)
 
     def _read_text(self, *, at_end: bool) -> str | None:
-        found = MARK.search(self._held)
+        found = find_mark(self._held)
         is_far = found is not None and len(self._held) - found.start() > MAX_UNFINISHED_CHARS
         unfinished = len(self._held) if is_far else self._unfinished_at(at_end=at_end)
         if found is None or found.start() >= unfinished:
@@ -199,7 +206,7 @@ class ReplyFilter:
             return len(self._held)
         if not self._said and UNFINISHED_FIRST.match(self._held):
             return 0
-        found = UNFINISHED.search(self._held, max(len(self._held) - MAX_UNFINISHED_CHARS, 0))
+        found = find_unfinished(self._held)
         if found is None or (found.start() == 0 and found[0][0] in "ft" and self._line.last.isalpha()):
             return len(self._held)  # the letters go on with a word
         return found.start()
@@ -294,6 +301,8 @@ class ReplyFilters:
     def with_tools(self, names: Iterable[str]) -> ReplyFilters:
         """Returns the same for a turn whose model may call these functions too. What it learns is learnt here."""
         own, more = self._tools, frozenset(names)
+        if not more:
+            return self
         return ReplyFilters(tools=lambda: more.union(own()), beginnings=self._beginnings)
 
     def create(self) -> ReplyFilter:

@@ -53,21 +53,14 @@ LOSES_FUNCTION = frozenset(
 )
 
 
-class ServerLimits:
-    """The features and fields that a server refused for one model. Kept until the process ends."""
-
-    def __init__(self) -> None:
-        self._refused: dict[str, str] = {}
-        """The refusals by feature, or by name of a field."""
-
-    def __contains__(self, feature: str) -> bool:
-        return bool(self._refused) and feature in self._refused  # mostly there is nothing to look up
+class ServerLimits(dict[str, str]):
+    """The features and fields that a server refused for one model, with its refusals. Kept until the process ends."""
 
     @property
     def note_text(self) -> str:
         """What is left out, for the operator, that which costs function first; empty if nothing is."""
-        lost = [name for name in self._refused if name in LOSES_FUNCTION]
-        rest = [name for name in self._refused if name not in LOSES_FUNCTION]
+        lost = [name for name in self if name in LOSES_FUNCTION]
+        rest = [name for name in self if name not in LOSES_FUNCTION]
         without = f"; WITHOUT {', '.join(lost)}: the server refuses them for this model" if lost else ""
         return without + (f"; left out, as the server refuses it: {', '.join(rest)}" if rest else "")
 
@@ -104,8 +97,8 @@ class ServerLimits:
 
     def note(self, name: str, reason: object) -> None:
         """Notes that something is left out from now on, and tells the operator once."""
-        if name not in self._refused:
-            self._refused[name] = str(reason)
+        if name not in self:
+            self[name] = str(reason)
             tell = log.error if name in LOSES_FUNCTION else log.warning
             tell("the server refuses a part of the request; it is left out from now on", part=name, error=str(reason))
 

@@ -7,10 +7,12 @@ as ``data:`` lines, events without an empty line between them, and JSON without 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Container, Iterator
+from string import whitespace
 from typing import Any
+
+from gateway.json_text import decode_json
 
 Json = dict[str, Any]
 Event = tuple[str, Json]
@@ -22,11 +24,11 @@ DONE_MARKER = "[DONE]"
 END: Event = (DONE_MARKER, {})
 """The last event of a stream that says that it is complete."""
 
-COMMON_EVENT = re.compile(rb"(?:event: ?+([^\r\n]*+)\r?\n)?+data: ?+([^\r\n]*+)\r?\n\r?\n")
+COMMON_EVENT = re.compile(r"(?:event: ?+(.*+)\n)?+data: ?+(.*+)\n\n")
 """A whole event as nearly every server writes it: its name, if it has one, its data in one line, and an empty line."""
-TOO_DEEP = "JSON that is nested too deeply"
+COMMON_EVENTS = re.compile(r"(?:(?:event:.*+\n)?+data:.*+\n\n)+")
+"""As many of them as follow one another."""
 JSON_FORMS = frozenset({b"{", b"["})
-raw_decode = json.JSONDecoder().raw_decode
 
 
 class WebPageReceived(ValueError):
@@ -39,64 +41,66 @@ class EventStreamParser:
     def __init__(self) -> None:
         self._incomplete_line = bytearray()
         self._name = ""
-        self._data: list[bytes] = []
+        self._data: list[str] = []
         self._started = False
 
     def feed(self, chunk: bytes) -> list[tuple[str, str]]:
         """Returns the events that this chunk completes, as (name, data)."""
-        self._incomplete_line += chunk
-        if b"\n" not in chunk:
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            self._incomplete_line += chunk
             if len(self._incomplete_line) > MAX_LINE_BYTES:
                 raise ValueError(f"a line of the stream is longer than {MAX_LINE_BYTES} bytes")
             return []
-        text, self._incomplete_line = bytes(self._incomplete_line), bytearray()
+        lines, self._incomplete_line = bytes(self._incomplete_line) + chunk[:end], bytearray(chunk[end:])
         if not self._started:
             self._started = True
-            text = text.removeprefix(BYTE_ORDER_MARK)
-        return self._parse(text)
+            lines = lines.removeprefix(BYTE_ORDER_MARK)
+        text = lines.decode()
+        return self._parse(text.replace("\r\n", "\n") if "\r" in text else text)
 
-    def _parse(self, text: bytes) -> list[tuple[str, str]]:
-        """Returns the events of the lines of a text; keeps the last one, which has no end yet."""
+    def _parse(self, lines: str) -> list[tuple[str, str]]:
+        """Returns the events of whole lines, which end with LF."""
         events: list[tuple[str, str]] = []
         start = 0
-        while (end := text.find(b"\n", start)) >= 0:
+        while start < len(lines):
             is_between_events = not (self._name or self._data)
-            if is_between_events and (found := COMMON_EVENT.match(text, start)):
-                events.append(((found[1] or b"").decode(), found[2].decode()))
+            if is_between_events and (found := COMMON_EVENTS.match(lines, start)):
+                events += COMMON_EVENT.findall(lines, start, found.end())
                 start = found.end()
             else:
-                events += self._parse_line(text[start:end].removesuffix(b"\r"))
+                end = lines.index("\n", start)
+                events += self._parse_line(lines[start:end])
                 start = end + 1
-        self._incomplete_line += text[start:]
         return events
 
     def close(self) -> list[tuple[str, str]]:
         """Returns a last event without its empty line. Truncated JSON is invalid, so it is never taken for one."""
         return self.feed(b"\n\n")
 
-    def _parse_line(self, line: bytes) -> list[tuple[str, str]]:
+    def _parse_line(self, line: str) -> list[tuple[str, str]]:
         if not line:
             return self._dispatch()
-        field, _, value = line.partition(b":")
-        if line.startswith(b"{"):
-            field, value = b"data", line
-        events = self._dispatch_if_complete() if field in {b"data", b"event"} else []
-        if field == b"data":
-            self._data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            self._name = value.removeprefix(b" ").decode()
+        field, _, value = line.partition(":")
+        if line.startswith("{"):
+            field, value = "data", line
+        events = self._dispatch_if_complete() if field in {"data", "event"} else []
+        if field == "data":
+            self._data.append(value.removeprefix(" "))
+        elif field == "event":
+            self._name = value.removeprefix(" ")
         return events
 
     def _dispatch_if_complete(self) -> list[tuple[str, str]]:
         """Returns the event before this line if its data is complete JSON: some servers write no empty line."""
-        data = b"\n".join(self._data).strip()
-        complete = data == DONE_MARKER.encode() or (data[:1] == b"{" and data[-1:] == b"}" and _is_json(data))
+        data = "\n".join(self._data).strip(whitespace)
+        complete = data == DONE_MARKER or (data[:1] == "{" and data[-1:] == "}" and _is_json(data))
         return self._dispatch() if complete else []
 
     def _dispatch(self) -> list[tuple[str, str]]:
         name, data = self._name, self._data
         self._name, self._data = "", []
-        return [(name, b"\n".join(data).decode())] if data else []
+        return [(name, "\n".join(data))] if data else []
 
 
 class BodyParser:
@@ -149,9 +153,9 @@ class BodyParser:
     def _decoded(self, found: list[tuple[str, str]]) -> Iterator[Event]:
         """Yields events, and END at the end of the stream. Data that is no JSON, as ``ping``, keeps it alive."""
         for name, data in found:
-            if data.startswith("{"):
+            if data[:1] == "{":
                 if name not in self._ignored:
-                    yield name, _object(data)
+                    yield name, decode_json(data)
             elif data.strip() == DONE_MARKER:
                 self.is_complete = True
                 yield END
@@ -166,13 +170,15 @@ def _objects_in(data: str) -> list[Json]:
     lines = data.split("\n")
     while lines and lines[0].lstrip()[:1] not in {"{", "["}:
         del lines[0]
-    return _objects(json_value("\n".join(lines))) if lines else []
+    return _objects(decode_json("\n".join(lines))) if lines else []
 
 
 def _json_objects(body: bytes) -> Iterator[Json]:
     """Yields the objects of a JSON body: one, a list of them, or one a line."""
     text = body.decode("utf-8-sig").strip()
-    values = [json_value(text)] if _is_json(text) else [json_value(line) for line in text.splitlines() if line.strip()]
+    values = (
+        [decode_json(text)] if _is_json(text) else [decode_json(line) for line in text.splitlines() if line.strip()]
+    )
     for value in values:
         yield from _objects(value)
 
@@ -191,34 +197,17 @@ def _first_bytes(data: bytes | bytearray) -> bytes:
 
 def _is_json(data: str | bytes) -> bool:
     try:
-        json_value(data)
+        decode_json(data)
     except ValueError:
         return False
     return True
-
-
-def _object(data: str) -> Json:
-    """Decodes an object that begins with the first character, at half the cost of ``json_value``. Raises ValueError."""
-    try:
-        value, end = raw_decode(data)
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
-    return value if end == len(data) else parse_object(data)
-
-
-def json_value(data: str | bytes) -> Any:
-    """Decodes JSON. Raises ValueError."""
-    try:
-        return json.loads(data)
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
 
 
 def parse_object(data: str | bytes) -> Json:
     """Decodes a JSON object. Raises ValueError, and WebPageReceived for a web page."""
     if data[:64].lstrip()[:1] in {"<", b"<"}:
         raise WebPageReceived("a web page was received")
-    value = json_value(data)
+    value = decode_json(data)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004  # bad input, not a bug
     return value

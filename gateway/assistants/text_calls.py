@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.assistants.json_fields import as_text
-from gateway.assistants.sse import json_value
+from gateway.json_text import decode_json
 
 TextCall = tuple[str, str]
 """The name of the function, and its arguments as JSON."""
@@ -151,7 +151,7 @@ def _read_broken_json(text: str) -> list[TextCall]:
 
 def _value(text: str) -> Any:
     try:
-        return json_value(text.strip())
+        return decode_json(text.strip())
     except ValueError:
         return text.strip()
 

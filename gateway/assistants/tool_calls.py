@@ -11,13 +11,14 @@ from typing import Any
 
 from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
 from gateway.assistants.json_fields import as_text
-from gateway.assistants.sse import Json, json_value
+from gateway.assistants.sse import Json
 from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Usage
 from gateway.domain.run_events import ToolCall
 from gateway.domain.sentences import sentence
+from gateway.json_text import decode_json
 from gateway.tools import ToolBox, ToolResult
 
 INVALID_ARGUMENTS = "invalid_json"
@@ -78,7 +79,7 @@ def parse_arguments(text: str) -> Json | None:
         if not isinstance(value, str):
             break
         try:
-            value = json_value(value)
+            value = decode_json(value)
         except ValueError:
             return None
     return value if isinstance(value, dict) else None

@@ -26,6 +26,10 @@ LEFT_TO_HTTP = frozenset({"host", "connection", "accept-encoding", "content-leng
 
 MAX_ERROR_BYTES = 2**20
 
+RequestKind = tuple[str, str, object, float | None]
+"""All that the SDK's request depends on: the method, the first segment of the path, the model, which on Azure is in the
+URL, and the seconds without a byte."""
+
 
 @lru_cache(maxsize=64)  # there are few different URLs
 def _parse_url(url: str) -> URL:
@@ -90,7 +94,7 @@ class Transport:
         self._client = client
         self._headers = dict(headers)
         self._http = below.http
-        self._templates: dict[tuple[str, str, object, float | None], RequestTemplate] = {}
+        self._templates: dict[RequestKind, RequestTemplate] = {}
 
     async def send(
         self,
@@ -103,14 +107,15 @@ class Transport:
         model: str | None = None,
         idle_seconds: float | None = None,
     ) -> aiohttp.ClientResponse:
-        """Makes one attempt. Returns a response of success, to be used as an async context manager.
+        """Makes one attempt. Returns a response of success, to be used as one of ``HttpClient.send``.
 
         ``body``: JSON or a form; ``model``: that a form names. ``headers``: in lower case, instead of the usual ones.
         ``idle_seconds``: without a byte (None: the client's own limit). Raises sdk.APIStatusError for any other
         response, ValueError for a body that cannot be JSON, and what HttpClient.send raises.
         """
         of_model = body.get("model") if isinstance(body, dict) else model
-        template = await self._template(method, path, of_model, idle_seconds)
+        kind = (method, path.split("/", 2)[1], of_model, idle_seconds)
+        template = self._templates.get(kind) or await self._make_template(kind, path)
         response = await self._http.send(
             method,
             template.url_for(path, query or {}),
@@ -122,23 +127,20 @@ class Transport:
             raise await self._status_error(response, method)
         return response
 
-    async def _template(self, method: str, path: str, model: object, idle_seconds: float | None) -> RequestTemplate:
-        # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
-        kind = (method, path.split("/")[1], model, idle_seconds)
-        if kind not in self._templates:
-            options: Any = {"headers": self._headers}
-            if idle_seconds is not None:
-                options["timeout"] = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
-            body = {"body": {"model": model} if model else {}} if method == "POST" else {}
-            make = getattr(self._client, method.lower())
-            made: httpx2.Response = await make(path, cast_to=httpx2.Response, options=options, **body)
-            self._templates[kind] = RequestTemplate.from_request(made.request, path)
-        return self._templates[kind]
+    async def _make_template(self, kind: RequestKind, path: str) -> RequestTemplate:
+        method, _, model, idle_seconds = kind
+        options: Any = {"headers": self._headers}
+        if idle_seconds is not None:
+            options["timeout"] = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
+        body = {"body": {"model": model} if model else {}} if method == "POST" else {}
+        make = getattr(self._client, method.lower())
+        made: httpx2.Response = await make(path, cast_to=httpx2.Response, options=options, **body)
+        template = self._templates[kind] = RequestTemplate.from_request(made.request, path)
+        return template
 
     async def _status_error(self, response: aiohttp.ClientResponse, method: str) -> sdk.APIStatusError:
         """Returns the exception that the SDK has for a response."""
-        async with response:
-            content = await read_limited(response, MAX_ERROR_BYTES)
+        content = await read_limited(response, MAX_ERROR_BYTES)
         headers = [(name, value) for name, value in response.headers.items() if name.lower() != "content-encoding"]
         request = httpx2.Request(method, str(response.url))
         said = httpx2.Response(response.status, headers=headers, content=content, request=request)

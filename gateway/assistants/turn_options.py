@@ -13,6 +13,7 @@ from gateway.domain.errors import AssistantError, AssistantRefused
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import TurnOptions
+from gateway.tools import ToolResult
 
 UNSUPPORTED = "unsupported"
 FORCED_CHOICE = "tool_choice"
@@ -90,3 +91,16 @@ def of_caller(options: TurnOptions, calls: Iterable[FunctionCall]) -> tuple[Requ
 def others(options: TurnOptions, calls: Sequence[FunctionCall]) -> Sequence[FunctionCall]:
     """Returns the calls of the assistant's own tools."""
     return [each for each in calls if each.name not in options.function_names]
+
+
+def calls_at_end(
+    options: TurnOptions, calls: Sequence[FunctionCall], outputs: Mapping[str, ToolResult]
+) -> tuple[RequestedCall, ...]:
+    """Returns the calls that a reply ends with: the caller's, and those of own tools with their results.
+
+    A conversation at the server has all of them, and goes on only when each has a result.
+    """
+    own = (
+        RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls if each.id in outputs
+    )
+    return (*of_caller(options, calls), *own)

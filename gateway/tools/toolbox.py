@@ -97,6 +97,8 @@ class ToolBox:
     @property
     def notice(self) -> str:
         """What the model should know of tools that are missing now; else empty."""
+        if not self._sources:
+            return ""
         away = [f"{source.prefix}… ({source.problem})" for source in self._sources if source.problem]
         if not away:
             return ""

@@ -224,20 +224,21 @@ class AssistantRunner:
             async with aclosing(self._run(attempt, thread, posting=posting)) as run:
                 async for event in run:
                     attempt.meter.add(event)
-                    if isinstance(event, TextDelta) and limit.add(event.text):
-                        break
-                    if isinstance(event, PreviewEvent):
-                        self._limits.check_cost(event, attempt.meter.counted)
-                        attempt.preview.emit(event)
-                    elif isinstance(event, RunStarted):
-                        posting = False
-                        await self._store_run(attempt, event.run_id)
-                    elif isinstance(event, CallsHeld):
-                        raise ApprovalsNeeded(event)
-                    elif isinstance(event, RunCompleted):
-                        if event.calls and attempt.turn.options.waits_for_outputs:
-                            raise OutputsNeeded(CallRound(event.calls, event.text))
-                        return await self._checked(attempt, event, limit)
+                    match event:
+                        case TextDelta():
+                            if limit.add(event.text):
+                                break
+                            attempt.preview.emit(event)
+                        case ToolCall():
+                            self._limits.check_cost(event, attempt.meter.counted)
+                            attempt.preview.emit(event)
+                        case RunStarted():
+                            posting = False
+                            await self._store_run(attempt, event.run_id)
+                        case CallsHeld():
+                            raise ApprovalsNeeded(event)
+                        case RunCompleted():
+                            return await self._checked(attempt, event, limit)
                 else:
                     raise AssistantUnavailable("the run ended without an answer")
         except AssistantError as exc:
@@ -257,13 +258,16 @@ class AssistantRunner:
         return _has_content(RunCompleted(limit.text, cut_off=True))
 
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
-        """Returns the answer, and marks one that was cut off. Raises AssistantRefused when it is empty."""
-        fitted = replace(answer, text=limit.fitted(answer.text))
-        if answer.cut_off or fitted != answer:
+        """Returns the answer, marked if it was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
+        if answer.calls and attempt.turn.options.waits_for_outputs:
+            raise OutputsNeeded(CallRound(answer.calls, answer.text))
+        text = limit.fitted(answer.text)
+        if answer.cut_off or text != answer.text:
             log.warning("the answer ends at a limit", turn=attempt.turn.id, model=answer.model)
             detail = "" if answer.cut_off else TOO_LONG
             await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=detail))
-        return _has_content(fitted)
+            answer = replace(answer, text=text)
+        return _has_content(answer)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
         history, turn = self._history(attempt.turn), as_asked(attempt.turn)

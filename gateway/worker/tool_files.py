@@ -112,14 +112,15 @@ class AssistantWithToolFiles:
         """
         async with aclosing(events):
             async for event in events:
-                if isinstance(event, ToolCall) and event.files:
-                    may_have_files = True
-                    await self._files.keep(turn, event.files)
-                    yield replace(event, files=())
-                elif isinstance(event, RunCompleted) and may_have_files:
-                    yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
-                else:
-                    yield event
+                match event:
+                    case ToolCall() if event.files:
+                        may_have_files = True
+                        await self._files.keep(turn, event.files)
+                        yield replace(event, files=())
+                    case RunCompleted() if may_have_files:
+                        yield replace(event, files=(*event.files, *await self._files.of_turn(turn)))
+                    case _:
+                        yield event
 
     def run_calls(self, run: RunTools) -> Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]:
         """Returns what runs tools that people have approved, and keeps the files that these return."""

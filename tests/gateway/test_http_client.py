@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.domain.errors import SettingsError
-from gateway.http_client import HttpClient
+from gateway.http_client import HttpClient, read_limited
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "x-own": KEY, "Content-Type": "application/json"}
@@ -53,6 +53,25 @@ def lines(server: RawServer) -> list[bytes]:
 
 
 # ---------------------------------------------------------------- connections
+
+
+async def test_a_response_that_is_read_to_its_end_leaves_its_connection_to_the_next(
+    http: HttpClient, server: RawServer
+) -> None:
+    for _ in range(3):
+        server.add_response(b"yes")
+        response = await http.send("GET", server.url, headers=HEADERS, timeout=TIMEOUT)
+        assert await read_limited(response, 3) == b"yes"
+    assert server.connections == 1
+
+
+async def test_a_response_that_is_too_long_closes_its_connection(http: HttpClient, server: RawServer) -> None:
+    server.add_partial_stream(b"x" * 100, hang_up=False)
+    response = await http.send("GET", server.url, headers=HEADERS, timeout=TIMEOUT)
+    with pytest.raises(ValueError, match="longer than 10 bytes"):
+        await read_limited(response, 10)
+    async with asyncio.timeout(5):
+        await server.caller_left.wait()
 
 
 async def test_requests_one_after_another_share_a_connection(http: HttpClient, server: RawServer) -> None:

@@ -77,26 +77,29 @@ class CompletionAccumulator:
 
         Raises AssistantError if one reports an error.
         """
-        said = ""
+        pieces: list[str] = []
         try:
             for event in events:
-                said += self._add_event(event)
+                self._add_event(event, pieces)
         except Exception:
-            yield said
+            yield self.filter.feed("".join(pieces))
             raise
-        yield said
+        yield self.filter.feed("".join(pieces))
 
-    def _add_event(self, event: Event) -> str:
+    def _add_event(self, event: Event, pieces: list[str]) -> None:
+        """Adds an event, and its text to ``pieces``."""
         if event == END:
-            self._is_whole = self._is_whole or bool(self.id or self._finish_reason or self.text or self._fields)
-            return ""
+            began = self.id or self._finish_reason or self.text or self._fields or any(pieces)
+            self._is_whole = self._is_whole or bool(began)
+            return
         chunk = event[1]
         if error := error_in(chunk):
             raise error
         self.id = self.id or as_text(chunk.get("id"))
         self.model = self.model or as_text(chunk.get("model"))
         self._add_usage(chunk.get("usage"))
-        return "".join(map(self._add_choice, as_objects(chunk.get("choices"))[:1]))
+        for choice in as_objects(chunk.get("choices"))[:1]:
+            self._add_choice(choice, pieces)
 
     def finish(self, used_ids: set[str]) -> str:
         """Ends the answer. Returns the rest of its text. Raises AssistantError if it is broken or was filtered."""
@@ -137,17 +140,19 @@ class CompletionAccumulator:
         if usage:
             self.usage = as_usage(usage)  # some servers send running totals: the last one counts
 
-    def _add_choice(self, choice: Json) -> str:
+    def _add_choice(self, choice: Json, pieces: list[str]) -> None:
         self._finish_reason = as_text(choice.get("finish_reason")) or self._finish_reason
         self._add_usage(choice.get("usage"))  # Moonshot (platform.moonshot.ai/docs/api/chat)
-        self._is_whole = self._is_whole or bool(as_object(choice.get("message")))
-        delta = as_object(choice.get("delta") or choice.get("message"))
-        for place, call in enumerate(as_objects(delta.get("tool_calls"))):
-            self._assembler.add_delta(call, place)
+        message = as_object(choice.get("message"))
+        self._is_whole = self._is_whole or bool(message)
+        delta = as_object(choice.get("delta")) or message
+        if "tool_calls" in delta:
+            for place, call in enumerate(as_objects(delta["tool_calls"])):
+                self._assembler.add_delta(call, place)
         self._keep(delta)
-        if any(delta.get(name) for name in REASONING_FIELDS):
+        if any(map(delta.get, REASONING_FIELDS)):
             self.filter.begin_in_text()
-        return self.filter.feed(self._text_of(delta.get("content"))) + self.filter.feed(as_text(delta.get("refusal")))
+        pieces += (self._text_of(delta.get("content")), as_text(delta.get("refusal")))
 
     def _keep(self, delta: Json) -> None:
         for name, value in delta.items():

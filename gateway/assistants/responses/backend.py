@@ -8,9 +8,10 @@ a server without conversations each request carries the gateway's own transcript
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from typing import NoReturn
 
 from gateway import logs
 from gateway.assistants.api_client import (
@@ -40,15 +41,13 @@ from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import (
     MAX_ROUNDS,
-    FunctionCall,
     check_tokens,
     held_calls,
     run_calls,
     too_many_rounds,
 )
 from gateway.assistants.transcription import Transcripts
-from gateway.assistants.turn_options import of_caller, others, refused_parameter
-from gateway.domain.approvals import HeldCall
+from gateway.assistants.turn_options import calls_at_end, of_caller, others, refused_parameter
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,
@@ -60,8 +59,7 @@ from gateway.domain.errors import (
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import RunId, ThreadId, Turn, Usage
-from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, TextDelta, UsageCounted
-from gateway.domain.turn_options import TurnOptions
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
 from gateway.ports.spool import FileWriter
@@ -134,18 +132,14 @@ class ResponsesBackend:
 
     # ------------------------------------------------------------ runs
 
-    async def run(
+    def run(
         self,
         turn: Turn,
         thread_id: ThreadId,
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = await self._new_state(turn, thread_id, history, attachments)
-        items = await state.message_items()
-        async with aclosing(self._run_or_explain(state, items, history)) as events:
-            async for event in events:
-                yield event
+        return self._run_until_answered(self._new_state(turn, thread_id, attachments), None, history, is_new=True)
 
     async def resume(
         self,
@@ -155,9 +149,10 @@ class ResponsesBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = await self._new_state(turn, thread_id, history, attachments)
+        state = self._new_state(turn, thread_id, attachments)
+        await self._prepare(state, history)
         left = await self._earlier.items_to_resume_with(state, run_id, history)
-        async with aclosing(self._run_or_explain(state, left, history)) as events:
+        async with aclosing(self._run_until_answered(state, left, history)) as events:
             async for event in events:
                 if left and not is_local(thread_id) and isinstance(event, RunStarted):
                     left = None
@@ -167,28 +162,32 @@ class ResponsesBackend:
                 yield event
             else:
                 return
-        async with aclosing(self._run_or_explain(state, None, history)) as events:
+        async with aclosing(self._run_until_answered(state, None, history)) as events:
             async for event in events:
                 yield event
 
-    async def _new_state(
-        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
-    ) -> ResponseRunState:
-        await self._toolbox.ready()
+    def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ResponseRunState:
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
-        options = turn.options
-        filters = self._filters.with_tools(options.function_names)
-        state = ResponseRunState(turn, thread_id, transcripts, filters, self._limits)
-        if is_local(thread_id):
+        filters = self._filters.with_tools(turn.options.function_names)
+        return ResponseRunState(turn, thread_id, transcripts, filters, self._limits)
+
+    async def _prepare(self, state: ResponseRunState, history: HistoryLoader) -> None:
+        """Waits for the tools, and loads what goes before the message."""
+        await self._toolbox.ready()
+        turn, options = state.turn, state.turn.options
+        if is_local(state.thread_id):
             known = self._filtered.without(await history())
-            limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
+            limit = self._fitted.limit(state.thread_id, self._history_chars, len(turn.message.text_with_attachments))
             state.past = PastOfTurn(fit_history(known, limit) if options.past is None else known)
         elif options.outputs:
             before = (await history())[-1:]
             asked = with_turn(before, turn)[-1]
             asked = asked if asked.outputs else replace(asked, outputs=options.outputs)
             state.outputs = [*(item for each in before for item in written_calls(each.calls)), *output_items(asked)]
-        return state
+
+    async def _first_items(self, state: ResponseRunState, history: HistoryLoader) -> list[Json]:
+        await self._prepare(state, history)
+        return await state.message_items()
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
@@ -215,64 +214,68 @@ class ResponsesBackend:
             else:
                 raise unknown_reference(file)
 
-    async def _run_or_explain(
-        self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader
+    async def _run_until_answered(
+        self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader, *, is_new: bool = False
     ) -> AsyncGenerator[RunEvent, None]:
-        """Runs until there is an answer. An error says what it cost, and whether a new thread may help."""
+        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer.
+
+        ``is_new``: posts the message. An error says what it cost, and whether a new thread may help.
+        """
+        items = await self._first_items(state, history) if is_new else items
         for heard in state.transcripts.take_counted():
             yield heard
         try:
-            async with aclosing(self._run_until_answered(state, items)) as events:
-                async for event in events:
-                    yield event
+            for _ in range(MAX_ROUNDS):
+                try:
+                    async with aclosing(self._respond(state, items)) as events:
+                        async for event in events:
+                            yield event
+                except (BadRequest, InputTooLong, Filtered) as exc:
+                    items = self._reduced_items(state, exc, items)
+                    continue
+                if not state.calls:
+                    yield await self._answer(state, ())
+                    return
+                async with aclosing(self._handle_calls(state)) as events:
+                    async for event in events:
+                        yield event
+                items = state.next_items
+                if items is None:
+                    return
+            raise too_many_rounds()
         except AssistantError as exc:
             if counted := state.count_usage():
                 yield counted
-            error = exc
-            if isinstance(exc, BadRequest | InputTooLong | Filtered) and not is_local(state.thread_id):
-                error = await self._new_threads.error_for(exc, state.thread_id, history)
-            error.usage, error.model = None if state.usage == Usage() else state.usage, state.model
-            if error is exc:
-                raise
-            raise error from exc
+            await self._raise_explained(state, exc, history)
 
-    async def _run_until_answered(
-        self, state: ResponseRunState, items: list[Json] | None
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer."""
-        for _ in range(MAX_ROUNDS):
-            try:
-                if items is not None:
-                    async with aclosing(self._post_response(state, items)) as events:
-                        async for event in events:
-                            yield event
-                if counted := state.count_usage():
-                    yield counted
-                calls = state.apply_response()
-            except (BadRequest, InputTooLong, Filtered) as exc:
-                items = self._reduced_items(state, exc, items)
-                continue
-            if rest := state.accumulator.take_unshown():
-                yield TextDelta(rest)
-            options = state.turn.options
-            ends, outputs = not calls or bool(of_caller(options, calls)), dict[str, ToolResult]()
-            own = () if ends and is_local(state.thread_id) else others(options, calls)
-            if held := () if ends else self._held(state, calls):
+    async def _raise_explained(self, state: ResponseRunState, exc: AssistantError, history: HistoryLoader) -> NoReturn:
+        """Raises the error for a turn that ends with this one."""
+        error = exc
+        if isinstance(exc, BadRequest | InputTooLong | Filtered) and not is_local(state.thread_id):
+            error = await self._new_threads.error_for(exc, state.thread_id, history)
+        error.usage, error.model = None if state.usage == Usage() else state.usage, state.model
+        if error is exc:
+            raise exc
+        raise error from exc
+
+    async def _handle_calls(self, state: ResponseRunState) -> AsyncGenerator[RunEvent, None]:
+        """Runs the calls of the newest response. Ends the turn with those of the caller, and where people decide."""
+        options, calls, outputs = state.turn.options, state.calls, dict[str, ToolResult]()
+        state.next_items = None
+        ends = bool(of_caller(options, calls))
+        own = () if ends and is_local(state.thread_id) else others(options, calls)
+        if not ends:
+            check_tokens(state.usage, self._config.max_turn_tokens)
+            if held := held_calls(self._toolbox, calls):
                 yield CallsHeld(held, state.take_said(), tuple(state.rounds), state.usage, state.model)
                 return
-            async with aclosing(run_calls(self._toolbox, own, outputs)) as tool_events:
-                async for call in tool_events:
-                    yield call
-            if ends:
-                yield await self._answer(state, _calls_at_end(options, calls, outputs))
-                return
-            items = state.items_with_outputs(calls, outputs)
-        raise too_many_rounds()
-
-    def _held(self, state: ResponseRunState, calls: Sequence[FunctionCall]) -> tuple[HeldCall, ...]:
-        """Returns the calls if people have to approve one. Raises AssistantRefused if no more tools may be run."""
-        check_tokens(state.usage, self._config.max_turn_tokens)
-        return held_calls(self._toolbox, calls)
+        async with aclosing(run_calls(self._toolbox, own, outputs)) as tool_events:
+            async for call in tool_events:
+                yield call
+        if ends:
+            yield await self._answer(state, calls_at_end(options, calls, outputs))
+            return
+        state.next_items = state.items_with_outputs(calls, outputs)
 
     def _reduced_items(self, state: ResponseRunState, error: AssistantError, items: list[Json] | None) -> list[Json]:
         """Returns what to post after a refusal. Raises the error if there is nothing to leave out."""
@@ -317,34 +320,43 @@ class ResponsesBackend:
         except AssistantError as exc:
             log.warning("cut-off answer could not be added to the conversation", turn=state.turn.id, error=str(exc))
 
-    async def _post_response(self, state: ResponseRunState, items: list[Json]) -> AsyncGenerator[RunEvent, None]:
-        """Creates a response and follows it to its end. Raises AssistantUnavailable if it did not start or is lost."""
-        reading = ResponseEventReader(
-            state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
-        )
-        silence = STREAM_IDLE_SECONDS if self._background_seen else None
-        try:
-            async with await self._responses.create(state, items, idle_seconds=silence) as stream:
-                async for events in stream:
-                    for event in reading.read_events(events):
-                        yield event
-                    if reading.is_final:
-                        break
-        except (NotFound, BadRequest) as exc:
-            sent = self._responses.from_caller(state.turn)
-            refused = refused_parameter(state.turn.options, exc, sent)
-            raise refused or await self._rejection_error(exc, state.thread_id) from exc
-        except AssistantUnavailable as exc:
-            if not reading.id:
-                raise
-            log.info("response stream interrupted; polling the response", run=reading.id, error=str(exc))
+    async def _respond(self, state: ResponseRunState, items: list[Json] | None) -> AsyncGenerator[RunEvent, None]:
+        """Creates a response, follows it to its end and takes its results. None: takes those of the one in ``state``.
+
+        Raises AssistantUnavailable if it did not start or is lost.
+        """
+        if items is not None:
+            reading = ResponseEventReader(
+                state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
+            )
+            silence = STREAM_IDLE_SECONDS if self._background_seen else None
+            try:
+                async with await self._responses.create(state, items, idle_seconds=silence) as stream:
+                    async for events in stream:
+                        for event in reading.read_events(events):
+                            yield event
+                        if reading.response:
+                            break
+            except (NotFound, BadRequest) as exc:
+                raise await self._rejection_error(state, exc) from exc
+            except AssistantUnavailable as exc:
+                if not reading.id:
+                    raise
+                log.info("response stream interrupted; polling the response", run=reading.id, error=str(exc))
+            for event in await self._rest(reading):
+                yield event
+            state.response, state.said = reading.response, reading.said
+        for event in state.take_results():
+            yield event
+
+    async def _rest(self, reading: ResponseEventReader) -> Sequence[RunEvent]:
+        """Returns the events that the stream of a response did not bring; waits for the end of the response."""
         if not reading.id:
             raise AnswerLost("the stream ended before the response started")
         self._background_seen = reading.in_background
-        if not reading.is_final:
-            for event in reading.read_response(await self._responses.wait_until_final(reading.id)):
-                yield event
-        state.response, state.said = reading.response, reading.said
+        if reading.response:
+            return ()
+        return reading.read_response(await self._responses.wait_until_final(reading.id))
 
     # ------------------------------------------------------------ the server
 
@@ -361,8 +373,11 @@ class ResponsesBackend:
             return (CheckResult("assistant", ok=False, detail=f"{self.description}: {exc}"),)
         return (CheckResult("assistant", ok=True, detail=f"{self.description}{self._limits.note_text}"),)
 
-    async def _rejection_error(self, error: NotFound | BadRequest, thread_id: ThreadId) -> AssistantError:
+    async def _rejection_error(self, state: ResponseRunState, error: NotFound | BadRequest) -> AssistantError:
         """Returns the error for a rejected response."""
+        sent, thread_id = self._responses.from_caller(state.turn), state.thread_id
+        if refused := refused_parameter(state.turn.options, error, sent):
+            return refused
         if isinstance(error, BadRequest):
             features, unknown = (Feature.STORED,), (CONVERSATION,)
             if not is_local(thread_id) and self._limits.learn(error, features=features, unknown_fields=unknown):
@@ -373,16 +388,3 @@ class ResponsesBackend:
         return AssistantMisconfigured(
             f"The server at {self._api.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
         )
-
-
-def _calls_at_end(
-    options: TurnOptions, calls: Sequence[FunctionCall], outputs: Mapping[str, ToolResult]
-) -> tuple[RequestedCall, ...]:
-    """Returns the calls that a reply ends with: the caller's, and those of own tools with their results.
-
-    A conversation at the server has all of them, and goes on only when each has a result.
-    """
-    own = (
-        RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls if each.id in outputs
-    )
-    return (*of_caller(options, calls), *own)

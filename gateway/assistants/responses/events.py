@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
-from gateway.assistants.responses.items import ReadMessage, is_final, is_said, read_message
+from gateway.assistants.responses.items import ReadMessage, is_final, is_said, text_of_parts
 from gateway.assistants.sse import DONE_MARKER, Event, Json
 from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
 from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
 
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
-TEXT_END_EVENTS = frozenset({"response.output_text.done", "response.refusal.done"})
 UNREAD_EVENTS = frozenset(
     f"response.{name}"
     for name in (
         *("content_part.added", "content_part.done", "output_text.annotation.added"),
+        *("output_text.done", "refusal.done"),
         *("function_call_arguments.delta", "function_call_arguments.done"),
         *("mcp_call_arguments.delta", "mcp_call_arguments.done", "code_interpreter_call_code.delta"),
         *("reasoning_text.delta", "reasoning_text.done", "reasoning_summary_text.delta", "reasoning_summary_text.done"),
@@ -64,32 +63,37 @@ class ResponseEventReader:
         self._items: dict[int, Json] = {}
         """The finished items, by their place."""
 
-    @property
-    def is_final(self) -> bool:
-        return bool(self.response)
-
     def read_events(self, events: Iterable[Event]) -> Iterator[RunEvent]:
         """Yields the run events for events that came together, up to the end of the response.
 
         Pieces of one text are read as one. Raises AssistantError if an event reports an error.
         """
-        for (kind, place), together in groupby(events, _kind_and_place):
-            if kind in TEXT_DELTA_EVENTS:
-                yield from self._show(place, "".join(as_text(data.get("delta")) for _, data in together))
+        pieces, shown_at = list[str](), 0
+        for name, data in events:
+            written = data.get("type")
+            kind = written if written and isinstance(written, str) else name
+            place = _output_index(data) if kind in TEXT_DELTA_EVENTS else None
+            if pieces and place != shown_at:
+                yield from self._show(shown_at, "".join(pieces))
+                pieces = []
+            if place is not None:
+                piece, shown_at = data.get("delta"), place
+                pieces.append(piece if isinstance(piece, str) else "")
                 continue
-            for _, data in together:
-                yield from self._read_event(kind, data)
-                if self.is_final:
-                    return
+            yield from self._read_event(kind, data)
+            if self.response:
+                return
+        if pieces:
+            yield from self._show(shown_at, "".join(pieces))
 
     def _read_event(self, kind: str, data: Json) -> list[RunEvent]:
-        if kind in TEXT_END_EVENTS:
-            return self._show(_output_index(data), "", at_end=True)
         if kind == "response.output_item.added":
             return self._item_added(as_object(data.get("item")))
         if kind == "response.output_item.done":
-            self._items[_output_index(data)] = as_object(data.get("item"))
-            return self._item_done(as_object(data.get("item")))
+            place, item = _output_index(data), as_object(data.get("item"))
+            self._items[place] = item
+            held_back = self._show(place, "", at_end=True) if place in self._texts else []
+            return [*held_back, *self._item_done(item)]
         if kind == "response.code_interpreter_call_code.done":
             return self._report_call(
                 ToolCall(as_text(data.get("item_id")), "code_interpreter", as_text(data.get("code")))
@@ -100,10 +104,11 @@ class ResponseEventReader:
 
     def _read_status(self, kind: str, data: Json) -> list[RunEvent]:
         """Reads an event about the whole response, or a response or error that came without an event's name."""
-        is_response = "id" in data and "status" in data
-        if not kind and not is_response and (error := error_in(data)):
+        if "id" in data and "status" in data:
+            return self.read_response(data)
+        if not kind and (error := error_in(data)):
             raise error
-        return self.read_response(data if is_response else as_object(data.get("response")))
+        return self.read_response(as_object(data.get("response")))
 
     def read_response(self, response: Json) -> list[RunEvent]:
         """Reads a response object, finished or not. Returns the run events for what is new in it."""
@@ -111,17 +116,25 @@ class ResponseEventReader:
             return []
         self.in_background = response.get("background") is True
         events: list[RunEvent] = []
-        if self.id != as_text(response.get("id")):
-            self.id = as_text(response.get("id"))
-            events.append(RunStarted(RunId(self.id)))
+        name = as_text(response.get("id"))
+        if self.id != name:
+            self.id = name
+            events.append(RunStarted(RunId(name)))
         if is_final(response):
-            self.response = response = self._with_streamed_output(response)
-            self.said = []
-            for place, item in enumerate(as_objects(response.get("output"))):
-                events += self._item_done(item)
-                if is_said(item):
-                    self.said.append((item, read_message(item, self._filters)))
-                    events += self._reasoning_in_text(place, self.said[-1][1])
+            events += self._read_output(response)
+        return events
+
+    def _read_output(self, response: Json) -> list[RunEvent]:
+        """Reads a finished response."""
+        output = as_objects(response.get("output")) or self._streamed_output()
+        self.response, self.said = {**response, "output": output}, []
+        events: list[RunEvent] = []
+        for place, item in enumerate(output):
+            events += self._item_done(item)
+            if is_said(item):
+                reply = self._reply_of(place, item)
+                self.said.append((item, reply))
+                events += self._reasoning_in_text(place, reply)
         return events
 
     def _show(self, place: int, text: str, *, at_end: bool = False) -> list[RunEvent]:
@@ -132,16 +145,22 @@ class ResponseEventReader:
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
         return [TextDelta(shown)] if shown else []
 
-    def _with_streamed_output(self, response: Json) -> Json:
-        """Returns a finished response with what was streamed, if its own output is empty, as some servers leave it."""
-        if as_objects(response.get("output")) or not (self._items or self._texts):
-            return response
+    def _reply_of(self, place: int, item: Json) -> ReplyFilter:
+        """Returns the filter that has read a message: that of its stream, if this brought the same text."""
+        text, streamed = text_of_parts(item), self._texts.get(place)
+        if streamed is None or not streamed.has_read(text):
+            return self._filters.read(text)
+        streamed.finish()
+        return streamed
+
+    def _streamed_output(self) -> list[Json]:
+        """Returns the items that were streamed: some servers leave the output of a finished response empty."""
         spoken = {place: _spoken_item(reply) for place, reply in self._texts.items() if reply.text}
-        return {**response, "output": [item for _, item in sorted((spoken | self._items).items())]}
+        return [item for _, item in sorted((spoken | self._items).items())]
 
     def _end_of_stream(self) -> list[RunEvent]:
         """Takes what was streamed for the response if the server ends the stream without it."""
-        if self.is_final or not any(reply.text for reply in self._texts.values()):
+        if self.response or not any(reply.text for reply in self._texts.values()):
             return []
         return self.read_response({"id": self.id, "status": "completed", "output": []})
 
@@ -185,13 +204,6 @@ class ResponseEventReader:
             return []
         self._reported_calls.add((call.call_id, call.done))
         return [call]
-
-
-def _kind_and_place(event: Event) -> tuple[str, int]:
-    """Returns what an event is, and the place of the item whose text it goes on with (0 for any other event)."""
-    name, data = event
-    kind = as_text(data.get("type")) or name
-    return kind, _output_index(data) if kind in TEXT_DELTA_EVENTS else 0
 
 
 def _output_index(data: Json) -> int:

@@ -39,7 +39,7 @@ def message_text(item: Json) -> str:
 
 def read_message(item: Json, filters: ReplyFilters) -> ReplyFilter:
     """Returns the filter that has read the parts of a message item."""
-    return filters.read("".join(map(_part_text, as_objects(item.get("content")))))
+    return filters.read(text_of_parts(item))
 
 
 def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[ReadMessage]:
@@ -47,11 +47,16 @@ def read_messages(items: Iterable[Json], filters: ReplyFilters) -> list[ReadMess
     return [(item, read_message(item, filters)) for item in items if is_said(item)]
 
 
+def text_of_parts(item: Json) -> str:
+    """Returns the text of a message item as the model wrote it, with its sources."""
+    return "".join(map(_part_text, as_objects(item.get("content"))))
+
+
 def _part_text(part: Json) -> str:
     if as_text(part.get("type")) not in SAID_PARTS:
         return ""
-    annotated = with_sources(as_text(part.get("text")), as_objects(part.get("annotations")))
-    return annotated or as_text(part.get("refusal"))
+    text, notes = as_text(part.get("text")), as_objects(part.get("annotations"))
+    return (with_sources(text, notes) if notes else text) or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,6 +52,7 @@ class ServerResponses:
         self._limits = limits
         self._toolbox = toolbox
         self._optional = _optional_fields(config)
+        self._own_functions = list(map(_function, toolbox.own_schemas))
         self.hosted_servers = HostedServers(toolbox.hosted)
 
     async def create(self, state: ResponseRunState, items: list[Json], *, idle_seconds: float | None) -> EventStream:
@@ -80,12 +81,13 @@ class ServerResponses:
         return learned and not any(feature in self._limits for feature in state.file_features)
 
     def _body(self, state: ResponseRunState, items: list[Json]) -> Json:
-        body: Json = {"model": state.turn.options.model or self._config.model, "input": state.to_input(items)}
+        turn, options = state.turn, state.turn.options
+        body: Json = {"model": options.model or self._config.model, "input": state.to_input(items)}
         body[STREAM] = self._config.stream and STREAM not in self._limits
         if not is_local(state.thread_id):
             body["conversation"] = state.thread_id
-        asked = self._instructions.for_message(state.turn.message)
-        if instructions := instructions_for(state.turn, asked, self._notice()):
+        asked = self._instructions.for_message(turn.message)
+        if instructions := instructions_for(turn, asked, self._notice()):
             # A conversation does not store them.
             if Feature.SYSTEM_ROLE in self._limits:
                 body["input"] = with_head(body["input"], instructions)
@@ -93,20 +95,23 @@ class ServerResponses:
                 body["input"] = [{"type": "message", "role": "system", "content": instructions}, *body["input"]]
             else:
                 body[INSTRUCTIONS] = instructions
-        body |= self.from_caller(state.turn)
-        if tools := self._tools(state.turn.options):
+        body |= self.from_caller(turn)
+        if tools := self._tools(options):
             body["tools"] = tools
-        drop_idle_tool_fields(body)
+        else:
+            drop_idle_tool_fields(body)
         if state.since_message:
             drop_forced_choice(body)
-        optional = self._optional | {"metadata": {"turn_id": state.turn.id}}
-        if _runs_code(state.turn.options.hosted_tools):
+        optional = self._optional | {"metadata": {"turn_id": turn.id}}
+        if options.hosted_tools and _runs_code(options.hosted_tools):
             optional |= CODE_OUTPUTS
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
 
     def from_caller(self, turn: Turn) -> Json:
         """Returns the fields that the turn's caller asked for. Raises AssistantRefused for what there is not here."""
+        if not turn.options.parameters:
+            return {}
         found = translated(turn.options, PARAMETERS, "responses")
         return found | ({"text": _merged_text(turn.options)} if "text" in found else {})
 
@@ -118,8 +123,12 @@ class ServerResponses:
             return []
         own = () if Feature.HOSTED_TOOLS in self._limits or options.only_these_tools else self._hosted()
         hosted = (*own, *map(dict, options.hosted_tools))
-        functions = function_schemas(options, self._toolbox.schemas)
-        return [*hosted, *({"type": "function", "strict": False, **schema} for schema in functions)]
+        return [*hosted, *self._functions(options)]
+
+    def _functions(self, options: TurnOptions) -> Sequence[Json]:
+        if options.functions or options.only_these_tools or self._toolbox.may_change:
+            return list(map(_function, function_schemas(options, self._toolbox.schemas)))
+        return self._own_functions
 
     def _hosted(self) -> list[Json]:
         return [*self._config.hosted_tools, *self.hosted_servers.tools]
@@ -162,6 +171,10 @@ class ServerResponses:
     async def cancel(self, run_id: str) -> None:
         with suppress(NotFound, BadRequest):  # finished, or not in background: ends with its connection
             await self._api.post(f"{_path(run_id)}/cancel", {})
+
+
+def _function(schema: Json) -> Json:
+    return {"type": "function", "strict": False, **schema}
 
 
 def _text_format(value: Any) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
@@ -35,7 +35,7 @@ from gateway.assistants.transcription import Transcripts
 from gateway.domain.exchange import CallRound
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage
-from gateway.domain.run_events import UsageCounted
+from gateway.domain.run_events import RunEvent, TextDelta, UsageCounted
 from gateway.tools import ToolResult
 
 
@@ -73,6 +73,10 @@ class ResponseRunState:
     files: dict[str, File] = field(default_factory=dict)
     """Files that the assistant made, by reference."""
     cut_off: bool = False
+    calls: list[FunctionCall] = field(default_factory=list)
+    """The calls that the newest response waits for."""
+    next_items: list[Json] | None = None
+    """What is to be posted after them; None: the turn ends with them."""
     rounds: list[CallRound] = field(default_factory=list)
     """The rounds of calls so far, where the server keeps no history."""
     said_chars: int = 0
@@ -91,7 +95,15 @@ class ResponseRunState:
         self.counted_ids.add(counted.run_id)
         self.usage += counted.usage
         self.model = counted.model or self.model
-        return replace(counted, model=self.model)
+        return counted if counted.model else replace(counted, model=self.model)
+
+    def take_results(self) -> Iterator[RunEvent]:
+        """Yields the events for the results of the response, and sets ``calls``. Raises AssistantError if it failed."""
+        if counted := self.count_usage():
+            yield counted
+        self.calls = self.apply_response()
+        if rest := self.accumulator.take_unshown():
+            yield TextDelta(rest)
 
     def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""

@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import Block
 from adapters.base.markdown import FENCE, utf8_bytes
 from adapters.slack import formatter
 from adapters.slack.mrkdwn import WORD_JOINER as JOINER
-from adapters.slack.mrkdwn import mrkdwn, without_markup, words
+from adapters.slack.mrkdwn import first_words, mrkdwn, without_markup, words
 from adapters.slack.posted_reply import OutgoingMessage
 
 CALLS = re.compile(r"<!(channel|here|everyone|group|subteam\^)|<[@#][A-Z0-9]{2,}")
@@ -241,6 +241,26 @@ ALMOST_MARKUP = st.sampled_from(
 def test_what_has_no_markup_is_read_by_no_parser_and_says_the_same(piece: str) -> None:
     assert words(piece) == " ".join(without_markup(piece).split())
     assert formatter.adapted(piece) == formatter.by_line(piece)
+
+
+SIMPLE = st.sampled_from(
+    [
+        *("**b c**", "*i*", "`c *d* e`", "[l m](https://a.b/c?d=e)", "word", "a-b", "ü", "…", ": ", "! ", "?", "("),
+        *(")", " ", "  ", "\n", "\n\n", "- ", "* ", "  - ", "   * ", "# ", "### ", "@", "=", "10", "\u2028", "\x0b"),
+    ]
+)
+ANYTHING = SIMPLE | st.sampled_from(
+    [*("**", "*", "`", "_x_", "<a>", "&amp;", "```", "|", "\\", "~", "\t", "    ", "> ", "1. ", "+ ", "---", "![", "$")]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(SIMPLE, max_size=12).map("".join), st.lists(ANYTHING, max_size=6).map("".join), st.integers(0, 40))
+def test_the_first_words_are_those_that_a_parser_finds(piece: str, more: str, needed: int) -> None:
+    text = f"{piece}\n{more}"
+    found, whole = first_words(text, needed), words(text)
+    assert whole.startswith(found)
+    assert len(found) >= needed or found == whole
 
 
 WORD = st.sampled_from(

@@ -182,6 +182,25 @@ def test_pieces_of_text_that_come_together_are_shown_as_one_also_before_an_error
         next(shown)
 
 
+@pytest.mark.parametrize("said", ["Hel", "Hello", "<think>Hm</think>Hello"])
+def test_a_message_is_what_its_answer_has_whatever_its_stream_brought(said: str) -> None:
+    content = [{"type": "output_text", "text": "Hello"}]
+    item = {"type": "message", "role": "assistant", "content": content}
+    reader = ResponseEventReader(ReplyAccumulator(), set(), PLAIN)
+    done = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [item]}}
+    list(reader.read_events([("", {"type": "response.output_text.delta", "delta": said}), ("", done)]))
+    ((_, reply),) = reader.said
+    assert (reply.text, reply.reasoning) == ("Hello", "")
+
+
+def test_text_that_was_held_back_is_shown_at_the_end_of_its_message() -> None:
+    delta = {"type": "response.output_text.delta", "output_index": 1, "delta": "a <"}
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a <"}]}
+    done = {"type": "response.output_item.done", "output_index": 1, "item": item}
+    reader = ResponseEventReader(ReplyAccumulator(), set(), PLAIN)
+    assert list(reader.read_events([("", delta), ("", done)])) == [TextDelta("a "), TextDelta("<")]
+
+
 def test_text_of_a_completion_that_comes_together_is_one_also_before_an_error() -> None:
     pieces = [("", {"choices": [{"delta": {"content": piece}}]}) for piece in ("One ", "two ", "three")]
     said = CompletionAccumulator().add_events([*pieces, ("", {"error": {"message": "Away"}})])
