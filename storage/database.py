@@ -1,7 +1,7 @@
 """One database: its connections, transactions and errors.
 
 A process holds at most ``pool_size`` connections (10 unless the URL says otherwise), opened as needed, and one more
-for LISTEN on PostgreSQL.
+for LISTEN on PostgreSQL; of an SQLite file also as many for reading as there are reads at once.
 """
 
 from __future__ import annotations
@@ -94,16 +94,19 @@ class Database:
         self._file = file_of(parsed)
         self._url = parsed
         self._full_until = 0.0
+        self._readers: _KeptConnections | None = None
+        self._read_connection: Callable[[], AbstractContextManager[Connection]]
         if self.kind == "sqlite":
             self._engine = _sqlite_engine(parsed, size)
-            self._read_engine: Engine = self._engine.execution_options(**READ_ONLY_OPTIONS)
+            self._readers = _KeptConnections(self._engine.execution_options(**READ_ONLY_OPTIONS))
+            self._read_connection = self._readers.connection
             self._autocommit_engine = self._engine
             self._write_lock: AbstractContextManager[None] = _SqliteWriteLock()
         else:
             self._connect_args = _connect_args(parsed, POSTGRESQL_TIMEOUTS if timeouts else NO_TIMEOUTS)
             self._engine = _postgresql_engine(parsed, size, self._connect_args)
-            self._read_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-            self._autocommit_engine = self._read_engine
+            self._autocommit_engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._read_connection = self._autocommit_engine.connect
             self._write_lock = nullcontext()
 
     @contextmanager
@@ -149,7 +152,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
-        with self._translated_errors(), self._read_engine.connect() as connection:
+        with self._translated_errors(), self._read_connection() as connection:
             yield connection
 
     def fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
@@ -160,7 +163,7 @@ class Database:
     @contextmanager
     def driver_read(self) -> Iterator[Any]:
         """Opens a connection without a transaction, as ``read``; yields a cursor of the driver. Raises likewise."""
-        with self.read() as connection:
+        with self._translated_errors(), self._read_connection() as connection:
             try:
                 yield connection.connection.cursor()
             except self._engine.dialect.loaded_dbapi.Error as exc:
@@ -188,6 +191,8 @@ class Database:
         return False
 
     def close(self) -> None:
+        if self._readers is not None:
+            self._readers.close()
         self._engine.dispose()
 
     @contextmanager
@@ -221,6 +226,43 @@ class _SqliteWriteLock:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+class _KeptConnections:
+    """Connections that stay open from one read to the next, each used by one thread at a time.
+
+    A pool's care for a connection takes thirty times as long as a statement that reads one row of an SQLite file.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._idle: list[Connection] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lends a connection. It is closed after an error, as that may be its own."""
+        connection = self._take()
+        try:
+            yield connection
+            connection.rollback()  # what SQLAlchemy has begun by itself
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Closes those that nobody uses."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+            connection.detach()  # it is none of the pool's any more
+            return connection
 
 
 # ---------------------------------------------------------------- engines
