@@ -55,7 +55,7 @@ class ThreadMessages:
     """The newest, oldest first, as far as messages show them. Those before them are not read if the first one's
     ``seq`` is above 1."""
     rows: Sequence[ApiObject]
-    """The objects that were added since the first of these turns, or all if there is none before it."""
+    """The objects that were added since the turn before the first of these, or all if there is none before it."""
 
 
 class ApiObjects(Protocol):

@@ -204,7 +204,7 @@ class ThreadRoutes:
 
     async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
-        most_turns = page.limit // 2 + 2  # a turn has a message and a reply
+        most_turns = page.limit // 2 + 1  # a turn has a message and a reply
         while True:
             found = await asyncio.to_thread(self.context.objects.newest_messages, caller.owner, name, most_turns)
             if found.thread is None and not found.turns:
