@@ -45,6 +45,7 @@ PARAMETERS = (
 """Fields that the assistant's server gets."""
 LIMITS = ("truncation_strategy", "max_prompt_tokens")
 """Fields that the assistant's backend gets where it heeds them."""
+OF_RUN_OR_ASSISTANT = tuple(dict.fromkeys((*ECHOED, *PARAMETERS, *LIMITS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,10 @@ class NewRun:
     """What a run is asked with."""
 
     asked: RunRequest
-    additional: Sequence[Mapping[str, Any]] = ()
+    additional: Sequence[Mapping[str, Any]]
     """Its messages, as they are stored."""
+    request: str
+    """The name of the request that creates it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,18 @@ def new_message(
     directory: AssistantDirectory,
     state: ThreadState,
 ) -> Message:
-    """Returns the message of a new run, without its id. Raises InvalidRequest."""
+    """Returns the message of a new run. Raises InvalidRequest."""
     asked, additional = new.asked, new.additional
     said = _said([*(row.body for row in state.pending), *additional], state.newest)
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
-    options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
+    given = {name: _given(asked, known, name) for name in OF_RUN_OR_ASSISTANT}
+    options = _options(asked, known, directory, tools, state, given)
+    options = replace(options, inserted=said.before) if said.before else options
     _check_limits(options, known)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
-    fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
+    fields = {name: given[name] for name in ECHOED if given[name] is not None}
     fields |= {
         "model": options.model or known.configured.model,
         "instructions": options.instructions or "",
@@ -99,10 +104,11 @@ def new_message(
     }
     return Message(
         caller.thread_key(thread_id),
-        "",
+        new.request,
         said.text,
         address=address,
         files=said.files,
+        has_waiting_caller=bool(asked.stream),
         caller=caller.name,
         options=options,
         only_if_idle=True,
@@ -161,6 +167,7 @@ def _options(
     directory: AssistantDirectory,
     tools: Sequence[AssistantTool],
     state: ThreadState,
+    given: Json,
 ) -> TurnOptions:
     own_model = known.body["model"] if known.is_own else ""
     named = asked.model or own_model
@@ -175,7 +182,7 @@ def _options(
             _hosted(each, known, state) for each in tools if not isinstance(each, AssistantFunctionTool)
         ),
         only_these_tools=known.is_own or asked.tools is not None,
-        parameters=_parameters(asked, known),
+        parameters=_parameters(given),
         is_program=True,
     )
 
@@ -199,16 +206,16 @@ def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> J
     return {"type": tool.type, "vector_store_ids": stores, **given}
 
 
-def _parameters(asked: RunRequest, known: KnownAssistant) -> Json:
+def _parameters(given: Json) -> Json:
     """Returns the fields that the assistant's server gets, as chat completions write them."""
-    given = {name: _given(asked, known, name) for name in (*PARAMETERS, *LIMITS)}
     defaults: dict[str, Sequence[Any]] = {
         "response_format": ("auto", {"type": "text"}),
         "tool_choice": ("auto",),
         "parallel_tool_calls": (True,),
         "truncation_strategy": ({"type": "auto"},),
     }
-    return {name: value for name, value in given.items() if value is not None and value not in defaults.get(name, ())}
+    asked = {name: given[name] for name in (*PARAMETERS, *LIMITS) if given[name] is not None}
+    return {name: value for name, value in asked.items() if value not in defaults.get(name, ())}
 
 
 def _given(asked: RunRequest, known: KnownAssistant, name: str) -> Any:
