@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select
 
 from gateway.domain.models import ConversationKey, Message, Turn
-from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
+from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.column_types import SafeText
 from storage.database import Database
@@ -29,16 +29,15 @@ get_object = select(*OBJECT).where(O.id == _name)
 _pending = or_(O.id == _name, and_(O.parent == _name, O.position > bindparam("after")))
 _since = or_(O.id == _name, and_(O.parent == _name, O.turns >= bindparam("since")))
 """A thread, which is in no other, and some of what is in it."""
-STATE = (T.id, T.conversation_id, T.seq, T.address, T.state, T.received_at)
-SHOWN = (*STATE, T.reply, T.made, T.trail, T.started_at, T.answered_at)
+NEWEST = (T.id, T.state, T.address, T.received_at)
+SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, T.trail, T.started_at, T.answered_at)
 """What a message shows of its turn. A quarter of the columns take a quarter of the time."""
-NOTHING_SHOWN = ("", (), (), None, None)
 
 
 _conversation = select(C.id).where(sql.IS_KEY).scalar_subquery()
 _shown = select(*SHOWN).where(T.conversation_id == _conversation).order_by(T.seq.desc()).limit(bindparam("most"))
 _state = (
-    select(*sql.CONVERSATION, *STATE)
+    select(*sql.CONVERSATION, *NEWEST)
     .select_from(conversations.outerjoin(turns, and_(T.conversation_id == C.id, T.seq == C.tail)))
     .where(sql.IS_KEY)
 )
@@ -67,7 +66,7 @@ class SqlThreadReader:
         key, statements = self._key(owner, thread_id), _statements(self._database.kind)
         with self._database.driver_read() as cursor:
             found = _rows(cursor, statements.state, row_mapping.key_columns(key, "key_"))
-            newest = _newest_of(found[0], key) if found else None
+            newest = _newest_of(found[0]) if found else None
             after = {"name": thread_id, "after": _taken(newest)}
             thread, pending = _divided(_rows(cursor, statements.pending, after), key)
         conversation = row_mapping.to_conversation(found[0]) if found else None
@@ -91,16 +90,15 @@ def _rows(cursor: Any, statement: DriverStatement, parameters: Parameters) -> li
     return found
 
 
-def _newest_of(row: Sequence[Any], key: ConversationKey) -> Turn | None:
+def _newest_of(row: Sequence[Any]) -> NewestTurn | None:
     """Reads a row of the statement ``state``; a conversation that was adopted has no turn yet."""
     newest = row[len(sql.CONVERSATION) :]
-    return None if newest[0] is None else _to_turn(newest, key)
+    return None if newest[0] is None else NewestTurn(*newest)
 
 
 def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
-    """Reads a row of STATE, or of SHOWN. What is not there is as in a new turn."""
-    turn_id, conversation, seq, address, state, received_at, *shown = row
-    reply, files, trail, started_at, answered_at = shown or NOTHING_SHOWN
+    """Reads a row of SHOWN. What is not there is as in a new turn."""
+    turn_id, state, address, received_at, conversation, seq, reply, files, trail, started_at, answered_at = row
     return Turn(
         *(turn_id, conversation, seq, Message(key, "", "", address=address), state),
         reply=reply,
@@ -125,8 +123,8 @@ def _divided(rows: Sequence[Row], key: ConversationKey) -> tuple[ApiObject | Non
     return next(threads, None), [each for each in found if each.parent == key.channel]
 
 
-def _taken(newest: Turn | None) -> int:
+def _taken(newest: NewestTurn | None) -> int:
     """Returns the place of the last message that a turn took; the last one there can be if that is erased with it."""
     if newest is None:
         return 0
-    return int(newest.message.address.get("taken", NO_LIMIT))
+    return int(newest.address.get("taken", NO_LIMIT))

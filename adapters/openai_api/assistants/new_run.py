@@ -27,7 +27,7 @@ from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import Json, TurnOptions
-from gateway.ports.api_objects import ThreadState
+from gateway.ports.api_objects import NewestTurn, ThreadState
 from gateway.web.api.views import failure_of
 
 SEPARATOR = "\n\n"
@@ -57,6 +57,8 @@ class NewRun:
     """Its messages, as they are stored."""
     request: str
     """The name of the request that creates it."""
+    before: Turn | None = None
+    """The turn before it, if it has no message: that of a turn without a reply is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def new_message(
 ) -> Message:
     """Returns the message of a new run. Raises InvalidRequest."""
     asked, additional = new.asked, new.additional
-    said = _said([*(row.body for row in state.pending), *additional], state.newest)
+    said = _said([*(row.body for row in state.pending), *additional], new.before)
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
@@ -131,7 +133,7 @@ def _check_limits(options: TurnOptions, known: KnownAssistant) -> None:
             raise refusal(name, "cannot be kept by the backend of this gateway's assistant", "unsupported_parameter")
 
 
-def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
+def _said(messages: Sequence[Mapping[str, Any]], before: Turn | None) -> Said:
     """Returns the messages of the user at the end as one text, and what was said before them.
 
     Without any, the message of a run that gave no reply is asked again. Raises InvalidRequest if there is none.
@@ -140,8 +142,8 @@ def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
     split = ends[-1] + 1 if ends else 0
     text = SEPARATOR.join(filter(None, (text_of(each) for each in messages[split:])))
     files = files_of(messages)
-    if not text and not messages and newest is not None and failure_of(newest) is not None:
-        return Said(newest.message.text, newest.message.files, newest.options.inserted)
+    if before is not None and failure_of(before) is not None:
+        return Said(before.message.text, before.message.files, before.options.inserted)
     if not text and not files_of(messages[split:]):
         raise InvalidRequest("The thread has no message of a user that is not answered yet. Add one first.")
     return Said(text, files, tuple(_exchanges(messages[:split])))
@@ -157,8 +159,8 @@ def _exchanges(messages: Iterable[Mapping[str, Any]]) -> Iterable[Exchange]:
             said = []
 
 
-def _taken(newest: Turn | None) -> int:
-    return int(newest.message.address.get("taken", "0")) if newest else 0
+def _taken(newest: NewestTurn | None) -> int:
+    return int(newest.address.get("taken", "0")) if newest else 0
 
 
 def _options(

@@ -32,7 +32,7 @@ from adapters.openai_api.settings import NAME
 from adapters.openai_api.sse import resolved_turn
 from gateway.domain.errors import Conflict, Overloaded
 from gateway.domain.models import Message, Turn, TurnId, TurnState
-from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.event_stream import STREAM_HEADERS, TurnUpdates, event_stream
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
@@ -119,7 +119,7 @@ class RunRoutes:
             await self.context.attach(caller, thread, new.additional)
             state = await self.context.thread_state(caller, thread)
         if state.newest is not None and not state.pending and not new.additional:  # its message may be asked again
-            state = replace(state, newest=await self.context.api.inbox.get_turn(state.newest.id))
+            new = replace(new, before=await self.context.api.inbox.get_turn(state.newest.id))
         return await self._accept(caller, thread, new, state, turn)
 
     async def _accept(self, caller: Caller, thread: str, new: NewRun, state: ThreadState, turn: TurnId) -> Begun:
@@ -292,7 +292,7 @@ class RunRoutes:
     def _stream(
         self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
     ) -> HttpResponse:
-        thread = thread_view(begun.thread.id, begun.thread, begun.turn) if begun.thread else None
+        thread = thread_view(begun.thread.id, begun.thread, begun.turn.received_at) if begun.thread else None
         updates, writer = self._updates(request, begun, waiter), RunStream(begun.turn, first, thread)
         events = event_stream(begun.turn, updates, writer, ping_seconds=self.context.api.limits.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
@@ -330,6 +330,6 @@ def _not_cancellable(turn: Turn) -> InvalidRequest:
     return InvalidRequest(f"Cannot cancel run with status '{status_of(turn)}'.")
 
 
-def _active(thread: str, turn: Turn | None) -> InvalidRequest:
+def _active(thread: str, turn: NewestTurn | None) -> InvalidRequest:
     run = f" {run_of(turn.id)}" if turn and not turn.state.is_resolved else ""
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")

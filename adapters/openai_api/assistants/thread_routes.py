@@ -37,7 +37,6 @@ from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.stored_objects import made_once
 from gateway.domain.errors import Conflict
-from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
@@ -73,7 +72,7 @@ class ThreadRoutes:
         make = partial(self._make, caller, asked, bodies, post)
         made = await made_once(self.context.objects, self.context.api.attempts, post, make)
         thread = next(each for each in made if each.kind == THREAD)
-        return json_response(thread_view(thread.id, thread, None))
+        return json_response(thread_view(thread.id, thread))
 
     async def _make(
         self, caller: Caller, asked: ThreadRequest, bodies: Sequence[Mapping[str, Any]], post: Post
@@ -230,9 +229,10 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
     return {name: value for name, value in given.items() if name in asked.model_fields_set}
 
 
-def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
+def thread_view(name: str, thread: ApiObject | None, used_at: float = 0.0) -> Item:
+    """``used_at``: when its newest turn was received, which is all that is known of when some were made."""
     body = thread.body if thread else EMPTY_THREAD
-    created = (thread.created_at if thread else 0.0) or (newest.received_at if newest else 0.0)
+    created = (thread.created_at if thread else 0.0) or used_at
     return {
         "id": name,
         "object": "thread",
@@ -243,4 +243,4 @@ def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Ite
 
 
 def _view_of(name: str, state: ThreadState) -> Item:
-    return thread_view(name, state.thread, state.newest)
+    return thread_view(name, state.thread, state.newest.received_at if state.newest else 0.0)
