@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
+from gateway.coordination.threads import in_thread
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import Store
@@ -32,7 +32,7 @@ class AsyncStore:
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, operation, self._store)
+        return await in_thread(self._executor, operation, self._store)
 
     async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` like ``read``, and retries until the database is available."""
