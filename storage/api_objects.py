@@ -13,7 +13,7 @@ from gateway.domain.errors import Conflict
 from gateway.domain.models import ConversationKey, TurnId
 from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
 from storage import row_mapping, sql
-from storage.api_threads import OBJECT, THREAD, O, SqlThreadReader, get_object, to_object
+from storage.api_threads import NO_LIMIT, OBJECT, THREAD, O, SqlThreadReader, get_object, to_object
 from storage.clock import clock, read_clock
 from storage.column_types import SafeText, storable
 from storage.database import Database
@@ -22,7 +22,6 @@ from storage.program_tables import api_objects
 from storage.schema import conversations, turns
 from storage.sql import C, T
 
-NO_LIMIT = 2**31 - 1
 ASSISTANT, MESSAGE = "assistant", "message"
 ORDER = (O.position, O.created_at, O.id)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from gateway.domain.models import ConversationKey, Message, Turn
-from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
+from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.column_types import SafeText
 from storage.database import Database
-from storage.driver_sql import Call, DriverStatement, Row, run_all
+from storage.driver_sql import Call, DriverStatement, Parameters, Row, run_all
 from storage.program_tables import api_objects
 from storage.schema import conversations, turns
 from storage.sql import C, T
@@ -22,21 +22,22 @@ from storage.sql import C, T
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)
 THREAD = "thread"
+NO_LIMIT = 2**31 - 1
 
-get_object = select(*OBJECT).where(O.id == bindparam("name", type_=SafeText))
-_within = O.parent == bindparam("within", type_=SafeText)
-_pending = select(*OBJECT).where(_within, O.position > bindparam("after")).order_by(O.position)
-_since = select(*OBJECT).where(_within, O.turns >= bindparam("since")).order_by(O.position)
-STATE = (T.id, T.conversation_id, T.seq, T.address, T.state, T.received_at)
-SHOWN = (*STATE, T.reply, T.made, T.trail, T.started_at, T.answered_at)
+_name = bindparam("name", type_=SafeText)
+get_object = select(*OBJECT).where(O.id == _name)
+_pending = or_(O.id == _name, and_(O.parent == _name, O.position > bindparam("after")))
+_since = or_(O.id == _name, and_(O.parent == _name, O.turns >= bindparam("since")))
+"""A thread, which is in no other, and some of what is in it."""
+NEWEST = (T.id, T.state, T.address, T.received_at)
+SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, T.trail, T.started_at, T.answered_at)
 """What a message shows of its turn. A quarter of the columns take a quarter of the time."""
-NOTHING_SHOWN = ("", (), (), None, None)
 
 
 _conversation = select(C.id).where(sql.IS_KEY).scalar_subquery()
 _shown = select(*SHOWN).where(T.conversation_id == _conversation).order_by(T.seq.desc()).limit(bindparam("most"))
 _state = (
-    select(*sql.CONVERSATION, *STATE)
+    select(*sql.CONVERSATION, *NEWEST)
     .select_from(conversations.outerjoin(turns, and_(T.conversation_id == C.id, T.seq == C.tail)))
     .where(sql.IS_KEY)
 )
@@ -44,14 +45,11 @@ _state = (
 
 
 class _Statements:
-    """They have the same parameters, so that they can be sent together."""
-
     def __init__(self, kind: str) -> None:
-        self.get = DriverStatement(get_object, kind)
         self.state = DriverStatement(_state, kind)
         self.shown = DriverStatement(_shown, kind)
-        self.pending = DriverStatement(_pending, kind)
-        self.since = DriverStatement(_since, kind)
+        self.pending = DriverStatement(select(*OBJECT).where(_pending).order_by(O.position), kind)
+        self.since = DriverStatement(select(*OBJECT).where(_since).order_by(O.position), kind)
 
 
 _statements = cache(_Statements)
@@ -66,49 +64,41 @@ class SqlThreadReader:
 
     def state(self, owner: str, thread_id: str) -> ThreadState:
         key, statements = self._key(owner, thread_id), _statements(self._database.kind)
-        named = _parameters(key, most=1)
         with self._database.driver_read() as cursor:
-            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.state)])
-            thread = _thread_of(rows, owner)
-            newest = _newest_of(found[0], key) if found else None
-            after = _taken(newest) if thread else None
-            pending: Sequence[Row] = ()
-            if after is not None:
-                (pending,) = run_all(cursor, [Call(statements.pending, {"within": thread_id, "after": after})])
+            found = _rows(cursor, statements.state, row_mapping.key_columns(key, "key_"))
+            newest = _newest_of(found[0]) if found else None
+            after = {"name": thread_id, "after": _taken(newest)}
+            thread, pending = _divided(_rows(cursor, statements.pending, after), key)
         conversation = row_mapping.to_conversation(found[0]) if found else None
-        return ThreadState(thread, conversation, newest, [*map(to_object, pending)])
+        return ThreadState(thread, conversation, newest, pending if thread else [])
 
     def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
         key, statements = self._key(owner, thread_id), _statements(self._database.kind)
-        named = _parameters(key, most_turns)
         with self._database.driver_read() as cursor:
-            rows, found = run_all(cursor, [Call(each, named) for each in (statements.get, statements.shown)])
-            known = [_to_turn(row, key) for row in reversed(found)]
-            thread = _thread_of(rows, owner)
-            since = known[0].seq if known and known[0].seq > 1 else 0
-            added: Sequence[Row] = ()
-            if thread or known:
-                (added,) = run_all(cursor, [Call(statements.since, {"within": thread_id, "since": since})])
-        return ThreadMessages(thread, known, [*map(to_object, added)])
+            asked = {**row_mapping.key_columns(key, "key_"), "most": most_turns}
+            known = [_to_turn(row, key) for row in reversed(_rows(cursor, statements.shown, asked))]
+            since = {"name": thread_id, "since": known[0].seq - 1 if known else 0}
+            thread, added = _divided(_rows(cursor, statements.since, since), key)
+        return ThreadMessages(thread, known, added if thread or known else [])
 
     def _key(self, owner: str, thread_id: str) -> ConversationKey:
         return ConversationKey(self._platform, owner, thread_id)
 
 
-def _parameters(key: ConversationKey, most: int) -> Mapping[str, Any]:
-    return {**row_mapping.key_columns(key, "key_"), "name": key.channel, "most": most}
+def _rows(cursor: Any, statement: DriverStatement, parameters: Parameters) -> list[Row]:
+    (found,) = run_all(cursor, [Call(statement, parameters)])
+    return found
 
 
-def _newest_of(row: Sequence[Any], key: ConversationKey) -> Turn | None:
+def _newest_of(row: Sequence[Any]) -> NewestTurn | None:
     """Reads a row of the statement ``state``; a conversation that was adopted has no turn yet."""
     newest = row[len(sql.CONVERSATION) :]
-    return None if newest[0] is None else _to_turn(newest, key)
+    return None if newest[0] is None else NewestTurn(*newest)
 
 
 def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
-    """Reads a row of STATE, or of SHOWN. What is not there is as in a new turn."""
-    turn_id, conversation, seq, address, state, received_at, *shown = row
-    reply, files, trail, started_at, answered_at = shown or NOTHING_SHOWN
+    """Reads a row of SHOWN. What is not there is as in a new turn."""
+    turn_id, state, address, received_at, conversation, seq, reply, files, trail, started_at, answered_at = row
     return Turn(
         *(turn_id, conversation, seq, Message(key, "", "", address=address), state),
         reply=reply,
@@ -126,14 +116,15 @@ def to_object(row: Sequence[Any]) -> ApiObject:
     return ApiObject(identity, kind, owner, json.loads(body), *rest)
 
 
-def _thread_of(rows: Sequence[Row], owner: str) -> ApiObject | None:
-    found = to_object(rows[0]) if rows else None
-    return found if found is not None and (found.kind, found.owner) == (THREAD, owner) else None
+def _divided(rows: Sequence[Row], key: ConversationKey) -> tuple[ApiObject | None, Sequence[ApiObject]]:
+    """Returns the thread, if its owner has it, and what is in it."""
+    found = [*map(to_object, rows)]
+    threads = (each for each in found if (each.id, each.kind, each.owner) == (key.channel, THREAD, key.workspace))
+    return next(threads, None), [each for each in found if each.parent == key.channel]
 
 
-def _taken(newest: Turn | None) -> int | None:
-    """Returns the place of the last message that a turn took; None if that is erased, with the message."""
+def _taken(newest: NewestTurn | None) -> int:
+    """Returns the place of the last message that a turn took; the last one there can be if that is erased with it."""
     if newest is None:
         return 0
-    taken = newest.message.address.get("taken")
-    return None if taken is None else int(taken)
+    return int(newest.address.get("taken", NO_LIMIT))

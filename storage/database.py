@@ -93,9 +93,10 @@ class Database:
         self._url = parsed
         self._errors = _TranslatedErrors(parsed)
         self._writer: _SqliteWriter | None = None
+        self._readers: _KeptConnections | None = None
         if self.kind == "sqlite":
             self._engine = self._autocommit_engine = _sqlite_engine(parsed, size)
-            self._writer = _SqliteWriter(self._engine)
+            self._writer, self._readers = _SqliteWriter(self._engine), _KeptConnections(self._engine)
         else:
             self._connect_args = _connect_args(parsed, POSTGRESQL_TIMEOUTS if timeouts else NO_TIMEOUTS)
             self._engine = _postgresql_engine(parsed, size, self._connect_args)
@@ -104,7 +105,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable."""
-        with self._translated_errors(), self._writer or self._engine.connect() as connection:
+        with self._errors, self._writer or self._engine.connect() as connection:
             yield connection
             connection.commit()
 
@@ -138,14 +139,14 @@ class Database:
     @contextmanager
     def single_write(self) -> Iterator[Connection]:
         """Opens a connection for a single write, which saves the round trips of BEGIN and COMMIT. Raises likewise."""
-        with self._translated_errors(), self._writer or self._autocommit_engine.connect() as connection:
+        with self._errors, self._writer or self._autocommit_engine.connect() as connection:
             yield connection
             connection.commit()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Opens a connection without a transaction: each statement sees what is committed then. Raises likewise."""
-        with self._translated_errors(), self._autocommit_engine.connect() as connection:
+        with self._errors, self._read_connection() as connection:
             yield connection
 
     def fetch_all(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> Sequence[Sequence[Any]]:
@@ -156,11 +157,14 @@ class Database:
     @contextmanager
     def driver_read(self) -> Iterator[Any]:
         """Opens a connection without a transaction, as ``read``; yields a cursor of the driver. Raises likewise."""
-        with self.read() as connection:
+        with self._errors, self._read_connection() as connection:
             try:
                 yield connection.connection.cursor()
             except self._engine.dialect.loaded_dbapi.Error as exc:
                 raise self._wrapped(connection, exc) from exc
+
+    def _read_connection(self) -> AbstractContextManager[Connection]:
+        return self._autocommit_engine.connect() if self._readers is None else self._readers.connection()
 
     def listen_connection(self) -> psycopg.Connection:
         """Opens a connection outside of the pool, in autocommit mode. PostgreSQL only. Raises the driver's errors."""
@@ -184,12 +188,11 @@ class Database:
         return False
 
     def close(self) -> None:
+        if self._readers is not None:
+            self._readers.close()
         if self._writer is not None:
             self._writer.close()
         self._engine.dispose()
-
-    def _translated_errors(self) -> AbstractContextManager[None]:
-        return self._errors
 
 
 def is_nearly_full(disk: os.statvfs_result) -> bool:
@@ -266,6 +269,43 @@ class _SqliteWriter(AbstractContextManager[Connection]):
                     connection.connection.rollback()
         finally:
             self._lock.release()
+
+
+class _KeptConnections:
+    """Connections that stay open from one read to the next, each used by one thread at a time.
+
+    A pool's care for a connection takes thirty times as long as a statement that reads one row of an SQLite file.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._idle: list[Connection] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lends a connection. It is closed after an error, as that may be its own."""
+        connection = self._take()
+        try:
+            yield connection
+            connection.rollback()  # what SQLAlchemy has begun by itself
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Closes those that nobody uses."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+            connection.detach()  # it is none of the pool's any more
+            return connection
 
 
 # ---------------------------------------------------------------- engines

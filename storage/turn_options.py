@@ -12,6 +12,14 @@ from gateway.domain.turn_options import TurnOptions
 from storage.column_types import ConvertedText
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass; ``asdict`` would also copy all that is in them."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+ENCODER = json.JSONEncoder(default=_fields)
+
+
 class OptionsJson(ConvertedText[TurnOptions]):
     """Options as JSON; an empty text for none, which nearly every turn has."""
 
@@ -19,7 +27,7 @@ class OptionsJson(ConvertedText[TurnOptions]):
 
     @staticmethod
     def to_sql(value: TurnOptions | None) -> str | None:
-        return "" if value is None else json.dumps(asdict(value))
+        return "" if value is None else ENCODER.encode(value)
 
     @staticmethod
     def from_sql(stored: str | None) -> TurnOptions | None:
@@ -33,7 +41,7 @@ class CallsJson(ConvertedText[Sequence[RequestedCall]]):
 
     @staticmethod
     def to_sql(value: Sequence[RequestedCall] | None) -> str | None:
-        return json.dumps([asdict(call) for call in value]) if value else ""
+        return json.dumps([asdict(each) for each in value]) if value else ""
 
     @staticmethod
     def from_sql(stored: str | None) -> tuple[RequestedCall, ...]:

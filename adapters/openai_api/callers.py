@@ -53,9 +53,11 @@ class Callers:
         """Raises Unauthenticated. OpenAI's clients send the key as bearer token, Azure's as ``api-key``."""
         headers = request.headers
         owner = self.keys.owner(headers.get("api-key") or bearer_token(headers.get("authorization", "")), REFUSAL)
-        network = network_of(client_ip(request.peer, headers.get("x-forwarded-for", ""), self.trusted_proxies))
         allowed = tuple(self.keys.assistants_of(owner))
-        return Caller(owner, caller_name(owner, network), owner or network, allowed)
+        if owner:
+            return Caller(owner, caller_name(owner, ""), owner, allowed)
+        network = network_of(client_ip(request.peer, headers.get("x-forwarded-for", ""), self.trusted_proxies))
+        return Caller("", caller_name("", network), network, allowed)
 
     def reader(self, request: HttpRequest) -> Caller:
         """Returns who reads. Raises Unauthenticated, Overloaded.

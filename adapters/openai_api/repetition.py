@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -106,18 +105,39 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[str, _Lock] = {}
 
-    @asynccontextmanager
-    async def turn_of(self, post: Post) -> AsyncIterator[None]:
+    def turn_of(self, post: Post) -> AbstractAsyncContextManager[None]:
         """Held until what the request creates is committed."""
-        name = post.last
-        lock, users = self._locks.get(name, (asyncio.Lock(), 0))
-        self._locks[name] = lock, users + 1
+        return _Attempt(self._locks, post.last)
+
+
+class _Lock(asyncio.Lock):
+    """The lock of one request. It is there as long as an attempt holds it or waits for it."""
+
+    users = 0
+
+
+class _Attempt(AbstractAsyncContextManager[None]):
+    def __init__(self, locks: dict[str, _Lock], name: str) -> None:
+        self._locks = locks
+        self._name = name
+
+    async def __aenter__(self) -> None:
+        lock = self._locks.setdefault(self._name, _Lock())
+        lock.users += 1
         try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(name)
-            if users > 1:
-                self._locks[name] = lock, users - 1
+            await lock.acquire()
+        except BaseException:
+            self._leave(lock)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        lock = self._locks[self._name]
+        lock.release()
+        self._leave(lock)
+
+    def _leave(self, lock: _Lock) -> None:
+        lock.users -= 1
+        if not lock.users:
+            del self._locks[self._name]

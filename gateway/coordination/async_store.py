@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
+from gateway.coordination.threads import in_thread
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import Store
@@ -33,10 +32,7 @@ class AsyncStore:
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
-        # The loop's own ``run_in_executor`` ties two futures together, which takes as long again.
-        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._executor.submit(_call, operation, self._store, result)
-        return await result
+        return await in_thread(self._executor, operation, self._store)
 
     async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` like ``read``, and retries until the database is available."""
@@ -74,30 +70,3 @@ class AsyncStore:
                 return (exc,)
             # One by one, so that only the write at fault fails.
             return [result for write in writes for result in await self._apply((write,))]
-
-
-def _call(operation: Callable[[Store], T], store: Store, result: asyncio.Future[T]) -> None:
-    """Calls an operation in a thread, and has the loop of the future told what comes of it."""
-    if result.cancelled():  # while it waited for the thread
-        return
-    try:
-        value = operation(store)
-    except BaseException as exc:  # noqa: BLE001  # raised where the result is awaited
-        _tell(result, _set_exception, exc)
-    else:
-        _tell(result, _set_result, value)
-
-
-def _tell(future: asyncio.Future[T], settle: Callable[[asyncio.Future[T], Any], None], outcome: object) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        future.get_loop().call_soon_threadsafe(settle, future, outcome)
-
-
-def _set_result(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():  # it is when who waits was cancelled
-        future.set_result(result)
-
-
-def _set_exception(future: asyncio.Future[T], exc: BaseException) -> None:
-    if not future.done():
-        future.set_exception(exc)

@@ -72,7 +72,7 @@ class AssistantRouter:
             asked = message.assistant[:ASKED_CHARS]
             text = UNKNOWN_ASSISTANT.format(asked=asked, names=", ".join(names))
             raise MalformedRequest(text, code="unknown_assistant")
-        return replace(message, assistant=found.name), route
+        return message if message.assistant == found.name else replace(message, assistant=found.name), route
 
     def names(self, key: ConversationKey) -> Sequence[str]:
         """Returns the names of those who may answer in a conversation; the first is who does if nobody chose."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.domain.conversations import Conversation
-from gateway.domain.models import Turn, TurnId
+from gateway.domain.models import Address, Turn, TurnId, TurnState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,17 @@ class ApiObject:
 
 
 @dataclass(frozen=True, slots=True)
+class NewestTurn:
+    """What is read of the newest turn of a thread."""
+
+    id: TurnId
+    state: TurnState
+    address: Address
+    """That of its message."""
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadState:
     """What there is of a thread."""
 
@@ -39,8 +50,7 @@ class ThreadState:
     """None if it has only turns."""
     conversation: Conversation | None
     """None without turns."""
-    newest: Turn | None = None
-    """As far as it is read: who it is, its state and its message's address."""
+    newest: NewestTurn | None = None
     pending: Sequence[ApiObject] = ()
     """The messages that no turn took so far, oldest first."""
 
@@ -55,7 +65,7 @@ class ThreadMessages:
     """The newest, oldest first, as far as messages show them. Those before them are not read if the first one's
     ``seq`` is above 1."""
     rows: Sequence[ApiObject]
-    """The objects that were added since the first of these turns, or all if there is none before it."""
+    """The objects that were added since the turn before the first of these, or all if there is none before it."""
 
 
 class ApiObjects(Protocol):

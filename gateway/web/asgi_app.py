@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.domain.errors import Unauthenticated
@@ -117,9 +118,10 @@ class WebApp:
         self._pages = pages
         self._languages = languages
         self._refusals = refusals
-        self._apis = apis
+        self._beginnings = [(f"{prefix}/", api) for api in apis for prefix in (api.prefix, *api.also_at)]
         self._fixed: dict[str, _Resource] = {}
-        self._with_values: dict[str, _Resource] = {}
+        self._with_values: dict[int, dict[str, _Resource]] = {}
+        """Those whose path has placeholders, by its number of slashes."""
         self._late = {api.prefix: api.load for api in apis if api.load is not None}
         """What loads the routes of APIs of which nothing was asked yet."""
         self._loading = asyncio.Lock()
@@ -127,7 +129,8 @@ class WebApp:
 
     def _add(self, routes: Iterable[Route]) -> None:
         for route in routes:
-            known = self._with_values if PATH_PLACEHOLDER.search(route.path) else self._fixed
+            has_values = PATH_PLACEHOLDER.search(route.path) is not None
+            known = self._with_values.setdefault(route.path.count("/"), {}) if has_values else self._fixed
             pattern = re.compile(PATH_PLACEHOLDER.sub(r"(?P<\1>[^/]+)", route.path))
             known.setdefault(route.path, _Resource(pattern)).handlers[route.method] = route.handle
 
@@ -163,14 +166,14 @@ class WebApp:
     @property
     def native_routes(self) -> Sequence[tuple[str, str]]:
         """Method and path of each native route that is loaded."""
-        known = {**self._fixed, **self._with_values}
-        return [(method, path) for path, resource in known.items() for method in resource.handlers]
+        known = (self._fixed, *self._with_values.values())
+        return [(method, path) for each in known for path, resource in each.items() for method in resource.handlers]
 
     def _find(self, path: str) -> tuple[_Resource | None, Mapping[str, str]]:
         found = self._fixed.get(path)
         if found is not None:
             return found, {}
-        for resource in self._with_values.values():
+        for resource in self._with_values.get(path.count("/"), {}).values():  # a value has none
             match = resource.pattern.fullmatch(path)
             if match is not None:
                 return resource, match.groupdict()
@@ -178,10 +181,10 @@ class WebApp:
 
     def _api_of(self, path: str) -> tuple[str, Api | None]:
         """Returns the API that a path is below, with the path as its routes have it."""
-        for api in self._apis:
-            found = api.path_of(path)
-            if found is not None:
-                return found, api
+        below = f"{path}/"  # of "/v1" too there is a "/v1/"
+        for beginning, api in self._beginnings:
+            if below.startswith(beginning):
+                return api.prefix + path[len(beginning) - 1 :], api
         return path, None
 
     async def _respond(
@@ -229,7 +232,7 @@ class WebApp:
 
 async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:
     try:
-        raw = {**RAW_DEFAULT_HEADERS, **_raw(response.headers), **_raw(added_headers)}
+        raw = {**RAW_DEFAULT_HEADERS, **_raw({**response.headers, **added_headers})}
         if response.stream is None and response.status != 204:  # noqa: PLR2004  # a length is not allowed with 204
             raw[b"content-length"] = b"%d" % len(response.body)
         await send({"type": "http.response.start", "status": response.status, "headers": [*raw.items()]})
@@ -244,7 +247,12 @@ async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: 
 
 def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
     """Returns headers as ASGI has them."""
-    return {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+    return dict(map(_raw_header, headers.keys(), headers.values()))
+
+
+@lru_cache(maxsize=256)  # most responses have the same ones
+def _raw_header(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
 
 
 RAW_DEFAULT_HEADERS = _raw(DEFAULT_HEADERS)

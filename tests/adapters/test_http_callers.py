@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
+from pydantic import SecretStr
 
 from adapters.http.settings import HttpSettings
-from gateway.domain.errors import Overloaded
+from gateway.configuration import ApiKey
+from gateway.domain.errors import Overloaded, Unauthenticated
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import Message, ThreadId
 from gateway.ports.token_buckets import TokenRequest
 from gateway.web.api import views
-from gateway.web.api.api_keys import caller_name
+from gateway.web.api.api_keys import ApiKeys, caller_name
 from gateway.web.api.call_limit import REFUSALS_PER_MINUTE
 from gateway.web.api.request_limit import RequestLimit
 from tests.adapters.chat import Chat, error
@@ -23,6 +25,17 @@ from tests.fakes.token_buckets import FakeTokenBuckets
 def test_a_caller_is_its_key_or_without_keys_its_network() -> None:
     assert caller_name("abc", "192.0.2.1") == "key abc"
     assert caller_name("", "192.0.2.1") == "address 192.0.2.1"
+
+
+def test_bound_keys_are_those_that_are_valid_when_somebody_calls() -> None:
+    valid = tuple(ApiKey(name, SecretStr(f"key-{name}"), (name,)) for name in ("code", "support"))
+    keys = ApiKeys(["key-of-all"], lambda: valid)
+    code = keys.owner("key-code", "no")
+    assert (keys.assistants_of(code), keys.assistants_of(keys.owner("key-of-all", "no"))) == (("code",), ())
+    valid = (ApiKey("code", SecretStr("key-code"), ("other",)),)
+    assert (keys.owner("key-code", "no"), keys.assistants_of(code)) == (code, ("other",))
+    with pytest.raises(Unauthenticated):
+        keys.owner("key-support", "no")
 
 
 def message_of(chat: Chat, **headers: str) -> Message:

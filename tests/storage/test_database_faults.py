@@ -166,6 +166,37 @@ class TestSqliteFaults:
         names = {check.name: check.ok for check in check_database(sqlite_store)}
         assert names == {"database": True, "disk": False}
 
+    def test_readers_take_no_connection_of_the_writers(self, sqlite_url: str, impatient: None) -> None:
+        store = SqlStore(f"{sqlite_url}?pool_size=1")
+        with store._database.read(), store._database.driver_read():
+            assert enqueue(store).is_new
+        store.close()
+
+    def test_a_connection_that_breaks_while_it_reads_is_replaced(self, sqlite_store: SqlStore) -> None:
+        with sqlite_store._database.driver_read() as cursor:
+            cursor.connection.close()
+        with pytest.raises(StoreUnavailable):
+            sqlite_store.ping()
+        sqlite_store.ping()
+
+    def test_connections_that_have_read_hold_back_no_checkpoint(self, sqlite_url: str) -> None:
+        store = SqlStore(sqlite_url)
+        with store._database.read() as connection, store._database.driver_read() as cursor:
+            connection.exec_driver_sql("SELECT name FROM facts").all()
+            cursor.execute("SELECT name FROM facts").fetchall()
+        enqueue(store)
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+            is_busy, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert not is_busy
+        store.close()
+
+    def test_a_closed_file_has_no_log_left(self, sqlite_url: str) -> None:
+        store = SqlStore(sqlite_url)
+        enqueue(store)
+        store.ping()
+        store.close()
+        assert not Path(f"{sqlite_url.removeprefix('sqlite:///')}-wal").exists()
+
 
 class TestPostgresqlFaults:
     def test_database_without_tables_names_the_migrate_command(self, postgres_sockets: str) -> None:

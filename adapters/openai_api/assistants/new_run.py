@@ -27,7 +27,7 @@ from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import Json, TurnOptions
-from gateway.ports.api_objects import ThreadState
+from gateway.ports.api_objects import NewestTurn, ThreadState
 from gateway.web.api.views import failure_of
 
 SEPARATOR = "\n\n"
@@ -45,6 +45,7 @@ PARAMETERS = (
 """Fields that the assistant's server gets."""
 LIMITS = ("truncation_strategy", "max_prompt_tokens")
 """Fields that the assistant's backend gets where it heeds them."""
+OF_RUN_OR_ASSISTANT = tuple(dict.fromkeys((*ECHOED, *PARAMETERS, *LIMITS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,12 @@ class NewRun:
     """What a run is asked with."""
 
     asked: RunRequest
-    additional: Sequence[Mapping[str, Any]] = ()
+    additional: Sequence[Mapping[str, Any]]
     """Its messages, as they are stored."""
+    request: str
+    """The name of the request that creates it."""
+    before: Turn | None = None
+    """The turn before it, if it has no message: that of a turn without a reply is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +80,18 @@ def new_message(
     directory: AssistantDirectory,
     state: ThreadState,
 ) -> Message:
-    """Returns the message of a new run, without its id. Raises InvalidRequest."""
+    """Returns the message of a new run. Raises InvalidRequest."""
     asked, additional = new.asked, new.additional
-    said = _said([*(row.body for row in state.pending), *additional], state.newest)
+    said = _said([*(row.body for row in state.pending), *additional], new.before)
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
-    options = replace(_options(asked, known, directory, tools, state), inserted=said.before)
+    given = {name: _given(asked, known, name) for name in OF_RUN_OR_ASSISTANT}
+    options = _options(asked, known, directory, tools, state, given)
+    options = replace(options, inserted=said.before) if said.before else options
     _check_limits(options, known)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
-    fields = {name: value for name in ECHOED if (value := _given(asked, known, name)) is not None}
+    fields = {name: given[name] for name in ECHOED if given[name] is not None}
     fields |= {
         "model": options.model or known.configured.model,
         "instructions": options.instructions or "",
@@ -99,10 +106,11 @@ def new_message(
     }
     return Message(
         caller.thread_key(thread_id),
-        "",
+        new.request,
         said.text,
         address=address,
         files=said.files,
+        has_waiting_caller=bool(asked.stream),
         caller=caller.name,
         options=options,
         only_if_idle=True,
@@ -125,7 +133,7 @@ def _check_limits(options: TurnOptions, known: KnownAssistant) -> None:
             raise refusal(name, "cannot be kept by the backend of this gateway's assistant", "unsupported_parameter")
 
 
-def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
+def _said(messages: Sequence[Mapping[str, Any]], before: Turn | None) -> Said:
     """Returns the messages of the user at the end as one text, and what was said before them.
 
     Without any, the message of a run that gave no reply is asked again. Raises InvalidRequest if there is none.
@@ -134,8 +142,8 @@ def _said(messages: Sequence[Mapping[str, Any]], newest: Turn | None) -> Said:
     split = ends[-1] + 1 if ends else 0
     text = SEPARATOR.join(filter(None, (text_of(each) for each in messages[split:])))
     files = files_of(messages)
-    if not text and not messages and newest is not None and failure_of(newest) is not None:
-        return Said(newest.message.text, newest.message.files, newest.options.inserted)
+    if before is not None and failure_of(before) is not None:
+        return Said(before.message.text, before.message.files, before.options.inserted)
     if not text and not files_of(messages[split:]):
         raise InvalidRequest("The thread has no message of a user that is not answered yet. Add one first.")
     return Said(text, files, tuple(_exchanges(messages[:split])))
@@ -151,8 +159,8 @@ def _exchanges(messages: Iterable[Mapping[str, Any]]) -> Iterable[Exchange]:
             said = []
 
 
-def _taken(newest: Turn | None) -> int:
-    return int(newest.message.address.get("taken", "0")) if newest else 0
+def _taken(newest: NewestTurn | None) -> int:
+    return int(newest.address.get("taken", "0")) if newest else 0
 
 
 def _options(
@@ -161,6 +169,7 @@ def _options(
     directory: AssistantDirectory,
     tools: Sequence[AssistantTool],
     state: ThreadState,
+    given: Json,
 ) -> TurnOptions:
     own_model = known.body["model"] if known.is_own else ""
     named = asked.model or own_model
@@ -175,7 +184,7 @@ def _options(
             _hosted(each, known, state) for each in tools if not isinstance(each, AssistantFunctionTool)
         ),
         only_these_tools=known.is_own or asked.tools is not None,
-        parameters=_parameters(asked, known),
+        parameters=_parameters(given),
         is_program=True,
     )
 
@@ -199,16 +208,16 @@ def _hosted(tool: AssistantTool, known: KnownAssistant, state: ThreadState) -> J
     return {"type": tool.type, "vector_store_ids": stores, **given}
 
 
-def _parameters(asked: RunRequest, known: KnownAssistant) -> Json:
+def _parameters(given: Json) -> Json:
     """Returns the fields that the assistant's server gets, as chat completions write them."""
-    given = {name: _given(asked, known, name) for name in (*PARAMETERS, *LIMITS)}
     defaults: dict[str, Sequence[Any]] = {
         "response_format": ("auto", {"type": "text"}),
         "tool_choice": ("auto",),
         "parallel_tool_calls": (True,),
         "truncation_strategy": ({"type": "auto"},),
     }
-    return {name: value for name, value in given.items() if value is not None and value not in defaults.get(name, ())}
+    asked = {name: given[name] for name in (*PARAMETERS, *LIMITS) if given[name] is not None}
+    return {name: value for name, value in asked.items() if value not in defaults.get(name, ())}
 
 
 def _given(asked: RunRequest, known: KnownAssistant, name: str) -> Any:

@@ -32,7 +32,7 @@ from adapters.openai_api.settings import NAME
 from adapters.openai_api.sse import resolved_turn
 from gateway.domain.errors import Conflict, Overloaded
 from gateway.domain.models import Message, Turn, TurnId, TurnState
-from gateway.ports.api_objects import ApiObject, ThreadState
+from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadState
 from gateway.ports.inbox import AcceptResult
 from gateway.web.api.event_stream import STREAM_HEADERS, TurnUpdates, event_stream
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
@@ -83,7 +83,7 @@ class RunRoutes:
         asked, post = read_request(RunRequest, body), read_post(caller, request, body)
         added = await self.context.read_messages(caller, asked.additional_messages or (), "additional_messages")
         await self.context.api.callers.count_message(caller)
-        begin = partial(self._begin, caller, thread, NewRun(asked, added), post)
+        begin = partial(self._begin, caller, thread, NewRun(asked, added, post.name))
         return await self._begun(request, caller, post, begin, streams=bool(asked.stream))
 
     async def create_with_thread(self, request: HttpRequest) -> HttpResponse:
@@ -91,26 +91,27 @@ class RunRoutes:
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(ThreadAndRunRequest, body), read_post(caller, request, body)
         messages = (asked.thread and asked.thread.messages) or ()
-        new = NewRun(asked.as_run(), await self.context.read_messages(caller, messages, "thread.messages"))
+        added = await self.context.read_messages(caller, messages, "thread.messages")
+        new = NewRun(asked.as_run(), added, post.name)
         await self.context.api.callers.count_message(caller)
         fields = asked.thread
         if asked.tool_resources is not None and (fields is None or fields.tool_resources is None):
             given = (fields or ThreadRequest()).model_dump(exclude_unset=True)
             fields = ThreadRequest.model_validate({**given, "tool_resources": asked.tool_resources.model_dump()})
-        begin = partial(self._begin_with_thread, caller, fields, new, post)
+        begin = partial(self._begin_with_thread, caller, fields, new)
         return await self._begun(request, caller, post, begin, streams=bool(asked.stream))
 
     async def _begin_with_thread(
-        self, caller: Caller, fields: ThreadRequest | None, new: NewRun, post: Post, turn: TurnId
+        self, caller: Caller, fields: ThreadRequest | None, new: NewRun, turn: TurnId
     ) -> Begun:
         thread = new_thread(caller, fields or ThreadRequest(), new_id("thread"))
         thread = await self.context.checked(caller, thread, new.additional)
         if thread.body["metadata"] or thread.body["tool_resources"]:
             (thread,) = await asyncio.to_thread(self.context.objects.add, [thread])
-        begun = await self._accept(caller, thread.id, new, post, ThreadState(thread, None), turn)
+        begun = await self._accept(caller, thread.id, new, ThreadState(thread, None), turn)
         return replace(begun, thread=thread)
 
-    async def _begin(self, caller: Caller, thread: str, new: NewRun, post: Post, turn: TurnId) -> Begun:
+    async def _begin(self, caller: Caller, thread: str, new: NewRun, turn: TurnId) -> Begun:
         state = await self.context.thread_state(caller, thread)
         if state.newest is not None and not state.newest.state.is_resolved:
             raise _active(thread, state.newest)
@@ -118,16 +119,13 @@ class RunRoutes:
             await self.context.attach(caller, thread, new.additional)
             state = await self.context.thread_state(caller, thread)
         if state.newest is not None and not state.pending and not new.additional:  # its message may be asked again
-            state = replace(state, newest=await self.context.api.inbox.get_turn(state.newest.id))
-        return await self._accept(caller, thread, new, post, state, turn)
+            new = replace(new, before=await self.context.api.inbox.get_turn(state.newest.id))
+        return await self._accept(caller, thread, new, state, turn)
 
-    async def _accept(
-        self, caller: Caller, thread: str, new: NewRun, post: Post, state: ThreadState, turn: TurnId
-    ) -> Begun:
+    async def _accept(self, caller: Caller, thread: str, new: NewRun, state: ThreadState, turn: TurnId) -> Begun:
         """Records the turn. Raises NoSuchObject, InvalidRequest, Overloaded, Blocked."""
         known = await self.context.directory.find(caller, new.asked.assistant_id)
         message = new_message(caller, thread, new, known, self.context.directory, state)
-        message = replace(message, message_id=post.name, has_waiting_caller=bool(new.asked.stream))
         try:
             accepted = await self._record(message, turn)
         except Conflict as exc:
@@ -153,17 +151,23 @@ class RunRoutes:
     ) -> HttpResponse:
         """Begins a turn, or finds the one that an earlier attempt at the request began, and answers with it."""
         turn_id = self.context.api.inbox.new_turn_id()
+        if not streams:
+            begun = await self._begun_once(request, caller, post, begin, turn_id)
+            return json_response(run_view(begun.turn), headers=self._poll_headers())
         with ExitStack() as leaving:
-            waiter = self._waiter(turn_id, caller, leaving) if streams else None
-            async with self.context.api.attempts.turn_of(post):
-                repeated = await self._begun_before(request, caller, post)
-                begun: Begun = repeated or await begin(turn_id)
-            if waiter is None:
-                return json_response(run_view(begun.turn), headers=self._poll_headers())
+            waiter = self._waiter(turn_id, caller, leaving)
+            begun = await self._begun_once(request, caller, post, begin, turn_id)
             if begun.turn.id != turn_id:
                 waiter.switch_to(begun.turn.id)
                 begun = replace(begun, turn=await self.context.api.inbox.get_turn(begun.turn.id))
             return self._stream(request, begun, waiter, leaving, BEGINNING)
+
+    async def _begun_once(
+        self, request: HttpRequest, caller: Caller, post: Post, begin: Callable[[TurnId], Any], turn_id: TurnId
+    ) -> Begun:
+        async with self.context.api.attempts.turn_of(post):
+            begun: Begun = await self._begun_before(request, caller, post) or await begin(turn_id)
+            return begun
 
     async def _begun_before(self, request: HttpRequest, caller: Caller, post: Post) -> Begun | None:
         """Raises Conflict if an earlier attempt at the request had another body."""
@@ -193,18 +197,21 @@ class RunRoutes:
 
     async def retrieve(self, request: HttpRequest) -> HttpResponse:
         caller, thread = self.context.api.callers.reader(request), request.path_values["thread_id"]
-        name = request.path_values["run_id"]
-        with ExitStack() as leaving:
-            turn_id = turn_of_run(name)
-            waiter = self._holder(turn_id, caller, leaving) if turn_id else None  # before it is read: no end is missed
-            ended = None
-            if turn_id and waiter and self.context.running.runs(turn_id, caller.thread_key(thread)):
-                ended = await self._ended(turn_id, waiter)
-                waiter = None
-            turn = ended or await self.context.turn(caller, thread, name)
-            if turn_id and waiter and status_of(turn) in ("queued", "in_progress"):
-                turn = await self._ended(turn_id, waiter) or turn
-            return json_response(run_view(turn), headers=self._poll_headers())
+        turn = await self._latest(caller, thread, request.path_values["run_id"])
+        return json_response(run_view(turn), headers=self._poll_headers())
+
+    async def _latest(self, caller: Caller, thread: str, run: str) -> Turn:
+        """Returns the turn of a run; while it goes on, a moment later or when it has ended. Raises NoSuchObject."""
+        turn_id = turn_of_run(run)
+        waiter = self._holder(turn_id, caller) if turn_id else None  # before the turn is read: no end is missed
+        if turn_id is None or waiter is None:
+            return await self.context.turn(caller, thread, run)
+        with waiter:
+            if self.context.running.runs(turn_id, caller.thread_key(thread)):
+                return await self._ended(turn_id, waiter) or await self.context.turn(caller, thread, run)
+            turn = await self.context.turn(caller, thread, run)
+            goes_on = status_of(turn) in ("queued", "in_progress")
+            return (await self._ended(turn_id, waiter) if goes_on else None) or turn
 
     async def modify(self, request: HttpRequest) -> HttpResponse:
         turn = await self._turn(request)
@@ -263,14 +270,12 @@ class RunRoutes:
         leaving.callback(waiter.close)
         return waiter
 
-    def _holder(self, turn: TurnId, caller: Caller, leaving: ExitStack) -> Waiter | None:
+    def _holder(self, turn: TurnId, caller: Caller) -> Waiter | None:
         """Returns a waiter for the end of a turn; None when there is no place for one more of this caller."""
         try:
-            waiter = self.context.api.waiters.register(turn, caller.share, wants_previews=False)
+            return self.context.api.waiters.register(turn, caller.share, wants_previews=False)
         except Overloaded:
             return None
-        leaving.callback(waiter.close)
-        return waiter
 
     async def _ended(self, turn_id: TurnId, waiter: Waiter) -> Turn | None:
         """Waits a moment; returns the turn if it ended in that time."""
@@ -287,7 +292,7 @@ class RunRoutes:
     def _stream(
         self, request: HttpRequest, begun: Begun, waiter: Waiter, leaving: ExitStack, first: Sequence[str]
     ) -> HttpResponse:
-        thread = thread_view(begun.thread.id, begun.thread, begun.turn) if begun.thread else None
+        thread = thread_view(begun.thread.id, begun.thread, begun.turn.received_at) if begun.thread else None
         updates, writer = self._updates(request, begun, waiter), RunStream(begun.turn, first, thread)
         events = event_stream(begun.turn, updates, writer, ping_seconds=self.context.api.limits.ping_seconds)
         return HttpResponse(headers=STREAM_HEADERS, stream=events, on_close=leaving.pop_all().close)
@@ -325,6 +330,6 @@ def _not_cancellable(turn: Turn) -> InvalidRequest:
     return InvalidRequest(f"Cannot cancel run with status '{status_of(turn)}'.")
 
 
-def _active(thread: str, turn: Turn | None) -> InvalidRequest:
+def _active(thread: str, turn: NewestTurn | None) -> InvalidRequest:
     run = f" {run_of(turn.id)}" if turn and not turn.state.is_resolved else ""
     return InvalidRequest(f"Thread {thread} already has an active run{run}.")

@@ -36,8 +36,8 @@ from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.stored_objects import made_once
+from gateway.coordination.threads import in_thread
 from gateway.domain.errors import Conflict
-from gateway.domain.models import Turn
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
 
@@ -73,7 +73,7 @@ class ThreadRoutes:
         make = partial(self._make, caller, asked, bodies, post)
         made = await made_once(self.context.objects, self.context.api.attempts, post, make)
         thread = next(each for each in made if each.kind == THREAD)
-        return json_response(thread_view(thread.id, thread, None))
+        return json_response(thread_view(thread.id, thread))
 
     async def _make(
         self, caller: Caller, asked: ThreadRequest, bodies: Sequence[Mapping[str, Any]], post: Post
@@ -204,9 +204,11 @@ class ThreadRoutes:
 
     async def _newest(self, caller: Caller, name: str, page: Page) -> Sequence[Item]:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
-        most_turns = page.limit // 2 + 2  # a turn has a message and a reply
+        most_turns = page.limit // 2 + 1  # a turn has a message and a reply
         while True:
-            found = await asyncio.to_thread(self.context.objects.newest_messages, caller.owner, name, most_turns)
+            found = await in_thread(
+                self.context.readers, self.context.objects.newest_messages, caller.owner, name, most_turns
+            )
             if found.thread is None and not found.turns:
                 await self.context.thread_state(caller, name)  # unless it may be opened
             items = timeline(found.turns, found.rows)
@@ -230,9 +232,10 @@ def thread_fields(asked: ThreadChange) -> Mapping[str, Any]:
     return {name: value for name, value in given.items() if name in asked.model_fields_set}
 
 
-def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Item:
+def thread_view(name: str, thread: ApiObject | None, used_at: float = 0.0) -> Item:
+    """``used_at``: when its newest turn was received, which is all that is known of when some were made."""
     body = thread.body if thread else EMPTY_THREAD
-    created = (thread.created_at if thread else 0.0) or (newest.received_at if newest else 0.0)
+    created = (thread.created_at if thread else 0.0) or used_at
     return {
         "id": name,
         "object": "thread",
@@ -243,4 +246,4 @@ def thread_view(name: str, thread: ApiObject | None, newest: Turn | None) -> Ite
 
 
 def _view_of(name: str, state: ThreadState) -> Item:
-    return thread_view(name, state.thread, state.newest)
+    return thread_view(name, state.thread, state.newest.received_at if state.newest else 0.0)

@@ -14,11 +14,13 @@ class ApiKeys:
     """The keys that may call. Without keys everybody may."""
 
     def __init__(self, keys: Sequence[str], bound: Callable[[], Sequence[ApiKey]] = tuple) -> None:
-        """``bound``: returns the keys that are bound to assistants and valid now.
+        """``bound``: returns the keys that are bound to assistants and valid now, the same object until they change.
 
         ``keys`` may have those too, as they were at the start: one that is bound no longer is valid no longer.
         """
         self._bound = bound
+        self._read: tuple[Sequence[ApiKey], Mapping[str, Sequence[str]]] = ((), {})
+        """The bound keys as they were when somebody last asked, and the assistants of their owners."""
         self._owners = tuple(owner for owner in map(owner_of, keys) if owner not in self._assistants())
 
     @property
@@ -56,7 +58,11 @@ class ApiKeys:
 
     def _assistants(self) -> Mapping[str, Sequence[str]]:
         """Returns the assistants of the bound keys, by owner."""
-        return {owner_of(each.key.get_secret_value()): each.assistants for each in self._bound()}
+        bound, (known, assistants) = self._bound(), self._read
+        if bound is not known:
+            assistants = {owner_of(each.key.get_secret_value()): each.assistants for each in bound}
+            self._read = bound, assistants
+        return assistants
 
 
 def owner_of(key: str) -> str:

@@ -15,8 +15,9 @@ def client_ip(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
 
     ``peer``: the other end of the connection, "" for a Unix socket. ``forwarded_for``: the request's X-Forwarded-For.
     """
-    hops = _split(forwarded_for) or [peer]
-    return _hop_of_client(hops, trusted_proxies) if trusted_proxies else peer
+    if not trusted_proxies:
+        return peer
+    return _hop_of_client(_split(forwarded_for) or [peer], trusted_proxies)
 
 
 @lru_cache(maxsize=4096)  # parsing takes longer than the rest of what is done to know a caller

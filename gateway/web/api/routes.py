@@ -20,6 +20,7 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 """The types of ASGI: asgi.readthedocs.io/en/latest/specs/www.html"""
 
 JSON = "application/json"
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DEFAULT_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -58,7 +59,8 @@ class HttpRequest:
 
     def query_value(self, name: str) -> str:
         """Returns the first value of a query parameter; "" if there is none."""
-        return next(iter(self.query_values(name)), "")
+        values = self.query_values(name)
+        return values[0] if values else ""
 
     def query_values(self, name: str) -> Sequence[str]:
         if self._query_values is None:
@@ -124,13 +126,6 @@ class Api:
     load: Callable[[], Sequence[Route]] | None = None
     """Returns further routes. Called once, in a thread, when the first request below the path comes."""
 
-    def path_of(self, path: str) -> str | None:
-        """Returns a path as the routes have it, if it is below this API; else None."""
-        for prefix in (self.prefix, *self.also_at):
-            if path == prefix or path.startswith(f"{prefix}/"):
-                return self.prefix + path[len(prefix) :]
-        return None
-
 
 @runtime_checkable
 class HasApi(Protocol):
@@ -141,9 +136,8 @@ class HasApi(Protocol):
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """Returns a response with a JSON body, non-ASCII characters unescaped."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     # Lone surrogates, which JSON may hold, are escaped again.
-    content = text.encode("utf-8", "backslashreplace") + b"\n"
+    content = ENCODER.encode(body).encode("utf-8", "backslashreplace") + b"\n"
     return HttpResponse(content, status, {"Content-Type": JSON, **(headers or {})})
 
 

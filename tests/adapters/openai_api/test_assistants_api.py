@@ -102,13 +102,20 @@ def test_lists_have_pages(client: OpenAI) -> None:
 
 def test_the_newest_page_of_a_long_thread_is_read_without_the_rest(client: OpenAI) -> None:
     thread = client.beta.threads.create()
-    for number in range(4):
+    for number in range(2):
         client.beta.threads.messages.create(thread.id, role="user", content=f"m{number}")
         client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id="default")
+        client.beta.threads.runs.create_and_poll(
+            thread_id=thread.id, assistant_id="default", additional_messages=[{"role": "user", "content": "with it"}]
+        )
     newest = client.beta.threads.messages.list(thread.id, limit=3)
     assert [each.role for each in newest.data] == ["assistant", "user", "assistant"]
     assert newest.has_more
-    assert [each.role for each in newest] == ["assistant", "user"] * 4
+    whole = [*newest]
+    assert [each.role for each in whole] == ["assistant", "user"] * 4
+    for limit in range(1, 9):
+        page = client.beta.threads.messages.list(thread.id, limit=limit)
+        assert (page.data, page.has_more) == (whole[:limit], limit < 8)
     assert len(list(client.beta.threads.runs.list(thread.id, limit=1))) == 4
 
 
