@@ -1,7 +1,7 @@
 """One database: its connections, transactions and errors.
 
 A process holds at most ``pool_size`` connections (10 unless the URL says otherwise), opened as needed, and one more
-for LISTEN on PostgreSQL.
+for LISTEN on PostgreSQL; of an SQLite file also as many for reading as there are reads at once.
 """
 
 from __future__ import annotations
