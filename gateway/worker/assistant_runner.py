@@ -261,7 +261,8 @@ class AssistantRunner:
         fitted = replace(answer, text=limit.fitted(answer.text))
         if answer.cut_off or fitted != answer:
             log.warning("the answer ends at a limit", turn=attempt.turn.id, model=answer.model)
-            detail = "" if answer.cut_off else TOO_LONG
+            named = f"at {answer.limit}" if answer.limit else ""
+            detail = named if answer.cut_off else TOO_LONG
             await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=detail))
         return _has_content(fitted)
 
