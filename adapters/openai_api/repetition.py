@@ -49,6 +49,10 @@ class Post:
         """Whether it is known by an Idempotency-Key."""
         return self.name.startswith(KEY_MARK)
 
+    def is_of(self, name: str) -> bool:
+        """Returns whether an attempt of this name is one at the same request."""
+        return self.first <= name <= self.last
+
     def check_same(self, earlier: str) -> None:
         """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
         if earlier.startswith(KEY_MARK) and not earlier.startswith(self.name):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.openai_api.answering import streamed, whole
-from adapters.openai_api.asking import Asking
+from adapters.openai_api.asking import Asking, is_replaced
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
@@ -16,7 +16,7 @@ from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.models import DEFAULT, check_model
-from adapters.openai_api.outcome import calls_of, failure_of
+from adapters.openai_api.outcome import failure_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
@@ -68,18 +68,27 @@ class ResponseRoutes:
             said = arrange(asked.steps(), INPUT, continues=bool(asked.conversation_id or asked.previous_response_id))
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        if (earlier := await self.asking.earlier(post)) is not None:  # the thread has what it said already
+        earlier = await self.asking.newest(post)
+        if earlier is not None and not is_replaced(earlier, post):  # the thread has what it said already
             message = earlier.message
         else:
-            place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
-            _check_continues(place, said)
-            message = _message(caller, post, asked, said, place)
+            message = await self._new_message(caller, post, asked, said, earlier)
             message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-            message = await self.files.attached(caller, message, said.files)
         if asked.background and not asked.stream:
             return json_response(response_body(await self.asking.begin(post, message)))
         is_background = bool(asked.background)
         return await self._answer(request, post, message, streams=bool(asked.stream), goes_on=is_background)
+
+    async def _new_message(
+        self, caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, cancelled: Turn | None
+    ) -> Message:
+        """``cancelled``: the turn in whose place the new one is. Raises InvalidRequest, NoSuchObject."""
+        if cancelled is not None and asked.conversation_id:
+            return await self.conversations.asked_again(post, cancelled)
+        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+        if place.calls is not None:
+            check_outputs(place.calls, said.first_outputs, INPUT)
+        return await self.files.attached(caller, _message(caller, post, asked, said, place), said.files)
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         check_include(request)
@@ -126,15 +135,6 @@ def _outcome(turn: Turn) -> JsonResponse:
     """Returns the response to a caller whose turn is resolved."""
     failure = failure_of(turn)
     return error_form(problems.from_failure(failure)) if failure else (response_body(turn), 200, {})
-
-
-def _check_continues(place: Place, said: CallerInput) -> None:
-    """Raises InvalidRequest unless the results answer the calls that the thread ends with."""
-    last = place.newest
-    if last is not None and last.state.is_resolved:
-        check_outputs(calls_of(last) if failure_of(last) is None else (), said.first_outputs, INPUT)
-    elif said.first_outputs and last is None:
-        raise refusal(INPUT, "begins with the result of a call, and there is none to answer")
 
 
 def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, place: Place) -> Message:

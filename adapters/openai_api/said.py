@@ -176,3 +176,14 @@ def check_outputs(calls: Sequence[RequestedCall], outputs: Sequence[CallOutput],
     if missing := [call_id for call_id in called if call_id not in given]:
         names = ", ".join(sorted(missing))
         raise refusal(where, f"must begin with the results of the calls before it; there is none of {names}")
+
+
+def open_calls(exchanges: Iterable[Exchange]) -> tuple[RequestedCall, ...]:
+    """Returns the calls of the caller's functions that were made last, without those that have a result."""
+    found: dict[str, RequestedCall] = {}
+    for exchange in exchanges:
+        for output in exchange.outputs:
+            found.pop(output.call_id, None)
+        if exchange.calls:
+            found = {call.id: call for call in exchange.calls if call.output is None}
+    return tuple(found.values())

@@ -131,6 +131,31 @@ def test_functions_of_the_caller_are_called_and_answered(site: ProgramSite, stre
         assert [each["role"] for each in site.said()] == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
+def test_results_may_be_brought_again_after_a_failure(site: ProgramSite) -> None:
+    conversation = site.client.conversations.create().id
+    asked: Any = {"tools": [WEATHER], "conversation": conversation}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Fail("invalid_prompt"), Say("Rain in Rome."))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    result = {"type": "function_call_output", "call_id": call_id, "output": "rain"}
+    with pytest.raises(openai.APIStatusError):
+        ask(site, [result], **asked)
+    with pytest.raises(openai.BadRequestError, match="results of the calls"):
+        ask(site, "Never mind", **asked)
+    assert ask(site, [result], **asked).output_text == "Rain in Rome."
+
+
+def test_calls_and_results_may_be_items_of_a_conversation(site: ProgramSite) -> None:
+    called: Any = [
+        {"role": "user", "content": "Weather?"},
+        {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"},
+    ]
+    result: Any = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}
+    first = site.client.conversations.create(items=called).id
+    assert ask(site, [result], tools=[WEATHER], conversation=first).output_text
+    second = site.client.conversations.create(items=[*called, result]).id
+    assert ask(site, "So?", tools=[WEATHER], conversation=second).output_text == "You said: So?"
+
+
 def test_a_call_of_an_own_tool_beside_one_of_the_caller_leaves_the_thread_usable(site: ProgramSite) -> None:
     both: Any = [CallTool("calculate", {"expression": "6*7"}), CallTool("weather", {"city": "Rome"})]
     site.fake.script(both, Say("42 and rain"))
