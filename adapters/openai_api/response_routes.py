@@ -15,13 +15,14 @@ from adapters.openai_api.conversations import Conversations, Place
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.item_references import ItemReferences
 from adapters.openai_api.models import DEFAULT, check_model
 from adapters.openai_api.outcome import failure_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import check_include, read_request
-from adapters.openai_api.response_request import INPUT, ResponseRequest
+from adapters.openai_api.response_request import INPUT, ResponseRequest, item_steps
 from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.response_view import ECHO, input_items, response_body
 from adapters.openai_api.said import CallerInput, arrange, check_outputs
@@ -45,6 +46,7 @@ class ResponseRoutes:
     bodies: BodyReader
     files: InlineFileKeeper
     conversations: Conversations
+    references: ItemReferences
     directory: AssistantDirectory
     max_message_chars: int
 
@@ -65,7 +67,9 @@ class ResponseRoutes:
             if asked.background and asked.store is False:
                 raise refusal("background", "needs `store`: what is not stored cannot be asked for later")
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
-            said = arrange(asked.steps(), INPUT, continues=bool(asked.conversation_id or asked.previous_response_id))
+            continues = bool(asked.conversation_id or asked.previous_response_id)
+            items = await self.references.resolved(caller, asked.input, INPUT)
+            said = arrange(item_steps(items, INPUT), INPUT, continues=continues)
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
         earlier = await self.asking.newest(post)

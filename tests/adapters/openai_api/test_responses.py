@@ -70,6 +70,43 @@ def test_responses_follow_each_other(site: ProgramSite) -> None:
     assert remembers(site, "one", "two")
 
 
+def test_items_may_be_named_by_their_ids(site: ProgramSite) -> None:
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Say("Rain in Rome."))
+    user: Any = {"role": "user", "content": "Weather?"}
+    call = call_of(ask(site, [user], tools=[WEATHER]))
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    said: Any = [user, {"type": "item_reference", "id": call.id}, result]
+    answer = ask(site, said, tools=[WEATHER])
+    assert answer.output_text == "Rain in Rome."
+    ask(site, [*said, {"id": answer.output[0].id}, {"role": "user", "content": "Thanks"}])
+    told = memory(site)
+    assert [told.count(text) for text in ("Weather?", '"weather"', '"rain"', "Rain in Rome.")] == [1] * 4
+    begun = site.client.conversations.create(items=[{"type": "item_reference", "id": answer.output[0].id}])
+    (item,) = site.client.conversations.items.list(begun.id)
+    ask(site, [user, {"type": "item_reference", "id": item.id}, {"role": "user", "content": "Thanks"}])
+    assert memory(site).count("Rain in Rome.") == 1
+
+
+def memory(site: ProgramSite) -> str:
+    """Returns what the newest request carries, or its thread at the server, as JSON."""
+    thread = site.sent().get("conversation")
+    return json.dumps(site.fake.conversations[thread] if thread else site.said())
+
+
+def test_an_item_that_is_not_kept_for_this_caller_cannot_be_named(site: ProgramSite) -> None:
+    kept, not_kept, deleted = ask(site, "one"), ask(site, "two", store=False), ask(site, "three")
+    site.client.responses.delete(deleted.id)
+    for client, name in (
+        (site.other_client, kept.output[0].id),
+        (site.client, not_kept.output[0].id),
+        (site.client, deleted.output[0].id),
+        (site.client, f"{kept.output[0].id}_9"),
+        (site.client, "rs_1"),
+    ):
+        with pytest.raises(openai.NotFoundError, match="not found"):
+            client.responses.create(model="default", input=[{"type": "item_reference", "id": name}])
+
+
 def test_two_responses_may_follow_the_same_one(site: ProgramSite) -> None:
     first = ask(site, "one")
     ask(site, "two", previous_response_id=first.id)
