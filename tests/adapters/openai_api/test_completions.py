@@ -124,6 +124,15 @@ def test_parameters_reach_the_server(site: ProgramSite) -> None:
         assert body["tool_choice"] == {"type": "function", "name": "weather"}
 
 
+def test_what_programs_send_unasked_and_means_nothing_is_taken(site: ProgramSite) -> None:
+    neutral: Any = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "stop": [], "n": 1}
+    left_out = {"functions": None, "audio": None, "prediction": None, "top_logprobs": 0}
+    tool = {**WEATHER, "function": {**WEATHER["function"], "defer": None}}
+    answer = ask(site, USER, response_format={"type": "text"}, tools=[tool], **neutral, extra_body=left_out)
+    assert answer.choices[0].message.content == "You said: Hello"
+    assert not {"presence_penalty", "stop", "logit_bias"} & site.sent().keys()
+
+
 def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
     if site.backend == "chat":
         assert ask(site, USER, seed=3).choices
