@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.openai_api.errors import REFUSED
 from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn
@@ -12,8 +13,6 @@ from gateway.domain.run_events import PROMPT_LIMIT
 from gateway.web.api import views
 
 LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
-REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
-"""Codes of failures that are about the message."""
 
 WITHOUT_TEXT = frozenset({"incomplete", PROMPT_LIMIT})
 """Codes of failures that a program reads as an answer without text."""

@@ -11,7 +11,8 @@ from openai import BadRequestError, OpenAI
 from openai.types.beta.threads.run import LastError
 from openai.types.responses import ResponseError
 
-from adapters.openai_api.outcome import LIMITED, REFUSED, failure_code
+from adapters.openai_api.errors import REFUSED
+from adapters.openai_api.outcome import LIMITED, failure_code
 from adapters.openai_api.said import NAMES
 from gateway.domain.models import Failure
 from gateway.web.api.problems import FINAL_CODES
