@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, get_args
 
+import httpx2
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types.beta.threads.run import LastError
@@ -134,6 +135,13 @@ def test_why_a_run_or_a_response_failed_is_a_code_that_both_have(code: str) -> N
     shown = failure_code(Failure(code, "No."))
     for model in (LastError, ResponseError):
         assert shown in get_args(model.model_fields["code"].annotation)
+
+
+def test_a_page_may_send_what_its_client_adds(site: ApiSite) -> None:
+    added = ["authorization", "http-referer", "user-agent", "x-requested-with", "x-stainless-lang"]
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(added)}
+    answer = httpx2.options(f"{site.base_url}/v1/responses", headers={"Origin": "https://a.example", **asked})
+    assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (200, ", ".join(added))
 
 
 def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
