@@ -24,7 +24,7 @@ from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import check_include, read_request
 from adapters.openai_api.response_request import INPUT, ResponseRequest, item_steps
 from adapters.openai_api.response_stream import ResponseStream
-from adapters.openai_api.response_view import ECHO, input_items, response_body
+from adapters.openai_api.response_view import ECHO, HISTORY, input_items, response_body
 from adapters.openai_api.said import CallerInput, arrange, check_outputs
 from adapters.openai_api.settings import PREFIX
 from gateway.domain.models import Message, Turn, TurnState
@@ -153,7 +153,9 @@ def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInp
         is_last=asked.store is False and not asked.conversation_id,
         is_program=True,
     )
-    address = {ECHO: json.dumps(_echo(asked))}
+    added = len(place.added)
+    history = {HISTORY: (added, added + len(said.history))} if said.history else {}
+    address = {ECHO: json.dumps(_echo(asked) | history)}
     author = asked.user or asked.safety_identifier or ""
     return Message(place.key, post.name, said.text, author, address, caller=caller.name, options=options)
 

@@ -124,6 +124,20 @@ def test_an_input_may_bring_the_past(site: ProgramSite) -> None:
     assert remembers(site, "one", "two", "three", "four")
 
 
+def test_what_a_request_says_of_the_past_is_listed(site: ProgramSite) -> None:
+    called: Any = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"}
+    result: Any = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}
+    past = [{"role": "user", "content": "one"}, called, result, {"role": "assistant", "content": "1"}]
+    begun = site.client.conversations.create(items=[{"role": "user", "content": "zero"}])
+    answer = ask(site, [*past, {"role": "user", "content": "two"}], conversation=begun.id)
+    said = [*site.client.responses.input_items.list(answer.id, order="asc")]
+    assert [item.type for item in said] == ["message", "function_call", "function_call_output", "message", "message"]
+    assert texts_of([said[0], *said[3:]]) == ["one", "1", "two"]
+    kept = [*site.client.conversations.items.list(begun.id, order="asc")]
+    assert [item.id for item in kept][1:-1] == [item.id for item in said]
+    assert texts_of([kept[0], kept[-1]]) == ["zero", "You said: two"]
+
+
 def texts_of(items: Iterable[Any]) -> list[str]:
     return [item.content[0].text for item in items]
 
