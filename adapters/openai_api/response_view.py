@@ -14,7 +14,7 @@ from gateway.domain.models import Failure, Turn, TurnState
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
 HISTORY = "history"
-"""Which of the exchanges that a turn inserts its request said, beside what it answers: the first, and that after the last."""
+"""Where it says which of the exchanges that the turn inserts were in its request: the first, and that after the last."""
 STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
 
 Body = dict[str, Any]

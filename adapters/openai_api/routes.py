@@ -19,7 +19,7 @@ def api(load_routes: Callable[[], Sequence[Route]], origins: Sequence[str]) -> A
         origins=origins,
         methods=("DELETE", "GET", "POST"),
         allowed_headers=(ANY,),  # each client adds its own, and none of them gives a page more than the key does
-        exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id"),
+        exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id", "X-Should-Retry"),
     )
 
     def load() -> Sequence[Route]:

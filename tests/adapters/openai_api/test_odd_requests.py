@@ -142,6 +142,7 @@ def test_a_page_may_send_what_its_client_adds(site: ApiSite) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(added)}
     answer = httpx2.options(f"{site.base_url}/v1/responses", headers={"Origin": "https://a.example", **asked})
     assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (200, ", ".join(added))
+    assert "X-Should-Retry" in answer.headers["access-control-expose-headers"]
 
 
 def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
