@@ -23,7 +23,7 @@ from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.models import ConversationKey, Message, Turn
-from gateway.domain.past import exchanges_of
+from gateway.domain.past import exchanges_of, is_answered
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.inbox import AsyncInbox
 
@@ -99,7 +99,7 @@ class Conversations:
         """
         if any(not turn.state.is_resolved for turn in newest):
             return None
-        if any(not (turn.reply or turn.reply_files or turn.calls) for turn in newest):
+        if not all(map(is_answered, newest)):
             newest = await self._turns(newest[-1].message.key, MAX_PAST_TURNS, before=newest[-1].seq + 1)
         return open_calls((*exchanges_of(newest), *added))
 

@@ -10,6 +10,7 @@ from adapters.openai_api.ids import name_of, reply_of, response_id
 from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
+from gateway.domain.past import is_answered
 
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
@@ -136,7 +137,7 @@ def items_of_turn(turn: Turn) -> list[Body]:
     """Returns the items that a turn added to its conversation."""
     if turn.erased_at is not None:
         return []
-    return [*input_items(turn), *(output_items(turn) if turn.reply or turn.calls else ())]
+    return [*input_items(turn), *(output_items(turn) if is_answered(turn) else ())]
 
 
 def _is_completed(turn: Turn) -> bool:

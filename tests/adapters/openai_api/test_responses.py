@@ -285,6 +285,19 @@ def test_what_is_cut_off_before_any_text_is_no_failure(site: ProgramSite) -> Non
         assert [each.type for each in stream][-1] == "response.incomplete"
 
 
+def test_an_empty_answer_is_told_as_it_is(site: ProgramSite) -> None:
+    conversation = site.client.conversations.create().id
+    asked: Any = {"tools": [WEATHER], "conversation": conversation}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Say(""), Say(""))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    answer = ask(site, [{"type": "function_call_output", "call_id": call_id, "output": "rain"}], **asked)
+    assert (answer.status, answer.output_text, answer.error) == ("completed", "", None)
+    assert [*site.client.conversations.items.list(conversation, limit=1)][0].id == answer.output[0].id
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert [each.type for each in stream][-1] == "response.completed"
+    assert ask(site, "Thanks", **asked).output_text == "You said: Thanks"
+
+
 def test_a_failure_ends_a_stream_and_is_kept(site: ProgramSite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     with site.client.responses.stream(model="default", input="Hello") as stream:
