@@ -203,6 +203,8 @@ def test_what_is_not_served_is_refused_by_its_name(site: ProgramSite) -> None:
     calls: dict[str, Callable[[openai.OpenAI], Any]] = {
         "Embeddings": lambda client: client.embeddings.create(model="default", input="Hello"),
         "Audio": lambda client: client.audio.speech.create(model="default", voice="alloy", input="Hello"),
+        "Batches": lambda client: client.batches.list(),
+        "Containers": lambda client: client.containers.list(),
         "Legacy completions": lambda client: client.completions.create(model="default", prompt="Hello"),
         "Counting of input tokens": lambda client: client.responses.input_tokens.count(model="default", input="Hello"),
     }
