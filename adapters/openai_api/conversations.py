@@ -103,6 +103,11 @@ class Conversations:
             newest = await self._turns(newest[-1].message.key, MAX_PAST_TURNS, before=newest[-1].seq + 1)
         return open_calls((*exchanges_of(newest), *added))
 
+    async def known(self, place: Place) -> Sequence[Exchange]:
+        """Returns what was said in the thread that a response is to be in."""
+        past = exchanges_of(await self._turns(place.key, MAX_PAST_TURNS)) if place.past is None else place.past
+        return (*past, *place.added)
+
     async def asked_again(self, post: Post, cancelled: Turn) -> Message:
         """Returns the message for a turn of a conversation that takes the place of a cancelled one.
 

@@ -25,7 +25,7 @@ from adapters.openai_api.request_fields import check_include, read_request
 from adapters.openai_api.response_request import INPUT, ResponseRequest, item_steps
 from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.response_view import ECHO, HISTORY, input_items, response_body
-from adapters.openai_api.said import CallerInput, arrange, check_outputs
+from adapters.openai_api.said import CallerInput, arrange, check_outputs, repeats, without_repeated
 from adapters.openai_api.settings import PREFIX
 from gateway.domain.models import Message, Turn, TurnState
 from gateway.domain.turn_options import TurnOptions
@@ -69,7 +69,7 @@ class ResponseRoutes:
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
             continues = bool(asked.conversation_id or asked.previous_response_id)
             items = await self.references.resolved(caller, asked.input, INPUT)
-            said = arrange(item_steps(items, INPUT), INPUT, continues=continues)
+            said = arrange(item_steps(items, INPUT), INPUT, continues=continues, in_order=False)
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
         earlier = await self.asking.newest(post)
@@ -90,9 +90,18 @@ class ResponseRoutes:
         if cancelled is not None and asked.conversation_id:
             return await self.conversations.asked_again(post, cancelled)
         place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
-        if place.calls is not None:
-            check_outputs(place.calls, said.first_outputs, INPUT)
+        said = await self._said_anew(place, said)
         return await self.files.attached(caller, _message(caller, post, asked, said, place), said.files)
+
+    async def _said_anew(self, place: Place, said: CallerInput) -> CallerInput:
+        """Returns what is said, without what the thread has already. Raises InvalidRequest unless that fits the thread."""
+        if place.calls is None:
+            return said
+        if repeats(said, place.calls):
+            new = without_repeated(said.steps, await self.conversations.known(place), place.calls)
+            said = arrange(new, INPUT, continues=True, in_order=False)
+        check_outputs(place.calls, said.first_outputs, INPUT)
+        return said
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         check_include(request)

@@ -195,6 +195,31 @@ def test_results_may_be_brought_again_after_a_failure(site: ProgramSite) -> None
     assert ask(site, [result], **asked).output_text == "Rain in Rome."
 
 
+def test_a_program_may_say_all_again_but_what_the_assistant_said(site: ProgramSite) -> None:
+    asked: Any = {"tools": [WEATHER], "conversation": site.client.conversations.create().id}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), CallTool("weather", {"city": "Oslo"}), Say("Rain, snow."))
+    said: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
+    for output in ("rain", "snow"):
+        call_id = call_of(ask(site, said, **asked)).call_id
+        said.append({"type": "function_call_output", "call_id": call_id, "output": output})
+    assert ask(site, said, **asked).output_text == "Rain, snow."
+    assert ask(site, [*said, {"role": "user", "content": "So?"}], **asked).output_text == "You said: So?"
+    told = memory(site)
+    assert [told.count(text) for text in ("Weather?", '"rain"', '"snow"', "Rain, snow.")] == [1] * 4
+    with pytest.raises(openai.BadRequestError, match="not among those before it"):
+        ask(site, said, **asked)
+
+
+def test_results_may_come_after_what_the_user_says_meanwhile(site: ProgramSite) -> None:
+    asked: Any = {"tools": [WEATHER], "conversation": site.client.conversations.create().id}
+    site.fake.script(CallTool("weather", {"city": "Rome"}))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    result: Any = {"type": "function_call_output", "call_id": call_id, "output": "rain"}
+    for item in ({"role": "user", "content": "Hurry"}, result):
+        site.client.conversations.items.create(asked["conversation"], items=[item])
+    assert ask(site, "So?", **asked).output_text == "You said: So?"
+
+
 def test_calls_and_results_may_be_items_of_a_conversation(site: ProgramSite) -> None:
     called: Any = [
         {"role": "user", "content": "Weather?"},
