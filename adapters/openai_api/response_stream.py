@@ -44,8 +44,10 @@ class ResponseStream(TurnWriter):
         yield self._event(_last_event(turn), response=response_body(turn))
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
+        """Yields an error, both as it is documented and as OpenAI sends it, within ``error``: the SDKs raise that."""
         error = error_form(problem)[0]["error"]
-        yield self._event("error", code=error["code"], message=error["message"], param=None)
+        documented = {name: error[name] for name in ("code", "message", "param")}
+        yield self._event("error", **documented, error=error)
 
     def _begin_message(self) -> Iterator[str]:
         self._has_message = True

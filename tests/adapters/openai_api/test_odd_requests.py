@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any, get_args
@@ -10,15 +11,17 @@ import httpx2
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types.beta.threads.run import LastError
-from openai.types.responses import ResponseError
+from openai.types.responses import ResponseError, ResponseErrorEvent
 
 from adapters.openai_api.errors import REFUSED
 from adapters.openai_api.outcome import LIMITED, failure_code
+from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.said import NAMES
 from gateway.domain.models import Failure
-from gateway.web.api.problems import FINAL_CODES
+from gateway.web.api.problems import FINAL_CODES, error_response
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import Say
+from tests.gateway.turn_factory import TURN
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -143,6 +146,14 @@ def test_a_page_may_send_what_its_client_adds(site: ApiSite) -> None:
     answer = httpx2.options(f"{site.base_url}/v1/responses", headers={"Origin": "https://a.example", **asked})
     assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (200, ", ".join(added))
     assert "X-Should-Retry" in answer.headers["access-control-expose-headers"]
+
+
+def test_what_ends_a_stream_without_an_outcome_is_told_as_documented_and_as_openai_sends_it() -> None:
+    (event,) = ResponseStream(TURN).on_problem(error_response(503, "overloaded", "Later."))
+    told = json.loads(event.partition("data: ")[2])
+    assert event.startswith("event: error\n")
+    assert ResponseErrorEvent.model_validate(told).message == "Later."
+    assert told["error"] == {"message": "Later.", "type": "server_error", "param": None, "code": "overloaded"}
 
 
 def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
