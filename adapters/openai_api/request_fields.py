@@ -27,7 +27,7 @@ Metadata = Annotated[
 
 
 class Refusing(BaseModel):
-    """Fields that are not here are refused by name, unless they are null: so some programs write what they leave out."""
+    """Fields that are not here are refused by name, unless they are null, as some programs write what they omit."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

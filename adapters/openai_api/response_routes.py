@@ -67,9 +67,7 @@ class ResponseRoutes:
             if asked.background and asked.store is False:
                 raise refusal("background", "needs `store`: what is not stored cannot be asked for later")
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
-            continues = bool(asked.conversation_id or asked.previous_response_id)
-            items = await self.references.resolved(caller, asked.input, INPUT)
-            said = arrange(item_steps(items, INPUT), INPUT, continues=continues, in_order=False)
+            said = await self._said(caller, asked)
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
         earlier = await self.asking.newest(post)
@@ -83,6 +81,12 @@ class ResponseRoutes:
         is_background = bool(asked.background)
         return await self._answer(request, post, message, streams=bool(asked.stream), goes_on=is_background)
 
+    async def _said(self, caller: Caller, asked: ResponseRequest) -> CallerInput:
+        """Raises InvalidRequest, NoSuchObject."""
+        items = await self.references.resolved(caller, asked.input, INPUT)
+        continues = bool(asked.conversation_id or asked.previous_response_id)
+        return arrange(item_steps(items, INPUT), INPUT, continues=continues, in_order=False)
+
     async def _new_message(
         self, caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, cancelled: Turn | None
     ) -> Message:
@@ -94,7 +98,7 @@ class ResponseRoutes:
         return await self.files.attached(caller, _message(caller, post, asked, said, place), said.files)
 
     async def _said_anew(self, place: Place, said: CallerInput) -> CallerInput:
-        """Returns what is said, without what the thread has already. Raises InvalidRequest unless that fits the thread."""
+        """Returns what is new of what is said. Raises InvalidRequest unless it fits the thread."""
         if place.calls is None:
             return said
         if repeats(said, place.calls):

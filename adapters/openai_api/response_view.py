@@ -15,7 +15,7 @@ from gateway.domain.past import is_answered
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
 HISTORY = "history"
-"""Where it says which of the exchanges that the turn inserts were in its request: the first, and that after the last."""
+"""Where it says which of the exchanges that the turn inserts its request had: the first, and that after the last."""
 STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
 
 Body = dict[str, Any]

@@ -142,7 +142,7 @@ def repeats(said: CallerInput, calls: Sequence[RequestedCall]) -> bool:
 def without_repeated(
     steps: Sequence[Step], known: Sequence[Exchange], calls: Sequence[RequestedCall]
 ) -> Sequence[Step]:
-    """Returns steps without what a thread has already that ends with ``calls``: up to the last result, before an answer.
+    """Returns steps without what a thread has that ends with ``calls``: up to the last result, before any answer.
 
     Some programs say all again but what the assistant said, which they leave to the thread, as the Vercel AI SDK.
     """

@@ -61,6 +61,7 @@ REFUSED_BY_NAME: dict[str, tuple[Ask, str]] = {
     "log probabilities": (lambda client: respond(client, include=LOGPROBS), "include[0]"),
     "what there is not": (lambda client: respond(client, include=["none"]), "include[0]"),
     "a part of each item": (lambda client: items(client, include=LOGPROBS), "include"),
+    "a part of added items": (lambda client: add(client, include=LOGPROBS), "include"),
     "no truncation": (lambda client: respond(client, truncation="disabled"), "truncation"),
     "no schema": (lambda client: respond(client, text={"format": {**SCHEMA, "name": "a"}}), "text.format"),
     "no input": (lambda client: respond(client, []), "input"),
@@ -78,6 +79,10 @@ REFUSED_BY_NAME: dict[str, tuple[Ask, str]] = {
     "an odd field": (lambda client: client.files.create(file=b"a", purpose="vision", extra_body={"a": "b"}), "a"),
 }
 LAST: Any = {"type": "last_messages"}
+
+
+def add(client: OpenAI, **options: Any) -> Any:
+    return client.conversations.items.create(client.conversations.create().id, items=[USER], **options)
 
 
 def items(client: OpenAI, **options: Any) -> Any:
