@@ -133,6 +133,13 @@ def test_what_programs_send_unasked_and_means_nothing_is_taken(site: ProgramSite
     assert not {"presence_penalty", "stop", "logit_bias"} & site.sent().keys()
 
 
+def test_a_message_may_have_whole_documents(site: ProgramSite) -> None:
+    document = "x" * 256_000
+    site.fake.script(Say("A long one."))
+    assert ask(site, {"role": "user", "content": document}).choices[0].message.content == "A long one."
+    assert document in json.dumps(site.said()[-1])
+
+
 def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
     if site.backend == "chat":
         assert ask(site, USER, seed=3).choices
@@ -252,7 +259,7 @@ def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
         ([USER], {"response_format": {"type": "grammar"}}, "response_format"),
         ([USER], {"tool_choice": {"type": "function"}}, "tool_choice"),
         ([USER], {"metadata": {"thread_id": "no blanks"}}, "metadata.thread_id"),
-        ([{"role": "user", "content": "x" * 40_000}], {}, "messages"),
+        ([{"role": "user", "content": "x" * 256_001}], {}, "messages"),
     ],
 )
 def test_what_is_wrong_is_named(site: ProgramSite, messages: Any, options: Any, param: str | None) -> None:
