@@ -138,7 +138,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
             own.max_message_chars(settings.max_message_chars),
             settings.max_waiting_callers,
             settings.max_caller_share,
-            http.chat_wait_seconds,
+            own.v1_wait_seconds,
         ),
         opens_unknown_threads=own.v1_unknown_threads == "open",
     )

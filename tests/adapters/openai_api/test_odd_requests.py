@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import httpx2
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import DEFAULT_TIMEOUT, BadRequestError, InternalServerError, OpenAI
 from openai.types.beta.threads.run import LastError
 from openai.types.responses import ResponseError, ResponseErrorEvent
 
@@ -17,6 +17,7 @@ from adapters.openai_api.errors import REFUSED
 from adapters.openai_api.outcome import LIMITED, failure_code
 from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.said import NAMES
+from adapters.openai_api.settings import OpenAiApiSettings
 from gateway.domain.models import Failure
 from gateway.web.api.problems import FINAL_CODES, error_response
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
@@ -170,6 +171,16 @@ def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
 
 def test_a_file_ends_when_its_uploader_wants_it(client: OpenAI) -> None:
     assert upload(client, 3600).expires_at == pytest.approx(time.time() + 3600, abs=60)
+
+
+def test_a_program_waits_as_long_as_the_operator_says(sqlite_url: str) -> None:
+    assert OpenAiApiSettings().v1_wait_seconds >= DEFAULT_TIMEOUT.read
+    with open_api(sqlite_url, V1_WAIT_SECONDS="0.1", CHAT_WAIT_SECONDS="60") as site:
+        site.fake.script(Say("slow", hold_after=1))
+        with pytest.raises(InternalServerError) as late:
+            complete(site.client(), USER)
+        assert (late.value.status_code, late.value.code) == (504, "timed_out")
+        site.fake.release()
 
 
 def test_how_files_are_searched_reaches_the_server(sqlite_url: str) -> None:
