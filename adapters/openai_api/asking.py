@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from adapters.openai_api.context import ApiLimits
-from adapters.openai_api.repetition import Attempts, Post
+from adapters.openai_api.repetition import SECONDS, Attempts, Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError, StoreUnavailable, TurnNotFound
 from gateway.domain.models import Message, Turn, TurnId, TurnState
@@ -66,9 +67,10 @@ class Asking:
         """Returns the turn of the last attempt at a request, also a cancelled one. Raises as ``earlier``."""
         if not post.may_be_repeated:
             return None
-        found = await self.inbox.find_newest_turn(platform, post.first, post.last)
-        if found is not None:
-            post.check_same(found.message.message_id)
+        found = await self.inbox.find_newest_turn(platform, post.first_of_long or post.first, post.last)
+        if found is None or _is_of_another_time(found, post):
+            return None
+        post.check_same(found.message.message_id)
         return found
 
     async def cancel(self, turn: Turn) -> Turn:
@@ -194,6 +196,12 @@ def is_replaced(cancelled: Turn, post: Post) -> bool:
     One that was begun with an Idempotency-Key in the background stays cancelled: its caller did that.
     """
     return cancelled.state is TurnState.CANCELLED and (cancelled.message.has_waiting_caller or not post.has_key)
+
+
+def _is_of_another_time(turn: Turn, post: Post) -> bool:
+    """Returns whether a turn had ended long before, so that the same request is one for a new answer."""
+    is_old = turn.message.message_id < post.first and turn.state.is_resolved
+    return is_old and (turn.answered_at or turn.received_at) < time.time() - SECONDS
 
 
 @dataclass
