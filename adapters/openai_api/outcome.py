@@ -53,9 +53,15 @@ def calls_of(turn: Turn) -> Sequence[RequestedCall]:
     return [call for call in turn.calls if call.output is None]
 
 
+def text_of(turn: Turn) -> str:
+    """Returns the reply, and the names of its files, for which these APIs have no place."""
+    return "\n\n".join(filter(None, [turn.reply, *(f"[file: {each.name}]" for each in turn.reply_files)]))
+
+
 def unsent(turn: Turn, sent: str) -> str:
     """Returns what of the reply was not streamed yet. What was streamed is nearly always its beginning."""
-    return turn.reply[len(sent) :] if turn.reply.startswith(sent) else ""
+    text = text_of(turn)
+    return text[len(sent) :] if text.startswith(sent) else ""
 
 
 def usage_of(turn: Turn) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
-from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off
+from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off, text_of
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
@@ -66,7 +66,8 @@ def response_body(turn: Turn) -> Body:
 def output_items(turn: Turn) -> list[Body]:
     """Returns what the assistant said and called. A turn without both has an empty message."""
     calls = [call_item(turn, number, call) for number, call in enumerate(calls_of(turn))]
-    return [*([message_item(turn, turn.reply)] if turn.reply or not calls else []), *calls]
+    text = text_of(turn)
+    return [*([message_item(turn, text)] if text or not calls else []), *calls]
 
 
 def message_item(turn: Turn, text: str, status: str = "") -> Body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import openai
 import pytest
 
 from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site
-from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+from tests.fakes.openai_server import CallTool, Fail, Incomplete, MakeImage, Say
 from tests.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello"}
@@ -131,6 +132,18 @@ def test_what_programs_send_unasked_and_means_nothing_is_taken(site: ProgramSite
     answer = ask(site, USER, response_format={"type": "text"}, tools=[tool], **neutral, extra_body=left_out)
     assert answer.choices[0].message.content == "You said: Hello"
     assert not {"presence_penalty", "stop", "logit_bias"} & site.sent().keys()
+
+
+def test_files_of_an_answer_are_named(site: ProgramSite) -> None:
+    if site.backend == "chat":
+        return
+    answer: Any = [MakeImage(PNG), Say("Here.")]
+    site.fake.script(answer, answer, answer)
+    named = re.compile(r"Here\.\n\n\[file: [^\n\]]+\]")
+    assert named.fullmatch(ask(site, USER).choices[0].message.content)
+    assert named.fullmatch("".join(chunk.choices[0].delta.content or "" for chunk in ask(site, USER, stream=True)))
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert named.fullmatch(stream.until_done().get_final_response().output_text)
 
 
 def test_a_message_may_have_whole_documents(site: ProgramSite) -> None:
