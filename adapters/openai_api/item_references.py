@@ -31,9 +31,7 @@ class ItemReferences:
 
     conversations: Conversations
 
-    async def resolved(
-        self, caller: Caller, items: str | Sequence[InputItem], where: str
-    ) -> str | Sequence[SaidItem]:
+    async def resolved(self, caller: Caller, items: str | Sequence[InputItem], where: str) -> str | Sequence[SaidItem]:
         """Returns the items, those in place that are only named. ``where``: their field.
 
         Raises NoSuchObject for one that is not kept, InvalidRequest.

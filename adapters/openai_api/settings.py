@@ -32,8 +32,8 @@ class OpenAiApiSettings(EnvironmentSettings):
     """The longest message of a program, in characters. Unset: 256000, as at OpenAI, or ``MAX_MESSAGE_CHARS`` if that is
     more."""
     v1_wait_seconds: PositiveFloat = 600.0
-    """How long a program waits for an answer without hearing anything of it, in seconds; then it gets 504. OpenAI's SDKs
-    wait as long."""
+    """How long a program waits for an answer without hearing anything of it, in seconds; then it gets 504. OpenAI's
+    SDKs wait as long."""
     v1_unknown_threads: Literal["refuse", "open"] = "refuse"
     """What happens with the id of a thread that nobody here has: 404, or it is opened, empty, for the first API key
     that names it. For programs that kept the ids of threads which are gone."""

@@ -317,7 +317,7 @@ def test_an_empty_answer_is_told_as_it_is(site: ProgramSite) -> None:
     call_id = call_of(ask(site, "Weather?", **asked)).call_id
     answer = ask(site, [{"type": "function_call_output", "call_id": call_id, "output": "rain"}], **asked)
     assert (answer.status, answer.output_text, answer.error) == ("completed", "", None)
-    assert [*site.client.conversations.items.list(conversation, limit=1)][0].id == answer.output[0].id
+    assert next(iter(site.client.conversations.items.list(conversation, limit=1))).id == answer.output[0].id
     with site.client.responses.stream(model="default", input="Hello") as stream:
         assert [each.type for each in stream][-1] == "response.completed"
     assert ask(site, "Thanks", **asked).output_text == "You said: Thanks"
