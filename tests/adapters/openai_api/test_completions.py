@@ -204,7 +204,7 @@ def test_an_answer_that_was_cut_off_says_so_without_a_line_of_ours(site: Program
 def test_a_failure_has_openais_form(site: ProgramSite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     error = refused(site, USER)
-    assert (error.status_code, error.type, error.code) == (400, "invalid_request_error", "invalid_prompt")
+    assert (error.status_code, error.type, error.code) == (400, "invalid_request_error", "content_filter")
     assert error.body.keys() == {"message", "type", "param", "code"}  # type: ignore[attr-defined]  # a dict
     site.fake.script(Fail("invalid_prompt"))
     with pytest.raises(openai.APIError):

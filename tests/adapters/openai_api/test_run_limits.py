@@ -51,7 +51,8 @@ def test_a_run_that_has_read_too_much_says_so(sqlite_url: str, said: list[Say]) 
     with open_api(sqlite_url, ASSISTANT_BACKEND="threads", ASST_ID=ASSISTANT_ID) as site:
         client = site.client()
         thread = client.beta.threads.create().id
-        site.fake.script([*said, Incomplete("max_prompt_tokens")])
+        acts: Any = [*said, Incomplete("max_prompt_tokens")]
+        site.fake.script(acts)
         ended = run(client, thread, "hello", max_prompt_tokens=1000)
         assert (ended.status, ended.incomplete_details.reason) == ("incomplete", "max_prompt_tokens")
         replies = client.beta.threads.messages.list(thread, run_id=ended.id)
