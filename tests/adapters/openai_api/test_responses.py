@@ -217,7 +217,8 @@ def test_results_may_come_after_what_the_user_says_meanwhile(site: ProgramSite) 
     site.fake.script(CallTool("weather", {"city": "Rome"}))
     call_id = call_of(ask(site, "Weather?", **asked)).call_id
     result: Any = {"type": "function_call_output", "call_id": call_id, "output": "rain"}
-    for item in ({"role": "user", "content": "Hurry"}, result):
+    hurry: Any = {"role": "user", "content": "Hurry"}
+    for item in (hurry, result):
         site.client.conversations.items.create(asked["conversation"], items=[item])
     assert ask(site, "So?", **asked).output_text == "You said: So?"
 
