@@ -135,10 +135,10 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
         KeptObjects(store.api_objects, store.uploads, store),
         AssistantDirectory(configured, store.api_objects, split_list(own.v1_models)),
         ApiLimits(
-            settings.max_message_chars,
+            own.max_message_chars(settings.max_message_chars),
             settings.max_waiting_callers,
             settings.max_caller_share,
-            http.chat_wait_seconds,
+            own.v1_wait_seconds,
         ),
         opens_unknown_threads=own.v1_unknown_threads == "open",
     )

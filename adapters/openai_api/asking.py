@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from adapters.openai_api.context import ApiLimits
-from adapters.openai_api.repetition import Attempts, Post
+from adapters.openai_api.repetition import SECONDS, Attempts, Post
 from adapters.openai_api.settings import NAME
 from gateway.domain.errors import GatewayError, StoreUnavailable, TurnNotFound
 from gateway.domain.models import Message, Turn, TurnId, TurnState
@@ -59,15 +60,17 @@ class Asking:
 
         A turn that was cancelled since nobody waited for it is not what the caller asks for again.
         """
-        found = await self._newest(post, platform)
-        return None if found is None or _is_replaced(found, post) else found
+        found = await self.newest(post, platform)
+        return None if found is None or is_replaced(found, post) else found
 
-    async def _newest(self, post: Post, platform: str) -> Turn | None:
+    async def newest(self, post: Post, platform: str = NAME) -> Turn | None:
+        """Returns the turn of the last attempt at a request, also a cancelled one. Raises as ``earlier``."""
         if not post.may_be_repeated:
             return None
-        found = await self.inbox.find_newest_turn(platform, post.first, post.last)
-        if found is not None:
-            post.check_same(found.message.message_id)
+        found = await self.inbox.find_newest_turn(platform, post.first_of_long or post.first, post.last)
+        if found is None or _is_of_another_time(found, post):
+            return None
+        post.check_same(found.message.message_id)
         return found
 
     async def cancel(self, turn: Turn) -> Turn:
@@ -79,10 +82,10 @@ class Asking:
     async def _record(self, post: Post, message: Message, turn_id: TurnId) -> AcceptResult:
         """Records a message, unless its request is repeated: then its turn is the one there is."""
         async with self.attempts.turn_of(post):
-            earlier = await self._newest(post, message.key.platform)
+            earlier = await self.newest(post, message.key.platform)
             if earlier is None:
                 return await self.inbox.accept(message, turn_id)
-            if _is_replaced(earlier, post):
+            if is_replaced(earlier, post):
                 name = post.name_after(earlier.message.message_id)
                 return await self.inbox.accept(replace(message, message_id=name), turn_id)
             if not earlier.state.is_resolved:
@@ -187,12 +190,18 @@ class Asking:
         return await asyncio.to_thread(self.memory.try_lock, f"{NAME}:awaited:{turn_id}", self._name, seconds)
 
 
-def _is_replaced(cancelled: Turn, post: Post) -> bool:
+def is_replaced(cancelled: Turn, post: Post) -> bool:
     """Returns whether a turn was cancelled while its caller waited, so that the same request is answered by another.
 
     One that was begun with an Idempotency-Key in the background stays cancelled: its caller did that.
     """
     return cancelled.state is TurnState.CANCELLED and (cancelled.message.has_waiting_caller or not post.has_key)
+
+
+def _is_of_another_time(turn: Turn, post: Post) -> bool:
+    """Returns whether a turn had ended long before, so that the same request is one for a new answer."""
+    is_old = turn.message.message_id < post.first and turn.state.is_resolved
+    return is_old and (turn.answered_at or turn.received_at) < time.time() - SECONDS
 
 
 @dataclass

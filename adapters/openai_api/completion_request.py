@@ -32,6 +32,14 @@ PARAMETERS = (
     *("logit_bias", "response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity"),
 )
 """Fields that go to the assistant's server as they are, if it takes them."""
+WITHOUT_EFFECT: Json = {
+    "stop": [],
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logit_bias": {},
+    "response_format": {"type": "text"},
+}
+"""Values that say what holds anyway. Programs send them unasked, also to servers that have no such field."""
 
 
 class CalledFunction(Ignoring):
@@ -94,6 +102,7 @@ class CompletionRequest(Refusing):
     safety_identifier: Author | None = None
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
     modalities: list[Literal["text"]] | None = None
     prompt_cache_key: Any = None
     prompt_cache_options: Any = None
@@ -103,7 +112,8 @@ class CompletionRequest(Refusing):
 
     def parameters(self) -> dict[str, Any]:
         """Returns what is for the assistant's server, by the names of this API."""
-        found = as_parameters(self, PARAMETERS)
+        given = as_parameters(self, PARAMETERS)
+        found = {name: value for name, value in given.items() if value != WITHOUT_EFFECT.get(name)}
         return {"max_completion_tokens": self.max_tokens, **found} if self.max_tokens is not None else found
 
     def functions(self) -> tuple[Json, ...]:

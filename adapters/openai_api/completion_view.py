@@ -9,7 +9,7 @@ from typing import Any
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.ids import name_of
-from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent, usage_of
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, text_of, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn
 from gateway.web.api import problems
@@ -22,7 +22,7 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
     if (failure := failure_of(turn)) is not None:
         return error_form(problems.from_failure(failure))
     calls = [_call(call) for call in calls_of(turn)]
-    content = turn.reply or (None if calls else "")
+    content = text_of(turn) or (None if calls else "")
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = {
         "index": 0,

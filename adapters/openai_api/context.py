@@ -30,8 +30,8 @@ class ApiLimits:
     max_waiting: int
     """With ``caller_share``: see ``SharedPlaces``."""
     caller_share: float = 1.0
-    wait_seconds: float = 120.0
-    """How long a caller waits without hearing anything, see ``CHAT_WAIT_SECONDS``."""
+    wait_seconds: float = 600.0
+    """How long a caller waits without hearing anything, see ``V1_WAIT_SECONDS``."""
     ping_seconds: float = 5.0
     """The longest time that a stream sends nothing."""
     come_back_seconds: float = 5.0

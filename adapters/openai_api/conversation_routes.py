@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from adapters.openai_api.asking import Asking
-from adapters.openai_api.callers import Callers
+from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.errors import InvalidRequest, NoSuchObject
+from adapters.openai_api.item_references import ItemReferences
 from adapters.openai_api.paging import list_body, paged, read_page
 from adapters.openai_api.repetition import read_post
 from adapters.openai_api.request_body import SMALL_BYTES
@@ -50,6 +51,7 @@ class ConversationRoutes:
     callers: Callers
     asking: Asking
     conversations: Conversations
+    references: ItemReferences
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -67,8 +69,12 @@ class ConversationRoutes:
         caller = self.callers.reader(request)
         body = await request.read_body(SMALL_BYTES)
         asked, post = read_request(CreateRequest, body or b"{}"), read_post(caller, request, body)
-        items = Items(item_steps(asked.items or [], "items"))
+        items = await self._read(caller, asked.items or [])
         return json_response(_body(await self.conversations.create(caller, asked.metadata or {}, items, post)))
+
+    async def _read(self, caller: Caller, items: Sequence[InputItem]) -> Items:
+        """Raises InvalidRequest, NoSuchObject."""
+        return Items(item_steps(await self.references.resolved(caller, items, "items"), "items"))
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         return json_response(_body(await self._find(request)))
@@ -86,12 +92,13 @@ class ConversationRoutes:
         return json_response({"id": name, "object": "conversation.deleted", "deleted": True})
 
     async def add(self, request: HttpRequest) -> HttpResponse:
+        check_include(request)
         caller = self.callers.reader(request)
         found = await self.conversations.find(caller, request.path_values["conversation_id"])
         body = await request.read_body(SMALL_BYTES)
         asked, post = read_request(AddRequest, body), read_post(caller, request, body)
-        added = await self.conversations.add_items(found, Items(item_steps(asked.items, "items")), post)
-        return json_response(list_body(added))
+        items = await self._read(caller, asked.items)
+        return json_response(list_body(await self.conversations.add_items(found, items, post)))
 
     async def list_items(self, request: HttpRequest) -> HttpResponse:
         check_include(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,14 @@ from adapters.openai_api.ids import new_id, response_id, turn_of_response
 from adapters.openai_api.repetition import Attempts, Post
 from adapters.openai_api.response_items import Items, exchanges_of_items
 from adapters.openai_api.response_view import ECHO, echo_of, items_of_turn
+from adapters.openai_api.said import open_calls
 from adapters.openai_api.settings import NAME
 from adapters.openai_api.stored_objects import find_own, made_once
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound, TurnNotFound
-from gateway.domain.exchange import Exchange
-from gateway.domain.models import ConversationKey, Turn
-from gateway.domain.past import exchanges_of
+from gateway.domain.exchange import Exchange, RequestedCall
+from gateway.domain.models import ConversationKey, Message, Turn
+from gateway.domain.past import exchanges_of, is_answered
 from gateway.ports.api_objects import ApiObject, ApiObjects
 from gateway.ports.inbox import AsyncInbox
 
@@ -38,8 +39,8 @@ class Place:
     """Where a response is to be: the thread, and what it has that the assistant does not know from its turns."""
 
     key: ConversationKey
-    newest: Turn | None = None
-    """The turn that the response follows; None: there is none."""
+    calls: tuple[RequestedCall, ...] | None = ()
+    """The calls that it ends with and that have no result; None: its newest turn goes on, so nobody knows."""
     past: tuple[Exchange, ...] | None = None
     """What was said before, if that is not what the turns of the thread have."""
     added: tuple[Exchange, ...] = ()
@@ -70,9 +71,8 @@ class Conversations:
         await self.find(caller, name)
         key = caller.thread_key(name)
         turns = await self._turns(key, 1)
-        newest = turns[-1] if turns else None
-        added = await self._items(name, turns_from=newest.seq if newest else 0)
-        return Place(key, newest, added=exchanges_of_items(added))
+        added = await self._added(name, turns)
+        return Place(key, await self._open_calls(turns, added), added=added)
 
     async def _after(self, caller: Caller, previous: str) -> Place:
         try:
@@ -84,10 +84,40 @@ class Conversations:
                 code="previous_response_not_found",
             ) from None
         newest = await self._turns(turn.message.key, 1)
+        calls = await self._open_calls([turn])
         if newest and newest[-1].id == turn.id:
-            return Place(turn.message.key, turn)
+            return Place(turn.message.key, calls)
         turns = await self._turns(turn.message.key, MAX_PAST_TURNS, before=turn.seq + 1)
-        return Place(caller.thread_key(new_id("responses")), turn, exchanges_of(turns))
+        return Place(caller.thread_key(new_id("responses")), calls, exchanges_of(turns))
+
+    async def _open_calls(
+        self, newest: Sequence[Turn], added: Sequence[Exchange] = ()
+    ) -> tuple[RequestedCall, ...] | None:
+        """Returns the calls without a result of a thread whose newest turn this is, as ``Place.calls``.
+
+        A turn without an answer is not remembered: then what was before it counts.
+        """
+        if any(not turn.state.is_resolved for turn in newest):
+            return None
+        if not all(map(is_answered, newest)):
+            newest = await self._turns(newest[-1].message.key, MAX_PAST_TURNS, before=newest[-1].seq + 1)
+        return open_calls((*exchanges_of(newest), *added))
+
+    async def known(self, place: Place) -> Sequence[Exchange]:
+        """Returns what was said in the thread that a response is to be in."""
+        past = exchanges_of(await self._turns(place.key, MAX_PAST_TURNS)) if place.past is None else place.past
+        return (*past, *place.added)
+
+    async def asked_again(self, post: Post, cancelled: Turn) -> Message:
+        """Returns the message for a turn of a conversation that takes the place of a cancelled one.
+
+        Nothing is remembered of the attempts at this request, of whose answers there may be a part.
+        """
+        key = cancelled.message.key
+        turns = await self._turns(key, MAX_PAST_TURNS)
+        past = exchanges_of([turn for turn in turns if not post.is_of(turn.message.message_id)])
+        inserted = (*cancelled.options.inserted, *await self._added(key.channel, turns[-1:]))
+        return replace(cancelled.message, options=replace(cancelled.options, past=past, inserted=inserted))
 
     async def response(self, caller: Caller, identity: str) -> Turn:
         """Returns a stored response of a caller. Raises NoSuchObject."""
@@ -161,6 +191,10 @@ class Conversations:
         return [item for _, _, items in sorted(listed, key=lambda each: each[:2]) for item in items]
 
     # ------------------------------------------------------------ reading
+
+    async def _added(self, name: str, newest: Sequence[Turn]) -> tuple[Exchange, ...]:
+        """Returns what was added to a conversation after its newest turn."""
+        return exchanges_of_items(await self._items(name, turns_from=newest[-1].seq if newest else 0))
 
     async def _items(self, name: str, *, turns_from: int = 0) -> Sequence[ApiObject]:
         return await asyncio.to_thread(self.objects.list_of_parent, name, turns_from=turns_from)

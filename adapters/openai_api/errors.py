@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.domain.errors import Conflict, InputError, MalformedRequest
-from gateway.web.api.problems import FINAL_CODES, JsonResponse
+from gateway.domain.errors import AssistantError, Conflict, InputError, MalformedRequest
+from gateway.web.api.problems import FINAL_CODES, STATUS_OF_CLASS, JsonResponse
 
-INVALID_REQUEST = "invalid_request_error"
+INVALID_REQUEST, BAD_REQUEST = "invalid_request_error", 400
 TYPES: Mapping[int, str] = {
     401: "authentication_error",
     403: "permission_error",
@@ -27,10 +27,16 @@ CODES: Mapping[str, str] = {
     "caller_queue_full": "rate_limit_exceeded",
     "caller_waiting_full": "rate_limit_exceeded",
     "budget_exhausted": "insufficient_quota",
+    "refused": "invalid_prompt",
     "too_long": "context_length_exceeded",
     "not_allowed": "content_filter",
 }
 """Codes that OpenAI names otherwise."""
+REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
+"""Codes of failures that are about the message."""
+UPSTREAM = STATUS_OF_CLASS[AssistantError]
+"""The status of a failure of the assistant. At OpenAI it is 400 if it is about the message, and some programs retry any
+other, each time as a new turn."""
 FINAL = frozenset({*FINAL_CODES, Conflict.code, "idempotency_conflict", "cancelled", "budget_exhausted"})
 """Codes of errors that a retry meets again, although the SDKs retry their statuses."""
 NO_RETRY = {"x-should-retry": "false"}
@@ -62,6 +68,8 @@ def error_form(response: JsonResponse) -> JsonResponse:
     body, status, headers = response
     problem = body["error"]
     code = problem["code"]
+    if status == UPSTREAM and code in REFUSED:
+        status = BAD_REQUEST
     if code in FINAL:
         headers = {**headers, **NO_RETRY}
     return error_body(problem["message"], status, code=CODES.get(code, code) or None), status, headers
@@ -69,7 +77,7 @@ def error_form(response: JsonResponse) -> JsonResponse:
 
 def invalid_request(error: InvalidRequest) -> JsonResponse:
     headers = RETRY if error.code == LOCKED else {}
-    return error_body(str(error), 400, code=error.code or None, param=error.param), 400, headers
+    return error_body(str(error), BAD_REQUEST, code=error.code or None, param=error.param), BAD_REQUEST, headers
 
 
 def error_body(message: str, status: int, *, code: str | None, param: str | None = None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ RUN = re.compile(r"run_([0-9a-zA-Z_]{1,64})")
 MESSAGE = re.compile(r"msg_([0-9a-f]{24})(?:a(\d{1,4}))?")
 STEP = re.compile(r"step_([0-9a-f]{24})(?:c(\d{1,4}))?")
 RESPONSE = re.compile(r"resp_([0-9a-f]{24})")
+ITEM = re.compile(r"(?:msg|fc|fco)_([0-9a-f]{24})(?:_\w{1,9})?", re.ASCII)
+"""An item of a response: of its output, or of its input."""
 OBJECT_ID = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 """What a client may name: an assistant, a thread, a vector store, whoever made its id."""
 
@@ -37,6 +39,12 @@ def turn_of_response(response: str) -> TurnId | None:
     """Returns the turn that a response is; None for what cannot be the id of one."""
     found = RESPONSE.fullmatch(response)
     return TurnId(f"{TURN_PREFIX}{found[1]}") if found else None
+
+
+def response_of_item(item: str) -> str | None:
+    """Returns the response that an item belongs to; None for what cannot be the id of one."""
+    found = ITEM.fullmatch(item)
+    return f"resp_{found[1]}" if found else None
 
 
 def run_of(turn: TurnId) -> str:

@@ -17,6 +17,8 @@ NOT_SERVED: Mapping[str, Sequence[str]] = {
     "Moderations": ("/moderations",),
     "Legacy completions": ("/completions",),
     "Batches": ("/batches",),
+    "Evals": ("/evals",),
+    "Containers": ("/containers",),
     "Fine-tuning": ("/fine_tuning/jobs",),
     "Uploads in parts": ("/uploads",),
     "Realtime sessions": ("/realtime/client_secrets", "/realtime/calls"),
@@ -30,7 +32,8 @@ SERVED = "chat completions, responses, conversations, models, files, vector stor
 def routes() -> Sequence[Route]:
     """Returns them, also where Azure's clients look for a deployment's."""
     return [
-        Route("POST", f"{PREFIX}{base}{path}", partial(_refuse, name))
+        Route(method, f"{PREFIX}{base}{path}", partial(_refuse, name))
+        for method in ("GET", "POST")
         for name, paths in NOT_SERVED.items()
         for path in paths
         for base in ("", "/deployments/<deployment>")
@@ -39,4 +42,4 @@ def routes() -> Sequence[Route]:
 
 async def _refuse(name: str, request: HttpRequest) -> HttpResponse:
     """Raises NoSuchObject."""
-    raise NoSuchObject(f"{name}: not served by this gateway (POST {request.path}). It serves {SERVED}.")
+    raise NoSuchObject(f"{name}: not served by this gateway ({request.method} {request.path}). It serves {SERVED}.")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.openai_api.errors import REFUSED
 from gateway.domain.audit import AuditEvent
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Failure, Turn
+from gateway.domain.run_events import PROMPT_LIMIT
 from gateway.web.api import views
 
 LIMITED = frozenset({"rate_limited", "budget_exhausted", "caller_queue_full", "overloaded"})
-REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
-"""Codes of failures that are about the message."""
 
-INCOMPLETE = "incomplete"
-"""The code of a failure that a program reads as an answer without text."""
+WITHOUT_TEXT = frozenset({"incomplete", PROMPT_LIMIT})
+"""Codes of failures that a program reads as an answer without text."""
 
 
 def failure_code(failure: Failure) -> str:
@@ -33,12 +33,19 @@ def failure_of(turn: Turn) -> Failure | None:
 
 def is_cut_off(turn: Turn) -> bool:
     """Returns whether the reply ends at a limit."""
-    noted = any(entry.event is AuditEvent.CUT_OFF for entry in turn.audit_log)
-    return noted or _met_limit_before_text(views.failure_of(turn))
+    return limit_of(turn) is not None
+
+
+def limit_of(turn: Turn) -> str | None:
+    """Returns at which limit the reply ends, as ``RunCompleted`` has it; None: it is whole."""
+    failure = views.failure_of(turn)
+    noted = [entry.detail for entry in turn.audit_log if entry.event is AuditEvent.CUT_OFF]
+    noted += [failure.code] if failure is not None and _met_limit_before_text(failure) else []
+    return (PROMPT_LIMIT if PROMPT_LIMIT in noted[-1] else "") if noted else None
 
 
 def _met_limit_before_text(failure: Failure | None) -> bool:
-    return failure is not None and failure.code == INCOMPLETE
+    return failure is not None and failure.code in WITHOUT_TEXT
 
 
 def calls_of(turn: Turn) -> Sequence[RequestedCall]:
@@ -46,9 +53,15 @@ def calls_of(turn: Turn) -> Sequence[RequestedCall]:
     return [call for call in turn.calls if call.output is None]
 
 
+def text_of(turn: Turn) -> str:
+    """Returns the reply, and the names of its files, for which these APIs have no place."""
+    return "\n\n".join(filter(None, [turn.reply, *(f"[file: {each.name}]" for each in turn.reply_files)]))
+
+
 def unsent(turn: Turn, sent: str) -> str:
     """Returns what of the reply was not streamed yet. What was streamed is nearly always its beginning."""
-    return turn.reply[len(sent) :] if turn.reply.startswith(sent) else ""
+    text = text_of(turn)
+    return text[len(sent) :] if text.startswith(sent) else ""
 
 
 def usage_of(turn: Turn) -> dict[str, Any]:

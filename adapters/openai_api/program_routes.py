@@ -11,6 +11,7 @@ from adapters.openai_api.conversation_routes import ConversationRoutes
 from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.item_references import ItemReferences
 from adapters.openai_api.model_routes import ModelRoutes
 from adapters.openai_api.request_body import BodyReader
 from adapters.openai_api.response_routes import ResponseRoutes
@@ -23,11 +24,12 @@ def routes(
     limits = context.limits
     asking = Asking(context.inbox, context.waiters, context.attempts, kept.memory, limits)
     conversations = Conversations(context.inbox, kept.objects, context.attempts)
+    references = ItemReferences(conversations)
     bodies, most = BodyReader(), limits.max_message_chars
     shared = (context.callers, asking, bodies, files)
     return (
         *CompletionRoutes(*shared, directory, most).routes(),
-        *ResponseRoutes(*shared, conversations, directory, most).routes(),
-        *ConversationRoutes(context.callers, asking, conversations).routes(),
+        *ResponseRoutes(*shared, conversations, references, directory, most).routes(),
+        *ConversationRoutes(context.callers, asking, conversations, references).routes(),
         *ModelRoutes(context.callers, directory).routes(),
     )

@@ -19,7 +19,9 @@ from gateway.domain.errors import Conflict
 from gateway.web.api.routes import HttpRequest
 
 SECONDS = 60.0
-"""How long ago the first attempt may have been."""
+"""How long ago the first attempt may have been, or the end of what it began."""
+LONGEST_SECONDS = 3600.0
+"""How long ago it may have been if what it began takes so long."""
 DIGEST_LENGTH = 32
 TIME_LENGTH = 16
 RANDOM_LENGTH = 8
@@ -42,11 +44,17 @@ class Post:
     last: str
     may_be_repeated: bool
     """Whether an earlier attempt may have arrived, so that its effect is to be looked for."""
+    first_of_long: str = ""
+    """As ``first``, for what may take long; "" if it is the same."""
 
     @property
     def has_key(self) -> bool:
         """Whether it is known by an Idempotency-Key."""
         return self.name.startswith(KEY_MARK)
+
+    def is_of(self, name: str) -> bool:
+        """Returns whether an attempt of this name is one at the same request."""
+        return (self.first_of_long or self.first) <= name <= self.last
 
     def check_same(self, earlier: str) -> None:
         """Raises Conflict if the attempt of this name used the same Idempotency-Key for another body."""
@@ -73,8 +81,8 @@ def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
     digest = _digest(caller.owner or caller.name, request.path, body.decode("latin-1"))
     now = time.time()
     name = digest + _time(now) + secrets.token_hex(RANDOM_LENGTH // 2)
-    since = digest + _time(now - SECONDS) + "0" * RANDOM_LENGTH
-    return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), is_repeated(request))
+    since, long_since = (digest + _time(now - ago) + "0" * RANDOM_LENGTH for ago in (SECONDS, LONGEST_SECONDS))
+    return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), is_repeated(request), long_since)
 
 
 def is_repeated(request: HttpRequest) -> bool:

@@ -47,7 +47,7 @@ class BodyReader:
 def check_length(said: CallerInput, max_chars: int, where: str) -> None:
     """Raises InvalidRequest for a message that is too long, or a past that no model could read."""
     if len(said.text) > max_chars:
-        message = f"The new message in `{where}` has {len(said.text)} characters; MAX_MESSAGE_CHARS is {max_chars}."
+        message = f"The new message in `{where}` has {len(said.text)} characters; V1_MAX_MESSAGE_CHARS is {max_chars}."
         raise InvalidRequest(message, param=where, code="string_above_max_length")
     if (size := _chars(said)) > MAX_CHARS:
         message = f"`{where}` has {size} characters; at most {MAX_CHARS} are taken."

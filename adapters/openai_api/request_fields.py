@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
@@ -27,9 +27,16 @@ Metadata = Annotated[
 
 
 class Refusing(BaseModel):
-    """Fields that are not here are refused by name."""
+    """Fields that are not here are refused by name, unless they are null, as some programs write what they omit."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_left_out(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.keys() <= cls.model_fields.keys():
+            return given
+        return {name: value for name, value in given.items() if value is not None or name in cls.model_fields}
 
 
 LONGEST_NAME = 100
@@ -118,8 +125,8 @@ def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]
     path, error = max(of_field, key=_fit)
     where = _written(path)[:LONGEST_NAME]
     if error["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields)
-        message = f"Unsupported parameter: `{where}` is not supported here. The parameters are: {known}."
+        known = f" The parameters are: {', '.join(model.model_fields)}." if len(path) == 1 else ""
+        message = f"Unsupported parameter: `{where}` is not supported here.{known}"
         return InvalidRequest(message, param=where, code="unsupported_parameter")
     if error["type"] == "missing":
         return InvalidRequest(f"Missing required parameter: `{where}`.", param=where, code="missing_required_parameter")

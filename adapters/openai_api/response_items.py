@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from adapters.openai_api.content_parts import refusal
-from adapters.openai_api.response_request import InputItem, item_steps
+from adapters.openai_api.response_request import SaidItem, item_steps
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, all_exchanges
 from gateway.domain.exchange import Exchange
 from gateway.ports.api_objects import ApiObject
 
 PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
 
-_items: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
+_items: TypeAdapter[list[SaidItem]] = TypeAdapter(list[SaidItem])
 
 
 @dataclass(frozen=True, slots=True)

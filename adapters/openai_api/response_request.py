@@ -56,17 +56,28 @@ class ReasoningItem(Ignoring):
     type: Literal["reasoning"]
 
 
+class ItemReference(Ignoring):
+    """An item that is kept here already."""
+
+    type: Literal["item_reference"] | None = None
+    id: Text
+
+
 def _item_type(item: Any) -> str:
-    return str(item.get("type") or "message") if isinstance(item, dict) else "message"
+    if not isinstance(item, dict):
+        return "message"
+    return str(item.get("type") or ("item_reference" if item.keys() == {"id"} else "message"))
 
 
-InputItem = Annotated[
+_Said = (
     Annotated[MessageItem, Tag("message")]
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[FunctionCallOutputItem, Tag("function_call_output")]
-    | Annotated[ReasoningItem, Tag("reasoning")],
-    Discriminator(_item_type),
-]
+    | Annotated[ReasoningItem, Tag("reasoning")]
+)
+SaidItem = Annotated[_Said, Discriminator(_item_type)]
+"""An item that is there in full."""
+InputItem = Annotated[_Said | Annotated[ItemReference, Tag("item_reference")], Discriminator(_item_type)]
 
 
 class ConversationName(Refusing):
@@ -143,12 +154,8 @@ class ResponseRequest(Refusing):
     def functions(self) -> tuple[Json, ...]:
         return tuple(tool.definition() for tool in self.tools or ())
 
-    def steps(self) -> Sequence[Step]:
-        """Returns the items of the input. Raises InvalidRequest."""
-        return item_steps(self.input, INPUT)
 
-
-def item_steps(items: str | Sequence[InputItem], where: str) -> Sequence[Step]:
+def item_steps(items: str | Sequence[SaidItem], where: str) -> Sequence[Step]:
     """Returns items as steps; ``where`` names their field. Raises InvalidRequest."""
     if isinstance(items, str):
         return [Step(where, Asked(read_content(items, where)))]

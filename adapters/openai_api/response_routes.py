@@ -8,23 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.openai_api.answering import streamed, whole
-from adapters.openai_api.asking import Asking
+from adapters.openai_api.asking import Asking, is_replaced
 from adapters.openai_api.callers import Caller, Callers
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.conversations import Conversations, Place
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.errors import InvalidRequest, error_form
 from adapters.openai_api.inline_files import InlineFileKeeper
+from adapters.openai_api.item_references import ItemReferences
 from adapters.openai_api.models import DEFAULT, check_model
-from adapters.openai_api.outcome import calls_of, failure_of
+from adapters.openai_api.outcome import failure_of
 from adapters.openai_api.paging import paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_body import BodyReader, check_length
 from adapters.openai_api.request_fields import check_include, read_request
-from adapters.openai_api.response_request import INPUT, ResponseRequest
+from adapters.openai_api.response_request import INPUT, ResponseRequest, item_steps
 from adapters.openai_api.response_stream import ResponseStream
-from adapters.openai_api.response_view import ECHO, input_items, response_body
-from adapters.openai_api.said import CallerInput, arrange, check_outputs
+from adapters.openai_api.response_view import ECHO, HISTORY, input_items, response_body
+from adapters.openai_api.said import CallerInput, arrange, check_outputs, repeats, without_repeated
 from adapters.openai_api.settings import PREFIX
 from gateway.domain.models import Message, Turn, TurnState
 from gateway.domain.turn_options import TurnOptions
@@ -45,6 +46,7 @@ class ResponseRoutes:
     bodies: BodyReader
     files: InlineFileKeeper
     conversations: Conversations
+    references: ItemReferences
     directory: AssistantDirectory
     max_message_chars: int
 
@@ -65,21 +67,45 @@ class ResponseRoutes:
             if asked.background and asked.store is False:
                 raise refusal("background", "needs `store`: what is not stored cannot be asked for later")
             assistant = check_model(asked.model, self.directory, caller) if asked.model else ""
-            said = arrange(asked.steps(), INPUT, continues=bool(asked.conversation_id or asked.previous_response_id))
+            said = await self._said(caller, asked)
         check_length(said, self.max_message_chars, INPUT)
         await self.callers.count_message(caller)
-        if (earlier := await self.asking.earlier(post)) is not None:  # the thread has what it said already
+        earlier = await self.asking.newest(post)
+        if earlier is not None and not is_replaced(earlier, post):  # the thread has what it said already
             message = earlier.message
         else:
-            place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
-            _check_continues(place, said)
-            message = _message(caller, post, asked, said, place)
+            message = await self._new_message(caller, post, asked, said, earlier)
             message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
-            message = await self.files.attached(caller, message, said.files)
         if asked.background and not asked.stream:
             return json_response(response_body(await self.asking.begin(post, message)))
         is_background = bool(asked.background)
         return await self._answer(request, post, message, streams=bool(asked.stream), goes_on=is_background)
+
+    async def _said(self, caller: Caller, asked: ResponseRequest) -> CallerInput:
+        """Raises InvalidRequest, NoSuchObject."""
+        items = await self.references.resolved(caller, asked.input, INPUT)
+        continues = bool(asked.conversation_id or asked.previous_response_id)
+        return arrange(item_steps(items, INPUT), INPUT, continues=continues, in_order=False)
+
+    async def _new_message(
+        self, caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, cancelled: Turn | None
+    ) -> Message:
+        """``cancelled``: the turn in whose place the new one is. Raises InvalidRequest, NoSuchObject."""
+        if cancelled is not None and asked.conversation_id:
+            return await self.conversations.asked_again(post, cancelled)
+        place = await self.conversations.place_of(caller, asked.conversation_id, asked.previous_response_id or "")
+        said = await self._said_anew(place, said)
+        return await self.files.attached(caller, _message(caller, post, asked, said, place), said.files)
+
+    async def _said_anew(self, place: Place, said: CallerInput) -> CallerInput:
+        """Returns what is new of what is said. Raises InvalidRequest unless it fits the thread."""
+        if place.calls is None:
+            return said
+        if repeats(said, place.calls):
+            new = without_repeated(said.steps, await self.conversations.known(place), place.calls)
+            said = arrange(new, INPUT, continues=True, in_order=False)
+        check_outputs(place.calls, said.first_outputs, INPUT)
+        return said
 
     async def show(self, request: HttpRequest) -> HttpResponse:
         check_include(request)
@@ -128,15 +154,6 @@ def _outcome(turn: Turn) -> JsonResponse:
     return error_form(problems.from_failure(failure)) if failure else (response_body(turn), 200, {})
 
 
-def _check_continues(place: Place, said: CallerInput) -> None:
-    """Raises InvalidRequest unless the results answer the calls that the thread ends with."""
-    last = place.newest
-    if last is not None and last.state.is_resolved:
-        check_outputs(calls_of(last) if failure_of(last) is None else (), said.first_outputs, INPUT)
-    elif said.first_outputs and last is None:
-        raise refusal(INPUT, "begins with the result of a call, and there is none to answer")
-
-
 def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, place: Place) -> Message:
     instructions = "\n\n".join(filter(None, [asked.instructions, said.instructions]))
     options = TurnOptions(
@@ -149,7 +166,9 @@ def _message(caller: Caller, post: Post, asked: ResponseRequest, said: CallerInp
         is_last=asked.store is False and not asked.conversation_id,
         is_program=True,
     )
-    address = {ECHO: json.dumps(_echo(asked))}
+    added = len(place.added)
+    history = {HISTORY: (added, added + len(said.history))} if said.history else {}
+    address = {ECHO: json.dumps(_echo(asked) | history)}
     author = asked.user or asked.safety_identifier or ""
     return Message(place.key, post.name, said.text, author, address, caller=caller.name, options=options)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters.openai_api.errors import error_form
-from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, text_of, unsent
 from adapters.openai_api.response_view import call_item, message_item, response_body, text_part
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn, TurnState
@@ -38,14 +38,16 @@ class ResponseStream(TurnWriter):
             if (rest := unsent(turn, sent)) or not (sent or calls_of(turn)):
                 yield from self.on_text(rest)
             if self._has_message:
-                yield from self._end_message(turn.reply)
+                yield from self._end_message(text_of(turn))
             for number, call in enumerate(calls_of(turn)):
                 yield from self._call(number, call)
         yield self._event(_last_event(turn), response=response_body(turn))
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
+        """Yields an error, both as it is documented and as OpenAI sends it, within ``error``: the SDKs raise that."""
         error = error_form(problem)[0]["error"]
-        yield self._event("error", code=error["code"], message=error["message"], param=None)
+        documented = {name: error[name] for name in ("code", "message", "param")}
+        yield self._event("error", **documented, error=error)
 
     def _begin_message(self) -> Iterator[str]:
         self._has_message = True

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
-from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off
-from gateway.domain.exchange import RequestedCall
+from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off, text_of
+from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
+from gateway.domain.past import is_answered
 
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
+HISTORY = "history"
+"""Where it says which of the exchanges that the turn inserts its request had: the first, and that after the last."""
 STATUS = {TurnState.QUEUED: "queued", TurnState.RUNNING: "in_progress", TurnState.CANCELLED: "cancelled"}
 
 Body = dict[str, Any]
@@ -63,7 +66,8 @@ def response_body(turn: Turn) -> Body:
 def output_items(turn: Turn) -> list[Body]:
     """Returns what the assistant said and called. A turn without both has an empty message."""
     calls = [call_item(turn, number, call) for number, call in enumerate(calls_of(turn))]
-    return [*([message_item(turn, turn.reply)] if turn.reply or not calls else []), *calls]
+    text = text_of(turn)
+    return [*([message_item(turn, text)] if text or not calls else []), *calls]
 
 
 def message_item(turn: Turn, text: str, status: str = "") -> Body:
@@ -83,8 +87,12 @@ def text_part(text: str) -> Body:
 
 
 def call_item(turn: Turn, number: int, call: RequestedCall, status: str = "completed") -> Body:
+    return _call(f"{name_of(turn.id)}_{number}", call, status)
+
+
+def _call(name: str, call: RequestedCall, status: str) -> Body:
     return {
-        "id": f"fc_{name_of(turn.id)}_{number}",
+        "id": f"fc_{name}",
         "type": "function_call",
         "status": status,
         "call_id": call.id,
@@ -94,30 +102,43 @@ def call_item(turn: Turn, number: int, call: RequestedCall, status: str = "compl
 
 
 def input_items(turn: Turn) -> list[Body]:
-    """Returns what the caller said with a turn."""
-    name, message = name_of(turn.id), turn.message
-    items: list[Body] = [
-        {
-            "id": f"fco_{name}_{number}",
-            "type": "function_call_output",
-            "status": "completed",
-            "call_id": each.call_id,
-            "output": each.output,
-        }
-        for number, each in enumerate(turn.options.outputs)
+    """Returns what the caller said with a turn: of what it said before, first, and of what is answered."""
+    name, message, outputs = name_of(turn.id), turn.message, turn.options.outputs
+    begin, end = echo_of(turn).get(HISTORY, (0, 0))
+    said = enumerate(turn.options.inserted[begin:end])
+    earlier = [item for number, each in said for item in _items_of_exchange(f"{name}_h{number}", each)]
+    asks = message.text or message.files or not outputs
+    return [*earlier, *_outputs(name, outputs), *([_user_item(name, message.own_text)] if asks else [])]
+
+
+def _items_of_exchange(name: str, exchange: Exchange) -> list[Body]:
+    user = [_user_item(name, exchange.text)] if exchange.text else []
+    reply = [_message(f"msg_{name}_a", "assistant", text_part(exchange.reply))] if exchange.reply else []
+    calls = [_call(f"{name}_{number}", call, "completed") for number, call in enumerate(exchange.calls)]
+    return [*_outputs(name, exchange.outputs), *user, *reply, *calls]
+
+
+def _outputs(name: str, outputs: Sequence[CallOutput]) -> list[Body]:
+    fields = {"type": "function_call_output", "status": "completed"}
+    return [
+        {"id": f"fco_{name}_{number}", **fields, "call_id": each.call_id, "output": each.output}
+        for number, each in enumerate(outputs)
     ]
-    if message.text or message.files or not items:
-        content = [{"type": "input_text", "text": message.own_text}]
-        said = {"id": f"msg_{name}_u", "type": "message", "status": "completed", "role": "user", "content": content}
-        items.append(said)
-    return items
+
+
+def _user_item(name: str, text: str) -> Body:
+    return _message(f"msg_{name}_u", "user", {"type": "input_text", "text": text})
+
+
+def _message(name: str, role: str, part: Body) -> Body:
+    return {"id": name, "type": "message", "status": "completed", "role": role, "content": [part]}
 
 
 def items_of_turn(turn: Turn) -> list[Body]:
     """Returns the items that a turn added to its conversation."""
     if turn.erased_at is not None:
         return []
-    return [*input_items(turn), *(output_items(turn) if turn.reply or turn.calls else ())]
+    return [*input_items(turn), *(output_items(turn) if is_answered(turn) else ())]
 
 
 def _is_completed(turn: Turn) -> bool:

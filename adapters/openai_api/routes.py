@@ -7,26 +7,19 @@ from dataclasses import replace
 
 from adapters.openai_api.errors import InvalidRequest, error_form, invalid_request
 from adapters.openai_api.settings import AZURE_PREFIXES, PREFIX
-from gateway.web.api.cors import Cors
+from gateway.web.api.cors import ANY, Cors
 from gateway.web.api.routes import Api, Handler, HttpRequest, HttpResponse, Route, json_response
-
-SDK_HEADERS = (
-    *("Arch", "Async", "Helper-Method", "Lang", "OS", "Package-Version", "Poll-Helper", "Read-Timeout", "Retry-Count"),
-    *("Runtime", "Runtime-Version", "Timeout", "Custom-Poll-Interval"),
-)
-"""What openai-node adds after ``X-Stainless-``; a browser asks whether it may."""
 
 
 def api(load_routes: Callable[[], Sequence[Route]], origins: Sequence[str]) -> Api:
     """``load_routes``: returns them when the first is asked for, with paths below PREFIX; all of them may raise
     InvalidRequest. ``origins``: see ``Cors``.
     """
-    own = ("Api-Key", "Authorization", "Content-Type", "Idempotency-Key", "OpenAI-Beta", "OpenAI-Organization")
     cors = Cors(
         origins=origins,
         methods=("DELETE", "GET", "POST"),
-        allowed_headers=(*own, "OpenAI-Project", "X-Thread-Id", *(f"X-Stainless-{name}" for name in SDK_HEADERS)),
-        exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id"),
+        allowed_headers=(ANY,),  # each client adds its own, and none of them gives a page more than the key does
+        exposed_headers=("OpenAI-Poll-After-Ms", "Retry-After", "X-Request-Id", "X-Should-Retry"),
     )
 
     def load() -> Sequence[Route]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered, refusal
@@ -65,6 +65,8 @@ class CallerInput:
     """Those of earlier messages too, first."""
     history: tuple[Exchange, ...] = ()
     instructions: str = ""
+    steps: tuple[Step, ...] = ()
+    """What it was read from."""
 
     @property
     def first_outputs(self) -> tuple[CallOutput, ...]:
@@ -95,8 +97,11 @@ class _Exchange:
         )
 
 
-def arrange(steps: Sequence[Step], where: str = "messages", *, continues: bool = False) -> CallerInput:
+def arrange(
+    steps: Sequence[Step], where: str = "messages", *, continues: bool = False, in_order: bool = True
+) -> CallerInput:
     """Returns what a list of steps says. ``where``: its field. ``continues``: it follows what we have already.
+    ``in_order``: results have to follow their calls at once; else the user may say something before them.
 
     Raises InvalidRequest for a list that ends with the assistant, and for results and calls that do not match.
     """
@@ -105,7 +110,7 @@ def arrange(steps: Sequence[Step], where: str = "messages", *, continues: bool =
     if not spoken:  # some programs have nothing but a system message
         spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:]]
     files = list[RequestFile]()
-    exchanges = _exchanges(spoken, files)
+    exchanges = _exchanges(spoken, files, in_order=in_order)
     if not exchanges or exchanges[-1].is_answered:
         where = steps[-1].where if steps else where
         raise refusal(where, "is the assistant's: the last message must be the user's or a tool's")
@@ -117,25 +122,59 @@ def arrange(steps: Sequence[Step], where: str = "messages", *, continues: bool =
         tuple(numbered(files)),
         tuple(each.frozen() for each in exchanges),
         SEPARATOR.join(filter(None, [*instructions, NAMES if any(map(_name_of, steps)) else ""])),
+        tuple(steps),
     )
 
 
 def all_exchanges(steps: Sequence[Step]) -> tuple[Exchange, ...]:
     """Returns steps that were said before, the last of which may be without an answer."""
-    return tuple(each.frozen() for each in _exchanges(steps, []))
+    return tuple(each.frozen() for each in _exchanges(steps, [], in_order=False))
 
 
-def _exchanges(steps: Iterable[Step], files: list[RequestFile]) -> list[_Exchange]:
+def repeats(said: CallerInput, calls: Sequence[RequestedCall]) -> bool:
+    """Returns whether results of calls come with more than what answers these ``calls``, with which a thread ends."""
+    first = next((step.said for step in said.steps if not isinstance(step.said, Instruction)), None)
+    called = {call.id for call in calls}
+    others = [each for each in said.first_outputs if each.call_id not in called]
+    return bool(others or (said.first_outputs and isinstance(first, Asked)))
+
+
+def without_repeated(
+    steps: Sequence[Step], known: Sequence[Exchange], calls: Sequence[RequestedCall]
+) -> Sequence[Step]:
+    """Returns steps without what a thread has that ends with ``calls``: up to the last result, before any answer.
+
+    Some programs say all again but what the assistant said, which they leave to the thread, as the Vercel AI SDK.
+    """
+    texts = {each.text for each in known}
+    results = {output.call_id for each in known for output in each.outputs} - {call.id for call in calls}
+    answered = next((place for place, step in enumerate(steps) if isinstance(step.said, Answered)), len(steps))
+    ends = [place + 1 for place, step in enumerate(steps[:answered]) if isinstance(step.said, Returned)]
+    again, new = steps[: max(ends, default=0)], steps[max(ends, default=0) :]
+    left = [*(step for step in again if not _is_known(step, texts, results)), *new]
+    return left if any(not isinstance(step.said, Instruction) for step in left) else steps
+
+
+def _is_known(step: Step, texts: Collection[str], results: Collection[str]) -> bool:
+    match step.said:
+        case Asked(content):
+            return content.text in texts
+        case Returned(call_id):
+            return call_id in results
+    return False
+
+
+def _exchanges(steps: Iterable[Step], files: list[RequestFile], *, in_order: bool) -> list[_Exchange]:
     found = list[_Exchange]()
     for step in steps:
         is_answer = isinstance(step.said, Answered)
         if not found or (found[-1].is_answered and not is_answer):
             found.append(_Exchange(step.where))
-        _add(found[-1], step, files)
+        _add(found[-1], step, files, in_order=in_order)
     return found
 
 
-def _add(exchange: _Exchange, step: Step, files: list[RequestFile]) -> None:
+def _add(exchange: _Exchange, step: Step, files: list[RequestFile], *, in_order: bool) -> None:
     match step.said:
         case Answered(text, calls):
             exchange.replies += [text] if text or not calls else []
@@ -144,7 +183,7 @@ def _add(exchange: _Exchange, step: Step, files: list[RequestFile]) -> None:
             files += content.files
             exchange.texts.append(f"{name}: {content.text}" if (name := _name_of(step)) else content.text)
         case Returned(call_id, content):
-            if exchange.texts:
+            if exchange.texts and in_order:
                 raise refusal(step.where, "must follow the call that it answers, before what the user says next")
             files += content.files
             exchange.where = step.where
@@ -176,3 +215,14 @@ def check_outputs(calls: Sequence[RequestedCall], outputs: Sequence[CallOutput],
     if missing := [call_id for call_id in called if call_id not in given]:
         names = ", ".join(sorted(missing))
         raise refusal(where, f"must begin with the results of the calls before it; there is none of {names}")
+
+
+def open_calls(exchanges: Iterable[Exchange]) -> tuple[RequestedCall, ...]:
+    """Returns the calls of the caller's functions that were made last, without those that have a result."""
+    found: dict[str, RequestedCall] = {}
+    for exchange in exchanges:
+        for output in exchange.outputs:
+            found.pop(output.call_id, None)
+        if exchange.calls:
+            found = {call.id: call for call in exchange.calls if call.output is None}
+    return tuple(found.values())

@@ -18,6 +18,10 @@ def with_cut_off_note(text: str, language: str) -> str:
     return with_note(text, say(CUT_OFF_NOTE, language))
 
 
-def cut_off_before_text() -> AssistantRefused:
-    """Returns the error for an answer that ended at a limit before it had any text, as by long reasoning."""
-    return AssistantRefused("the answer was cut off before any text", code="incomplete", user_message=NO_ROOM)
+def cut_off_before_text(limit: str = "") -> AssistantRefused:
+    """Returns the error for an answer that ended at a limit before it had any text, as by long reasoning.
+
+    ``limit``: as RunCompleted has it; it is the error's code.
+    """
+    code = limit or "incomplete"
+    return AssistantRefused("the answer was cut off before any text", code=code, user_message=NO_ROOM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.domain.run_events import PROMPT_LIMIT
 from gateway.settings import Settings
 
 FIELDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -41,8 +42,8 @@ HOSTED_TOOLS: Mapping[str, tuple[str, ...]] = {
 }
 """Tools that run at the server, with the backends that have them."""
 
-TRUNCATION, MAX_PROMPT = "truncation_strategy", "max_prompt_tokens"
-RUN_LIMITS: Mapping[str, tuple[str, ...]] = {"chat": (TRUNCATION,), "threads": (TRUNCATION, MAX_PROMPT)}
+TRUNCATION = "truncation_strategy"
+RUN_LIMITS: Mapping[str, tuple[str, ...]] = {"chat": (TRUNCATION,), "threads": (TRUNCATION, PROMPT_LIMIT)}
 """How a run of the Assistants API may limit what it remembers, by backend. A conversation of ``responses`` is sent
 whole by its server, and no backend of ours counts tokens before the server does."""
 

@@ -18,7 +18,7 @@ class AuditEvent(StrEnum):
     RUN_RETRIED = "asked again"
     """Why the run was repeated."""
     CUT_OFF = "cut off"
-    """At which setting of ours; empty for a limit of the assistant. The reply ends there."""
+    """At which setting of ours, or at PROMPT_LIMIT; empty for another limit of the assistant. The reply ends there."""
     RESUMED_AFTER_PAUSE = "went on after a pause by"
     """The process, which was suspended for longer than its lease; no other process had claimed the turn meanwhile."""
     RELEASED = "handed back by"

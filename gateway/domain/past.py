@@ -24,9 +24,15 @@ def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
                 known += exchanges_of_held(held)
                 held.clear()
             _add_pushed_text(known, each)
-        elif each.reply or each.reply_files or each.calls:
+        elif is_answered(each):
             known += _exchanges_of_turn(each)
     return tuple(known)
+
+
+def is_answered(turn: Turn) -> bool:
+    """Returns whether a turn has an answer, or a part of one; that of a program may be empty."""
+    is_done = turn.state in (TurnState.ANSWERED, TurnState.DELIVERED)
+    return bool(turn.reply or turn.reply_files or turn.calls) or (is_done and turn.options.is_program)
 
 
 def unanswered(turns: Sequence[Turn]) -> Sequence[Turn]:

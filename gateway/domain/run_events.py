@@ -57,6 +57,10 @@ class UsageCounted:
     """Whether another model's request was counted, such as the transcription of a recording."""
 
 
+PROMPT_LIMIT = "max_prompt_tokens"
+"""The limit of all that the assistant reads for one turn, which its caller may set."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
     """The complete reply. Always the last event."""
@@ -68,6 +72,8 @@ class RunCompleted:
     """The model that answered, as named by the server; empty if unknown."""
     cut_off: bool = False
     """Whether the reply ends at a limit of the assistant; its last line says so."""
+    limit: str = ""
+    """PROMPT_LIMIT if it was cut off there; "" for any other limit."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls of functions that the turn's caller runs."""
 

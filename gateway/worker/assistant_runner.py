@@ -255,7 +255,7 @@ class AssistantRunner:
         log.warning("the answer is longer than MAX_REPLY_CHARS; stopped", turn=attempt.turn.id)
         await self.stop(attempt)
         await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=TOO_LONG))
-        return _has_content(RunCompleted(limit.text, cut_off=True))
+        return _has_content(RunCompleted(limit.text, cut_off=True), attempt.turn)
 
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
         """Returns the answer, marked if it was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
@@ -264,10 +264,11 @@ class AssistantRunner:
         text = limit.fitted(answer.text)
         if answer.cut_off or text != answer.text:
             log.warning("the answer ends at a limit", turn=attempt.turn.id, model=answer.model)
-            detail = "" if answer.cut_off else TOO_LONG
+            named = f"at {answer.limit}" if answer.limit else ""
+            detail = named if answer.cut_off else TOO_LONG
             await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=detail))
             answer = replace(answer, text=text)
-        return _has_content(answer)
+        return _has_content(answer, attempt.turn)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
         history, turn = self._history(attempt.turn), as_asked(attempt.turn)
@@ -347,13 +348,16 @@ def _brings_history(claim: Claim) -> bool:
     return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
 
 
-def _has_content(answer: RunCompleted) -> RunCompleted:
-    """Returns the answer. Raises AssistantRefused when it is empty."""
-    if not is_visible(answer.text) and not answer.files and not answer.calls:
-        raise AssistantRefused(
-            "the reply is empty", user_message=sentence("The assistant gave an empty answer. Please try again.")
-        )
-    return answer
+def _has_content(answer: RunCompleted, turn: Turn) -> RunCompleted:
+    """Returns the answer. Raises AssistantRefused when it is empty, unless a program is told so as it is.
+
+    Of a run that waits for its outputs no message could be shown.
+    """
+    is_told = turn.options.is_program and not turn.options.waits_for_outputs
+    if is_told or is_visible(answer.text) or answer.files or answer.calls:
+        return answer
+    why = sentence("The assistant gave an empty answer. Please try again.")
+    raise AssistantRefused("the reply is empty", code="empty_answer", user_message=why)
 
 
 def failure_of(exc: AssistantError) -> Failure:

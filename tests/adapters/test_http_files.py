@@ -63,6 +63,25 @@ def test_a_form_brings_fields_and_files(chat: Chat) -> None:
     assert [len(piece) for piece in chat.uploads.pieces[second.reference]] == [PIECE_BYTES, PIECE_BYTES]
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("filename*=UTF-8''na%C3%AFve%20plan.txt", "naïve plan.txt"),
+        ("filename=\"=?utf-8?B?bmHDr3ZlLnR4dA==?=\"; filename*=utf-8''na%C3%AFve.txt", "naïve.txt"),
+        ("filename*=iso-8859-1'en'%A3.txt", "£.txt"),
+        ("filename*=plain.txt", "plain.txt"),
+        ("filename*=utf-8''", "file"),
+        ("filename=a.txt; filename*=utf-8''", "a.txt"),
+        ("filename*=utf-8''..%2F..%2Fetc%2Fpasswd", "passwd"),
+    ],
+)
+def test_a_file_may_have_its_name_with_an_encoding(chat: Chat, written: str, name: str) -> None:
+    head = f"--edge\r\nContent-Disposition: form-data; name=files; {written}\r\n\r\n"
+    response = chat.client().post("/chat", data=f"{head}text\r\n--edge--\r\n".encode(), content_type=FORM_TYPE)
+    (file,) = turn_of(chat, response).message.files
+    assert (file.name, file.size) == (name, 4)
+
+
 def test_a_form_needs_no_text_if_it_has_a_file(chat: Chat) -> None:
     assert turn_of(chat, chat.client().post("/chat", **form(("a.png", PNG)))).message.text == ""
     assert error(chat.client().post("/chat", **form(message=" "))) == (400, "empty_message")

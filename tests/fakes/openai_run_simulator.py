@@ -213,8 +213,8 @@ class RunSimulator:
             case Fail():
                 self._fail(run, act)
             case Incomplete():
-                content = act.reason == "content_filter"
-                run.incomplete_reason = None if content else "max_completion_tokens"
+                reasons = {"content_filter": None, "max_output_tokens": "max_completion_tokens"}
+                run.incomplete_reason = reasons.get(act.reason, act.reason)
                 self._end_open_steps(run, "completed")
                 self._set_status(run, "incomplete")
             case Expire():

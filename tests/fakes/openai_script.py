@@ -85,7 +85,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Incomplete:
-    """Ends the run as incomplete: max_output_tokens, or content_filter."""
+    """Ends the run as incomplete: max_output_tokens, content_filter, or with threads max_prompt_tokens."""
 
     reason: str = "max_output_tokens"
 

@@ -126,7 +126,7 @@ class AssistantsContext:
         longest = self.api.limits.max_message_chars
         for number, message in enumerate(messages):
             if len(message.text) > longest:
-                limit = f"A message may have at most {longest} characters here (MAX_MESSAGE_CHARS)."
+                limit = f"A message may have at most {longest} characters here (V1_MAX_MESSAGE_CHARS)."
                 raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
             if not message.text.strip() and isinstance(message.content, str):
                 raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")

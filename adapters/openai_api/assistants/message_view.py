@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import additional_of, reply_of, run_of
-from adapters.openai_api.outcome import is_cut_off
+from adapters.openai_api.outcome import is_cut_off, text_of
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.api_objects import ApiObject
 
@@ -44,9 +44,7 @@ def additional_bodies(turn: Turn) -> Sequence[Mapping[str, Any]]:
 def reply_message(turn: Turn, *, text: str | None = None) -> Item:
     """Returns the message with a turn's reply. ``text``: what there is of it while it is written."""
     is_written, at = text is None, int(turn.answered_at or turn.started_at or turn.received_at)
-    shown = turn.reply if text is None else text
-    files = [each.name for each in turn.reply_files] if is_written else []
-    words = "\n\n".join(filter(None, [shown, *(f"[file: {name}]" for name in files)]))
+    words = text_of(turn) if text is None else text
     content = [{"type": "text", "text": {"value": words, "annotations": []}}] if words else []
     body = {"role": "assistant", "content": content, "attachments": [], "metadata": {}}
     status = "incomplete" if turn.state is TurnState.CANCELLED or is_cut_off(turn) else "completed"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import reply_of, run_of, step_of
-from adapters.openai_api.outcome import failure_code, failure_of, is_cut_off, usage_of
+from adapters.openai_api.outcome import failure_code, failure_of, is_cut_off, limit_of, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 
@@ -15,6 +15,7 @@ Item = dict[str, Any]
 
 EXPIRY_SECONDS = 600
 """``expires_at`` of a run, counted from when it was created."""
+ANSWER_LIMIT = "max_completion_tokens"
 EXPIRED_CODES = frozenset({"expired", "timed_out"})
 ACTIVE = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 """The states of a run that has not ended."""
@@ -53,7 +54,7 @@ def run_view(turn: Turn) -> Item:
         "completed_at": ended if status in ("completed", "incomplete") else None,
         "required_action": required_action(turn.rounds[-1]) if status == "requires_action" else None,
         "last_error": last_error(failure_of(turn)) if status in ("failed", "expired") else None,
-        "incomplete_details": {"reason": "max_completion_tokens"} if status == "incomplete" else None,
+        "incomplete_details": {"reason": limit_of(turn) or ANSWER_LIMIT} if status == "incomplete" else None,
         "model": turn.model or fields.get("model", ""),
         "instructions": fields.get("instructions", ""),
         "tools": fields.get("tools", []),

@@ -15,7 +15,7 @@ from gateway.assistants.sse import Event, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
 from gateway.domain.models import RunId, Usage
-from gateway.domain.run_events import RunEvent, RunStarted, TextDelta, ToolCall
+from gateway.domain.run_events import PROMPT_LIMIT, RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
@@ -107,6 +107,11 @@ class RunExpired(AssistantTimedOut):
 def is_cut_off(run: Json) -> bool:
     """Returns whether a run has ended at a limit of tokens. One that a filter ended names no reason."""
     return run.get("status") == "incomplete" and _incomplete_reason(run) not in {"", "content_filter"}
+
+
+def limit_of(run: Json) -> str:
+    """Returns at which limit a run was cut off, as RunCompleted has it."""
+    return PROMPT_LIMIT if _incomplete_reason(run) == PROMPT_LIMIT else ""
 
 
 def _incomplete_reason(run: Json) -> str:

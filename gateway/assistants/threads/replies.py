@@ -18,6 +18,7 @@ from gateway.assistants.threads.items import (
     files_in,
     is_cut_off,
     is_final,
+    limit_of,
     message_text,
     read_message,
 )
@@ -77,12 +78,12 @@ class ThreadReplies:
     async def answer(self, state: ThreadRunState) -> RunCompleted:
         """Returns the reply. Raises AssistantRefused for one that was cut off before it had any text."""
         run, text = state.reader.run, without_sandbox_links(state.accumulator.text)
-        cut_off = is_cut_off(run)
+        cut_off, limit, turn = is_cut_off(run), limit_of(run), state.turn
         if cut_off and not text.strip():
-            raise cut_off_before_text()
+            raise cut_off_before_text(limit)
         files = await self._files.to_files(state.reader.files)
-        said = with_cut_off_note(text, state.turn.message.language) if cut_off else text
-        return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off)
+        said = with_cut_off_note(text, turn.message.language) if cut_off and not turn.options.is_program else text
+        return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off, limit=limit)
 
     async def _read_steps(self, state: ThreadRunState) -> list[RunEvent]:
         """Reads the run's steps. Ends early on an error, as they are only for display and for counting."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+ANY = "*"
 MAX_AGE_SECONDS = 3600
 """How long a browser may remember the answer to a preflight request."""
 
@@ -16,13 +17,13 @@ class Cors:
     origins: Sequence[str]
     methods: Sequence[str]
     allowed_headers: Sequence[str]
-    """Request headers beyond those that are always allowed."""
+    """Request headers beyond those that are always allowed; ANY for all."""
     exposed_headers: Sequence[str]
     """Response headers that a page may read beyond those that it always may."""
 
     def response_headers(self, method: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Returns what to add to the response to a request with these headers."""
-        origin, to_all = headers.get("origin"), "*" in self.origins
+        origin, to_all = headers.get("origin"), ANY in self.origins
         vary = {} if to_all else {"Vary": "Origin"}
         if origin is None or not (to_all or origin in self.origins):
             return vary
@@ -37,8 +38,9 @@ class Cors:
     def _preflight_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         known = {name.lower() for name in self.allowed_headers}
         asked = (name.strip() for name in headers.get("access-control-request-headers", "").split(","))
+        allowed = sorted(name for name in asked if name and (ANY in known or name.lower() in known))
         return {
-            "Access-Control-Allow-Headers": ", ".join(sorted(name for name in asked if name.lower() in known)),
+            "Access-Control-Allow-Headers": ", ".join(allowed),
             "Access-Control-Allow-Methods": ", ".join(self.methods),
             "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
         }

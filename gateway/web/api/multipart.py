@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,6 +16,9 @@ FORM = "multipart/form-data"
 MAX_PARTS = 32
 MAX_NAME_CHARS = 200
 MAX_MEDIA_TYPE_CHARS = 100
+EXTENDED_NAME = re.compile(rb""";\s*filename\*=\s*"?(?:([\w.-]*)'[^']*')?([^;"]*)""", re.IGNORECASE)
+"""RFC 5987. RFC 7578 forbids it in forms, and yet .NET sends it beside a name that it has encoded otherwise, and old
+versions of Python's urllib3 send nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,11 @@ class _Found:
         self._name = self._value = b""
 
     def _end_head(self) -> None:
-        _, options = parse_options_header(self._headers.get("content-disposition", b""))
-        given = options.get(b"filename")
+        disposition = self._headers.get("content-disposition", b"")
+        _, options = parse_options_header(disposition)
         media_type = parse_options_header(self._headers.get("content-type", b""))[0]
+        extended = _extended_name(disposition)
+        given = extended or options.get(b"filename", extended)
         self._events.append(
             PartHead(
                 _text(options.get(b"name", b"")),
@@ -111,6 +118,15 @@ class _Found:
 
     def _end(self) -> None:
         self.has_ended = True
+
+
+def _extended_name(disposition: bytes) -> bytes | None:
+    """Returns a file's name that is given with its encoding, in UTF-8; None if there is none."""
+    found = EXTENDED_NAME.search(disposition)
+    if found is None:
+        return None
+    charset, name = found[1] or b"", unquote_to_bytes(found[2].strip())
+    return name.decode("latin-1").encode() if charset.lower() == b"iso-8859-1" else name
 
 
 def _text(raw: bytes) -> str:

@@ -48,6 +48,7 @@ STATUS_OF_CLASS: Mapping[type[GatewayError], int] = {
 """Status by error class; a class that is not listed has its parent's."""
 
 STATUS_OF_CODE: Mapping[str, int] = {
+    "blocked": 403,
     "budget_exhausted": 429,
     "caller_queue_full": 429,
     "caller_waiting_full": 429,

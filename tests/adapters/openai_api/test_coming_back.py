@@ -18,7 +18,7 @@ from adapters.openai_api.ids import response_id
 from gateway import platforms
 from gateway.domain.models import Turn
 from tests.adapters.openai_api.site import ApiSite, open_api
-from tests.fakes.openai_server import Say
+from tests.fakes.openai_server import CallTool, Say
 from tests.waiting import until
 
 KEY = {"Idempotency-Key": "an order"}
@@ -77,6 +77,36 @@ def test_the_same_request_is_answered_by_one_turn_in_place_of_the_cancelled_one(
         assert {*at_once, told(ask, site.client())} == {at_once[0]}
         assert at_once[0][1] == "There you are."
         assert len(site.fake.posts("/chat/completions")) == before + 1
+
+
+def test_results_of_calls_are_taken_by_the_turn_in_place_of_the_cancelled_one(
+    sqlite_url: str, cancelled: Queue[Turn]
+) -> None:
+    with open_api(sqlite_url) as site:
+        weather = {"type": "function", "name": "weather", "parameters": {}}
+        asked: Any = {"conversation": site.client().conversations.create().id, "tools": [weather]}
+        site.fake.script(CallTool("weather", {}))
+        (call,) = site.client().responses.create(input="Weather?", **asked).output
+        said: Any = [
+            {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"},
+            {"role": "user", "content": "So?"},
+            {"role": "assistant", "content": "I look."},
+            {"role": "user", "content": "Well?"},
+        ]
+
+        def bring(client: OpenAI) -> Any:
+            return client.responses.create(input=said, stream=True, extra_headers=KEY, **asked)
+
+        for _ in range(2):
+            cut(site, bring)
+            cancelled.get(timeout=LONGEST_WAIT)
+        site.fake.script(Say("Sunny."))
+        assert told(bring, site.client())[1] == "Sunny."
+        site.client().responses.create(input="Thanks", **asked)
+        system, *told_last = site.fake.posts("/chat/completions")[-1].body["messages"]
+        assert system["role"] == "system"
+        kinds = [each["role"] for each in told_last]
+        assert kinds == ["user", "assistant", "tool", "user", "assistant", "user", "assistant", "user"]
 
 
 def test_a_response_in_the_background_is_written_without_its_caller(sqlite_url: str, cancelled: Queue[Turn]) -> None:

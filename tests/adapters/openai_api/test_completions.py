@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import openai
 import pytest
 
 from tests.adapters.openai_api.program_site import KEY, ProgramSite, open_site
-from tests.fakes.openai_server import CallTool, Fail, Incomplete, Say
+from tests.fakes.openai_server import CallTool, Fail, Incomplete, MakeImage, Say
 from tests.waiting import until
 
 USER: Any = {"role": "user", "content": "Hello"}
@@ -124,6 +125,34 @@ def test_parameters_reach_the_server(site: ProgramSite) -> None:
         assert body["tool_choice"] == {"type": "function", "name": "weather"}
 
 
+def test_what_programs_send_unasked_and_means_nothing_is_taken(site: ProgramSite) -> None:
+    neutral: Any = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "stop": [], "n": 1}
+    left_out = {"functions": None, "audio": None, "prediction": None, "top_logprobs": 0}
+    tool = {**WEATHER, "function": {**WEATHER["function"], "defer": None}}
+    answer = ask(site, USER, response_format={"type": "text"}, tools=[tool], **neutral, extra_body=left_out)
+    assert answer.choices[0].message.content == "You said: Hello"
+    assert not {"presence_penalty", "stop", "logit_bias"} & site.sent().keys()
+
+
+def test_files_of_an_answer_are_named(site: ProgramSite) -> None:
+    if site.backend == "chat":
+        return
+    answer: Any = [MakeImage(PNG), Say("Here.")]
+    site.fake.script(answer, answer, answer)
+    named = re.compile(r"Here\.\n\n\[file: [^\n\]]+\]")
+    assert named.fullmatch(ask(site, USER).choices[0].message.content)
+    assert named.fullmatch("".join(chunk.choices[0].delta.content or "" for chunk in ask(site, USER, stream=True)))
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert named.fullmatch(stream.until_done().get_final_response().output_text)
+
+
+def test_a_message_may_have_whole_documents(site: ProgramSite) -> None:
+    document = "x" * 256_000
+    site.fake.script(Say("A long one."))
+    assert ask(site, {"role": "user", "content": document}).choices[0].message.content == "A long one."
+    assert document in json.dumps(site.said()[-1])
+
+
 def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
     if site.backend == "chat":
         assert ask(site, USER, seed=3).choices
@@ -175,7 +204,7 @@ def test_an_answer_that_was_cut_off_says_so_without_a_line_of_ours(site: Program
 def test_a_failure_has_openais_form(site: ProgramSite) -> None:
     site.fake.script(Fail("invalid_prompt"))
     error = refused(site, USER)
-    assert error.status_code in (400, 502)
+    assert (error.status_code, error.type, error.code) == (400, "invalid_request_error", "content_filter")
     assert error.body.keys() == {"message", "type", "param", "code"}  # type: ignore[attr-defined]  # a dict
     site.fake.script(Fail("invalid_prompt"))
     with pytest.raises(openai.APIError):
@@ -194,6 +223,8 @@ def test_what_is_not_served_is_refused_by_its_name(site: ProgramSite) -> None:
     calls: dict[str, Callable[[openai.OpenAI], Any]] = {
         "Embeddings": lambda client: client.embeddings.create(model="default", input="Hello"),
         "Audio": lambda client: client.audio.speech.create(model="default", voice="alloy", input="Hello"),
+        "Batches": lambda client: client.batches.list(),
+        "Containers": lambda client: client.containers.list(),
         "Legacy completions": lambda client: client.completions.create(model="default", prompt="Hello"),
         "Counting of input tokens": lambda client: client.responses.input_tokens.count(model="default", input="Hello"),
     }
@@ -241,7 +272,7 @@ def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
         ([USER], {"response_format": {"type": "grammar"}}, "response_format"),
         ([USER], {"tool_choice": {"type": "function"}}, "tool_choice"),
         ([USER], {"metadata": {"thread_id": "no blanks"}}, "metadata.thread_id"),
-        ([{"role": "user", "content": "x" * 40_000}], {}, "messages"),
+        ([{"role": "user", "content": "x" * 256_001}], {}, "messages"),
     ],
 )
 def test_what_is_wrong_is_named(site: ProgramSite, messages: Any, options: Any, param: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from adapters.openai_api import asking
 from adapters.openai_api.asking import LOOKS, Asking, Watched
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.repetition import Attempts, Post
@@ -24,6 +25,7 @@ from tests.fakes.platform import FakePlatform
 
 LIMITS = ApiLimits(1000, 10, ping_seconds=0.01, come_back_seconds=0.1)
 FIRST = Post("a" * 32 + "1", "a" * 32, "a" * 32 + "f", may_be_repeated=False)
+LATE = Post("a" * 32 + "9", "a" * 32 + "8", "a" * 32 + "f", may_be_repeated=True, first_of_long="a" * 32)
 AGAIN = Post("a" * 32 + "2", "a" * 32, "a" * 32 + "f", may_be_repeated=True)
 
 
@@ -157,6 +159,30 @@ def test_a_caller_who_comes_back_finds_its_turn(scene: Scene, where: str) -> Non
         assert again.turn.id == watched.turn.id
         await scene.leave(watched, leaves)
         assert scene.state(watched) is TurnState.RUNNING
+
+    scene.run(play())
+
+
+def test_a_caller_who_comes_back_late_finds_a_turn_that_takes_so_long(scene: Scene) -> None:
+    async def play() -> None:
+        watched, _ = await scene.watch(scene.here, FIRST)
+        again, _ = await scene.watch(scene.here, LATE)
+        assert again.turn.id == watched.turn.id
+
+    scene.run(play())
+
+
+@pytest.mark.parametrize("seconds", [60.0, -60.0])
+def test_what_ended_long_before_is_another_request(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    async def play() -> None:
+        scene.gate.open()
+        watched, leaves = await scene.watch(scene.here, FIRST)
+        await scene.leave(watched, leaves)
+        monkeypatch.setattr(asking, "SECONDS", seconds)
+        again, _ = await scene.watch(scene.here, LATE)
+        assert (again.turn.id == watched.turn.id) is (seconds > 0)
 
     scene.run(play())
 

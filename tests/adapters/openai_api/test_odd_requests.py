@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any, get_args
 
+import httpx2
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import DEFAULT_TIMEOUT, BadRequestError, InternalServerError, OpenAI
 from openai.types.beta.threads.run import LastError
-from openai.types.responses import ResponseError
+from openai.types.responses import ResponseError, ResponseErrorEvent
 
-from adapters.openai_api.outcome import LIMITED, REFUSED, failure_code
+from adapters.openai_api.errors import REFUSED
+from adapters.openai_api.outcome import LIMITED, failure_code
+from adapters.openai_api.response_stream import ResponseStream
 from adapters.openai_api.said import NAMES
+from adapters.openai_api.settings import OpenAiApiSettings
 from gateway.domain.models import Failure
-from gateway.web.api.problems import FINAL_CODES
+from gateway.web.api.problems import FINAL_CODES, error_response
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import Say
+from tests.gateway.turn_factory import TURN
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
 
@@ -56,6 +62,7 @@ REFUSED_BY_NAME: dict[str, tuple[Ask, str]] = {
     "log probabilities": (lambda client: respond(client, include=LOGPROBS), "include[0]"),
     "what there is not": (lambda client: respond(client, include=["none"]), "include[0]"),
     "a part of each item": (lambda client: items(client, include=LOGPROBS), "include"),
+    "a part of added items": (lambda client: add(client, include=LOGPROBS), "include"),
     "no truncation": (lambda client: respond(client, truncation="disabled"), "truncation"),
     "no schema": (lambda client: respond(client, text={"format": {**SCHEMA, "name": "a"}}), "text.format"),
     "no input": (lambda client: respond(client, []), "input"),
@@ -73,6 +80,10 @@ REFUSED_BY_NAME: dict[str, tuple[Ask, str]] = {
     "an odd field": (lambda client: client.files.create(file=b"a", purpose="vision", extra_body={"a": "b"}), "a"),
 }
 LAST: Any = {"type": "last_messages"}
+
+
+def add(client: OpenAI, **options: Any) -> Any:
+    return client.conversations.items.create(client.conversations.create().id, items=[USER], **options)
 
 
 def items(client: OpenAI, **options: Any) -> Any:
@@ -135,6 +146,22 @@ def test_why_a_run_or_a_response_failed_is_a_code_that_both_have(code: str) -> N
         assert shown in get_args(model.model_fields["code"].annotation)
 
 
+def test_a_page_may_send_what_its_client_adds(site: ApiSite) -> None:
+    added = ["authorization", "http-referer", "user-agent", "x-requested-with", "x-stainless-lang"]
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(added)}
+    answer = httpx2.options(f"{site.base_url}/v1/responses", headers={"Origin": "https://a.example", **asked})
+    assert (answer.status_code, answer.headers["access-control-allow-headers"]) == (200, ", ".join(added))
+    assert "X-Should-Retry" in answer.headers["access-control-expose-headers"]
+
+
+def test_what_ends_a_stream_without_an_outcome_is_told_as_documented_and_as_openai_sends_it() -> None:
+    (event,) = ResponseStream(TURN).on_problem(error_response(503, "overloaded", "Later."))
+    told = json.loads(event.partition("data: ")[2])
+    assert event.startswith("event: error\n")
+    assert ResponseErrorEvent.model_validate(told).message == "Later."
+    assert told["error"] == {"message": "Later.", "type": "server_error", "param": None, "code": "overloaded"}
+
+
 def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
     site.fake.script(Say("slow", hold_after=1))
     response = respond(client, background=True)
@@ -144,6 +171,16 @@ def test_a_response_is_cancelled_once(client: OpenAI, site: ApiSite) -> None:
 
 def test_a_file_ends_when_its_uploader_wants_it(client: OpenAI) -> None:
     assert upload(client, 3600).expires_at == pytest.approx(time.time() + 3600, abs=60)
+
+
+def test_a_program_waits_as_long_as_the_operator_says(sqlite_url: str) -> None:
+    assert OpenAiApiSettings().v1_wait_seconds >= (DEFAULT_TIMEOUT.read or 0)
+    with open_api(sqlite_url, V1_WAIT_SECONDS="0.1", CHAT_WAIT_SECONDS="60") as site:
+        site.fake.script(Say("slow", hold_after=1))
+        with pytest.raises(InternalServerError) as late:
+            complete(site.client(), USER)
+        assert (late.value.status_code, late.value.code) == (504, "timed_out")
+        site.fake.release()
 
 
 def test_how_files_are_searched_reaches_the_server(sqlite_url: str) -> None:

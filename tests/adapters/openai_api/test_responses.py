@@ -70,6 +70,43 @@ def test_responses_follow_each_other(site: ProgramSite) -> None:
     assert remembers(site, "one", "two")
 
 
+def test_items_may_be_named_by_their_ids(site: ProgramSite) -> None:
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Say("Rain in Rome."))
+    user: Any = {"role": "user", "content": "Weather?"}
+    call = call_of(ask(site, [user], tools=[WEATHER]))
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    said: Any = [user, {"type": "item_reference", "id": call.id}, result]
+    answer = ask(site, said, tools=[WEATHER])
+    assert answer.output_text == "Rain in Rome."
+    ask(site, [*said, {"id": answer.output[0].id}, {"role": "user", "content": "Thanks"}])
+    told = memory(site)
+    assert [told.count(text) for text in ("Weather?", '"weather"', '"rain"', "Rain in Rome.")] == [1] * 4
+    begun = site.client.conversations.create(items=[{"type": "item_reference", "id": answer.output[0].id}])
+    (item,) = site.client.conversations.items.list(begun.id)
+    ask(site, [user, {"type": "item_reference", "id": item.id}, {"role": "user", "content": "Thanks"}])
+    assert memory(site).count("Rain in Rome.") == 1
+
+
+def memory(site: ProgramSite) -> str:
+    """Returns what the newest request carries, or its thread at the server, as JSON."""
+    thread = site.sent().get("conversation")
+    return json.dumps(site.fake.conversations[thread] if thread else site.said())
+
+
+def test_an_item_that_is_not_kept_for_this_caller_cannot_be_named(site: ProgramSite) -> None:
+    kept, not_kept, deleted = ask(site, "one"), ask(site, "two", store=False), ask(site, "three")
+    site.client.responses.delete(deleted.id)
+    for client, name in (
+        (site.other_client, kept.output[0].id),
+        (site.client, not_kept.output[0].id),
+        (site.client, deleted.output[0].id),
+        (site.client, f"{kept.output[0].id}_9"),
+        (site.client, "rs_1"),
+    ):
+        with pytest.raises(openai.NotFoundError, match="not found"):
+            client.responses.create(model="default", input=[{"type": "item_reference", "id": name}])
+
+
 def test_two_responses_may_follow_the_same_one(site: ProgramSite) -> None:
     first = ask(site, "one")
     ask(site, "two", previous_response_id=first.id)
@@ -85,6 +122,20 @@ def test_an_input_may_bring_the_past(site: ProgramSite) -> None:
     assert remembers(site, "one", "two")
     ask(site, [{"role": "user", "content": "three"}, *past[1:], {"role": "user", "content": "four"}], **after(first))
     assert remembers(site, "one", "two", "three", "four")
+
+
+def test_what_a_request_says_of_the_past_is_listed(site: ProgramSite) -> None:
+    called: Any = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"}
+    result: Any = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}
+    past = [{"role": "user", "content": "one"}, called, result, {"role": "assistant", "content": "1"}]
+    begun = site.client.conversations.create(items=[{"role": "user", "content": "zero"}])
+    answer = ask(site, [*past, {"role": "user", "content": "two"}], conversation=begun.id)
+    said = [*site.client.responses.input_items.list(answer.id, order="asc")]
+    assert [item.type for item in said] == ["message", "function_call", "function_call_output", "message", "message"]
+    assert texts_of([said[0], *said[3:]]) == ["one", "1", "two"]
+    kept = [*site.client.conversations.items.list(begun.id, order="asc")]
+    assert [item.id for item in kept][1:-1] == [item.id for item in said]
+    assert texts_of([kept[0], kept[-1]]) == ["zero", "You said: two"]
 
 
 def texts_of(items: Iterable[Any]) -> list[str]:
@@ -129,6 +180,59 @@ def test_functions_of_the_caller_are_called_and_answered(site: ProgramSite, stre
     ask(site, "Thanks", **after(answer))
     if site.backend == "chat":
         assert [each["role"] for each in site.said()] == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
+def test_results_may_be_brought_again_after_a_failure(site: ProgramSite) -> None:
+    if site.backend == "responses":
+        return  # it leaves a call out of new threads that it takes for what was filtered
+    conversation = site.client.conversations.create().id
+    asked: Any = {"tools": [WEATHER], "conversation": conversation}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Fail("invalid_prompt"), Say("Rain in Rome."))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    result = {"type": "function_call_output", "call_id": call_id, "output": "rain"}
+    with pytest.raises(openai.APIStatusError):
+        ask(site, [result], **asked)
+    with pytest.raises(openai.BadRequestError, match="results of the calls"):
+        ask(site, "Never mind", **asked)
+    assert ask(site, [result], **asked).output_text == "Rain in Rome."
+
+
+def test_a_program_may_say_all_again_but_what_the_assistant_said(site: ProgramSite) -> None:
+    asked: Any = {"tools": [WEATHER], "conversation": site.client.conversations.create().id}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), CallTool("weather", {"city": "Oslo"}), Say("Rain, snow."))
+    said: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Weather?"}]
+    for output in ("rain", "snow"):
+        call_id = call_of(ask(site, said, **asked)).call_id
+        said.append({"type": "function_call_output", "call_id": call_id, "output": output})
+    assert ask(site, said, **asked).output_text == "Rain, snow."
+    assert ask(site, [*said, {"role": "user", "content": "So?"}], **asked).output_text == "You said: So?"
+    told = memory(site)
+    assert [told.count(text) for text in ("Weather?", '"rain"', '"snow"', "Rain, snow.")] == [1] * 4
+    with pytest.raises(openai.BadRequestError, match="not among those before it"):
+        ask(site, said, **asked)
+
+
+def test_results_may_come_after_what_the_user_says_meanwhile(site: ProgramSite) -> None:
+    asked: Any = {"tools": [WEATHER], "conversation": site.client.conversations.create().id}
+    site.fake.script(CallTool("weather", {"city": "Rome"}))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    result: Any = {"type": "function_call_output", "call_id": call_id, "output": "rain"}
+    hurry: Any = {"role": "user", "content": "Hurry"}
+    for item in (hurry, result):
+        site.client.conversations.items.create(asked["conversation"], items=[item])
+    assert ask(site, "So?", **asked).output_text == "You said: So?"
+
+
+def test_calls_and_results_may_be_items_of_a_conversation(site: ProgramSite) -> None:
+    called: Any = [
+        {"role": "user", "content": "Weather?"},
+        {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"},
+    ]
+    result: Any = {"type": "function_call_output", "call_id": "call_1", "output": "rain"}
+    first = site.client.conversations.create(items=called).id
+    assert ask(site, [result], tools=[WEATHER], conversation=first).output_text
+    second = site.client.conversations.create(items=[*called, result]).id
+    assert ask(site, "So?", tools=[WEATHER], conversation=second).output_text == "You said: So?"
 
 
 def test_a_call_of_an_own_tool_beside_one_of_the_caller_leaves_the_thread_usable(site: ProgramSite) -> None:
@@ -207,6 +311,19 @@ def test_what_is_cut_off_before_any_text_is_no_failure(site: ProgramSite) -> Non
     assert (answer.status, answer.output_text, answer.error) == ("incomplete", "", None)
     with site.client.responses.stream(model="default", input="Hello") as stream:
         assert [each.type for each in stream][-1] == "response.incomplete"
+
+
+def test_an_empty_answer_is_told_as_it_is(site: ProgramSite) -> None:
+    conversation = site.client.conversations.create().id
+    asked: Any = {"tools": [WEATHER], "conversation": conversation}
+    site.fake.script(CallTool("weather", {"city": "Rome"}), Say(""), Say(""))
+    call_id = call_of(ask(site, "Weather?", **asked)).call_id
+    answer = ask(site, [{"type": "function_call_output", "call_id": call_id, "output": "rain"}], **asked)
+    assert (answer.status, answer.output_text, answer.error) == ("completed", "", None)
+    assert next(iter(site.client.conversations.items.list(conversation, limit=1))).id == answer.output[0].id
+    with site.client.responses.stream(model="default", input="Hello") as stream:
+        assert [each.type for each in stream][-1] == "response.completed"
+    assert ask(site, "Thanks", **asked).output_text == "You said: Thanks"
 
 
 def test_a_failure_ends_a_stream_and_is_kept(site: ProgramSite) -> None:

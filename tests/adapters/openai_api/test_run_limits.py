@@ -8,6 +8,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 
 from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
+from tests.fakes.openai_server import Incomplete, Say
 from tests.fakes.openai_threads import ASSISTANT_ID
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
@@ -43,6 +44,20 @@ def test_a_server_with_threads_gets_the_limits(sqlite_url: str) -> None:
         assert run(client, client.beta.threads.create().id, "hello", **limits).status == "completed"
         (sent,) = (each.body for each in site.fake.requests if each.path.endswith("/runs"))
         assert {name: sent[name] for name in limits} == limits
+
+
+@pytest.mark.parametrize("said", [[Say("Half an")], []])
+def test_a_run_that_has_read_too_much_says_so(sqlite_url: str, said: list[Say]) -> None:
+    with open_api(sqlite_url, ASSISTANT_BACKEND="threads", ASST_ID=ASSISTANT_ID) as site:
+        client = site.client()
+        thread = client.beta.threads.create().id
+        acts: Any = [*said, Incomplete("max_prompt_tokens")]
+        site.fake.script(acts)
+        ended = run(client, thread, "hello", max_prompt_tokens=1000)
+        assert (ended.status, ended.incomplete_details.reason) == ("incomplete", "max_prompt_tokens")
+        replies = client.beta.threads.messages.list(thread, run_id=ended.id)
+        texts = [part.text.value for each in replies if each.role == "assistant" for part in each.content]  # type: ignore[union-attr]  # a text
+        assert texts == [act.text for act in said]
 
 
 @pytest.mark.parametrize(

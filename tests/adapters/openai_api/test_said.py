@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered
 from adapters.openai_api.errors import InvalidRequest
-from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, arrange
+from adapters.openai_api.said import (
+    Answered,
+    Asked,
+    Instruction,
+    Returned,
+    Step,
+    arrange,
+    open_calls,
+    without_repeated,
+)
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 
 CALL = RequestedCall("call_1", "weather", "{}")
@@ -73,6 +84,34 @@ def test_what_does_not_fit_together_is_refused(said: tuple[Asked | Answered | Re
 def test_results_that_continue_a_thread_are_checked_by_the_thread() -> None:
     found = arrange(steps(result("call_9"), user("a")), continues=True)
     assert (found.first_outputs, found.text) == ((CallOutput("call_9", "sunny"),), "a")
+
+
+KNOWN = (
+    Exchange("a", "", calls=(CALL,)),
+    Exchange("", "", outputs=(CallOutput("call_1", "sunny"),), calls=(OTHER,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "new"),
+    [
+        ((user("a"), result("call_1"), result("call_2"), user("b")), (result("call_2"), user("b"))),
+        ((Instruction("i"), user("a"), result("call_2")), (Instruction("i"), result("call_2"))),
+        ((user("other"), result("call_2"), user("a")), (user("other"), result("call_2"), user("a"))),
+        ((user("a"), result("call_1")), ()),
+        ((Instruction("i"), user("a"), result("call_1")), ()),
+    ],
+)
+def test_what_a_thread_has_before_the_results_is_not_said_again(said: tuple[Any, ...], new: tuple[Any, ...]) -> None:
+    assert open_calls(KNOWN) == (OTHER,)
+    left = without_repeated(steps(*said), KNOWN, (OTHER,))
+    assert [each.said for each in left] == [*(new or said)], "if nothing is new, what is wrong is told of all"
+
+
+def test_calls_are_open_until_they_have_results() -> None:
+    again = Exchange("", "", outputs=(CallOutput("call_2", "noon"),), calls=(CALL,))
+    assert open_calls((*KNOWN, again)) == (CALL,)
+    assert open_calls((*KNOWN, Exchange("", "c", outputs=(CallOutput("call_2", "noon"),)))) == ()
 
 
 def test_files_have_different_names() -> None:

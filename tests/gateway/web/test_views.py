@@ -43,6 +43,7 @@ def test_a_turn_with_a_reply_succeeds_even_if_delivery_failed(turn: Turn) -> Non
         (replace(TURN, state=TurnState.FAILED), 502, "assistant_failed"),
         (replace(TURN, state=TurnState.FAILED, failure=Failure("gave_up", "No.", "pw")), 502, "assistant_failed"),
         (replace(TURN, state=TurnState.FAILED, failure=Failure("rate_limited", "No.")), 429, "rate_limited"),
+        (replace(TURN, state=TurnState.FAILED, failure=Failure("blocked", "No.")), 403, "blocked"),
     ],
 )
 def test_a_turn_without_a_reply_says_why(turn: Turn, status: int, code: str) -> None:
