@@ -8,7 +8,10 @@ from html.parser import HTMLParser
 
 from adapters.base.text_input import labelled_link
 
-SIGN_IN = re.compile(r"<title[^>]*>\s*(?:(?:sign|log)[ -]?in\b[^<]*|(?:[^<]*\W)?slack)\s*</title>", re.IGNORECASE)
+SIGN_IN = re.compile(
+    r"<title[^<>]*>\s*+(?:(?:sign|log)[ -]?in\b[^<]*+|(?:[^<]*\W)?slack)\s*+</title>",
+    re.IGNORECASE,
+)
 """The title of the page that a token gets which may not read a file: "Slack", "Login | Slack", "Sign in to Acme"."""
 HEAD_CHARS = 20_000
 SILENT = frozenset({"head", "script", "style", "template"})
