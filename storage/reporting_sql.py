@@ -292,7 +292,7 @@ set_context = (
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
-    **dict.fromkeys(("files", "made", "parts", "calls", "rounds"), ()),
+    **dict.fromkeys(("files", "made", "parts", "calls", "rounds", "returned"), ()),
     "options": None,
     "address": {},
     "context": None,

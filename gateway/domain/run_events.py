@@ -70,6 +70,8 @@ class RunCompleted:
     """Whether the reply ends at a limit of the assistant; its last line says so."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls of functions that the turn's caller runs."""
+    returned: str = ""
+    """What the server wants back with these calls if the turn waits for their outputs; see ``CallRound.returned``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class CallsHeld:
     model: str = ""
     leaves_run: bool = False
     """Whether the run waits at the backend for the outputs. It is cancelled, as it does not wait as long as people."""
+    returned: str = ""
+    """What the server wants back with these calls; see ``CallRound.returned``."""
 
 
 PreviewEvent = TextDelta | ToolCall

@@ -236,7 +236,7 @@ class AssistantRunner:
                         raise ApprovalsNeeded(event)
                     elif isinstance(event, RunCompleted):
                         if event.calls and attempt.turn.options.waits_for_outputs:
-                            raise OutputsNeeded(CallRound(event.calls, event.text))
+                            raise OutputsNeeded(CallRound(event.calls, event.text, returned=event.returned))
                         return await self._checked(attempt, event, limit)
                 else:
                     raise AssistantUnavailable("the run ended without an answer")
