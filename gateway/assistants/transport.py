@@ -25,6 +25,8 @@ LEFT_TO_HTTP = frozenset({"host", "connection", "accept-encoding", "content-leng
 """Headers that depend on the connection or on the single request."""
 
 MAX_ERROR_BYTES = 2**20
+MOST_TEMPLATES = 500
+"""Callers of ``/v1`` may name any model."""
 
 
 @lru_cache(maxsize=64)  # there are few different URLs
@@ -126,6 +128,8 @@ class Transport:
         # All that the SDK's request depends on: the first path segment, and on Azure the model, which is in the URL.
         kind = (method, path.split("/")[1], model, idle_seconds)
         if kind not in self._templates:
+            if len(self._templates) >= MOST_TEMPLATES:
+                self._templates.clear()
             options: Any = {"headers": self._headers}
             if idle_seconds is not None:
                 options["timeout"] = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
