@@ -20,8 +20,9 @@ class OpenAiApiSettings(EnvironmentSettings):
     lists: ClassVar[Mapping[str, str]] = {"v1_models": ","}
 
     v1_models: str = "*"
-    """The models that a caller's own assistants and runs may name, comma-separated; ``*``: all. ``default``: whatever
-    they name, the model of the default assistant answers."""
+    """The models that a caller's own assistants and runs may name, comma-separated; ``*``: all, but with
+    budgets only those that have a price. ``default``: whatever they name, the model of the default assistant
+    answers."""
     v1_unknown_threads: Literal["refuse", "open"] = "refuse"
     """What happens with the id of a thread that nobody here has: 404, or it is opened, empty, for the first API key
     that names it. For programs that kept the ids of threads which are gone."""
