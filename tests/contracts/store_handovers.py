@@ -311,6 +311,16 @@ class HandoverContract:
         assert store.handovers.of_conversation(conversation.id) == []
         assert store.handovers.count_open() == 0
 
+    def test_what_others_were_told_of_a_person_goes_with_them(self, store: HandoverStore) -> None:
+        taken = take_over(store, text="Ada wants her money", author="Bob")
+        enqueue(store)
+        conversation = store.find_conversation(key())
+        assert conversation is not None
+        assert store.erase_author(conversation, "Ada") == 1
+        kept = get_turn(store, taken)
+        assert (kept.message.text, kept.message.author, kept.message.kind) == ("", "Bob", MessageKind.HAND_OVER)
+        assert kept.erased_at is None
+
     def test_what_was_asked_again_is_erased_with_everybody_who_had_written_it(self, store: HandoverStore) -> None:
         asked = list[Turn]()
         for authors in (("Ada", "Bob"), ("Bob",)):
