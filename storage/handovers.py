@@ -25,6 +25,7 @@ from sqlalchemy import (
 from gateway.domain.models import PUSHED, MessageKind, Turn
 from gateway.ports.handovers import (
     BROUGHT,
+    HAND_OVER_TEXT,
     INTRODUCTION,
     INTRODUCTIONS,
     HandoverRecord,
@@ -72,7 +73,7 @@ erase_reasons_of = update(handovers).where(_of_conversation).values(reason="")
 _tells_reason = and_(
     T.conversation_id == bindparam("conversation"), T.handover == str(MessageKind.HAND_OVER), T.caller.startswith(PUSHED)
 )
-_erase_told_reasons = update(turns).where(_tells_reason).values(text="")
+_erase_told_reasons = update(turns).where(_tells_reason).values(text=HAND_OVER_TEXT)
 """Of the turns that bring the reasons, which are somebody else's."""
 erase_sender = (
     update(handovers).where(_of_conversation, H.asked_by == bindparam("person", type_=SafeText)).values(asked_by="")

@@ -318,7 +318,7 @@ class HandoverContract:
         assert conversation is not None
         assert store.erase_author(conversation, "Ada") == 1
         kept = get_turn(store, taken)
-        assert (kept.message.text, kept.message.author, kept.message.kind) == ("", "Bob", MessageKind.HAND_OVER)
+        assert (kept.message.text, kept.message.author, kept.message.kind) == ("/human", "Bob", MessageKind.HAND_OVER)
         assert kept.erased_at is None
 
     def test_what_was_asked_again_is_erased_with_everybody_who_had_written_it(self, store: HandoverStore) -> None:
