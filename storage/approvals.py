@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from gateway.domain.approvals import ASKER, Approval, Decider, Decision
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import PUSHED, TurnId, TurnState
+from gateway.domain.models import PUSHED, Turn, TurnId, TurnState
 from gateway.ports.leased_writes import HoldCalls, SetOutputs, SetQuestion, StartCalls
 from storage import parking, sql
 from storage.clock import clock

@@ -161,7 +161,9 @@ def delete_ratings_by(connection: Connection, platform: str, author: str) -> Non
     """Deletes what was to be told of a person's ratings, on any bot of a platform."""
     named = json.dumps({"rating": {"by": author}}, separators=(",", ":"))[1:-2]
     of_platform = select(turns.c.id).where(on_platform(turns.c.platform))
-    told = delete(callbacks).where(K.event == FEEDBACK, K.turn_id.in_(of_platform), position_of(K.body, literal(named)) > 0)
+    told = delete(callbacks).where(
+        K.event == FEEDBACK, K.turn_id.in_(of_platform), position_of(K.body, literal(named)) > 0
+    )
     connection.execute(told, {"on": platform})
 
 

@@ -71,7 +71,9 @@ end_record = (
 erase_reasons_of = update(handovers).where(_of_conversation).values(reason="")
 """A model, or a member of the staff, may have written there what a person said."""
 _tells_reason = and_(
-    T.conversation_id == bindparam("conversation"), T.handover == str(MessageKind.HAND_OVER), T.caller.startswith(PUSHED)
+    T.conversation_id == bindparam("conversation"),
+    T.handover == str(MessageKind.HAND_OVER),
+    T.caller.startswith(PUSHED),
 )
 _erase_told_reasons = update(turns).where(_tells_reason).values(text=HAND_OVER_TEXT)
 """Of the turns that bring the reasons, which are somebody else's."""

@@ -24,7 +24,7 @@ Text = Annotated[str, STORABLE]
 T = TypeVar("T")
 MOST_ITEMS = 1_000
 Several = Annotated[list[T], Field(max_length=MOST_ITEMS, fail_fast=True)]
-"""A list in a request. It is read up to its first wrong item: a report of each one of millions would fill the memory."""
+"""A list in a request. It is read up to its first wrong item: a report of each of millions would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)

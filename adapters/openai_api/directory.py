@@ -131,8 +131,8 @@ class AssistantDirectory:
             )
         if asked not in (*self._models, *(each.model for each in self._configured())) and not self._counts(asked):
             explanation = (
-                f"The model {asked[:64]!r} may not be chosen here: no price is known for it, so it would be free within "
-                "every budget. The operator can give it one by the setting PRICES, or name it in V1_MODELS."
+                f"The model {asked[:64]!r} may not be chosen here: no price is known for it, so it would be free "
+                "within every budget. The operator can give it one by the setting PRICES, or name it in V1_MODELS."
             )
             raise InvalidRequest(explanation, param="model", code="model_not_found")
         return asked

@@ -197,7 +197,7 @@ class ReplyFilter:
         """Returns from where on the text may be a mark that is not complete yet."""
         if at_end:
             return len(self._held)
-        # A model that writes nothing but blanks, as some do without end, must not have all of them read again and again.
+        # Some models write blanks without end: not all of them are read again with each.
         if not self._said and len(self._held) <= MAX_UNFINISHED_CHARS and UNFINISHED_FIRST.match(self._held):
             return 0
         found = UNFINISHED.search(self._held, max(len(self._held) - MAX_UNFINISHED_CHARS, 0))

@@ -17,10 +17,9 @@ TextCall = tuple[str, str]
 """The name of the function, and its arguments as JSON."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A name, and what is between the marks that follow it. Each pattern takes a time in proportion to what it reads."""
+    """A name, and what is between the marks that follow it. Each pattern takes a time like the length of what it reads."""
 
     opening: re.Pattern[str]
     closing: re.Pattern[str]

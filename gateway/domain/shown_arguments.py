@@ -20,8 +20,8 @@ HIDDEN_KINDS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 HIDDEN_OTHERS = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Letters, marks and signs that are not seen either: Unicode's Default_Ignorable_Code_Point, and Braille's blank. A text
-of any length can be written in variation selectors behind one letter."""
+"""Letters, marks and signs that are not seen either: Unicode's Default_Ignorable_Code_Point, and Braille's blank. A
+text of any length can be written in variation selectors behind one letter."""
 HEAD, TAIL = 900, 300
 """Characters of which the lines are shown that begin and end what has too many of them."""
 

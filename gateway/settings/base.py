@@ -31,7 +31,7 @@ from gateway.settings.values import spell_choice
 from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
-MOST: Mapping[type, int] = {int: 10**15, float: 10**9}
+MOST: Mapping[type[Any], int] = {int: 10**15, float: 10**9}
 """By the type of a setting. A float is an amount of money or a time, if only in seconds."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set counts: pubs.opengroup.org/onlinepubs/9799919799, 8.2 Internationalization Variables"""

@@ -241,4 +241,6 @@ def test_what_is_opened_often_and_never_closed_is_read_in_a_time_like_its_length
 def test_formulas_that_are_begun_in_each_line_are_read_in_a_time_like_their_number() -> None:
     started = time.process_time()
     read().parse("\\[\n" * 8000)
-    assert time.process_time() - started < 5, "seconds; it took minutes when each was looked for an end to the last line"
+    assert time.process_time() - started < 5, (
+        "seconds; it took minutes when each was looked for an end to the last line"
+    )

@@ -84,7 +84,7 @@ def test_a_disk_that_is_mounted_read_only_is_named(tmp_path: Path, monkeypatch: 
 
 def test_a_path_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
     long = tmp_path / ("a" * 300)
-    with pytest.raises(SettingsError, match="DATABASE_URL: the folder .* does not exist, or this user may not look"):
+    with pytest.raises(SettingsError, match=r"DATABASE_URL: the folder .* does not exist, or this user may not look"):
         SqlStore(f"sqlite:///{long}/gateway.db")
     with pytest.raises(SettingsError, match="DATABASE_URL: there is no database at "):
         require_file(f"sqlite:///{long}")

@@ -22,7 +22,6 @@ from gateway.domain.errors import MalformedRequest, Overloaded
 from gateway.domain.exchange import Exchange
 from gateway.web.api.routes import HttpRequest
 
-
 assert all_routes  # whose requests are looked at
 MOST_IDS = 20
 

@@ -60,7 +60,9 @@ def test_a_page_to_sign_in_is_known_by_its_title(html: str, *, refuses: bool) ->
     assert canvas.is_sign_in_page(html) is refuses
 
 
-@pytest.mark.parametrize("opened", ["<a ", '<a x="', "<a/", "<!--", "</", "<![CDATA[", "<", "<b>", "<li><ul>", "<script>"])
+@pytest.mark.parametrize(
+    "opened", ["<a ", '<a x="', "<a/", "<!--", "</", "<![CDATA[", "<", "<b>", "<li><ul>", "<script>"]
+)
 def test_what_is_opened_often_takes_no_longer_to_be_read_than_its_length(opened: str) -> None:
     started = time.process_time()
     canvas.text_of(opened * 20_000)

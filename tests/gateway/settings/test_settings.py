@@ -179,5 +179,5 @@ def test_no_number_is_accepted_with_which_nothing_can_be_reckoned(
 
 def test_a_folder_that_cannot_be_looked_at_is_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOOL_FOLDER", "/tmp/" + "a" * 300)
-    with pytest.raises(SettingsError, match="^SPOOL_FOLDER: names a folder that does not exist"):
+    with pytest.raises(SettingsError, match=r"^SPOOL_FOLDER: names a folder that does not exist"):
         Settings.load()

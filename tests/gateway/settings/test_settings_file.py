@@ -73,7 +73,7 @@ def test_the_file_may_be_anywhere_and_must_be_there_if_it_is_named(
     with pytest.raises(SettingsError, match=r"GATEWAY_CONFIG: there is no file .*etc\.toml\. Create it"):
         Settings.load()
     monkeypatch.setenv("GATEWAY_CONFIG", "~nobody-has-this-name/etc.toml")
-    with pytest.raises(SettingsError, match="GATEWAY_CONFIG: there is no file .*nobody-has-this-name"):
+    with pytest.raises(SettingsError, match=r"GATEWAY_CONFIG: there is no file .*nobody-has-this-name"):
         Settings.load()
     monkeypatch.setenv("GATEWAY_CONFIG", str(folder / "etc.toml"))
     write(folder, "[settings]\nport = 9001\n", "etc.toml")
