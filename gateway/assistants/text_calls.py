@@ -19,7 +19,7 @@ TextCall = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A name, and what is between the marks that follow it. Each pattern takes a time like the length of what it reads."""
+    """A name, and what is between the marks that follow it."""
 
     opening: re.Pattern[str]
     closing: re.Pattern[str]
