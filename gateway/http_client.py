@@ -236,6 +236,8 @@ class GuardedClient:
                 return response.status, float(after) if after.isdecimal() and len(after) < MAX_DIGITS else 0.0
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # TimeoutError is an OSError
             raise PostFailed(f"no answer: {type(exc).__name__}") from exc
+        except SettingsError as exc:  # of the certificates
+            raise PostFailed(str(exc)) from exc
 
     async def close(self) -> None:
         session, self._session = self._session, None

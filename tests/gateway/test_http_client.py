@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.domain.errors import SettingsError
-from gateway.http_client import HttpClient, multipart
+from gateway.http_client import GuardedClient, HttpClient, PostFailed, multipart
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "x-own": KEY, "Content-Type": "application/json"}
@@ -232,6 +232,17 @@ async def test_certificates_that_cannot_be_read_are_named(
 async def test_an_address_that_is_none_opens_no_connection(http: HttpClient, url: str) -> None:
     with pytest.raises((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         await ask(http, url)
+
+
+# ---------------------------------------------------------------- addresses of strangers
+
+
+async def test_certificates_that_cannot_be_read_are_why_nothing_was_posted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    client = GuardedClient(lambda _: True)
+    with pytest.raises(PostFailed, match="SSL_CERT_FILE"):
+        await client.post("https://127.0.0.1:9/hook", b"{}", {}, 5.0)
+    await client.close()
 
 
 # ---------------------------------------------------------------- forms
