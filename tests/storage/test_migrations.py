@@ -144,8 +144,16 @@ def test_rounds_of_calls_are_read_by_the_version_before_and_after(bare_url: str)
     asked = CallRound((RequestedCall("c", "look", "{}"),), "A moment.", 1.0)
     stored = RoundsJson.to_sql([replace(asked, returned="signature")])
     assert json.loads(stored or "")[0].keys() == {"calls", "text", "requested_at"}
-    waiting = f"UPDATE turns SET rounds = '{stored}' WHERE id = 'waiting'"
-    bring_to(bare_url, "0025", (*OF_THE_FIRST_VERSION, waiting))
+    upgrade(bare_url)
+    database = Database(bare_url)
+    with database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE turns DROP COLUMN returned")
+        for statement in OF_THE_FIRST_VERSION:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"UPDATE turns SET rounds = '{stored}' WHERE id = 'waiting'")
+    database.close()
+    set_revision(bare_url, "0025")
+    assert schema_status(bare_url) is SchemaStatus.BEHIND
     upgrade(bare_url)
     store = SqlStore(bare_url)
     claim = claim_one(store)
