@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from gateway.domain.errors import SettingsError
+from gateway.domain.files import content_type_of
 
 KEEPALIVE_SECONDS = 60.0
 """For which an unused connection is kept."""
@@ -228,6 +229,8 @@ class GuardedClient:
                 return response.status, float(after) if after.isdecimal() and len(after) < MAX_DIGITS else 0.0
         except (aiohttp.ClientError, OSError, ValueError) as exc:  # TimeoutError is an OSError
             raise PostFailed(f"no answer: {type(exc).__name__}") from exc
+        except SettingsError as exc:  # of the certificates
+            raise PostFailed(str(exc)) from exc
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -245,7 +248,8 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> a
     """Returns a form with files by field. File names are sent in UTF-8, as browsers do."""
     form = aiohttp.FormData(fields, quote_fields=False)
     for name, (file_name, content, media_type) in files.items():
-        form.add_field(name, content, filename=file_name.translate(IN_FORMS), content_type=media_type)
+        kind = content_type_of(media_type)
+        form.add_field(name, content, filename=file_name.translate(IN_FORMS), content_type=kind)
     return form
 
 

@@ -26,6 +26,8 @@ from gateway.handover import HandoverSettings
 from gateway.handover.staff_channel import StaffPlace
 from gateway.languages import LanguageSettings
 from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
+from gateway.policy.prices import Prices, PriceSettings
+from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, FetchesAttachments, OpensTopics, PostsFiles
 from gateway.settings import Settings
 from gateway.settings.values import split_list
@@ -133,7 +135,9 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
         Callers(keys, *limits, http.trusted_proxies),
         split_list(http.cors_origins),
         KeptObjects(store.api_objects, store.uploads, store),
-        AssistantDirectory(configured, store.api_objects, split_list(own.v1_models)),
+        AssistantDirectory(
+            configured, store.api_objects, split_list(own.v1_models), _counted_in_budgets(settings, load)
+        ),
         ApiLimits(
             own.max_message_chars(settings.max_message_chars),
             settings.max_waiting_callers,
@@ -142,6 +146,13 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
         ),
         opens_unknown_threads=own.v1_unknown_threads == "open",
     )
+
+
+def _counted_in_budgets(settings: Settings, load: Load) -> Callable[[str], bool]:
+    """Returns what tells whether a model counts in the budgets, as far as there are any: without a price none does."""
+    has_budgets = bool(Rules.from_settings(load(AdmissionSettings)).budget_limits)
+    prices = Prices.of(load(PriceSettings), settings)
+    return lambda model: not has_budgets or prices.price_of(model) is not None
 
 
 def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:

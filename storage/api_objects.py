@@ -46,6 +46,12 @@ _of_parent = (
 )
 _replace = update(api_objects).where(O.id == _id).values(body=bindparam("content", type_=SafeText))
 _delete = delete(api_objects).where(or_(O.id == _id, O.parent == _id))
+_conversation = C.id == bindparam("conversation")
+_delete_messages = delete(api_objects).where(
+    O.kind == MESSAGE,
+    O.parent == select(C.channel).where(_conversation).scalar_subquery(),
+    O.owner == select(C.workspace).where(_conversation).scalar_subquery(),
+)
 _take_places = (
     update(api_objects)
     .where(O.id == _id, O.owner == bindparam("of", type_=SafeText))
@@ -196,6 +202,11 @@ class SqlApiObjects:
 
     def _key(self, owner: str, thread_id: str) -> dict[str, str]:
         return row_mapping.key_columns(ConversationKey(self._platform, owner, thread_id), "key_")
+
+
+def delete_messages_of(connection: Connection, conversation_id: int) -> None:
+    """Deletes what a program added to a conversation that is being deleted."""
+    connection.execute(_delete_messages, {"conversation": conversation_id})
 
 
 def _insert(connection: Connection, objects: Sequence[ApiObject]) -> None:

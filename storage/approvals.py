@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Double,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 
 from gateway.domain.approvals import ASKER, Approval, Decider, Decision
 from gateway.domain.handover import HandoverPart
-from gateway.domain.models import PUSHED, TurnId, TurnState
+from gateway.domain.models import PUSHED, Turn, TurnId, TurnState
 from gateway.ports.leased_writes import HoldCalls, SetOutputs, SetQuestion, StartCalls
 from storage import parking, sql
 from storage.clock import clock
@@ -42,34 +43,39 @@ NOBODY: tuple[str, ...] = ()
 _asked = bindparam("approval", type_=SafeText)
 _of_turn = A.turn_id == bindparam("turn", type_=SafeText)
 _is_open = (A.decision.is_(None), A.approvers != NOBODY)
-_is_late = and_(*_is_open, A.expires_at <= clock())
 APPROVAL = (
-    *(A.id, A.turn_id, A.round, A.call_id, A.tool, A.arguments, A.approvers),
-    case((_is_late, literal(Decision.EXPIRED.value)), else_=A.decision).label("decision"),
-    *(A.decided_by, A.decided_name, A.requested_at, A.expires_at),
-    case((_is_late, A.expires_at), else_=A.decided_at).label("decided_at"),
-    *(A.started_at, A.posted),
+    *(A.id, A.turn_id, A.round, A.call_id, A.tool, A.arguments, A.approvers, A.decision),
+    *(A.decided_by, A.decided_name, A.requested_at, A.expires_at, A.decided_at, A.started_at, A.posted),
 )
 _turn_goes_on = select(T.id).where(T.id == A.turn_id, T.state.in_((TurnState.QUEUED, TurnState.RUNNING))).exists()
 
+_is_late = bindparam("late", type_=Boolean)
 _insert = insert(approvals).values(
-    requested_at=clock(), expires_at=clock() + bindparam("seconds", type_=Double), posted=NOBODY
+    decision=case((_is_late, literal(Decision.EXPIRED.value))),
+    requested_at=clock(),
+    expires_at=clock() + bindparam("seconds", type_=Double),
+    decided_at=case((_is_late, clock())),
+    posted=NOBODY,
 )
 _start = update(approvals).where(_of_turn, A.id.in_(bindparam("named", expanding=True)), A.started_at.is_(None))
 _start = _start.values(started_at=clock())
 _set_question = update(approvals).where(_of_turn, A.id == _asked)
 _set_question = _set_question.values(posted=bindparam("entries", type_=A.posted.type))
-_any_open = select(A.id).where(_of_turn, *_is_open, A.expires_at > clock()).limit(1)
+_any_open = select(A.id).where(_of_turn, *_is_open).limit(1)
 
 _select = select(*APPROVAL)
 _by_turn = _select.where(_of_turn).order_by(A.round, A.place)
 _cancelled = _by_turn.where(A.decision == Decision.CANCELLED.value)
 _by_id = _select.where(A.id == _asked)
-_expire = update(approvals).where(_of_turn, *_is_open, A.call_id.in_(bindparam("named", expanding=True)))
-_expire = _expire.values(decision=Decision.EXPIRED.value, decided_at=clock())
+_expire_all = update(approvals).where(_of_turn, *_is_open)
+_expire_all = _expire_all.values(decision=Decision.EXPIRED.value, decided_at=clock())
+_expire = _expire_all.where(A.call_id.in_(bindparam("named", expanding=True)))
+_longer = bindparam("longer", type_=Double)
+_put_off = update(approvals).where(_of_turn, *_is_open)
+_put_off = _put_off.values(requested_at=A.requested_at + _longer, expires_at=A.expires_at + _longer)
 _decide = (
     update(approvals)
-    .where(A.id == _asked, *_is_open, A.expires_at > select(clock()).scalar_subquery(), _turn_goes_on)
+    .where(A.id == _asked, *_is_open, _turn_goes_on)
     .values(
         decision=bindparam("what", type_=SafeText),
         decided_by=bindparam("person", type_=SafeText),
@@ -121,7 +127,7 @@ class SqlApprovals:
     def open_approvals(
         self, limit: int = 100, *, platform: str = "", decider: Decider | None = None
     ) -> Sequence[Approval]:
-        found = _select.join(turns, T.id == A.turn_id).where(*_is_open, A.expires_at > clock())
+        found = _select.join(turns, T.id == A.turn_id).where(*_is_open)
         found = found.where(T.state.in_((TurnState.QUEUED, TurnState.RUNNING)))
         if platform:
             found = found.where(T.platform == platform)
@@ -148,6 +154,7 @@ def hold(connection: Connection, write: HoldCalls, number: int) -> None:
             "arguments": each.arguments,
             "approvers": each.approvers,
             "seconds": write.expires_seconds,
+            "late": each.is_question and write.expires_seconds <= 0,
         }
         for place, each in enumerate(write.approvals)
     ]
@@ -163,6 +170,19 @@ def start(connection: Connection, write: StartCalls) -> None:
 def expire(connection: Connection, write: SetOutputs) -> None:
     """Ends the questions about calls that have an output now: whoever decides after that is too late."""
     connection.execute(_expire, {"turn": write.turn.id, "named": tuple(write.outputs)})
+
+
+def keep_time(connection: Connection, before: Turn, turn: Turn) -> None:
+    """Ends the questions of a turn that is claimed once its time is up; else their time changes as the turn's did.
+
+    Until it is claimed they may be answered, whatever the clock says. ``before``: the turn as it was parked for them.
+    """
+    if before.parking is None or turn.parking is None:
+        return
+    if turn.parking.has_expired:
+        connection.execute(_expire_all, {"turn": turn.id})
+    elif longer := turn.parking.expires_at - before.parking.expires_at:
+        connection.execute(_put_off, {"turn": turn.id, "longer": longer})
 
 
 def set_question(connection: Connection, write: SetQuestion) -> None:

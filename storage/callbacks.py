@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Double, bindparam, delete, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Double, bindparam, delete, func, literal, null, or_, select, update
 
-from gateway.ports.callbacks import Callback
+from gateway.ports.callbacks import FEEDBACK, Callback
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
 from storage.dialects import PerDialect, insert_of
 from storage.program_tables import callbacks
+from storage.reporting_sql import position_of
 from storage.schema import turns
+from storage.sql import on_platform
 
 K = callbacks.c
 DELIVERED_KEEP_SECONDS = 86_400.0
@@ -152,6 +155,16 @@ class SqlCallbacks:
     def resend(self, callback_id: str) -> bool:
         with self._database.single_write() as connection:
             return connection.execute(_resend, {"callback": callback_id}).rowcount > 0
+
+
+def delete_ratings_by(connection: Connection, platform: str, author: str) -> None:
+    """Deletes what was to be told of a person's ratings, on any bot of a platform."""
+    named = json.dumps({"rating": {"by": author}}, separators=(",", ":"))[1:-2]
+    of_platform = select(turns.c.id).where(on_platform(turns.c.platform))
+    told = delete(callbacks).where(
+        K.event == FEEDBACK, K.turn_id.in_(of_platform), position_of(K.body, literal(named)) > 0
+    )
+    connection.execute(told, {"on": platform})
 
 
 def delete_callbacks_of(connection: Connection, which: ColumnElement[bool], parameters: dict[str, Any]) -> None:

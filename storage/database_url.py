@@ -60,7 +60,7 @@ def file_of(url: URL) -> Path | None:
 def require_file(text: str) -> None:
     """Raises SettingsError for an SQLite file that is not there."""
     path = file_of(read_url(text)[0])
-    if path is not None and not path.exists():
+    if path is not None and not os.access(path, os.F_OK):
         wrong(
             f"there is no database at {path.absolute()}. Run this in the folder of the gateway, or with its "
             "DATABASE_URL; serve and migrate create one."
@@ -107,13 +107,17 @@ def _check_file(url: URL) -> None:
     _check_options(url)
     if path is None:
         return
-    if not path.parent.is_dir():
-        wrong(f"the folder {path.parent} does not exist; create it, or name a file in another.")
-    if path.is_dir():
+    # What may not be looked at is not there for os.access, while methods of Path raise.
+    if not (os.access(path.parent, os.F_OK) and path.parent.is_dir()):
+        wrong(
+            f"the folder {path.parent} does not exist, or this user may not look into it; create it, or name a file in "
+            "another."
+        )
+    if os.access(path, os.F_OK) and path.is_dir():
         wrong(f"{path} is a folder; name a file in it.")
     beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))  # which another user may have left
     if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
         wrong(f"{path.parent} is on a disk that is mounted read-only; name a file on another.")
     for needed in (path.parent, path, *beside):
-        if needed.exists() and not os.access(needed, os.W_OK):
+        if os.access(needed, os.F_OK) and not os.access(needed, os.W_OK):
             wrong(f"{needed} may not be written by this user; change its permissions, or name another file.")

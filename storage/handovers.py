@@ -22,9 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.domain.models import PUSHED, Turn
+from gateway.domain.models import PUSHED, MessageKind, Turn
 from gateway.ports.handovers import (
     BROUGHT,
+    HAND_OVER_TEXT,
     INTRODUCTION,
     INTRODUCTIONS,
     HandoverRecord,
@@ -33,6 +34,7 @@ from gateway.ports.handovers import (
     said_name,
 )
 from storage import row_mapping, sql
+from storage.callbacks import delete_callbacks_of
 from storage.clock import clock
 from storage.column_types import SafeText
 from storage.database import Database
@@ -68,6 +70,13 @@ end_record = (
 )
 erase_reasons_of = update(handovers).where(_of_conversation).values(reason="")
 """A model, or a member of the staff, may have written there what a person said."""
+_tells_reason = and_(
+    T.conversation_id == bindparam("conversation"),
+    T.handover == str(MessageKind.HAND_OVER),
+    T.caller.startswith(PUSHED),
+)
+_erase_told_reasons = update(turns).where(_tells_reason).values(text=HAND_OVER_TEXT)
+"""Of the turns that bring the reasons, which are somebody else's."""
 erase_sender = (
     update(handovers).where(_of_conversation, H.asked_by == bindparam("person", type_=SafeText)).values(asked_by="")
 )
@@ -129,7 +138,10 @@ def end(connection: Connection, turn: Turn, at: float) -> None:
 def erase_person(connection: Connection, conversation_id: int, author: str) -> None:
     """Erases what the handovers of a conversation may say of a person, in the transaction that erases their turns."""
     erase_brought(connection, conversation_id, author)
-    connection.execute(erase_reasons_of, {"conversation": conversation_id})
+    of_conversation = {"conversation": conversation_id}
+    connection.execute(erase_reasons_of, of_conversation)
+    delete_callbacks_of(connection, _tells_reason, of_conversation)
+    connection.execute(_erase_told_reasons, of_conversation)
     for statement in (erase_sender, erase_ender):
         connection.execute(statement, {"conversation": conversation_id, "person": author})
 

@@ -277,6 +277,8 @@ class LeasedWriteBatch:
 
     def _claim_turn(self, locked: LockedConversation, owner: str, turn: Turn, overdue: float = 0.0) -> Claim:
         begun = self._set_turn(transitions.claimed(turn, owner, self._now, overdue))
+        if turn.awaits_approval:
+            approvals.keep_time(self._connection, turn, begun)
         lease = Lease(locked.conversation.id, owner, locked.epoch)
         return Claim(
             lease, locked.conversation, begun, turn.state is TurnState.QUEUED, Share(locked.caller, locked.workspace)

@@ -21,7 +21,7 @@ from storage import handovers, parking, retention, row_mapping
 from storage import reporting_sql as statements
 from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.audit_trail import purge_audit_trail
-from storage.callbacks import delete_callbacks_of, purge_callbacks
+from storage.callbacks import delete_callbacks_of, delete_ratings_by, purge_callbacks
 from storage.clock import read_clock
 from storage.database import Database
 from storage.message_context import context_mark
@@ -127,6 +127,7 @@ class SqlReportingStore:
     def erase_feedback_by(self, platform: str, author: str) -> int:
         with self._database.transaction() as connection:
             erase_decider(connection, platform, author)
+            delete_ratings_by(connection, platform, author)
             return connection.execute(statements.erase_feedback_by, {"on": platform, "person": author}).rowcount
 
     # ---------------------------------------------------------------- clearing up

@@ -29,6 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.domain.conversations import Conversation
+from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
 from storage.clock import clock
@@ -292,7 +293,7 @@ set_context = (
 
 ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
-    **dict.fromkeys(("files", "made", "parts", "calls", "rounds"), ()),
+    **dict.fromkeys(("files", "made", "parts", "calls", "rounds", "returned"), ()),
     "options": None,
     "address": {},
     "context": None,
@@ -312,10 +313,19 @@ unset_thread = (
 )
 
 
+_held, _asked = turns.alias("held"), turns.alias("asked")
+_asked_before = select(_asked.c.seq).where(
+    *(_asked.c.conversation_id == T.conversation_id, _asked.c.handover == HandoverPart.RESUMED.value),
+    *(_asked.c.seq > _held.c.seq, _asked.c.seq < T.seq),
+)
+_held_of_author = select(_held.c.seq).where(
+    *(_held.c.conversation_id == T.conversation_id, _held.c.handover == HandoverPart.HELD.value),
+    *(_held.c.author == _author, _held.c.seq < T.seq, ~_asked_before.correlate(turns, _held).exists()),
+)
+_repeats_author = and_(T.handover == HandoverPart.RESUMED.value, _held_of_author.correlate(turns).exists())
+"""A turn with which the staff gave a conversation back asks what all had written, and is the last one's."""
 by_author_in_conversation = and_(
-    T.conversation_id == bindparam("conversation"),
-    T.author == _author,
-    T.erased_at.is_(None),
+    T.conversation_id == bindparam("conversation"), or_(T.author == _author, _repeats_author), T.erased_at.is_(None)
 )
 cancel_turns_of_author = (
     update(turns)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.domain.conversations import Conversation
+from gateway.domain.exchange import CallRound
 from gateway.domain.handover import Handover, HandoverPart
 from gateway.domain.models import ConversationKey, Failure, Message, MessageKind, Turn, Usage
 from storage import sql
@@ -63,7 +65,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         parking=row[34],
         assistant=row[35],
         calls=row[38],
-        rounds=row[39],
+        rounds=_to_rounds(row[39], row[42]),
         handover=_to_handover_part(row[41]),
     )
 
@@ -88,6 +90,14 @@ def to_past_turn(row: Sequence[Any], later: Turn) -> Turn:
         rounds=rounds,
         handover=_to_handover_part(handover),
     )
+
+
+def _to_rounds(rounds: tuple[CallRound, ...], returned: tuple[str, ...]) -> tuple[CallRound, ...]:
+    """Returns rounds with what goes back with them. The newest may be of a version that does not keep that."""
+    if not returned:
+        return rounds
+    kept = (replace(each, returned=back) for each, back in zip(rounds, returned, strict=False))
+    return (*kept, *rounds[len(returned) :])
 
 
 def _to_kind(kind: MessageKind, command: str, handover: str) -> MessageKind:
@@ -158,6 +168,8 @@ def changed_columns(turn: Turn, stored: Turn) -> dict[str, Any]:
         columns["context"] = turn.message.context
     if turn.rounds != stored.rounds:
         columns["rounds"] = turn.rounds
+        if any(each.returned for each in turn.rounds):
+            columns["returned"] = tuple(each.returned for each in turn.rounds)
     if turn.message.kind is not stored.message.kind:  # a command became a question
         said = turn.message
         columns |= {"text": said.text, "files": said.files, "author": said.author, "address": said.address}

@@ -168,13 +168,15 @@ turns = Table(
     Column("assistant", SafeText, nullable=False, server_default=text("'default'")),
     Column("command", SafeText, nullable=False, server_default=text("''")),
     Column("handover", SafeText, nullable=False, server_default=text("''")),
+    Column("returned", StringListJson),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
 )
 
 """``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on. ``handover``:
-what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know."""
+what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know. ``returned``: what goes back
+with each of ``rounds``; NULL for nothing."""
 
 Index("turns_received", turns.c.received_at)
 partial_index("turns_failed", turns.c.received_at, where=turns.c.error_code.is_not(None))

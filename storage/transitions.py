@@ -108,8 +108,12 @@ def _unheld_seconds(before: Parking, write: ParkTurn, at: float) -> float:
 
 
 def with_held_calls(turn: Turn, write: HoldCalls, at: float) -> Turn:
-    """With calls that people have to approve. One that was resolved meanwhile stays as it is."""
-    return turn if turn.state is not TurnState.RUNNING else _with_rounds(turn, write, write.rounds, at)
+    """With calls that people have to approve, for whom it has not waited yet.
+
+    One that was resolved meanwhile stays as it is.
+    """
+    held = replace(turn, parking=None)
+    return turn if turn.state is not TurnState.RUNNING else _with_rounds(held, write, write.rounds, at)
 
 
 def with_outputs(turn: Turn, write: SetOutputs) -> Turn:

@@ -49,17 +49,24 @@ class CallsJson(ConvertedText[Sequence[RequestedCall]]):
 
 
 class RoundsJson(ConvertedText[Sequence[CallRound]]):
-    """Rounds of calls as JSON; an empty text for none."""
+    """Rounds of calls as JSON, without what goes back with them; an empty text for none."""
 
     cache_ok = True
 
     @staticmethod
     def to_sql(value: Sequence[CallRound] | None) -> str | None:
-        return json.dumps([asdict(each) for each in value]) if value else ""
+        return json.dumps([_without_returned(each) for each in value]) if value else ""
 
     @staticmethod
     def from_sql(stored: str | None) -> tuple[CallRound, ...]:
         return tuple(map(_round, json.loads(stored))) if stored else ()
+
+
+def _without_returned(value: CallRound) -> dict[str, Any]:
+    """Returns the fields that every version reads."""
+    fields = asdict(value)
+    del fields["returned"]
+    return fields
 
 
 def _round(stored: Mapping[str, Any]) -> CallRound:

@@ -27,6 +27,7 @@ from gateway.domain.models import (
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
 from storage import handovers, joining, parking, pubsub, row_mapping, sql, transitions
+from storage.api_objects import delete_messages_of
 from storage.column_types import storable, storable_file
 from storage.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
@@ -211,6 +212,7 @@ class SqlTurnQueue:
             retire_threads(connection, conversation_id)
             handovers.erase_brought(connection, conversation_id)
             delete_uploads_of(connection, turns.c.conversation_id == conversation_id, {})
+            delete_messages_of(connection, conversation_id)
             connection.execute(sql.delete_conversation, {"conversation": conversation_id})
 
     def release_adopted(self, conversation_id: int) -> None:

@@ -8,6 +8,8 @@ from markdown_it.rules_block import StateBlock
 
 FORMULA_LINE = re.compile(r"\$\$|\\\[|\\begin\{[A-Za-z]+\*?\}")
 """How the first line of one begins."""
+MOST_LINES = 100
+"""Of one: else each of many lines that begin one would be looked for an end to the end of the text."""
 
 
 def take_formula(state: StateBlock, start: int, most: int, silent: bool) -> bool:  # noqa: FBT001
@@ -36,7 +38,7 @@ def _last_line(state: StateBlock, start: int, most: int, closing: re.Pattern[str
     """Returns the line that closes a formula; ``start`` if none does, or the first line itself."""
     if closing.search(_line(state, start)[2:]):
         return start
-    for line in range(start + 1, most):
+    for line in range(start + 1, min(most, start + MOST_LINES)):
         if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
             break
         if closing.search(_line(state, line)):

@@ -27,18 +27,21 @@ MAX_DEPTH = 40
 """Nested blocks, of which a list counts twice. The parser drops what is deeper."""
 BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 
-ENVIRONMENT = r"\\begin\{(?P<name>[A-Za-z]+\*?)\}.*?\\end\{(?P=name)\}"
+ENVIRONMENT = r"\\begin\{(?P<name>[A-Za-z]{1,40}\*?)\}.{0,4000}?\\end\{(?P=name)\}"
 FORMULAS = {
     "$": re.compile(
         r"\$\$(?:\\.|[^$\\])+?\$\$|(?<![^\W_])\$(?![\s$])(?:\\.|(?!\]\()[^$\n\\`])*?(?<=[^\s\\])\$(?![^\W_]|\$)",
         re.DOTALL,
     ),
     "\\": re.compile(
-        rf"\\\(.+?\\\)|\\\[(?=(?:(?!\\\]).)*?(?:[\s^_=+*/-]|\\(?!\]))).+?\\\](?!\()|{ENVIRONMENT}", re.DOTALL
+        rf"\\\(.{{1,2000}}?\\\)|\\\[(?=(?:(?!\\\]).){{0,2000}}?(?:[\s^_=+*/-]|\\(?!\]))).{{1,2000}}?\\\](?!\()|"
+        rf"{ENVIRONMENT}",
+        re.DOTALL,
     ),
 }
-"""LaTeX between dollars (not "$5 and $6"), between ``\\(`` and ``\\)``, ``\\[`` and ``\\]``, and environments."""
-NAME = re.compile(r"__(?![A-Z][a-z])[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)*__(?![^\W_])", re.ASCII)
+"""LaTeX between dollars (not "$5 and $6"), between ``\\(`` and ``\\)``, ``\\[`` and ``\\]``, and environments. What has
+no end must not be read to the end of the text from each of its beginnings, so a formula has a greatest length."""
+NAME = re.compile(r"__(?![A-Z][a-z]|_)[A-Za-z0-9_]{0,80}[A-Za-z0-9]__(?![^\W_])", re.ASCII)
 """``__init__``, ``__FILE__``; but a single word of prose, ``__Note__``, is strong."""
 GLOB = re.compile(r"\*\*/(?:[^\s*]*(?:\*[^\s*]+)*/)?\*{1,2}(?:\.[\w*]+)?(?![\w*])")
 """``**/*.py``, ``**/node_modules/**``"""

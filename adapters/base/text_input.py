@@ -40,7 +40,7 @@ def calling(call: str) -> re.Pattern[str]:
 
     ``call``: the pattern of a mention in the platform's markup.
     """
-    first, last = rf"\A\s*(?:{GREETING})?{call}", rf"[,;.!?]\s*{call}\s*[.!?]*\s*\Z"
+    first, last = rf"\A\s*(?:{GREETING})?{call}", rf"[,;.!?]\s*+{call}\s*+[.!?]*+\s*+\Z"
     return re.compile(f"{first}|{last}", re.IGNORECASE)
 
 

@@ -17,7 +17,7 @@ from adapters.http.uploads import are_unused, delete_files
 from gateway.domain.approvals import REFUSALS, Decider, Verdict, VerdictResult
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Blocked, Conflict, GatewayError, ThreadNotFound, TurnNotFound
-from gateway.domain.files import File
+from gateway.domain.files import File, content_type_of
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, caller_share
 from gateway.domain.platform_events import Feedback
 from gateway.domain.shares import Share
@@ -103,7 +103,7 @@ class ChatRoutes:
         first = await anext(content, b"")  # whatever is wrong shows now
         name = quote(file.name, safe="")
         headers = {
-            "Content-Type": file.media_type or "application/octet-stream",
+            "Content-Type": content_type_of(file.media_type),
             "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }

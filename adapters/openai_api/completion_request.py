@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal, text_only
+from adapters.openai_api.content_parts import (
+    Ignoring,
+    MessageContent,
+    Several,
+    Text,
+    read_content,
+    refusal,
+    text_only,
+)
 from adapters.openai_api.functions import FunctionSchema
 from adapters.openai_api.request_fields import (
     Author,
@@ -40,6 +48,7 @@ WITHOUT_EFFECT: Json = {
     "response_format": {"type": "text"},
 }
 """Values that say what holds anyway. Programs send them unasked, also to servers that have no such field."""
+MAX_MESSAGES = 10_000
 
 
 class CalledFunction(Ignoring):
@@ -57,7 +66,7 @@ class ChatMessage(Ignoring):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: MessageContent | None = None
     refusal: Text | None = None
-    tool_calls: list[CompletionToolCall] | None = None
+    tool_calls: Several[CompletionToolCall] | None = None
     tool_call_id: Text | None = None
     name: Text | None = None
     function_call: None = None
@@ -79,20 +88,20 @@ class CompletionRequest(Refusing):
     """
 
     model: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
     top_p: Proportion | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Text | list[Text] | None = None
+    stop: Text | Several[Text] | None = None
     seed: int | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
     response_format: ResponseFormat | None = None
-    tools: list[CompletionTool] | None = None
+    tools: Several[CompletionTool] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
@@ -103,7 +112,7 @@ class CompletionRequest(Refusing):
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
     top_logprobs: Literal[0] | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Several[Literal["text"]] | None = None
     prompt_cache_key: Any = None
     prompt_cache_options: Any = None
     prompt_cache_retention: Any = None

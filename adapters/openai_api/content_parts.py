@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from mimetypes import guess_extension
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,10 @@ EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 ONLY_DATA_URLS = "is not fetched from an address: send its content as a data URL (data:<media type>;base64,…)"
 
 Text = Annotated[str, STORABLE]
+T = TypeVar("T")
+MOST_ITEMS = 1_000
+Several = Annotated[list[T], Field(max_length=MOST_ITEMS, fail_fast=True)]
+"""A list in a request. It is read up to its first wrong item: a report of each of millions would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ ContentPart = Annotated[
     TextContentPart | RefusalPart | ImageUrlPart | InputImagePart | InputAudioPart | FilePart | InputFilePart,
     Field(discriminator="type"),
 ]
-MessageContent = Text | list[ContentPart]
+MessageContent = Text | Several[ContentPart]
 
 
 def read_content(content: MessageContent | None, where: str) -> ReadContent:

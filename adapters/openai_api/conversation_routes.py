@@ -28,7 +28,7 @@ ONE = f"{PATH}/<conversation_id>"
 MAX_ITEMS = 20
 """Of one request, as at OpenAI."""
 
-SomeItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS)]
+SomeItems = Annotated[list[InputItem], Field(max_length=MAX_ITEMS, fail_fast=True)]
 
 
 class CreateRequest(Refusing):

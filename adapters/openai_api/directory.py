@@ -70,11 +70,16 @@ class AssistantDirectory:
         configured: Callable[[], Sequence[ConfiguredAssistant]],
         objects: ApiObjects,
         models: Sequence[str],
+        counts: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """``configured``: returns those that there are now, the default one first. ``models``: see ``V1_MODELS``."""
+        """``configured``: returns those that there are now, the default one first. ``models``: see ``V1_MODELS``.
+
+        ``counts``: returns whether what is asked of a model counts in the budgets, if there are any.
+        """
         self._configured = configured
         self._objects = objects
         self._models = models
+        self._counts = counts
 
     def default(self, caller: Caller) -> ConfiguredAssistant:
         """Returns the assistant that answers where a caller names none of the configuration."""
@@ -124,6 +129,12 @@ class AssistantDirectory:
                 param="model",
                 code="model_not_found",
             )
+        if asked not in (*self._models, *(each.model for each in self._configured())) and not self._counts(asked):
+            explanation = (
+                f"The model {asked[:64]!r} may not be chosen here: no price is known for it, so it would be free "
+                "within every budget. The operator can give it one by the setting PRICES, or name it in V1_MODELS."
+            )
+            raise InvalidRequest(explanation, param="model", code="model_not_found")
         return asked
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from adapters.openai_api.content_parts import Ignoring, MessageContent, Text, read_content, refusal, text_only
+from adapters.openai_api.content_parts import (
+    Ignoring,
+    MessageContent,
+    Several,
+    Text,
+    read_content,
+    refusal,
+    text_only,
+)
 from adapters.openai_api.functions import FunctionSchema
 from adapters.openai_api.request_fields import (
     CHOICES,
@@ -105,7 +113,7 @@ class ResponseRequest(Refusing):
     """
 
     model: Annotated[Text, Field(min_length=1)] | None = None
-    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    input: Text | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
     instructions: Text | None = None
     conversation: Text | ConversationName | None = None
     previous_response_id: Text | None = None
@@ -113,7 +121,7 @@ class ResponseRequest(Refusing):
     background: bool | None = None
     store: bool | None = None
     metadata: Metadata | None = None
-    tools: list[ResponseTool] | None = None
+    tools: Several[ResponseTool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     temperature: Temperature | None = None
@@ -124,7 +132,7 @@ class ResponseRequest(Refusing):
     user: Author | None = None
     safety_identifier: Author | None = None
     top_logprobs: Literal[0] | None = None
-    include: list[Included] | None = None
+    include: Several[Included] | None = None
     truncation: Literal["auto"] | None = None
     stream_options: StreamOptions | None = None
     prompt_cache_key: Any = None

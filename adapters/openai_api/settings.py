@@ -26,8 +26,9 @@ class OpenAiApiSettings(EnvironmentSettings):
     lists: ClassVar[Mapping[str, str]] = {"v1_models": ","}
 
     v1_models: str = "*"
-    """The models that a caller's own assistants and runs may name, comma-separated; ``*``: all. ``default``: whatever
-    they name, the model of the default assistant answers."""
+    """The models that a caller's own assistants and runs may name, comma-separated; ``*``: all, but with
+    budgets only those that have a price. ``default``: whatever they name, the model of the default assistant
+    answers."""
     v1_max_message_chars: PositiveInt | None = None
     """The longest message of a program, in characters. Unset: 256000, as at OpenAI, or ``MAX_MESSAGE_CHARS`` if that is
     more."""

@@ -8,8 +8,15 @@ from html.parser import HTMLParser
 
 from adapters.base.text_input import labelled_link
 
-SIGN_IN = re.compile(r"<title[^>]*>\s*(?:(?:sign|log)[ -]?in\b[^<]*|(?:[^<]*\W)?slack)\s*</title>", re.IGNORECASE)
+SIGN_IN = re.compile(
+    r"<title[^<>]*>\s*+(?:(?:sign|log)[ -]?in\b[^<]*+|(?:[^<]*\W)?slack)\s*+</title>",
+    re.IGNORECASE,
+)
 """The title of the page that a token gets which may not read a file: "Slack", "Login | Slack", "Sign in to Acme"."""
+NO_TAG = re.compile(r"<(?![A-Za-z/!][^<>]{0,10000}>)")
+"""A sign that begins no tag. The parser would look for the end of one up to the end of the text, from each of them."""
+MOST_CHARS = 1_000_000
+"""The rest of a longer canvas is left out: more than any model reads."""
 HEAD_CHARS = 20_000
 SILENT = frozenset({"head", "script", "style", "template"})
 MARKS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
@@ -35,7 +42,7 @@ def is_sign_in_page(html: str) -> bool:
 def text_of(html: str) -> str:
     """Returns the text of a canvas as Markdown, with the addresses of its links."""
     reader = _CanvasReader()
-    reader.feed(html)
+    reader.feed(NO_TAG.sub("&lt;", html[:MOST_CHARS]))
     reader.close()
     return reader.text
 

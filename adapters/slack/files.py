@@ -72,7 +72,7 @@ async def _readable(attachment: Attachment) -> Attachment:
     html = b"".join([piece async for piece in attachment.content.pieces()]).decode(errors="replace")
     if canvas.is_sign_in_page(html):
         return Attachment(attachment.file, problem=NO_ACCESS)
-    text = canvas.text_of(html).encode()
+    text = (await asyncio.to_thread(canvas.text_of, html)).encode()  # a long one takes seconds
     return Attachment(replace(attachment.file, media_type="text/plain"), BytesContent(text))
 
 

@@ -341,7 +341,7 @@ def _vendor_error(exc: Exception) -> VendorError:
     status = response.status_code if response is not None else 0
     headers = response.headers if response is not None else {}
     if isinstance(exc.body, str) and exc.body.lstrip().startswith("<"):
-        words = " ".join(re.sub(r"<[^>]*>", " ", exc.body).split())
+        words = " ".join(re.sub(r"<[^<>]*>", " ", exc.body).split())
         return VendorError(f"a web page: {words[:80]}", status=status, headers=headers, is_page=True)
     said = _reported(exc.body or _with_cause(exc))
     return replace(

@@ -204,7 +204,8 @@ class ReplyFilter:
         """Returns from where on the text may be a mark that is not complete yet."""
         if at_end:
             return len(self._held)
-        if not self._said and UNFINISHED_FIRST.match(self._held):
+        # Some models write blanks without end: not all of them are read again with each.
+        if not self._said and len(self._held) <= MAX_UNFINISHED_CHARS and UNFINISHED_FIRST.match(self._held):
             return 0
         found = find_unfinished(self._held)
         if found is None or (found.start() == 0 and found[0][0] in "ft" and self._line.last.isalpha()):

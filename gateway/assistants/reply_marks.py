@@ -72,7 +72,7 @@ HARMONY_CALL = (
     rf"<\|start\|>assistant\s+to=[\w.-]+[^<]{{0,40}}<\|channel\|>{HARMONY_TAIL}|"
     rf"<\|channel\|>\s*\w+\s+to=[\w.-]+{HARMONY_TAIL}"
 )
-STRIPPED_CALL = r"(?:assistant\s?| )?commentary\s+to=(?:functions\.)?[\w.-]+\s*(?:json|code)?\s*(?=\{)"
+STRIPPED_CALL = r"(?:assistant\s?| )?commentary\s+to=(?:functions\.)?[\w.-]+\s*+(?:json|code)?\s*+(?=\{)"
 """The harmony format where a server removed the special tokens and nothing else."""
 
 CALL_TAG = r"(?:[a-z]{1,10}:|｜DSML｜)?(?:tool|function)_call"
@@ -170,7 +170,7 @@ UNFINISHED_WORD = r"f(?=i?l?e?\Z|ilec)|c(?=i?t?\Z|ite)|t(?=u?r?n?\Z|urn)"
 UNFINISHED_START = re.compile(rf"<|\[|◁|【|\ue200|:|{UNFINISHED_WORD}| (?=\Z|[:【\ue200]|{UNFINISHED_WORD})")
 """Its first character."""
 UNFINISHED_FIRST = re.compile(
-    rf"\s*(?:{_beginning_of('analysis')}\s?|{_beginning_of('assistant')}(?:(?<=assistant)\s?[a-z]{{0,10}})?|"
+    rf"\s*+(?:{_beginning_of('analysis')}\s?|{_beginning_of('assistant')}(?:(?<=assistant)\s?[a-z]{{0,10}})?|"
     rf"(?:assistant\s?)?{_beginning_of('commentary')}(?:\s+(?:t|to|to=[\w.-]*\s*\w{{0,4}}\s*)?)?|"
     r"\{\s*(?:\"\w{0,10}\"?\s*:?)?|\[\s*(?:\{\s*(?:\"\w{0,10}\"?\s*:?)?|\w{0,40})|"
     r"`{1,3}[a-z_]{0,10}\s*(?:<[a-z_]{0,10}|\{\s*(?:\"\w{0,10}\"?\s*:?)?)?)?\Z"

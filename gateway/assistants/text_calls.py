@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -15,26 +16,83 @@ from gateway.json_text import decode_json
 TextCall = tuple[str, str]
 """The name of the function, and its arguments as JSON."""
 
-FUNCTION_XML = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|$)", re.DOTALL)
-PARAMETER_XML = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A name, and what is between the marks that follow it."""
+
+    opening: re.Pattern[str]
+    closing: re.Pattern[str]
+    may_be_open: bool = False
+    """Whether the end of the text closes it too."""
+
+    def find_all(self, text: str) -> list[tuple[str, str]]:
+        """Returns the names and contents. Reads the text once, whatever is in it."""
+        found, place = list[tuple[str, str]](), 0
+        while begin := self.opening.search(text, place):
+            end = self.closing.search(text, begin.end())
+            if end is None and not self.may_be_open:
+                break  # nothing behind it is closed either
+            found.append((begin[1], text[begin.end() : end.start() if end else len(text)]))
+            place = end.end() if end else len(text)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ElementPair:
+    """Two elements in a row, of which the first holds a name."""
+
+    name: tuple[str, str]
+    """Its marks."""
+    value: Element
+
+    def find_all(self, text: str) -> list[tuple[str, str]]:
+        """Returns the names and values. Reads the text once, whatever is in it."""
+        found, (opening, closing), place = list[tuple[str, str]](), self.name, 0
+        while (begin := text.find(opening, place)) >= 0 and (end := text.find(closing, begin)) >= 0:
+            place = end + len(closing)
+            if (value := self.value.opening.match(text, place)) is None:
+                continue
+            if (closed := self.value.closing.search(text, value.end())) is None:
+                break
+            found.append((text[begin + len(opening) : end], text[value.end() : closed.start()]))
+            place = closed.end()
+        return found
+
+
+FUNCTION_XML = Element(re.compile(r"<function=([^>\s]{1,256})>"), re.compile("</function>"), may_be_open=True)
+PARAMETER_XML = Element(re.compile(r"<parameter=([^>\s]{1,256})>"), re.compile("</parameter>"))
 """Qwen3-Coder (github.com/QwenLM/Qwen3-Coder, tool parser)."""
-INVOKE_XML = re.compile(r"<(?:｜DSML｜)?invoke name=\"([^\"]+)\">(.*?)(?:</(?:｜DSML｜)?invoke>|$)", re.DOTALL)  # noqa: RUF001  # DeepSeek's
-NAMED_PARAMETER_XML = re.compile(r"<(?:｜DSML｜)?parameter name=\"([^\"]+)\"[^>]*>(.*?)</", re.DOTALL)  # noqa: RUF001  # likewise
+INVOKE_XML = Element(
+    re.compile(r"<(?:｜DSML｜)?invoke name=\"([^\"]{1,256})\">"),  # noqa: RUF001  # DeepSeek's
+    re.compile("</(?:｜DSML｜)?invoke>"),  # noqa: RUF001  # likewise
+    may_be_open=True,
+)
+NAMED_PARAMETER_XML = Element(
+    re.compile(r"<(?:｜DSML｜)?parameter name=\"([^\"]{1,256})\"[^>]{0,256}>"),  # noqa: RUF001  # likewise
+    re.compile("</"),
+)
 """Claude, MiniMax (github.com/MiniMax-AI/MiniMax-M2, docs/tool_calling_guide.md), DeepSeek V3.2."""
-ARGUMENT_XML = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+ARGUMENT_XML = ElementPair(
+    ("<arg_key>", "</arg_key>"), Element(re.compile(r"\s*<arg_value>"), re.compile("</arg_value>"))
+)
 """GLM-4.5 (docs.vllm.ai, "Tool calling", glm45)."""
-NAME_XML = re.compile(r"<name>(.*?)</name>\s*<(?:arguments|parameters)>(.*?)</(?:arguments|parameters)>", re.DOTALL)
+NAME_XML = ElementPair(
+    ("<name>", "</name>"),
+    Element(re.compile(r"\s*<(?:arguments|parameters)>"), re.compile("</(?:arguments|parameters)>")),
+)
 NAME_AND_JSON = re.compile(
-    r"^(?:functions\.)?([\w.-]+?)(?::\d+)?\s*(?:<[^>]*>|\[CALL_ID\][\w-]+\[ARGS\]|\[ARGS\]|```json)?\s*(\{.*\})",
+    r"^(?:functions\.)?([\w.-]+?)(?::\d+)?\s*+(?:<[^>]*>|\[CALL_ID\][\w-]+\[ARGS\]|\[ARGS\]|```json)?\s*+(\{.*\})",
     re.DOTALL,
 )
 """Kimi, DeepSeek and newer Mistral models write the name before the arguments."""
-GEMMA_CALL = re.compile(r"call:\s*([\w.-]+)\s*(\{.*?\})\s*(?=call:|\Z)", re.DOTALL)
-GEMMA_KEY = re.compile(r'([{,]\s*)([A-Za-z_]\w*)\s*:(?=(?:[^"]*"[^"]*")*[^"]*\Z)')
+GEMMA_CALL = Element(re.compile(r"call:\s*([\w.-]+)\s*(?=\{)"), re.compile(r"(?<=\})\s*+(?=call:|\Z)"))
+GEMMA_KEY = re.compile(r'"[^"]*+"|([{,]\s*+)([A-Za-z_]\w*+)(?=\s*+:)')
 """Gemma 4 writes ``call:name{key:<|"|>text<|"|>,other:1}`` (its chat template)."""
 NAME_IN_JSON = re.compile(r'"(?:name|tool_name)"\s*:\s*"([\w.-]+)"')
 ARGUMENTS_IN_JSON = re.compile(r'"(?:arguments|parameters)"\s*:\s*(.*)', re.DOTALL)
 
+BETWEEN_VALUES = re.compile(r"[ \t\r\n,;]*")
 SPECIAL_TOKEN = re.compile(r"<[|｜][^|｜<>]{1,40}[|｜]>")  # noqa: RUF001  # DeepSeek's
 AROUND = re.compile(r"\A```\w*\s|\s```\Z|</?(?:\w+:)?(?:tool|function)_calls?>|</?tool_use>|<\|plugin\|>")
 """What may be around the calls between their marks."""
@@ -63,7 +121,7 @@ def _read_python(text: str) -> list[TextCall]:
         pass
     try:
         return [_python_call(node) for node in (tree.elts if isinstance(tree, ast.List) else [tree])]
-    except (ValueError, UnboundLocalError):
+    except (ValueError, UnboundLocalError, RecursionError):
         return []
 
 
@@ -98,7 +156,7 @@ def _json_values(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             return []
         values.append(value)
-        place += len(text[place:]) - len(text[place:].lstrip(" \t\r\n,;"))
+        place = BETWEEN_VALUES.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
     return values
 
 
@@ -113,22 +171,22 @@ def _name_and_arguments(one: Any) -> tuple[str, Any]:
 
 def _read_function_xml(text: str) -> list[TextCall]:
     """Reads ``<function=…>`` with parameters as XML or JSON (Llama 3.1), and ``<invoke name=…>``."""
-    named = [(name, _parameters(PARAMETER_XML, body)) for name, body in FUNCTION_XML.findall(text)]
-    return named or [(name, _parameters(NAMED_PARAMETER_XML, body)) for name, body in INVOKE_XML.findall(text)]
+    named = [(name, _parameters(PARAMETER_XML, body)) for name, body in FUNCTION_XML.find_all(text)]
+    return named or [(name, _parameters(NAMED_PARAMETER_XML, body)) for name, body in INVOKE_XML.find_all(text)]
 
 
-def _parameters(pattern: re.Pattern[str], body: str) -> str:
-    given = {name: _value(value) for name, value in pattern.findall(body)}
+def _parameters(element: Element, body: str) -> str:
+    given = {name: _value(value) for name, value in element.find_all(body)}
     return json.dumps(given, ensure_ascii=False) if given or not body.strip() else body.strip()
 
 
 def _read_argument_xml(text: str) -> list[TextCall]:
-    if named := NAME_XML.findall(text):
+    if named := NAME_XML.find_all(text):
         return [(name.strip(), arguments.strip()) for name, arguments in named]
     name, _, rest = text.partition("<arg_key>")
     if not rest or not re.fullmatch(r"[\w.-]+", name.strip()):
         return []
-    given = {key.strip(): _value(value) for key, value in ARGUMENT_XML.findall(text)}
+    given = {key.strip(): _value(value) for key, value in ARGUMENT_XML.find_all(text)}
     return [(name.strip(), json.dumps(given, ensure_ascii=False))]
 
 
@@ -140,7 +198,12 @@ def _read_name_and_json(text: str) -> list[TextCall]:
 
 
 def _read_gemma(text: str) -> list[TextCall]:
-    return [(name, GEMMA_KEY.sub(r'\1"\2":', given)) for name, given in GEMMA_CALL.findall(text)]
+    return [(name, GEMMA_KEY.sub(_quoted_key, given)) for name, given in GEMMA_CALL.find_all(text)]
+
+
+def _quoted_key(found: re.Match[str]) -> str:
+    """Returns a key in quotes, and a text as it is."""
+    return f'{found[1]}"{found[2]}"' if found[2] else found[0]
 
 
 def _read_broken_json(text: str) -> list[TextCall]:

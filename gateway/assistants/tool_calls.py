@@ -98,11 +98,12 @@ def _held(toolbox: ToolBox, call: FunctionCall) -> HeldCall:
     return HeldCall(RequestedCall(call.id, call.name, arguments), approvers)
 
 
-def ran_calls(calls: Iterable[FunctionCall], outputs: Mapping[str, ToolResult], text: str) -> CallRound:
+def ran_calls(
+    calls: Iterable[FunctionCall], outputs: Mapping[str, ToolResult], text: str, returned: str = ""
+) -> CallRound:
     """Returns a round of calls that have run. ``text``: what the assistant said before them."""
-    return CallRound(
-        tuple(RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls), text
-    )
+    ran = tuple(RequestedCall(each.id, each.name, each.arguments, outputs[each.id].text) for each in calls)
+    return CallRound(ran, text, returned=returned)
 
 
 def run_approved(toolbox: ToolBox, held: Iterable[HeldCall]) -> AsyncGenerator[ToolCall, None]:

@@ -25,6 +25,8 @@ LEFT_TO_HTTP = frozenset({"host", "connection", "accept-encoding", "content-leng
 """Headers that depend on the connection or on the single request."""
 
 MAX_ERROR_BYTES = 2**20
+MOST_TEMPLATES = 500
+"""Callers of ``/v1`` may name any model."""
 
 RequestKind = tuple[str, str, object, float | None]
 """All that the SDK's request depends on: the method, the first segment of the path, the model, which on Azure is in the
@@ -128,6 +130,8 @@ class Transport:
         return response
 
     async def _make_template(self, kind: RequestKind, path: str) -> RequestTemplate:
+        if len(self._templates) >= MOST_TEMPLATES:
+            self._templates.clear()
         method, _, model, idle_seconds = kind
         options: Any = {"headers": self._headers}
         if idle_seconds is not None:

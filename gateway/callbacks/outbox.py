@@ -20,7 +20,7 @@ from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import MessageKind, Turn, TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.operations import iso
-from gateway.ports.callbacks import Callback, Callbacks
+from gateway.ports.callbacks import FEEDBACK, Callback, Callbacks
 
 EVENT_OF_STATE: Mapping[TurnState, str] = {
     TurnState.ANSWERED: "turn.answered",
@@ -29,7 +29,6 @@ EVENT_OF_STATE: Mapping[TurnState, str] = {
     TurnState.CANCELLED: "turn.cancelled",
 }
 HELD = "turn.handed_over"
-FEEDBACK = "feedback.given"
 HANDED_OVER, RESUMED = "conversation.handed_over", "conversation.resumed"
 BACKOFF = Backoff(0.1, 5.0)
 """While the database is unavailable."""

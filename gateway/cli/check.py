@@ -116,9 +116,9 @@ def _check_tool_servers(configuration: Configuration) -> Sequence[CheckResult]:
 def _check_platforms(
     settings: Settings, load: Load, configuration: Configuration, *, count_unparsed: bool
 ) -> Iterator[CheckResult]:
-    with _open_store(settings) as store:
+    with _open_store(settings) as (store, location):
         found, adapters = [], list[Adapter]()
-        if store.is_disk_full():
+        if location and store.is_disk_full():
             yield CheckResult("disk", ok=False, detail=DISK_FULL)
         for build in platforms.adapter_builders(settings, store, load, CurrentConfiguration(configuration)):
             try:
@@ -136,19 +136,23 @@ def _check_platforms(
             yield from _check_ownerless(store, load)
             yield from _check_handovers(store, load(HandoverSettings).place)
         yield from _check_staff_channel(load, adapters)
-        yield from start_facts(load, found, store.location)
+        yield from start_facts(load, found, location)
 
 
 @contextmanager
-def _open_store(settings: Settings) -> Iterator[SqlStore]:
-    """Opens the store; an empty one where the setting is wrong, which the line about the database says."""
+def _open_store(settings: Settings) -> Iterator[tuple[SqlStore, str]]:
+    """Opens the store, and says where its data is.
+
+    Where the setting is wrong, which the line about the database says, it is an empty one, whose place is of no use.
+    """
     with TemporaryDirectory() as folder:
         try:
             store = SqlStore(settings.database_url)
+            location = store.location
         except SettingsError:
-            store = SqlStore(f"sqlite:///{folder}/none.db")
+            store, location = SqlStore(f"sqlite:///{folder}/none.db"), ""
         with closing(store):
-            yield store
+            yield store, location
 
 
 def _check_handovers(store: SqlStore, place: ConversationKey | None) -> Iterator[CheckResult]:

@@ -15,11 +15,15 @@ LEAVE_OFFLINE = "for an assistant with a model, set OPENAI_API_KEY and leave ASS
 
 
 def start_facts(load: Load, platforms: Sequence[str], location: str, url: str = "") -> Iterator[CheckResult]:
-    """Yields the facts, all of which are well. ``location``: of the data. ``url``: where it listens, if it does."""
+    """Yields the facts, all of which are well.
+
+    ``location``: of the data; empty where none can be opened. ``url``: where it listens, if it does.
+    """
     yield CheckResult("platforms", ok=True, detail=", ".join(platforms))
     yield CheckResult("open to", ok=True, detail=_who_may_talk(load(HttpSettings)))
     yield CheckResult("operator", ok=True, detail=_where_admin_is(load(AdminSettings), url))
-    yield CheckResult("data", ok=True, detail=location)
+    if location:
+        yield CheckResult("data", ok=True, detail=location)
     settings = load(Settings)
     if settings.assistant_backend == "offline":
         yield CheckResult("next", ok=True, detail=LEAVE_OFFLINE)

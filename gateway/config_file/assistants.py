@@ -133,7 +133,7 @@ class AssistantReader:
             self._problems.add(where, "there are instructions as well; write one of the two.")
         try:
             return read_text(self._problems.file.path.parent / file.expanduser()).strip()
-        except SettingsError as exc:
+        except (SettingsError, RuntimeError) as exc:  # RuntimeError: there is no such home directory
             self._problems.add(where, str(exc))
             return ""
 

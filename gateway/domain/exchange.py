@@ -52,6 +52,9 @@ class CallRound:
     """What the assistant said before them."""
     requested_at: float = 0.0
     """In seconds since the epoch, by the database's clock."""
+    returned: str = ""
+    """What the assistant's server wants back with the calls beside them, as its backend wrote it; opaque. Not stored
+    among the other fields, as 0.8.0 and earlier could not read it there."""
 
     @property
     def is_open(self) -> bool:

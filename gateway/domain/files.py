@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+ANY_BYTES = "application/octet-stream"
+CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(?:[ ]*;[ -~]{0,200})?", re.ASCII)
+"""www.rfc-editor.org/rfc/rfc6838#section-4.2, and parameters."""
 JOINERS = "\u200c\u200d"
 """Invisible characters that belong to words, and to emoji."""
 
@@ -26,6 +30,14 @@ class File:
         """Returns the name in one line, without characters that hide or turn what is beside them."""
         kept = (char if char.isprintable() or char in JOINERS else " " for char in self.name)
         return " ".join("".join(kept).split()) or "a file"
+
+
+def content_type_of(media_type: str) -> str:
+    """Returns a media type as it may stand in a header; that of any bytes for what is none.
+
+    What a tool, a platform or a client says may be anything, also several lines.
+    """
+    return media_type if CONTENT_TYPE.fullmatch(media_type) else ANY_BYTES
 
 
 class Content(Protocol):

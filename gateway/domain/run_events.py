@@ -76,6 +76,8 @@ class RunCompleted:
     """PROMPT_LIMIT if it was cut off there; "" for any other limit."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls of functions that the turn's caller runs."""
+    returned: str = ""
+    """What the server wants back with these calls if the turn waits for their outputs; see ``CallRound.returned``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class CallsHeld:
     model: str = ""
     leaves_run: bool = False
     """Whether the run waits at the backend for the outputs. It is cancelled, as it does not wait as long as people."""
+    returned: str = ""
+    """What the server wants back with these calls; see ``CallRound.returned``."""
 
 
 PreviewEvent = TextDelta | ToolCall

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 from gateway.domain.files import File
@@ -14,6 +15,13 @@ LINE_HEAD, LINE_TAIL = 160, 60
 FILE_NAME = "arguments.json"
 ARGUMENTS = "arguments"
 """The reference of the file that has all of them."""
+HIDDEN_KINDS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode's categories of what is not seen, or turns what is beside it."""
+HIDDEN_OTHERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters, marks and signs that are not seen either: Unicode's Default_Ignorable_Code_Point, and Braille's blank. A
+text of any length can be written in variation selectors behind one letter."""
 HEAD, TAIL = 900, 300
 """Characters of which the lines are shown that begin and end what has too many of them."""
 
@@ -62,9 +70,8 @@ def arguments_content(arguments: str) -> bytes:
 
 def visible(character: str) -> str:
     """Returns a character; escaped, if it is invisible."""
-    if character == "\n" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-        return character
-    return json.dumps(character)[1:-1]
+    hides = unicodedata.category(character) in HIDDEN_KINDS or HIDDEN_OTHERS.match(character)
+    return json.dumps(character)[1:-1] if hides and character != "\n" else character
 
 
 def _cut_line(line: str) -> str:

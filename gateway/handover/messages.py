@@ -15,6 +15,7 @@ from gateway.domain.files import File
 from gateway.domain.models import PUSHED, STAFF, Message, MessageKind, Turn
 from gateway.domain.visible_text import is_visible
 from gateway.ports.audit_trail import AuditedAction
+from gateway.ports.handovers import HAND_OVER_TEXT
 
 ASSISTANT = f"{PUSHED}assistant"
 """``Message.caller`` when the assistant hands a conversation over."""
@@ -27,7 +28,7 @@ ACTIONS = {
     MessageKind.RESUME: AuditedAction.CONVERSATION_GIVEN_BACK,
 }
 """What the audit trail says of an operator who sends a message of this kind."""
-HAND_OVER_TEXT, RESUME_TEXT = "/human", "/resume"
+RESUME_TEXT = "/resume"
 
 
 def staff(name: str) -> str:

@@ -6,6 +6,7 @@ go on where another one died, and what is brought twice is one turn.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ LOCK, LOCK_SECONDS = "handover relay", 10.0
 """By which only one process at a time looks for what to bring."""
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 60.0, 3600.0
 """After which a topic is begun again that the platform refused."""
+PAUSES = (0.0, 0.05, 0.2, 0.5, 0.75)
+"""Seconds before each look for the topic of a message. Platforms wait for three until a message is taken."""
 QUOTED_TURNS, QUOTED_CHARS = 6, 500
 CLOSED = "The assistant answers in this conversation again: what you wrote here was not sent."
 HOW_TO = "What you write in this thread is sent as the answer; `resume` gives the conversation back to the assistant."
@@ -131,10 +134,24 @@ class StaffChannel:
         """
         if message.is_pushed or not self._place.has(message.key):
             return None
-        for found, root in await self._introduced():
-            if self._place.adapter.topic_below(root) == message.key.topic:
-                return await self._answer(found, message)
-        return await self._closed(message)
+        found = await self._shown_in(message.key.topic)
+        return await self._closed(message) if found is None else await self._answer(found, message)
+
+    async def _shown_in(self, topic: str) -> OpenHandover | None:
+        """Returns the open handover that a topic shows, if any.
+
+        Between the posting and the saving of a topic's first message nobody knows which one it shows. So while one is
+        being posted, this looks again.
+        """
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            introduced = await self._introduced()
+            for found, root in introduced:
+                if self._place.adapter.topic_below(root) == topic:
+                    return found
+            if not any(root.state is TurnState.ANSWERED for _, root in introduced):
+                break
+        return None
 
     async def _answer(self, found: OpenHandover, message: Message) -> Message:
         """Returns the answer; what to say in the topic if it cannot be one."""

@@ -17,7 +17,8 @@ from typing import Any, Final
 from gateway.domain.files import Content
 
 PIECE: Final = re.compile(
-    r"(?P<word>[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)|(?P<digits>\d{1,3})|(?P<gap>\s*\n\s*|[ \t]{2,})|(?P<space>\s)"
+    r"(?P<word>[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)|(?P<digits>\d{1,3})|(?P<gap>[^\S\n]*+\n\s*+|[ \t]{2,})"
+    r"|(?P<space>[^\S\n]++)"
     r"|(?P<signs>[!-/:-@\[-`{-~]+)|(?P<other>.)",
     re.DOTALL,
 )

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from gateway.domain.models import Turn, TurnId
 
+FEEDBACK = "feedback.given"
+"""``Callback.event`` of a person's rating; its body says in ``data.rating.by`` whose it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Callback:

@@ -12,6 +12,8 @@ from gateway.domain.models import Turn
 BROUGHT = "handover:"
 """How ``Message.message_id`` of what is brought to the channel of the staff begins; one of these names follows."""
 INTRODUCTION = "root"
+HAND_OVER_TEXT = "/human"
+"""What a turn says that hands a conversation over without a reason."""
 
 
 INTRODUCTIONS = 12

@@ -31,6 +31,8 @@ from gateway.settings.values import spell_choice
 from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
+MOST: Mapping[type[Any], int] = {int: 10**15, float: 10**9}
+"""By the type of a setting. A float is an amount of money or a time, if only in seconds."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set counts: pubs.opengroup.org/onlinepubs/9799919799, 8.2 Internationalization Variables"""
 
@@ -62,6 +64,7 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
         env_file_encoding=ENCODING,
+        allow_inf_nan=False,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -102,6 +105,15 @@ class EnvironmentSettings(BaseSettings):
         if isinstance(value, Unreadable):
             raise ValueError(value.reason)  # noqa: TRY004  # of the setting
         return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _has_a_use(cls, value: Any) -> Any:
+        """Raises ValueError for a number with which no time can be reckoned, or that no database takes."""
+        most = MOST.get(type(value))
+        if most is not None and value > most:
+            raise ValueError(f"is too large; it can be {most:,} at most")
+        return value
 
     @classmethod
     def load(cls, **given: str | None) -> Self:

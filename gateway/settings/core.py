@@ -152,7 +152,7 @@ class Settings(EnvironmentSettings):
     @field_validator("spool_folder")
     @classmethod
     def _is_writable(cls, folder: str | None) -> str | None:
-        if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        if folder is not None and not (os.access(folder, os.W_OK | os.X_OK) and Path(folder).is_dir()):
             raise ValueError("names a folder that does not exist, or that this process may not write to")
         return folder
 

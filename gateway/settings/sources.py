@@ -106,10 +106,21 @@ def find_config_file(variables: Variables) -> TomlFile | None:
     Raises SettingsError.
     """
     if named := variables.get(CONFIG_VARIABLE):
-        return toml_file.read(Path(named).expanduser(), variables.get)
+        return toml_file.read(_named_path(named), variables.get)
     path = Path(CONFIG_FILE)
     is_there = os.path.lexists(path)  # also a folder, or a link to nothing, which are mistakes
     return toml_file.read(path, variables.get) if is_there else None
+
+
+def _named_path(named: str) -> Path:
+    """Raises SettingsError where nothing is."""
+    try:
+        path = Path(named).expanduser()
+    except RuntimeError:  # there is no such home directory
+        path = Path(named)
+    if not os.path.lexists(path):
+        raise SettingsError(f"{CONFIG_VARIABLE}: there is no file {path.absolute()}. Create it, or unset the variable.")
+    return path
 
 
 def values_of(file: TomlFile, separators: Mapping[str, str]) -> Mapping[str, str | Unreadable]:

@@ -195,6 +195,8 @@ class WebApp:
         if resource is not None and handle is None and request.method == "OPTIONS":
             return HttpResponse(headers={"Allow": resource.allowed})
         try:
+            if api is not None:
+                api.cors.check(request.method, request.headers)
             if handle is not None:
                 return await handle(request)
             problem = self._nothing_there(request.method, path, resource)

@@ -260,7 +260,7 @@ class AssistantRunner:
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
         """Returns the answer, marked if it was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
         if answer.calls and attempt.turn.options.waits_for_outputs:
-            raise OutputsNeeded(CallRound(answer.calls, answer.text))
+            raise OutputsNeeded(CallRound(answer.calls, answer.text, returned=answer.returned))
         text = limit.fitted(answer.text)
         if answer.cut_off or text != answer.text:
             log.warning("the answer ends at a limit", turn=attempt.turn.id, model=answer.model)

@@ -27,6 +27,8 @@ from gateway.worker.turn_attempt import TurnAttempt
 
 ASK_AGAIN_SECONDS = 30.0
 """When a question is posted again that the platform did not take, unless it says a later time."""
+LOOKS = 12
+"""How often a turn is looked at while it waits: a clock that is set forward takes no more time than until the next."""
 DENIED = (
     "A person was asked about this call of {tool}, and denied it. It was not carried out. Do not call it again unasked."
 )
@@ -70,7 +72,8 @@ class HeldCalls:
         """
         if len(guard.claim.turn.rounds) >= MAX_ROUNDS:
             return replace(spent, failure=TOO_MANY_ROUNDS), ()
-        rounds = (*held.earlier, CallRound(tuple(each.call for each in held.calls), held.text))
+        calls = tuple(each.call for each in held.calls)
+        rounds = (*held.earlier, CallRound(calls, held.text, returned=held.returned))
         approvals = [_approval(guard.claim.turn, each) for each in held.calls]
         asked = [each.approvers for each in approvals if each.is_question]
         message = await self._store.read(lambda store: asked_message(store, guard.claim.turn))
@@ -97,23 +100,25 @@ class HeldCalls:
     def parking(self, guard: LeaseGuard, held: Sequence[Approval]) -> ParkTurn:
         """Returns that a turn waits until people have decided, or until it is too late to."""
         turn = guard.claim.turn
-        requested_at, expires_at = held[0].requested_at, max(each.expires_at for each in held)
-        parked = turn.parking
-        since = parked.since if parked is not None and parked.reason == AWAITS_APPROVAL else requested_at
-        longest = max(expires_at - since, 0.0)
-        where = (guard.claim.lease, turn, AWAITS_APPROVAL, longest, longest, turn.id)
+        longest = max(each.expires_at - each.requested_at for each in held)
+        where = (guard.claim.lease, turn, AWAITS_APPROVAL, longest / LOOKS, longest, turn.id)
         return ParkTurn(*where, not_started=False, awaits_approvals=True)
 
     async def ask(
-        self, guard: LeaseGuard, write: ParkTurn, held: Sequence[Approval], context: WorkerDeliveryContext
+        self,
+        guard: LeaseGuard,
+        write: ParkTurn,
+        held: Sequence[Approval],
+        context: WorkerDeliveryContext,
+        *,
+        is_new: bool,
     ) -> ParkTurn:
         """Posts what is not posted yet of the questions. What the platform does not take now is posted later.
 
-        Raises LeaseLost.
+        ``is_new``: whether this process has held the calls just now, so that nobody else has asked. Raises LeaseLost.
         """
-        turn = guard.claim.turn
         asked = [each for each in held if each.is_question]
-        pauses = [await self._show(guard, each, context, is_new=not turn.is_parked) for each in asked]
+        pauses = [await self._show(guard, each, context, is_new=is_new) for each in asked]
         later = [pause for pause in pauses if pause]
         return replace(write, wake_seconds=min(later)) if later else write
 

@@ -185,7 +185,10 @@ class TurnProcessor:
                     if outcome.awaits_approvals:
                         stream.close()  # the questions come below what was said before them
                         await preview.finish()
-                        outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, context)
+                        is_new = len(work.claim.turn.rounds) > len(turn.rounds)
+                        outcome = await self._held_calls.ask(
+                            work.lease_guard, outcome, work.held, context, is_new=is_new
+                        )
                     await self._park(work, outcome, charged_before)
                     if work.leaves_run:
                         self._create_background_task(attempt.stop(), attempt)

@@ -50,6 +50,7 @@ REVISIONS: Final = (
     "0023",
     "0024",
     "0025",
+    "0026",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

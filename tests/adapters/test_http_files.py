@@ -179,6 +179,15 @@ def test_files_of_a_reply_are_downloads(chat: Chat) -> None:
     assert [message["files"] for message in shown["messages"]] == [[], [file]]
 
 
+@pytest.mark.parametrize("said", ["", "text", "text/html\r\nSet-Cookie: a=b", "text/h\u00e4", "text/a; b\n", "a" * 300])
+def test_what_is_no_media_type_is_sent_as_bytes(chat: Chat, said: str) -> None:
+    chat.inbox.script = lambda _: (RunCompleted("Here.", files=(File("a", "content", said, 7),)),)
+    (file,) = chat.say("Make it")["files"]
+    response = chat.client().get(f"/chat/files/{file['file_id']}")
+    assert (response.status_code, response.data) == (200, b"content")
+    assert response.headers["Content-Type"] == "application/octet-stream"
+
+
 def test_a_transcript_names_what_was_attached(chat: Chat) -> None:
     reply: Any = chat.client().post("/chat", **form(("a.png", PNG))).json
     shown: Any = chat.client().get(f"/chat/threads/{reply['thread_id']}").json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import cache
 from html import escape
 from io import StringIO
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.base.reading import commonmark, parser
+from adapters.base.reading import FORMULAS, NAME, commonmark, parser
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
@@ -226,3 +227,20 @@ def test_slack_gets_code_urls_and_destinations_unchanged(prose: str) -> None:
         for kept in re.findall(r"https://[^\s()>]+|`[^`]*`", linked):
             if "<" not in kept and (" " not in kept or shown == slack.adapted(linked)):
                 assert escape(kept, quote=False) in shown or kept in shown
+
+
+@pytest.mark.parametrize("opened", ["__a", "\\begin{a}", "\\(", "\\[ "])
+def test_what_is_opened_often_and_never_closed_is_read_in_a_time_like_its_length(opened: str) -> None:
+    text, started = opened * 16_000, time.process_time()
+    for number in range(len(text)):
+        for pattern in (*FORMULAS.values(), NAME):
+            assert pattern.match(text, number) is None
+    assert time.process_time() - started < 3, "seconds; it took up to half a minute when each had all behind it read"
+
+
+def test_formulas_that_are_begun_in_each_line_are_read_in_a_time_like_their_number() -> None:
+    started = time.process_time()
+    read().parse("\\[\n" * 8000)
+    assert time.process_time() - started < 5, (
+        "seconds; it took minutes when each was looked for an end to the last line"
+    )

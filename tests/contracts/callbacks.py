@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.domain.models import TurnId
 from gateway.ports.callbacks import Callback
 from storage.store import SqlStore
-from tests.contracts.store_helpers import answer, enqueue, enqueue_and_claim, finish, run_concurrently
+from tests.contracts.store_helpers import PLATFORM, answer, enqueue, enqueue_and_claim, finish, run_concurrently
 
 URL = "https://example.com/hook"
 
@@ -119,6 +120,17 @@ class CallbacksContract:
         add(store, other.id, "m4")
         store.delete_conversation(other.conversation_id)
         assert store.callbacks.listed(10) == []
+
+    def test_a_rating_is_not_told_of_any_more_when_its_author_is_forgotten(self, store: SqlStore, turn: TurnId) -> None:
+        for author in ("Bob", "bob", 'B"o%'):
+            body = json.dumps({"data": {"rating": {"by": author, "value": "good"}}}, separators=(",", ":"))
+            store.callbacks.add(Callback(f"of {author}", author, URL, "feedback.given", turn, body), 10)
+        add(store, turn, "answer")
+        store.erase_feedback_by("owl", "Bob")
+        assert len(store.callbacks.listed(10)) == 4
+        for author in ("Bob", 'B"o%', "o"):
+            store.erase_feedback_by(PLATFORM, author)
+        assert set(names(store.callbacks.listed(10))) == {"answer", "of bob"}
 
     def test_old_ones_are_purged(self, store: SqlStore, turn: TurnId) -> None:
         add(store, turn, "m1", "m2")

@@ -49,14 +49,20 @@ APPROVERS: tuple[tuple[str, ...], ...] = (
 
 
 def hold(
-    store: Store, claim: Claim, *, seconds: float = DAY, asked: int = 1, approvers: tuple[str, ...] = ("asker",)
+    store: Store,
+    claim: Claim,
+    *,
+    seconds: float = DAY,
+    asked: int = 1,
+    approvers: tuple[str, ...] = ("asker",),
+    rounds: tuple[CallRound, ...] = (ROUND,),
 ) -> tuple[Claim, list[Approval]]:
     """Holds two calls, the first ``asked`` of which people have to approve."""
     approvals = tuple(
         Approval(new_approval_id(), claim.turn.id, 0, call.id, call.name, call.arguments, approvers * (place < asked))
         for place, call in enumerate(ROUND.calls)
     )
-    write = HoldCalls(claim.lease, claim.turn, (ROUND,), approvals, seconds, Usage(3, 4), "model", 5)
+    write = HoldCalls(claim.lease, claim.turn, rounds, approvals, seconds, Usage(3, 4), "model", 5)
     turn = apply_write(store, write)
     assert isinstance(turn, Turn)
     return replace(claim, turn=turn), list(store.approvals_of(turn.id))
@@ -97,6 +103,15 @@ class ApprovalsContract:
         assert peer.get_approval(asked.id) == asked
         assert list(peer.open_approvals()) == [asked]
         assert peer.get_approval("appr_none") is None
+
+    def test_what_goes_back_with_calls_is_stored_with_them(self, store: Store, peer: Store) -> None:
+        signed = replace(ROUND, returned='{"signature": "x\u00e4\x00"}')
+        claim, _ = hold(store, enqueue_and_claim(store), rounds=(ROUND, signed))
+        assert get_turn(peer, claim.turn) == claim.turn
+        assert [each.returned for each in claim.turn.rounds] == ["", signed.returned]
+        turn = apply_write(store, SetOutputs(claim.lease, claim.turn, OUTPUTS))
+        assert isinstance(turn, Turn)
+        assert [each.returned for each in get_turn(peer, turn).rounds] == ["", signed.returned]
 
     def test_a_decision_is_made_once_and_wakes_the_turn(self, store: Store, peer: Store) -> None:
         claim, approvals = hold(store, enqueue_and_claim(store), asked=2)
@@ -157,7 +172,8 @@ class ApprovalsContract:
         assert list(store.open_approvals()) == []
         seen = store.get_approval(asked.id)
         assert seen is not None
-        assert (seen.decision, seen.decided_at) == (Decision.EXPIRED, seen.expires_at)
+        assert seen.decision is Decision.EXPIRED
+        assert seen.decided_at == pytest.approx(seen.expires_at)
 
     @pytest.mark.parametrize(
         "decider",

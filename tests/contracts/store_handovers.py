@@ -43,12 +43,14 @@ class HandoverStore(Store, ReportingStore):
     handovers: Handovers
 
 
-def take_over(store: Store, text: str = "angry", **more: object) -> Turn:
-    return enqueue_one(store, message(text=text, **HANDED_OVER | more), new_turn()).turn  # type: ignore[arg-type]
+def take_over(store: Store, text: str = "angry", author: str = "Ada", **more: object) -> Turn:
+    said = message(text=text, **HANDED_OVER | more)  # type: ignore[arg-type]  # of many types
+    return enqueue_one(store, replace(said, author=author), new_turn()).turn
 
 
-def give_back(store: Store, **more: object) -> Turn:
-    return enqueue_one(store, message(text="/resume", **RESUMED | more), new_turn()).turn  # type: ignore[arg-type]
+def give_back(store: Store, author: str = "Ada", **more: object) -> Turn:
+    said = message(text="/resume", **RESUMED | more)  # type: ignore[arg-type]  # likewise
+    return enqueue_one(store, replace(said, author=author), new_turn()).turn
 
 
 def held(store: Store, claim: Claim) -> tuple[Turn, Claim | None]:
@@ -308,6 +310,40 @@ class HandoverContract:
         store.delete_conversation(conversation.id)
         assert store.handovers.of_conversation(conversation.id) == []
         assert store.handovers.count_open() == 0
+
+    def test_what_others_were_told_of_a_person_goes_with_them(self, store: HandoverStore) -> None:
+        taken = take_over(store, text="Ada wants her money", author="Bob")
+        enqueue(store)
+        conversation = store.find_conversation(key())
+        assert conversation is not None
+        assert store.erase_author(conversation, "Ada") == 1
+        kept = get_turn(store, taken)
+        assert (kept.message.text, kept.message.author, kept.message.kind) == ("/human", "Bob", MessageKind.HAND_OVER)
+        assert kept.erased_at is None
+
+    def test_what_was_asked_again_is_erased_with_everybody_who_had_written_it(self, store: HandoverStore) -> None:
+        asked = list[Turn]()
+        for authors in (("Ada", "Bob"), ("Bob",)):
+            take_over(store, author="Eve")
+            handled(store)
+            for author in authors:
+                enqueue_one(store, replace(message(text=f"{author}'s"), author=author), new_turn())
+                held(store, claim_one(store))
+            give_back(store, author="")
+            claim = claim_one(store)
+            question = replace(message(text="\n".join(f"{each}'s" for each in authors)), author="Bob")
+            turn = apply_write(store, GiveBack(claim.lease, claim.turn, question))
+            assert isinstance(turn, Turn)
+            replied = apply_write(store, answer(replace(claim, turn=turn)))
+            assert isinstance(replied, Turn)
+            apply_write(store, finish(replace(claim, turn=replied)))
+            asked.append(replied)
+        conversation = store.find_conversation(key())
+        assert conversation is not None
+        assert store.erase_author(conversation, "Ada") == 2
+        first, second = (get_turn(store, each) for each in asked)
+        assert (first.message.text, first.reply, first.erased_at is None) == ("", "", False)
+        assert (second.message.text, second.message.author, second.reply) == ("Bob's", "Bob", asked[1].reply)
 
     def test_reasons_are_kept_as_long_as_messages(self, store: HandoverStore) -> None:
         taken = take_over(store)

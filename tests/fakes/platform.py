@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,11 @@ class FakePlatform:
     questions: list[Approval] = field(default_factory=list)
     """What was shown of held calls, each time."""
     question_refusals: list[DeliveryError] = field(default_factory=list)
+    looks_for_question: list[bool] = field(default_factory=list)
+    """Whether each question, each time, is to be looked for before it is posted."""
+    is_saved: threading.Event = field(default_factory=threading.Event)
+    """While it is not set and ``holds_back``, what is delivered is posted, but not saved."""
+    holds_back: bool = False
     read_of_question: list[bytes] = field(default_factory=list)
     """The content of each file beside a question."""
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -72,8 +78,11 @@ class FakePlatform:
         with self._news:
             self.delivered.append(turn)
             self._news.notify_all()
+        if self.holds_back:
+            await asyncio.to_thread(self.is_saved.wait, 20.0)
 
     async def show_approval(self, turn: Turn, approval: Approval, context: DeliveryContext) -> None:
+        self.looks_for_question.append(not context.first_attempt)
         if self.question_refusals:
             raise self.question_refusals.pop(0)
         assert approval.turn_id == turn.id

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.domain.errors import SettingsError
-from gateway.http_client import HttpClient, read_limited
+from gateway.http_client import GuardedClient, HttpClient, PostFailed, multipart, read_limited
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "x-own": KEY, "Content-Type": "application/json"}
@@ -251,3 +251,38 @@ async def test_certificates_that_cannot_be_read_are_named(
 async def test_an_address_that_is_none_opens_no_connection(http: HttpClient, url: str) -> None:
     with pytest.raises((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         await ask(http, url)
+
+
+# ---------------------------------------------------------------- addresses of strangers
+
+
+async def test_certificates_that_cannot_be_read_are_why_nothing_was_posted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/at/all.pem")
+    client = GuardedClient(lambda _: True)
+    with pytest.raises(PostFailed, match="SSL_CERT_FILE"):
+        await client.post("https://127.0.0.1:9/hook", b"{}", {}, 5.0)
+    await client.close()
+
+
+# ---------------------------------------------------------------- forms
+
+
+@pytest.mark.parametrize(
+    ("media_type", "sent"),
+    [
+        ("image/png", b"image/png"),
+        ("text/plain; charset=utf-8", b"text/plain; charset=utf-8"),
+        ("image/png\r\nX-Injected: a", b"application/octet-stream"),
+        ("", b"application/octet-stream"),
+    ],
+)
+async def test_a_part_of_a_form_has_no_other_headers(
+    http: HttpClient, server: RawServer, media_type: str, sent: bytes
+) -> None:
+    server.add_response(b"{}")
+    form = multipart({"a": "b"}, {"file": ("a.png", b"content", media_type)})
+    async with await http.send("POST", server.url, headers={}, timeout=TIMEOUT, body=form) as response:
+        assert response.status == 200
+    (request,) = server.requests
+    assert b"Content-Type: " + sent + b"\r\n" in request
+    assert b"X-Injected" not in request

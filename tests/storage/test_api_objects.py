@@ -68,6 +68,16 @@ class ApiObjectsContract:
         assert objects.delete("thread_1")
         assert objects.list_of_parent("thread_1") == []
 
+    def test_a_conversation_is_deleted_with_what_was_added_to_it(self, store: SqlStore) -> None:
+        objects = store.api_objects
+        others = ApiObject("msg_other", "message", "bob", {"text": "other"}, "thread_1")
+        objects.add([others])
+        assert objects.add_messages(THREAD, [note("a"), note("b")], opens=True) is not None
+        turn = enqueue_one(store, said("a b", taken="2"), new_turn()).turn
+        store.delete_conversation(turn.conversation_id)
+        assert [each.id for each in objects.list_of_parent("thread_1")] == ["msg_other"]
+        assert objects.get("thread_1") is not None
+
     def _check_the_end_is_read_alone(self, store: SqlStore) -> None:
         newer = enqueue_one(store, said("c", taken="3"), new_turn()).turn
         found = store.api_objects.newest_messages("ann", "thread_1", 1)

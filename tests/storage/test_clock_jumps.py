@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from gateway.domain.approvals import Decision
 from gateway.domain.conversations import Claim
-from gateway.domain.models import Parking, Turn
+from gateway.domain.models import AWAITS_APPROVAL, Parking, Turn
 from gateway.ports.callbacks import Callback
 from gateway.ports.leased_writes import ParkTurn, ReleaseLease
 from gateway.ports.token_buckets import Rate
 from storage.store import SqlStore
+from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, answer, apply_write, claim_one, enqueue, enqueue_and_claim, finish
 
 HOUR = 3600.0
@@ -186,6 +188,52 @@ def test_after_clock_set_forward_key_wakes_those_that_are_not_due_yet(store: Sql
     assert len(store.claim("one", [PLATFORM], 10)) == 2
     jump(HOUR)
     assert store.wake("k") == 0
+
+
+def _park_for_approval(store: SqlStore, claim: Claim, wake: float) -> None:
+    where = (claim.lease, claim.turn, AWAITS_APPROVAL, wake, DAY, claim.turn.id)
+    apply_write(store, ParkTurn(*where, not_started=False, awaits_approvals=True, worked_seconds=0.0))
+
+
+def test_after_clock_set_forward_a_call_may_be_approved_for_as_long_as_it_was_to(store: SqlStore, jump: Jump) -> None:
+    claim, (asked, _) = hold(store, enqueue_and_claim(store), seconds=DAY)
+    _park_for_approval(store, claim, wake=HOUR)
+    jump(2 * DAY)
+    (seen,) = store.open_approvals()
+    assert seen == asked
+    woken = claim_one(store)
+    assert not _parking(woken).has_expired
+    (seen,) = store.open_approvals()
+    assert seen.expires_at - asked.expires_at == pytest.approx(2 * DAY - HOUR, abs=20.0)
+    _park_for_approval(store, woken, wake=DAY)
+    jump(3 * DAY - HOUR)
+    assert _parking(claim_one(store)).has_expired
+    assert store.decide(asked.id, Decision.APPROVED, "one") is None
+    assert store.approvals_of(claim.turn.id)[0].decision is Decision.EXPIRED
+
+
+def test_after_clock_set_forward_a_call_may_be_approved_before_its_turn_is_claimed(store: SqlStore, jump: Jump) -> None:
+    claim, (asked, _) = hold(store, enqueue_and_claim(store), seconds=DAY)
+    jump(2 * DAY)
+    _park_for_approval(store, claim, wake=HOUR)
+    assert store.claim("one", [PLATFORM], 10) == ()
+    assert store.decide(asked.id, Decision.APPROVED, "one") is not None
+    assert [each.may_run for each in store.approvals_of(claim_one(store).turn.id)] == [True, True]
+
+
+def test_after_clock_set_back_a_call_may_be_approved_for_as_long_as_it_was_to(
+    store: SqlStore, peer: SqlStore, jump: Jump
+) -> None:
+    jump(10 * DAY)
+    claim, (asked, _) = hold(store, enqueue_and_claim(store), seconds=DAY)
+    _park_for_approval(store, claim, wake=HOUR)
+    jump(0.0)
+    peer.repair_clock_skew()
+    assert not _parking(claim_one(peer)).has_expired
+    (seen,) = store.open_approvals()
+    assert seen.expires_at - store.now() == pytest.approx(DAY, abs=20.0)
+    assert seen.expires_at - seen.requested_at == pytest.approx(DAY, abs=20.0)
+    assert seen.id == asked.id
 
 
 def test_after_clock_set_back_lock_keeps_its_duration(store: SqlStore, peer: SqlStore, jump: Jump) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import SettingsError
-from storage.database_url import POOL_SIZE, read_url
+from storage.database_url import POOL_SIZE, read_url, require_file
 from storage.store import SqlStore
 
 SECRET = "hunter2"
@@ -80,3 +80,11 @@ def test_a_disk_that_is_mounted_read_only_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "statvfs", lambda _: read_only)
     with pytest.raises(SettingsError, match=f"{tmp_path} is on a disk that is mounted read-only"):
         SqlStore(f"sqlite:///{tmp_path}/gateway.db")
+
+
+def test_a_path_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 300)
+    with pytest.raises(SettingsError, match=r"DATABASE_URL: the folder .* does not exist, or this user may not look"):
+        SqlStore(f"sqlite:///{long}/gateway.db")
+    with pytest.raises(SettingsError, match="DATABASE_URL: there is no database at "):
+        require_file(f"sqlite:///{long}")

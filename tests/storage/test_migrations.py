@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Message, MessageKind, TurnId
 from gateway.ports.leased_writes import SetPostedMessages
 from gateway.ports.token_buckets import Rate
@@ -26,6 +29,7 @@ from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_curren
 from storage.partial_indexes import build_partial_indexes
 from storage.schema import metadata
 from storage.store import SqlStore
+from storage.turn_options import RoundsJson
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, enqueue, enqueue_one, finish, key, message, new_turn
 from tests.faults.crashing_process import fork_context
@@ -133,6 +137,27 @@ def test_existing_rows_are_read_with_defaults_after_migration(bare_url: str) -> 
     store.apply_writes([SetPostedMessages(claim.lease, claim.turn, ("1.1",)), answer(claim), finish(claim)])
     assert [turn.posted_messages for turn in store.transcript(claim.conversation.id)] == [(), ("1.1",)]
     assert store.get_value("assistant") == "asst_1"
+    store.close()
+
+
+def test_rounds_of_calls_are_read_by_the_version_before_and_after(bare_url: str) -> None:
+    asked = CallRound((RequestedCall("c", "look", "{}"),), "A moment.", 1.0)
+    stored = RoundsJson.to_sql([replace(asked, returned="signature")])
+    assert json.loads(stored or "")[0].keys() == {"calls", "text", "requested_at"}
+    upgrade(bare_url)
+    database = Database(bare_url)
+    with database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE turns DROP COLUMN returned")
+        for statement in OF_THE_FIRST_VERSION:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"UPDATE turns SET rounds = '{stored}' WHERE id = 'waiting'")
+    database.close()
+    set_revision(bare_url, "0025")
+    assert schema_status(bare_url) is SchemaStatus.BEHIND
+    upgrade(bare_url)
+    store = SqlStore(bare_url)
+    claim = claim_one(store)
+    assert claim.turn.rounds == (asked,)
     store.close()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from adapters.openai_api.content_parts import Text
+from adapters.openai_api.content_parts import Several, Text
 from adapters.openai_api.functions import FunctionName, FunctionSchema
 from adapters.openai_api.request_fields import Effort, Metadata, Proportion, Refusing, ResponseFormat, Temperature
 
@@ -40,7 +40,7 @@ class FileSearchTool(Refusing):
 
 
 AssistantTool = Annotated[AssistantFunctionTool | CodeInterpreterTool | FileSearchTool, Field(discriminator="type")]
-AssistantTools = Annotated[list[AssistantTool], Field(max_length=MAX_TOOLS)]
+AssistantTools = Annotated[list[AssistantTool], Field(max_length=MAX_TOOLS, fail_fast=True)]
 
 
 class CodeInterpreterResources(Refusing):
@@ -133,13 +133,13 @@ class AttachmentTool(Refusing):
 
 class MessageAttachment(Refusing):
     file_id: Text
-    tools: list[AttachmentTool] | None = None
+    tools: Several[AttachmentTool] | None = None
 
 
 class MessageRequest(Refusing):
     role: Literal["user", "assistant"]
-    content: Annotated[Text, Field(min_length=1)] | Annotated[list[MessageContentPart], Field(min_length=1)]
-    attachments: list[MessageAttachment] | None = None
+    content: Annotated[Text, Field(min_length=1)] | Annotated[Several[MessageContentPart], Field(min_length=1)]
+    attachments: Several[MessageAttachment] | None = None
     metadata: Metadata | None = None
 
     @property
@@ -178,7 +178,7 @@ class ThreadChange(MetadataChange):
 
 
 class ThreadRequest(ThreadChange):
-    messages: list[MessageRequest] | None = None
+    messages: Several[MessageRequest] | None = None
 
 
 class TruncationStrategy(Refusing):
@@ -210,7 +210,7 @@ class RunFields(Sampling):
 
 class RunRequest(RunFields):
     additional_instructions: InstructionsText | None = None
-    additional_messages: list[MessageRequest] | None = None
+    additional_messages: Several[MessageRequest] | None = None
 
 
 class ThreadAndRunRequest(RunFields):
@@ -228,7 +228,7 @@ class ToolOutput(Refusing):
 
 
 class ToolOutputsRequest(Refusing):
-    tool_outputs: list[ToolOutput]
+    tool_outputs: Several[ToolOutput]
     stream: bool | None = None
 
     @model_validator(mode="after")

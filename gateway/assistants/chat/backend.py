@@ -16,6 +16,7 @@ from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
 from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_files_message
+from gateway.assistants.chat.returned import to_return
 from gateway.assistants.chat.run_state import ChatRunState
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
@@ -157,14 +158,16 @@ class ChatBackend:
                 return
             check_tokens(state.usage, self._config.max_turn_tokens)
             if held := held_calls(self._toolbox, calls):
-                yield CallsHeld(held, completion.text, tuple(state.rounds), state.usage, completion.model)
+                told = (completion.text, tuple(state.rounds), state.usage, completion.model)
+                yield CallsHeld(held, *told, returned=to_return(completion.to_message()))
                 return
             outputs: dict[str, ToolResult] = {}
             async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
                 async for call in tool_events:
                     yield call
-            state.rounds.append(ran_calls(calls, outputs, completion.text))
-            state.tool_messages += [completion.to_message(), *output_messages(completion.calls, outputs)]
+            called = completion.to_message()
+            state.rounds.append(ran_calls(calls, outputs, completion.text, to_return(called)))
+            state.tool_messages += [called, *output_messages(completion.calls, outputs)]
             if files := self._limits.accepted(parts_for_model(outputs.values())):
                 state.tool_messages.append(tool_files_message(files))
         raise too_many_rounds()
@@ -315,12 +318,14 @@ def _answer(state: ChatRunState) -> RunCompleted:
     cut_off = completion.ending is Ending.CUT_OFF
     if cut_off and not text.strip():
         raise cut_off_before_text()
+    calls = of_caller(options, [one.call for one in completion.calls])
     return RunCompleted(
         with_cut_off_note(text, state.turn.message.language) if cut_off and not options.is_program else text,
         state.usage,
         model=completion.model,
         cut_off=cut_off,
-        calls=of_caller(options, [one.call for one in completion.calls]),
+        calls=calls,
+        returned=to_return(completion.to_message()) if calls and options.waits_for_outputs else "",
     )
 
 

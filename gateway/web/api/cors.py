@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.errors import Blocked
+
 ANY = "*"
 MAX_AGE_SECONDS = 3600
 """How long a browser may remember the answer to a preflight request."""
+
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+"""www.w3.org/TR/fetch-metadata/#sec-fetch-site-header; other ports and subdomains are the same site."""
+FORWARDED = ("forwarded", "via", "x-forwarded-for")
+"""Headers of proxies, which may have changed ``Host``. No page can send them without being asked for it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,18 @@ class Cors:
     """Request headers beyond those that are always allowed; ANY for all."""
     exposed_headers: Sequence[str]
     """Response headers that a page may read beyond those that it always may."""
+
+    def check(self, method: str, headers: Mapping[str, str]) -> None:
+        """Raises Blocked for a request by which a page of an origin that may not call would change something.
+
+        Browsers send forms and plain texts of such pages without asking first, and keep only the answer from them.
+        """
+        origin = headers.get("origin")
+        if origin is None or method in SAFE_METHODS or ANY in self.origins or origin in self.origins:
+            return
+        if _is_foreign(origin, headers):
+            explanation = "Pages of this origin may not call here. The operator allows others by CORS_ORIGINS."
+            raise Blocked(explanation, code="cross_origin")
 
     def response_headers(self, method: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Returns what to add to the response to a request with these headers."""
@@ -44,3 +65,13 @@ class Cors:
             "Access-Control-Allow-Methods": ", ".join(self.methods),
             "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
         }
+
+
+def _is_foreign(origin: str, headers: Mapping[str, str]) -> bool:
+    """Returns whether a page of an origin is not one of our own.
+
+    Browsers say so, but to addresses of plain HTTP in a network; there the address tells, unless a proxy is in between.
+    """
+    if (site := headers.get("sec-fetch-site")) is not None:
+        return site in FOREIGN_SITES
+    return origin.partition("://")[2] != headers.get("host") and not any(name in headers for name in FORWARDED)

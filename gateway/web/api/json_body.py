@@ -19,6 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 SMART_QUOTES = re.compile("[\u201c-\u201f\u2018-\u201b\u00ab\u00bb]")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 TOO_DEEP = "The body is nested too deeply."
+MOST_NAMES = 10_000
+"""Fields of one object. A report of each unknown one of millions would fill the memory."""
 NAMED_AT_MOST = 5
 LONGEST_NAME = 60
 DEEPEST = 100
@@ -133,6 +135,8 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def _unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_NAMES:
+        raise _invalid(f"The body holds an object with more than {MOST_NAMES:,} fields.")
     found = dict(pairs)
     if len(found) < len(pairs):
         raise _invalid("The body names a field twice. Name each field once.")

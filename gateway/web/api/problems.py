@@ -83,7 +83,8 @@ FINAL_CODES: Mapping[str, str] = {
 STATUS_MEANING: Mapping[int, str] = {
     400: "The request is invalid; `code` and `message` say why and what to change.",
     401: "The API key is missing or wrong (`unauthorized`).",
-    403: "The operator has blocked this sender (`blocked`), or the caller is none of the approvers (`not_approver`).",
+    403: "The operator has blocked this sender (`blocked`), the caller is none of the approvers (`not_approver`), or a "
+    "page of an origin that may not call has sent it (`cross_origin`).",
     404: "There is no such thread, turn or approval for this key (`thread_not_found`, `turn_not_found`, "
     "`approval_not_found`).",
     408: "The body did not arrive in time (`request_timeout`).",

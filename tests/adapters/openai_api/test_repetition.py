@@ -191,3 +191,14 @@ def test_only_listed_models_may_be_chosen(sqlite_url: str) -> None:
         assert client.beta.assistants.create(model="gpt-5").model == "gpt-5"
         with pytest.raises(Exception, match="V1_MODELS allows: gpt-4o, gpt-5"):
             client.beta.assistants.create(model="o3")
+
+
+def test_with_budgets_only_models_with_a_price_may_be_chosen(sqlite_url: str) -> None:
+    with open_api(sqlite_url, BUDGET_CALLER_DAY="1/2", PRICES="owl=1/2") as site:
+        client = site.client()
+        for model in ("gpt-5", "owl-7b", "gpt-test"):  # the last one is the assistant's own
+            assert client.beta.assistants.create(model=model).model == model
+        with pytest.raises(Exception, match="no price is known for it"):
+            client.beta.assistants.create(model="pigeon")
+    with open_api(sqlite_url, BUDGET_CALLER_DAY="1/2", V1_MODELS="pigeon") as site:
+        assert site.client().beta.assistants.create(model="pigeon").model == "pigeon"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from adapters.slack import canvas
@@ -56,3 +58,23 @@ def test_anything_can_be_read(html: str) -> None:
 )
 def test_a_page_to_sign_in_is_known_by_its_title(html: str, *, refuses: bool) -> None:
     assert canvas.is_sign_in_page(html) is refuses
+
+
+@pytest.mark.parametrize(
+    "opened", ["<a ", '<a x="', "<a/", "<!--", "</", "<![CDATA[", "<", "<b>", "<li><ul>", "<script>"]
+)
+def test_what_is_opened_often_takes_no_longer_to_be_read_than_its_length(opened: str) -> None:
+    started = time.process_time()
+    canvas.text_of(opened * 20_000)
+    assert time.process_time() - started < 4, "seconds; it took hours when each was looked for an end"
+
+
+def test_a_sign_that_begins_no_tag_is_text() -> None:
+    assert canvas.text_of("<p>1 < 2 and <3</p><p>a<b</p>") == "1 < 2 and <3\n\na<b"
+
+
+@pytest.mark.parametrize("title", ["<title>" + " " * 20_000, "<title" * 3000])
+def test_no_title_takes_longer_to_be_read_than_its_length(title: str) -> None:
+    started = time.process_time()
+    assert not canvas.is_sign_in_page(title)
+    assert time.process_time() - started < 2, "seconds"

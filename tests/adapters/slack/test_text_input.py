@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -233,3 +234,10 @@ def test_blocks_within_blocks_are_read_down_to_some_depth(depth: int) -> None:
 def test_the_help_is_complete_for_every_scope() -> None:
     for scope, remembered in replies.REMEMBERED.items():
         assert remembered in replies.help_text(scope)
+
+
+def test_blanks_behind_a_mention_are_read_once() -> None:
+    started = time.process_time()
+    assert text_input.CALLS_OTHERS.search(f"so,{CALL}" + " " * 40_000 + "x") is None
+    assert text_input.CALLS_OTHERS.search(f"so,{CALL}" + " " * 40_000 + "?! ") is not None
+    assert time.process_time() - started < 2, "seconds; it took a minute when each blank had all behind it read"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 
 import openai
 import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.domain.models import Usage
+from gateway.domain.exchange import CallRound, Exchange
+from gateway.domain.models import Turn, Usage
+from gateway.domain.past import as_asked, open_rounds
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent
+from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
+from tests.contracts.assistant_approvals import REFUND, look
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.chat_chunks import DONE, call, chunks, event, sent
@@ -19,6 +25,7 @@ from tests.fakes.raw_server import RawServer
 
 CONFIG = AssistantConfig("gpt-4o")
 SUM = '{"a": 1, "b": 2}'
+ORDER = '{"order": 1}'
 
 
 @pytest.fixture
@@ -50,6 +57,60 @@ async def test_a_signature_goes_back_with_its_call(raw: RawServer, session: Assi
     signed = call("x", SUM, extra_content=extra, index=0)
     message, _ = await round_trip(raw, session, {"role": "assistant", "tool_calls": [signed]})
     assert message["tool_calls"][0]["extra_content"] == extra  # type: ignore[index]
+
+
+def run_again(session: AssistantSession, turn: Turn) -> AsyncGenerator[RunEvent, None]:
+    """Runs a turn again, whose calls have all their outputs."""
+
+    async def history() -> Sequence[Exchange]:
+        return open_rounds(turn)
+
+    assert session.thread_id is not None
+    return session.assistant.run(as_asked(turn), session.thread_id, history, session.attachments)
+
+
+def with_outputs(turn: Turn, rounds: Sequence[CallRound]) -> Turn:
+    *earlier, last = rounds
+    return replace(turn, rounds=(*earlier, last.with_outputs({call.id: "done" for call in last.calls})))
+
+
+async def test_what_came_with_calls_goes_back_when_people_have_decided_about_one(
+    raw: RawServer, raw_client: openai.AsyncOpenAI
+) -> None:
+    toolbox = ToolBox([REFUND, look], time_limit=5.0)
+    session = AssistantSession(ChatBackend(AssistantApiClient(raw_client), CONFIG, toolbox, retry_seconds=0.001))
+    first, second = ({"google": {"thought_signature": name}} for name in ("Zmlyc3Q", "c2Vjb25k"))
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+    looks, refunds = call("x", ORDER, name="look", extra_content=first), call("y", ORDER, name="refund")
+    raw.add_stream(*chunks({"reasoning_content": "Look."}, {"tool_calls": [looks]}, finish="tool_calls"))
+    refunds["function"] = {**refunds["function"], "signature": "z"}  # type: ignore[dict-item]  # it is a mapping
+    raw.add_stream(*chunks({"content": thinking}, {"tool_calls": [refunds | {"extra_content": second}]}))
+    raw.add_stream(*chunks({"content": "Done."}))
+    turn, thread = session.make_turn("Refund 1"), await session.open_thread()
+    held = [event async for event in session.assistant.run(turn, thread, *session.loaders)][-1]
+    assert isinstance(held, CallsHeld)
+    asked = CallRound(tuple(each.call for each in held.calls), held.text, returned=held.returned)
+    turn = with_outputs(turn, (*held.earlier, asked))
+    assert isinstance([event async for event in run_again(session, turn)][-1], RunCompleted)
+    _, looked, _, refunded, _ = sent(raw)["messages"]
+    assert (looked["reasoning_content"], looked["tool_calls"][0]["extra_content"]) == ("Look.", first)
+    assert (refunded["content"], refunded["tool_calls"][0]["extra_content"]) == (thinking, second)
+    assert refunded["tool_calls"][0]["function"] == {"name": "refund", "arguments": ORDER, "signature": "z"}
+
+
+async def test_what_came_with_calls_goes_back_with_the_outputs_of_their_caller(
+    raw: RawServer, session: AssistantSession
+) -> None:
+    extra = {"google": {"thought_signature": "c2ln"}}
+    raw.add_stream(*chunks({"tool_calls": [call("x", ORDER, name="weather", extra_content=extra)]}))
+    raw.add_stream(*chunks({"content": "Done."}))
+    session.options = TurnOptions(functions=({"name": "weather"},), waits_for_outputs=True)
+    turn, thread = session.make_turn("How is it?"), await session.open_thread()
+    called = [event async for event in session.assistant.run(turn, thread, *session.loaders)][-1]
+    assert isinstance(called, RunCompleted)
+    turn = with_outputs(turn, (CallRound(called.calls, called.text, returned=called.returned),))
+    assert isinstance([event async for event in run_again(session, turn)][-1], RunCompleted)
+    assert sent(raw)["messages"][1]["tool_calls"][0]["extra_content"] == extra
 
 
 async def test_reasoning_details_go_back_as_one_item_for_each_index(raw: RawServer, session: AssistantSession) -> None:

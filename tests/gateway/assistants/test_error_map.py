@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -299,3 +300,10 @@ def test_what_a_retry_does_not_help_has_a_code_of_its_own(status: int, error: di
 @pytest.mark.parametrize("status", [409, 500, 503])
 def test_what_a_retry_may_help_has_the_code_for_that(status: int) -> None:
     assert from_error(error_for_status(status))[0]["error"]["code"] == "assistant_failed"
+
+
+def test_a_page_that_a_proxy_answers_is_read_once() -> None:
+    response, started = httpx2.Response(502, request=REQUEST), time.process_time()
+    error = translate(openai.InternalServerError("No.", response=response, body="<" * 100_000))
+    assert "a web page" in str(error)
+    assert time.process_time() - started < 2, "seconds; it took some ten, and for a megabyte a quarter of an hour"

@@ -149,6 +149,43 @@ def test_a_text_of_many_marks_takes_no_longer_than_its_length(mark: str) -> None
     assert time.process_time() - started < 2, "seconds; it took minutes when each mark read the rest again"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "get<arg_key>" + "<arg_key>a</arg_key><arg_value>" * 1000,
+        "<name></name><arguments>" * 1000,
+        "<function=a>" + "<parameter=a>" * 8000,
+        "<function=" * 8000,
+        '<invoke name="a">' + '<parameter name="a">' * 8000,
+        "call:a{}x" * 8000,
+        "call:a{" + "b:1," * 8000 + "}",
+        "add" + " " * 30_000,
+        "{}" * 20_000 + "x",
+        "print(" + "a." * 1000 + "b())",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_call_of_any_form_takes_no_longer_than_its_length(text: str) -> None:
+    started = time.process_time()
+    parse_calls(text)
+    assert time.process_time() - started < 2, "seconds; it took up to hours when each mark read the rest again"
+
+
+def test_blanks_without_end_take_no_longer_than_their_number() -> None:
+    reply, started = ReplyFilter(), time.process_time()
+    for _ in range(6000):
+        reply.feed(" \n ")
+    assert time.process_time() - started < 4, "seconds; it took minutes when each piece had all before it read again"
+    assert (reply.feed("Hello") + reply.finish()).strip() == "Hello"
+    PLAIN.read("x\ncommentary to=a" + " " * 30_000)
+    assert time.process_time() - started < 4
+
+
+def test_keys_without_quotes_are_read_beside_texts_with_colons() -> None:
+    ((name, given),) = parse_calls('call:add{a:<|"|>x, b: y<|"|>,c : [1],d_1:{e:2}}')
+    assert (name, json.loads(given)) == ("add", {"a": "x, b: y", "c": [1], "d_1": {"e": 2}})
+
+
 def test_reasoning_that_was_cut_off_is_no_answer() -> None:
     assert said_of("<think>Let me") == ""
 

@@ -13,6 +13,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
+from gateway.assistants import transport
 from gateway.assistants.api_client import AssistantApiClient
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantError, AssistantMisconfigured, AssistantUnavailable
@@ -142,6 +143,16 @@ async def test_another_model_has_another_url_on_azure(raw: RawServer, connected:
         raw.add_response(b"{}")
         await ask(api, "/chat/completions", {"model": model})
     assert [request.split(b"/")[3] for request in raw.requests] == [b"a", b"b", b"a"]
+
+
+async def test_models_that_callers_name_are_not_remembered_without_end(
+    raw: RawServer, api: AssistantApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_TEMPLATES", 2)
+    for model in "abcde":
+        raw.add_response(b"{}")
+        await post(api, "/responses", {"model": model})
+    assert len(api._transport._templates) <= 2
 
 
 async def test_a_file_goes_to_the_deployment_of_its_model_on_azure(raw: RawServer, connected: Connected) -> None:

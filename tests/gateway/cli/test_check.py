@@ -33,6 +33,15 @@ def test_unparsed_updates_are_counted_by_platform(tmp_path: Path, monkeypatch: p
     assert line.detail.endswith("; see the table unparsed_updates")
 
 
+def test_a_database_that_cannot_be_opened_is_named_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/missing/gateway.db")
+    monkeypatch.setenv("ASSISTANT_BACKEND", "offline")
+    lines = {line.name: line for line in check()}
+    assert lines["database"].detail.startswith(f"DATABASE_URL: the folder {tmp_path}/missing does not exist")
+    assert "data" not in lines
+    assert not any("none.db" in line.detail for line in lines.values())
+
+
 def test_handovers_are_counted_and_those_who_may_hand_over_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

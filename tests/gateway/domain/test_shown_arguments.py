@@ -17,6 +17,20 @@ def test_what_is_short_is_shown_whole() -> None:
     assert not is_shortened('{"a": 1}')
 
 
+@pytest.mark.parametrize(
+    "hidden", ["\u3164", "\uffa0", "\u115f", "\u034f", "\ufe01", "\U000e0100", "\U000e01ef", "\u2800", "\u200b", "\x7f"]
+)
+def test_nothing_is_hidden_behind_a_letter(hidden: str) -> None:
+    escaped = json.dumps(hidden)[1:-1]
+    assert escaped.startswith("\\u")
+    assert readable(json.dumps({"to": f"a{hidden}"})) == f'{{\n  "to": "a{escaped}"\n}}'
+
+
+def test_letters_of_all_scripts_are_seen_as_they_are() -> None:
+    text = "a\u030a \uae40\u3131 \u0915\u094d\u0937 \u0e01\u0e49 \U0001f600"
+    assert readable(json.dumps(text)) == f'"{text}"'
+
+
 @pytest.mark.parametrize("filling", ["word ", "\\", '"', "\n", "\u202e", '" [… 9 …] "'])
 def test_a_long_value_hides_no_other(filling: str) -> None:
     given = {"subject": "Hello", "body": filling * 10_000, "to": "account 7"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from gateway.handover import HandoverSettings, looking_back, staff_channel
 from gateway.handover.looking_back import refusals
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
 from gateway.platforms import staff_place
+from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.people import PersonId
 from tests.fakes.platform import FakePlatform
 from tests.gateway.handover.test_handover import answer, conversation_of, take_over
@@ -116,6 +119,36 @@ def test_only_one_process_at_a_time_looks_for_what_to_bring(process: WorkerProce
     relay(process, second)
     process.platform.wait_for(2)
     assert [turn.message.key.channel for turn in process.platform.delivered] == ["c", "c"]
+
+
+class WatchedHandovers:
+    """Handovers that tell when somebody has looked for the topics."""
+
+    def __init__(self, handovers: Handovers) -> None:
+        self._handovers = handovers
+        self.looked = threading.Event()
+
+    def introduced(self, platform: str) -> Sequence[tuple[OpenHandover, Turn]]:
+        found = self._handovers.introduced(platform)
+        self.looked.set()
+        return found
+
+
+def test_what_is_written_before_the_beginning_of_the_topic_is_saved_is_an_answer(process: WorkerProcess) -> None:
+    staff = open_channel(process)
+    take_over(process)
+    process.platform.wait_for(2)
+    process.platform.holds_back = True
+    relay(process, staff)
+    root = process.platform.wait_for(3)[2]
+    watched = WatchedHandovers(process.store.handovers)
+    staff._handovers = watched  # type: ignore[assignment]  # all that an answer needs
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(write, process, f"below {root.message.message_id}", "Hello")
+        assert watched.looked.wait(20.0)
+        process.platform.is_saved.set()
+        answered = said.result(20.0)
+    assert (answered.reply, answered.message.key.channel) == ("Hello", "c")
 
 
 def test_a_topic_that_the_platform_refuses_is_begun_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,10 @@ def test_a_request_carries_instructions_tools_history_message_and_files() -> Non
     assert cut.request_tokens(message, history[::-1], 0) == RequestEstimator("gpt-4o").request_tokens(
         message, history[:1], 0
     )
+
+
+@pytest.mark.parametrize("blank", ["\u2003", "\u2003 ", "\r", " ", "\t\u00a0"])
+def test_a_text_of_blanks_is_estimated_in_a_time_like_its_length(blank: str) -> None:
+    started = time.process_time()
+    assert text_tokens(blank * 60_000 + "x") < 10
+    assert time.process_time() - started < 2, "seconds; it took minutes when each blank had all behind it read"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings
 
@@ -156,3 +157,27 @@ def test_a_spool_folder_that_cannot_be_written_to_is_named(monkeypatch: pytest.M
         monkeypatch.setenv("SPOOL_FOLDER", str(wrong))
         with pytest.raises(SettingsError, match="SPOOL_FOLDER: names a folder that does not exist"):
             Settings.load()
+
+
+NUMBERS = {
+    setting.upper(): cls
+    for cls in loading.SETTINGS
+    for setting, field in cls.model_fields.items()
+    if {int, float} & {field.annotation, *get_args(field.annotation)}
+}
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308", "9" * 30])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_is_accepted_with_which_nothing_can_be_reckoned(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        NUMBERS[name].load()
+
+
+def test_a_folder_that_cannot_be_looked_at_is_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOOL_FOLDER", "/tmp/" + "a" * 300)
+    with pytest.raises(SettingsError, match=r"^SPOOL_FOLDER: names a folder that does not exist"):
+        Settings.load()

@@ -70,8 +70,12 @@ def test_the_file_may_be_anywhere_and_must_be_there_if_it_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATEWAY_CONFIG", str(folder / "etc.toml"))
-    with pytest.raises(SettingsError, match=r"etc\.toml cannot be read: No such file or directory"):
+    with pytest.raises(SettingsError, match=r"GATEWAY_CONFIG: there is no file .*etc\.toml\. Create it"):
         Settings.load()
+    monkeypatch.setenv("GATEWAY_CONFIG", "~nobody-has-this-name/etc.toml")
+    with pytest.raises(SettingsError, match=r"GATEWAY_CONFIG: there is no file .*nobody-has-this-name"):
+        Settings.load()
+    monkeypatch.setenv("GATEWAY_CONFIG", str(folder / "etc.toml"))
     write(folder, "[settings]\nport = 9001\n", "etc.toml")
     write(folder, "[settings]\nport = 9002\n")
     assert Settings.load().port == 9001

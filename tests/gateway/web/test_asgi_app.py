@@ -585,6 +585,29 @@ def test_only_the_pages_that_are_listed_may_call() -> None:
     chat.close()
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"Origin": "https://b.example", "Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Origin": "null", "Sec_Fetch_Site": "same-site"}, 403),
+        ({"Origin": "http://b.example"}, 403),
+        ({"Origin": "http://b.example", "X_Forwarded_For": "10.1.2.3"}, 200),  # the proxy may have changed Host
+        ({"Origin": "https://b.example", "Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Origin": "http://bot.example", "Host": "bot.example"}, 200),
+        ({"Origin": "https://a.example", "Sec_Fetch_Site": "cross-site"}, 200),
+        ({}, 200),
+    ],
+    ids=str,
+)
+def test_what_a_page_sends_that_may_not_call_is_refused(sent: dict[str, str], status: int) -> None:
+    chat = Chat(cors_origins="https://a.example")
+    response = chat.post({"message": "hi"}, **sent)
+    assert response.status_code == status
+    assert status == 200 or error(response) == (403, "cross_origin")
+    assert chat.call("GET", "/chat/assistants", **sent).status_code == 200
+    chat.close()
+
+
 def test_answers_that_differ_by_origin_say_so(chat: Chat) -> None:
     listed = Chat(cors_origins="https://a.example, http://localhost:3000")
     for origin in ({}, {"Origin": "https://a.example"}, {"Origin": "https://b.example"}):

@@ -275,6 +275,27 @@ def test_a_question_that_the_platform_does_not_take_yet_is_posted_later(
     assert process.platform.wait_for(1)[0].id == turn
 
 
+def test_a_question_that_may_have_been_posted_is_looked_for(
+    start: Start, tools: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_calls, "ASK_AGAIN_SECONDS", 0.0)
+    process = start()
+    process.platform.question_refusals.append(DeliveryError("no answer came", retry_after=0.05))
+    ask(process, tools)
+    assert process.platform.looks_for_question == [False, True]
+
+
+def test_a_turn_that_waits_is_looked_at_so_that_no_clock_ends_its_time(
+    start: Start, tools: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_calls, "LOOKS", 2400)
+    process = start(approval_seconds=120.0)
+    turn, asked = ask(process, tools)
+    assert [each.decision for each in process.platform.wait_asked(3)] == [None] * 3
+    assert decide(process, asked) is VerdictResult.DECIDED
+    assert process.platform.wait_for(1)[0].id == turn
+
+
 def test_a_platform_can_read_all_of_long_arguments(start: Start, tools: FakeAssistant) -> None:
     process = start()
     call = RequestedCall("c1", "refund", '{"text": "' + "word " * 2000 + '"}')
