@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from gateway.domain.models import MessageKind
 
@@ -30,6 +31,7 @@ MENTION = "\0"
 """Stands for a mention of the bot while a text is converted. Stored text has no NUL of its own."""
 MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[,:]?\s*)+")
 AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
+SECONDS = re.compile(r"[0-9]{1,11}")
 
 
 GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
@@ -86,6 +88,13 @@ def labelled_link(label: str, url: str) -> str:
     """Returns a link as text: with its address, unless the label is the address."""
     bare = url.removeprefix("https://").removeprefix("http://").rstrip("/")
     return label if label.rstrip("/") in {bare, url.rstrip("/")} else f"{label} ({url})"
+
+
+def moment(timestamp: str) -> str:
+    """Returns a time that a platform has for its clients to write; "" if it is none."""
+    if not SECONDS.fullmatch(timestamp):
+        return ""
+    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def quoted(text: str) -> str:

@@ -210,6 +210,7 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "deleteMessage": ("DELETE", MESSAGE_PATH, _delete_message),
     "getMessages": ("GET", rf"{CHANNEL_PATH}/messages\?limit=(?P<limit>\d+)&after=(?P<after>\d*)", _get_messages),
     "getChannel": ("GET", CHANNEL_PATH, lambda state, path, _: state.channel(path["channel"])),
+    "getRoles": ("GET", r"/guilds/\d+/roles", lambda state, *_: state.roles),
     "triggerTyping": ("POST", rf"{CHANNEL_PATH}/typing", _type),
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),
