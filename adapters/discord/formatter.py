@@ -13,6 +13,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from adapters.base.links import beside, says
 from adapters.base.markdown import cut, utf16_units
 from adapters.base.reading import NUMBER, parser, read
 from adapters.base.tables import as_text, plain_text
@@ -191,9 +192,9 @@ def _image(node: SyntaxTreeNode) -> str:
 def _linked(address: str, written: str, text: str) -> str:
     """Returns a link. Discord reads links to http and https only, and none whose text looks like another address."""
     if not address.startswith(("http://", "https://")):
-        return f"{written} ({escaped(address)})" if address else written
-    if not text or text in {address, address.removeprefix("https://"), address.removeprefix("http://")}:
-        return address
+        return written + escaped(beside(text, address))
+    if not text or says(text, address):
+        return text if URL.fullmatch(text) else address
     if URL.search(text):
         return f"{written} ({address})"
     return f"[{written}]({address.replace('(', '%28').replace(')', '%29')})"
