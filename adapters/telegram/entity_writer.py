@@ -265,7 +265,15 @@ class _EntityWriter:
     # ------------------------------------------------------------ within a line
 
     def text(self, token: Token) -> None:
-        self.write(token.content)
+        """Writes a text in which names notify nobody: Telegram looks for no mention where a link is."""
+        text, at = token.content, 0
+        for found in MENTION.finditer(text) if "@" in text and not self.links else ():
+            if found["name"]:
+                self.write(text[at : found.start()])
+                start, at = self.at, found.end()
+                self.write(found.group())
+                self.mark(MessageEntity.TEXT_LINK, start, url=f"https://t.me/{found['name']}")
+        self.write(text[at:])
 
     def line_end(self, _: Token) -> None:
         self.new_line()
