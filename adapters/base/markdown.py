@@ -23,6 +23,7 @@ MIN_LIMIT = 64
 CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
 """What precedes a block in lists and quotations."""
 FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
+QUOTED = re.compile(r"(?:[ \t]*>)*")
 FORMULA = re.compile(rf"{CONTAINERS}(?P<mark>{FORMULA_LINE.pattern})")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
 HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
@@ -84,10 +85,11 @@ def split(text: str, limit: int, measure: Measure = len) -> tuple[str, str]:
 def finished(text: str) -> int:
     """Returns the length of the complete blocks of an unfinished text, which nothing that follows can change."""
     end = position = 0
-    mark = ""
+    mark = before = ""
     after_block = False
     for line in LINE.findall(text):
         whole = line.endswith("\n")
+        mark = "" if leaves_quotation(line, before) else mark
         if mark:
             after_block = whole and _closes(line, mark)
             mark = "" if after_block else mark
@@ -95,7 +97,7 @@ def finished(text: str) -> int:
             if after_block and not line[0].isspace():
                 end = position
             found = FENCE.match(line)
-            mark = found["mark"] if found and whole else ""
+            mark, before = (found["mark"], found["before"]) if found and whole else ("", "")
             after_block = whole and not line.strip()
         position += len(line)
     return end
@@ -218,6 +220,8 @@ class _Cutting:
         grade = _Grade.NEVER
         ended = False
         while (at := at + 1) < len(self._lines) and not ended:
+            if leaves_quotation(self._lines[at], found["before"]):
+                break
             ended = _closes(self._lines[at], found["mark"])
             self._add(self._lines[at], _Grade.NEVER if ended else grade, frame)
             grade = _Grade.LINE
@@ -287,6 +291,15 @@ class _Cutting:
         broken = grade in BREAKING
         self._pieces.append(_Piece(self._position, size, grade, frame, broken))
         self._position += len(piece)
+
+
+def leaves_quotation(line: str, before: str) -> bool:
+    """Tells whether a line is outside of the quotation that a fence is in, which ends both.
+
+    ``before``: what precedes the fence on its first line.
+    """
+    depth, quoted = before.count(">"), QUOTED.match(line)
+    return depth > 0 and quoted is not None and quoted[0].count(">") < depth
 
 
 def _is_within(line: str) -> bool:

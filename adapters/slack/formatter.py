@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
-from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MARK, cut, utf8_bytes
+from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MARK, cut, leaves_quotation, utf8_bytes
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
@@ -77,6 +77,8 @@ class _Block:
 
     fence: str = ""
     """The mark that began it."""
+    before_fence: str = ""
+    """What precedes that on its line."""
     formula: str = ""
     """The mark that ends it."""
     quotations: int = 0
@@ -93,12 +95,13 @@ class _Block:
     """Whether an indented line may belong to an item of a list."""
 
     def take(self, line: str) -> str:
-        if self.fence:
+        if self.fence and not leaves_quotation(line, self.before_fence):
             bare = line.lstrip(" \t>").rstrip()
             self.fence = "" if len(bare) >= len(self.fence) and not bare.strip(self.fence[0]) else self.fence
             return _code(line)
+        self.fence = ""
         if found := FENCE.match(line):
-            self.fence, self.formula, self.columns = found["mark"], "", 0
+            self.fence, self.before_fence, self.formula, self.columns = found["mark"], found["before"], "", 0
             return _code(line)
         return ("" if self._is_code(line) else self._formula(line)) or self._text(line)
 

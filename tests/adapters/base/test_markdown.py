@@ -213,11 +213,17 @@ def test_a_fence_is_closed_and_opened_again_with_its_opening_line() -> None:
     ],
 )
 def test_a_fence_keeps_its_indentation(opening: str, again: str, closing: str) -> None:
-    parts = cut("\n".join([opening, *["   some code"] * 8, closing]), 64)
+    line = "> some code" if opening.startswith(">") else "   some code"
+    parts = cut("\n".join([opening, *[line] * 8, closing]), 64)
     assert len(parts) > 1
     assert parts[0].startswith(opening)
     assert all(part.splitlines()[0] == again for part in parts[1:])
     assert all(part.splitlines()[-1] == closing for part in parts)
+
+
+def test_a_fence_ends_with_the_quotation_that_it_is_in() -> None:
+    assert "".join(cut("> ```\n> code\n\n" + "And words after it. " * 8, 64)).count("```") == 1
+    assert finished("> ```\n> code\nA line.\n\nAnother") == len("> ```\n> code\nA line.\n\n")
 
 
 def test_a_fence_that_never_ends_is_not_ended_in_the_last_part() -> None:

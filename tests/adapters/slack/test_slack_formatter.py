@@ -54,6 +54,7 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         (r"\<b> \\<b> \\\<b>", r"&lt;b> \\\\&lt;b> \\\\&lt;b>"),
         ("`<!channel>` and `<@U12>`", f"`<{JOINER}!channel>` and `<{JOINER}@U12>`"),
         ("```\n<!everyone>\n```\n<!everyone>", f"```\n<{JOINER}!everyone>\n```\n&lt;!everyone>"),
+        ("> ```\n> @here\n@here *a* 2*3", f"> ```\n> @here\n@{JOINER}here *a* 2\\*3"),
         ("one ` <!here> tick", "one ` &lt;!here> tick"),
         ("one<br>two<BR />three", "one\ntwo\nthree"),
         ("| a<br/>b | c |", "| a b | c |"),
