@@ -3,7 +3,7 @@
 A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
 piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
 closed and opened again, a table gets its header again. A formula of several lines is cut only where it does not fit
-into a part.
+into a part, and so is what would not be read any more if it were: a link, code or a formula within a line, strong text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,22 @@ HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
 DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?\s*+")
 """The line below a table's header."""
 LINE = re.compile(r"[^\n]*+\n|[^\n]++")
-WORD = re.compile(r"\S++\s*+|\s++")
+SPAN = re.compile(
+    r"""  `[^`\n]{1,200}+(?:`|\Z)
+        | !?\[[^\[\]\n]{1,200}+(?:\Z|\](?:\Z|\([^()\s]{1,400}+(?:\)|\Z)))
+        | \*\*(?!\s)[^*\n]{1,200}+(?:\*\*|\Z)
+        | \$(?!\s)[^$\n]{1,200}+(?:\Z|(?<!\s)\$(?!\d))
+        | \\\((?:[^\\\n]|\\(?!\))){1,200}+(?:\\\)|\Z)""",
+    re.VERBOSE,
+)
+"""What is markup only as a whole. One that the text ends in may still be completed."""
+PARTS = (
+    re.compile(rf"(?:{SPAN.pattern}|\S)++\s*+|\s++", re.VERBOSE),
+    re.compile(rf"(?:{SPAN.pattern})\s*+|(?:(?!{SPAN.pattern})\S)++\s*+|\s++", re.VERBOSE),
+    re.compile(r"\S++\s*+|\s++"),
+)
+"""What a line that is too long consists of, and what each of these does in turn, if it is too long itself: words and
+what is markup in them, either alone, and words."""
 SENTENCE_END = re.compile(r"""[.!?:;…][)\]"'”’»*_]*\s+\Z""")  # noqa: RUF001  # as they are written
 BLANK_LINES = re.compile(r"\A(?:[ \t\r]*+\n)++")
 STOPS, PAUSES = "。！？", "、，；："  # noqa: RUF001  # of languages that have no spaces between words
@@ -274,23 +289,17 @@ class _Cutting:
         frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
-    def _add(self, line: str, grade: _Grade, frame: _Frame | None = None) -> None:
-        size = self._measure(line)
-        if size <= self._most:
-            self._append(line, size, grade, frame)
+    def _add(self, text: str, grade: _Grade, frame: _Frame | None = None, level: int = 0) -> None:
+        """Adds a line, or a part of one: as one piece, or if it is too long, in parts. ``level``: see ``PARTS``."""
+        size = self._measure(text)
+        if size <= self._most or level > len(PARTS):
+            self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING))
+            self._position += len(text)
             return
-        for word, word_grade in _words(line, grade):
-            size = self._measure(word)
-            if size <= self._most:
-                self._append(word, size, word_grade, frame)
-                continue
-            for character, character_grade in _characters(word, word_grade, self._most // 4):
-                self._append(character, self._measure(character), character_grade, frame)
-
-    def _append(self, piece: str, size: int, grade: _Grade, frame: _Frame | None) -> None:
-        broken = grade in BREAKING
-        self._pieces.append(_Piece(self._position, size, grade, frame, broken))
-        self._position += len(piece)
+        is_word = level == len(PARTS)
+        parts = _characters(text, grade, self._most // 4) if is_word else _taken_apart(PARTS[level], text, grade)
+        for part, part_grade in parts:
+            self._add(part, part_grade, frame, level + 1)
 
 
 def leaves_quotation(line: str, before: str) -> bool:
@@ -312,12 +321,11 @@ def _closes(line: str, mark: str) -> bool:
     return len(bare) >= len(mark) and not bare.strip(mark[0])
 
 
-def _words(line: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
-    """Yields words with the white space after them; the first has the grade of the line."""
-    for found in WORD.finditer(line):
-        word = found.group()
-        yield word, grade
-        grade = _Grade.SENTENCE if SENTENCE_END.search(word[-16:]) else _Grade.WORD
+def _taken_apart(pattern: re.Pattern[str], text: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
+    """Yields what the pattern finds, each with the grade of a cut before it; the first has that of the text."""
+    for found in pattern.finditer(text):
+        yield found.group(), grade
+        grade = _grade_behind(found.group())
 
 
 def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Grade]]:
@@ -327,9 +335,14 @@ def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Gra
         if index < len(word) and index - start < most and _continues(word, start, index):
             continue
         yield word[start:index], grade
-        stop = word[index - 1]
-        grade = _Grade.SENTENCE if stop in STOPS else _Grade.WORD if stop in PAUSES else _Grade.CHARACTER
+        grade = _grade_behind(word[start:index])
         start = index
+
+
+def _grade_behind(text: str) -> _Grade:
+    if text[-1].isspace():
+        return _Grade.SENTENCE if SENTENCE_END.search(text[-16:]) else _Grade.WORD
+    return _Grade.SENTENCE if text[-1] in STOPS else _Grade.WORD if text[-1] in PAUSES else _Grade.CHARACTER
 
 
 def _continues(text: str, start: int, index: int) -> bool:

@@ -180,6 +180,25 @@ def test_it_cuts_between_sentences_rather_than_words() -> None:
     ]
 
 
+SPANS = ["`git commit -m x`", "[a long label](https://x.org/a)", "**strong words**", "$a + b$", "\\(a + b\\)", "![a b](x.png)"]
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("filler", ["word ", "字", "。"])
+def test_it_does_not_cut_what_is_markup_only_as_a_whole(span: str, filler: str) -> None:
+    for before in range(60, 130):
+        text = (filler * before)[:before] + span + filler * 40
+        for measure in MEASURES[:2]:
+            assert any(span in part for part in cut(text, 130, measure)), before
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_what_may_still_be_completed_is_cut_where_it_will_be(span: str) -> None:
+    text = "word " * 23 + span + " word" * 40
+    firsts = {cut(text[:length], 130)[0] for length in range(131, len(text))}
+    assert len(firsts) == 1
+
+
 def test_it_cuts_japanese_behind_a_full_stop() -> None:
     assert cut("これは文です。" * 20, 64) == ["これは文です。" * 9, "これは文です。" * 9, "これは文です。" * 2]
 
