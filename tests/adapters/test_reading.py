@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from adapters.base.reading import commonmark, parser
+from adapters.base.reading import commonmark, literal, parser
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
@@ -84,6 +84,14 @@ def test_what_is_not_meant_as_markup_stands_as_it_was_written(surface: str, text
 def test_emphasis_is_found_where_it_is_meant(markdown: str, html: str) -> None:
     assert read().renderInline(markdown).replace("&quot;", '"') == html
     assert read_by_slack().renderInline(slack.adapted(markdown)).translate(INVISIBLE).replace("&quot;", '"') == html
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize(
+    "name", ["Ann | Acme", "A > B #1", "back\\slash", "_Ann_ *x* [y](z) <b> ~~s~~ `c` $1$", "**A**", "&amp; R&D", "<@U1>"]
+)
+def test_a_name_is_shown_as_it_is(surface: str, name: str) -> None:
+    assert SURFACES[surface](f"Approved by {literal(name)}.") == f"Approved by {name}."
 
 
 @pytest.mark.parametrize("surface", SURFACES)
