@@ -281,13 +281,17 @@ class DiscordParser:
         """Returns who speaks in a server, and the names of the people, channels and roles that the message mentions."""
         if not place.guild or not self._settings.discord_names:
             return None
+        speaker = _shown_name(author, member)
+        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, self.labels(event))
+
+    def labels(self, event: Fields) -> tuple[Label, ...]:
+        """Returns the names of what a message mentions, and what is shown with it. Thread-safe."""
         mentioned = [user for each in text_input.shown_with(event) for user in objects_in(each, "mentions")]
         people = [Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user) != self.bot]
         channels = [Label(f"#{each}", self.channel_name(each)) for each in text_input.channels_in(event)]
         roles = [Label(f"@{each}", self.role(each).name) for each in text_input.roles_in(event)]
-        labels = dict.fromkeys(label for label in (*people, *channels, *roles) if label.name and label.mark != "@")
-        speaker = _shown_name(author, member)
-        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, tuple(labels))
+        labels = (label for label in (*people, *channels, *roles) if label.name and label.mark != "@")
+        return tuple(dict.fromkeys(labels))
 
     def _author_name(self, author: Fields, member: Fields) -> str:
         """Returns the author's name, for operators."""
@@ -295,9 +299,8 @@ class DiscordParser:
 
     def _with_reply(self, event: Fields, text: str, place: DiscordPlace) -> str:
         """Puts in front what a message replies to or forwards, and the title of the post of a forum that it begins."""
-        parts = [*text_input.forwarded_texts(event, self.bot), text]
-        if _id(event) == place.id and place.name:
-            parts = [f"(begins a post: {place.name})", *parts]
+        title = text_input.post_title(place.name) if _id(event) == place.id else ""
+        parts = [title, *text_input.forwarded_texts(event, self.bot), text]
         answered = object_in(event, "referenced_message")
         if answered and (said := text_input.quoted_text(answered, self.bot)):
             author = object_in(answered, "author")

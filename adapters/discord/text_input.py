@@ -63,6 +63,11 @@ def _found(mark: re.Pattern[str], message: Fields) -> list[str]:
     return list(dict.fromkeys(mark.findall("\n".join(texts))))
 
 
+def post_title(name: str) -> str:
+    """Returns what the first message of a forum's post says beside its text; "" if the name is not known."""
+    return f"(begins a post: {name})" if name else ""
+
+
 def own(message: Fields, bot: str) -> str:
     """Returns what a message itself says: of a program's also embeds and components, which may be all of it."""
     said = _said(message, bot) if is_by_program(message) else readable(text_in(message, "content"), bot)
