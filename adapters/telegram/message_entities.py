@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.text_input import MENTION, calling, labelled_link, quoted, resolve_mentions
+from adapters.base.text_input import MENTION, calling, labelled_link, moment, quoted, resolve_mentions
 
 LARGEST_NUMBER = 2**63
 BACKTICKS = re.compile("`+")
@@ -146,6 +146,8 @@ def _formatted(text: str, span: EntitySpan, inner: str) -> str:
             return _alone(text, span, _fenced(raw, text_in(span.fields, "language")))
         case "blockquote" | "expandable_blockquote":
             return _alone(text, span, quoted(inner))
+        case "date_time" if when := moment(str(span.fields.get("unix_time", ""))):
+            return f"{inner} ({when})"
     return f"{mark}{inner}{mark}"
 
 
