@@ -133,7 +133,10 @@ class _Block:
             self.listed = ITEM.match(line) is not None or (self.listed and not self.gap) or line[0] == " "
         self.gap = blank or code
         self.columns, self.before = self._columns(line) if "|" in line else 0, line
-        return _code(line) if code else _prose(fitted(line, self.columns) if self.columns else line)
+        if code:
+            return _code(line)
+        is_row = self.columns > 0 or line.lstrip(" \t>").startswith("|")
+        return _prose(fitted(line, self.columns) if self.columns else line, in_table=is_row)
 
     def _columns(self, line: str) -> int:
         """Returns how many columns the table has that a line is in; 0 if it is in none."""
@@ -230,9 +233,10 @@ def _escaped_length(text: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _prose(line: str) -> str:
+def _prose(line: str, *, in_table: bool = False) -> str:
     """Adapts a line, but not the code, the URLs and the destinations of links in it."""
-    return "".join(_code(part) if kept else _words(part, line) for part, kept in Line(line).parts())
+    parts = Line(line, in_table=in_table).parts()
+    return "".join(_code(part) if kept else _words(part, line) for part, kept in parts)
 
 
 def _words(text: str, line: str) -> str:

@@ -65,7 +65,9 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         (r"\{a\} x \\ y", r"\\{a\\} x \\\ y"),
         ("含**「重点」**内容", "含\u200a**「重点」**\u200a内容"),
         ("[@here](https://x.y/@here)", f"[@{JOINER}here](https://x.y/@here)"),
-        ("| a |\n|---|\n| `b|c` |\nd | e | f\n", "| a |\n|---|\n| `b\\|c` |\nd \\\\| e \\\\| f\n"),
+        ("| a |\n|---|\n| `b|c` |\nd | e | f\n", "| a |\n|---|\n| `b\\|c` |\nd \\| e \\| f\n"),
+        ("| a \\| b | x |\n|---|---|\n| \\|y\\| | $|z|$ |", "| a \\| b | x |\n|---|---|\n| \\|y\\| | $\\|z\\|$ |"),
+        ("the norm \\|x\\| of x", "the norm \\\\|x\\\\| of x"),
     ],
 )
 def test_what_slack_would_read_otherwise_is_spelled_out(markdown: str, adapted: str) -> None:
