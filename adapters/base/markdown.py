@@ -31,10 +31,11 @@ DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \
 """The line below a table's header."""
 LINE = re.compile(r"[^\n]*+\n|[^\n]++")
 SPAN = re.compile(
-    r"""  `[^`\n]{1,200}+(?:`|\Z)
+    r"""  ``(?:(?!``)[^\n]){1,200}+(?:``|\Z)
+        | `[^`\n]{1,200}+(?:`|\Z)
         | !?\[[^\[\]\n]{1,200}+(?:\Z|\](?:\Z|\([^()\s]{1,400}+(?:\)|\Z)))
         | \*\*(?!\s)[^*\n]{1,200}+(?:\*\*|\Z)
-        | \$(?!\s)[^$\n]{1,200}+(?:\Z|(?<!\s)\$(?!\d))
+        | \$(?![\s\d])[^$\n]{1,200}+(?:\Z|(?<!\s)\$(?!\d))
         | \\\((?:[^\\\n]|\\(?!\))){1,200}+(?:\\\)|\Z)""",
     re.VERBOSE,
 )
@@ -116,6 +117,17 @@ def finished(text: str) -> int:
             after_block = whole and not line.strip()
         position += len(line)
     return end
+
+
+def unfinished_span(line: str) -> int:
+    """Returns where something begins that is markup only as a whole, and that an unfinished line does not end.
+
+    Returns the length of the line if nothing does.
+    """
+    for span in SPAN.finditer(line):
+        if span.end() == len(line) and not SPAN.match(f"{line}\n", span.start()):
+            return span.start()
+    return len(line)
 
 
 class _Grade(IntEnum):
