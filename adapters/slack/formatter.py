@@ -51,6 +51,12 @@ MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-
 PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
 """Not of a package or a domain: @here/harp.gl"""
 NAMELESS = re.compile(r"!\[\]\Z")
+DEFINITION = re.compile(
+    r"(?=[ ]{0,3}\[[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|#|mailto:)\S+(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\Z)([ ]*)\["
+)
+"""What CommonMark takes for the definition of a link, and does not show, though no address is in it: "[ERROR]: timeout"."""
+UNDERLINE = re.compile(r"[ ]{0,3}(?:(-{3,})|-{2}|=+)[ \t]*\n?")
+"""What makes a heading of the line before it, for CommonMark; the group: what is a rule."""
 
 
 def pieces(markdown: str) -> list[str]:
@@ -131,18 +137,27 @@ class _Block:
         blank, code = not line.strip(), self._is_code(line)
         if not blank and not line.startswith(INDENTED):
             self.listed = ITEM.match(line) is not None or (self.listed and not self.gap) or line[0] == " "
-        self.gap = blank or code
-        self.columns, self.before = self._columns(line) if "|" in line else 0, line
+        before, self.before, self.gap = self.before, line, blank or code
+        self.columns = self._columns(line, before) if "|" in line else 0
         if code:
             return _code(line)
-        is_row = self.columns > 0 or line.lstrip(" \t>").startswith("|")
-        return _prose(fitted(line, self.columns) if self.columns else line, in_table=is_row)
+        if self.columns or line.lstrip(" \t>").startswith("|"):
+            return _prose(fitted(line, self.columns) if self.columns else line, in_table=True)
+        return _apart(line, before) or _prose(DEFINITION.sub(r"\1\\[", line))
 
-    def _columns(self, line: str) -> int:
+    def _columns(self, line: str, before: str) -> int:
         """Returns how many columns the table has that a line is in; 0 if it is in none."""
-        if self.columns or "|" not in self.before or not DELIMITERS.fullmatch(line):
+        if self.columns or "|" not in before or not DELIMITERS.fullmatch(line):
             return self.columns
-        return cells(line) if cells(line) == cells(self.before) else 0
+        return cells(line) if cells(line) == cells(before) else 0
+
+
+def _apart(line: str, before: str) -> str:
+    """Returns a line that would make a heading of the one before it, such that it is a rule or text; "" for others."""
+    found = UNDERLINE.fullmatch(line) if before.strip() and "|" not in before else None
+    if not found:
+        return ""
+    return f"\n{line}" if found[1] else f"\\{line.lstrip()}"
 
 
 def _within_quotations(line: str, depth: int) -> int:

@@ -10,6 +10,7 @@ from io import StringIO
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from adapters.base.reading import commonmark, literal, parser
@@ -78,6 +79,12 @@ def test_what_is_not_meant_as_markup_stands_as_it_was_written(surface: str, text
         assert slack.adapted(text) == text  # Slack finds URLs itself; nothing in one may be changed
     else:
         assert SURFACES[surface](text) == text
+
+
+@pytest.mark.parametrize("text", ["[ERROR]: timeout", "[Step 1]: install (twice)", "Total\n===", "Text\n--"])
+def test_slack_takes_no_line_for_a_definition_or_an_underline(text: str) -> None:
+    whole = MarkdownIt("commonmark").render(slack.adapted(f"{text}\n\nmore"))
+    assert html_text(whole) == f"{text}\nmore"
 
 
 @pytest.mark.parametrize(("markdown", "html"), STYLED)

@@ -67,6 +67,10 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         ("[@here](https://x.y/@here)", f"[@{JOINER}here](https://x.y/@here)"),
         ("| a |\n|---|\n| `b|c` |\nd | e | f\n", "| a |\n|---|\n| `b\\|c` |\nd \\| e \\| f\n"),
         ("| a \\| b | x |\n|---|---|\n| \\|y\\| | $|z|$ |", "| a \\| b | x |\n|---|---|\n| \\|y\\| | $\\|z\\|$ |"),
+        ("Text\n---\nmore", "Text\n\n---\nmore"),
+        ("Text\n--\n===\nmore", "Text\n\\--\n\\===\nmore"),
+        ("[ERROR]: timeout\n[a b]: x (beta)", "\\[ERROR]: timeout\n\\[a b]: x (beta)"),
+        ("[1]: https://x.y 'T'\n[^2]: two words", "[1]: https://x.y 'T'\n[^2]: two words"),
         ("the norm \\|x\\| of x", "the norm \\\\|x\\\\| of x"),
     ],
 )
