@@ -137,7 +137,13 @@ def _bullets(node: SyntaxTreeNode) -> str:
 
 
 def _numbers(node: SyntaxTreeNode) -> str:
-    return "\n".join(_item(item, f"{item.meta[NUMBER]}. ") for item in node.children)
+    """Writes each item with its number. Discord counts on from the first: another number stands as text."""
+    written, following = [], node.children[0].meta[NUMBER]
+    for item in node.children:
+        number = item.meta[NUMBER]
+        written.append(_item(item, f"{number}. " if number == following else f"{number}\\. "))
+        following = number + 1
+    return "\n".join(written)
 
 
 def _item(node: SyntaxTreeNode, mark: str) -> str:

@@ -9,13 +9,13 @@ one (measured in github.com/PostHog/posthog/pull/95054).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
-from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MARK, cut, leaves_quotation, utf8_bytes
+from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, HEADING, LINE, LIST_MARK, cut, leaves_quotation, utf8_bytes
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
@@ -44,6 +44,7 @@ FORMULA = re.compile(
 )
 """What begins a formula of several lines. Two dollars alone may be a price."""
 FORMULA_MARKUP = re.compile(r"[\\`*_\[\]~]|(?:(?<=\A)|(?<=[ >]))[-+>#=](?= )")
+NUMBERED = re.compile(r"(?P<before>[ \t>]*+)(?:(?P<number>[0-9]{1,9})[.)]|[-*+])[ \t]")
 ITEM = re.compile(rf"[ \t>]*+{LIST_MARK.pattern}")
 INDENTED = ("    ", "\t")
 MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-9]{2,})")
@@ -95,6 +96,8 @@ class _Block:
     """Of the table; 0 outside of one."""
     before: str = ""
     """The line before."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Of the newest items of the list, by what precedes them on their lines."""
     gap: bool = True
     """Whether the line before was empty, or indented code."""
     listed: bool = False
@@ -143,7 +146,22 @@ class _Block:
             return _code(line)
         if self.columns or line.lstrip(" \t>").startswith("|"):
             return _prose(fitted(line, self.columns) if self.columns else line, in_table=True)
-        return _apart(line, before) or _prose(DEFINITION.sub(r"\1\\[", line))
+        return _apart(line, before) or self._numbered(line) or _prose(DEFINITION.sub(r"\1\\[", line))
+
+    def _numbered(self, line: str) -> str:
+        """Returns an item whose number is not the next one as text, as Slack counts on; "" for any other line."""
+        found = NUMBERED.match(line)
+        if not found:
+            ends = HEADING.match(line) or (line.strip() and not self.listed)
+            self.numbers = {} if ends else self.numbers
+            return ""
+        before, last = found["before"], self.numbers.get(found["before"])
+        self.numbers = {outer: known for outer, known in self.numbers.items() if len(outer) < len(before)}
+        if not found["number"]:
+            return ""
+        number, end = int(found["number"]), found.end("number")
+        self.numbers[before] = number
+        return "" if last is None or number in (last, last + 1) else f"{line[:end]}\\{_prose(line[end:])}"
 
     def _columns(self, line: str, before: str) -> int:
         """Returns how many columns the table has that a line is in; 0 if it is in none."""

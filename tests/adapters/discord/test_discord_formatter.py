@@ -42,6 +42,10 @@ def test_an_address_is_said_once(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
 
 
+def test_items_keep_their_numbers_where_discord_would_count_on() -> None:
+    assert formatter.parts("3. a\n2. b\n3. c\n   - d") == ["3. a\n2\\. b\n3. c\n   - d"]
+
+
 def test_columns_are_aligned_by_what_their_characters_take() -> None:
     table = "| word | a |\n|---|---|\n| 日本 | b |\n| ok 👍 | c |\n| café | d |"
     assert formatter.parts(table) == ["```\nword  | a\n日本  | b\nok 👍 | c\ncafé  | d\n```"]
