@@ -31,6 +31,8 @@ MAX_TABLE_WIDTH = 80
 MARK = re.compile(r"[\\*_~`|]|(?<=[^\s])\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
 LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] |[.)] )", re.MULTILINE)
 """What Discord reads at the beginning of a line."""
+LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+#.-]*")
+"""In the info string of a fence, as ``{.python .numbered}``. With other characters Discord shows it as code."""
 URL = re.compile(r"https?://[^\s<>]+")
 WORD_JOINER = "\u2060"
 BROKEN_FENCE = f"`{WORD_JOINER}``"
@@ -120,8 +122,8 @@ def _heading(node: SyntaxTreeNode) -> str:
 
 
 def _fence(node: SyntaxTreeNode) -> str:
-    language = node.info.split(maxsplit=1)[0] if node.info.strip() else ""
-    return _fenced(node.content.rstrip("\n"), language)
+    language = LANGUAGE.search(node.info)
+    return _fenced(node.content.rstrip("\n"), language[0] if language else "")
 
 
 def _fenced(code: str, language: str = "") -> str:

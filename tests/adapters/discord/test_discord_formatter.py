@@ -42,6 +42,14 @@ def test_an_address_is_said_once(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
 
 
+@pytest.mark.parametrize(
+    ("info", "language"),
+    [("python", "python"), ("{.python .x}", "python"), ("rust,ignore", "rust"), ("c++ title=x", "c++"), ("", ""), ("{}", "")],
+)
+def test_a_fence_names_its_language_alone(info: str, language: str) -> None:
+    assert formatter.parts(f"```{info}\nx\n```") == [f"```{language}\nx\n```"]
+
+
 def test_items_keep_their_numbers_where_discord_would_count_on() -> None:
     assert formatter.parts("3. a\n2. b\n3. c\n   - d") == ["3. a\n2\\. b\n3. c\n   - d"]
 
