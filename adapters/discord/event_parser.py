@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from adapters.base import text_input as base_text_input
 from adapters.base.approvals import verdict_of
+from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, storable, text_in
 from adapters.base.language import in_language
 from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE
@@ -140,6 +141,7 @@ class DiscordParser:
             may_start_conversation=addressed,
             only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
+            max_from_author=BOT_TURNS if text_input.is_by_program(event) else 0,
             author_name=self._author_name(author, object_in(event, "member")),
             channel_name=place.channel_name,
             context=in_language(context, self._languages.best()),

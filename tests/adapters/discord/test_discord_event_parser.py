@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.base.inbound import BOT_TURNS
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands
 from adapters.discord.event_parser import NO_ROLE, DiscordParser, DiscordPlace, DiscordRole
@@ -255,7 +256,9 @@ def test_what_is_not_answered(change: dict[str, Any], place: DiscordPlace) -> No
 
 def test_a_bot_that_is_allowed_is_answered_when_it_mentions_us() -> None:
     bot = {"id": "3009", "bot": True}
-    assert messages(event(author=bot), THREAD, discord_allowed_bots="3009")
+    (message,) = messages(event(author=bot), THREAD, discord_allowed_bots="3009")
+    assert message.max_from_author == BOT_TURNS
+    assert messages(event(), THREAD)[0].max_from_author == 0
     assert not messages(event(mentions=False, author=bot), THREAD, discord_allowed_bots="3009")
 
 
