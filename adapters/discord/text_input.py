@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
+from adapters.base.quotes import CUT
 from gateway.domain.files import File
 
 TAG = re.compile(
@@ -98,7 +99,8 @@ def quoted_text(message: Fields, bot: str) -> str:
     """Returns what is quoted of a message that another one replies to: its text, and the names of its files."""
     text = own(message, bot) or "\n\n".join(forwarded_texts(message, bot))
     attached = [f"[attached: {file.shown_name}]" for file in all_files(message)]
-    return "\n".join(filter(None, [text[:LONGEST_QUOTE], *attached]))
+    text = text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE].rstrip() + CUT
+    return "\n".join(filter(None, [text, *attached]))
 
 
 def _described(message: Fields) -> Iterator[str]:
@@ -163,10 +165,10 @@ def _poll(poll: Fields) -> Iterator[str]:
 
 def _file(attachment: Fields) -> File | None:
     url, media_type = text_in(attachment, "url"), text_in(attachment, "content_type").partition(";")[0]
-    return File(_file_name(attachment), url, media_type, size_in(attachment, "size")) if url else None
+    return File(file_name(attachment), url, media_type, size_in(attachment, "size")) if url else None
 
 
-def _file_name(attachment: Fields) -> str:
+def file_name(attachment: Fields) -> str:
     """Returns the name that a person gave a file. Of one with other than Latin letters, ``filename`` has the rest.
 
     docs.discord.com/developers/resources/message#attachment-object

@@ -96,6 +96,13 @@ def test_a_reply_brings_what_it_replies_to() -> None:
     assert message.text == "In reply to a message of bob:\n> We ship\n> on Monday.\n\nis that so?"
 
 
+def test_of_a_long_message_the_beginning_is_quoted() -> None:
+    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "long " * 800}
+    (message,) = messages(event("why?", referenced_message=answered))
+    assert message.text.endswith("long […]\n\nwhy?")
+    assert len(message.text) < 2100
+
+
 def test_a_forwarded_message_brings_its_text() -> None:
     log = {"url": "https://cdn.discordapp.com/log.txt", "filename": "log.txt"}
     snapshot = {"message": {"content": "The build is red.", "attachments": [log]}}
