@@ -4,18 +4,18 @@ A text becomes pieces: lines, and of lines that are too long, words, and of word
 piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
 closed and opened again, a table gets its header again. A formula of several lines is cut only where it does not fit
 into a part, and so is what would not be read any more if it were: a link, code or a formula within a line, strong text.
+What is nested in a list stands at the left at the beginning of a part, where it would be code.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from adapters.base.formulas import FORMULA_LINE, ending
+from adapters.base.line_parts import CHARACTERS, Grade, taken_apart
 
 MIN_LIMIT = 64
 """Below this there would be no room for a fence and a word in it."""
@@ -26,32 +26,14 @@ FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{
 QUOTED = re.compile(r"(?:[ \t]*>)*")
 FORMULA = re.compile(rf"{CONTAINERS}(?P<mark>{FORMULA_LINE.pattern})")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
+ITEM = re.compile(rf"(?:{LIST_MARK.pattern})(?=\s)")
 HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
 DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?\s*+")
 """The line below a table's header."""
 LINE = re.compile(r"[^\n]*+\n|[^\n]++")
-SPAN = re.compile(
-    r"""  ``(?:(?!``)[^\n]){1,200}+(?:``|\Z)
-        | `[^`\n]{1,200}+(?:`|\Z)
-        | !?\[[^\[\]\n]{1,200}+(?:\Z|\](?:\Z|\([^()\s]{1,400}+(?:\)|\Z)))
-        | \*\*(?!\s)[^*\n]{1,200}+(?:\*\*|\Z)
-        | \$(?![\s\d])[^$\n]{1,200}+(?:\Z|(?<!\s)\$(?!\d))
-        | \\\((?:[^\\\n]|\\(?!\))){1,200}+(?:\\\)|\Z)""",
-    re.VERBOSE,
-)
-"""What is markup only as a whole. One that the text ends in may still be completed."""
-PARTS = (
-    re.compile(rf"(?:{SPAN.pattern}|\S)++\s*+|\s++", re.VERBOSE),
-    re.compile(rf"(?:{SPAN.pattern})\s*+|(?:(?!{SPAN.pattern})\S)++\s*+|\s++", re.VERBOSE),
-    re.compile(r"\S++\s*+|\s++"),
-)
-"""What a line that is too long consists of, and what each of these does in turn, if it is too long itself: words and
-what is markup in them, either alone, and words."""
-SENTENCE_END = re.compile(r"""[.!?:;…][)\]"'”’»*_]*\s+\Z""")  # noqa: RUF001  # as they are written
+CODE_WIDTH = 4
+"""Columns of white space that make code of a line, outside of lists."""
 BLANK_LINES = re.compile(r"\A(?:[ \t\r]*+\n)++")
-STOPS, PAUSES = "。！？", "、，；："  # noqa: RUF001  # of languages that have no spaces between words
-
-JOINERS = "\u200c\u200d"
 
 Measure = Callable[[str], int]
 
@@ -95,7 +77,7 @@ def split(text: str, limit: int, measure: Measure = len) -> tuple[str, str]:
     following = pieces[end]
     rest = text[following.start :]
     rest = following.frame.opening + rest if following.frame else BLANK_LINES.sub("", rest)
-    return _part(text, pieces[0], following), rest
+    return _part(text, pieces[0], following), _dedented(rest) if following.nested else rest
 
 
 def finished(text: str) -> int:
@@ -119,28 +101,6 @@ def finished(text: str) -> int:
     return end
 
 
-def unfinished_span(line: str) -> int:
-    """Returns where something begins that is markup only as a whole, and that an unfinished line does not end.
-
-    Returns the length of the line if nothing does.
-    """
-    for span in SPAN.finditer(line):
-        if span.end() == len(line) and not SPAN.match(f"{line}\n", span.start()):
-            return span.start()
-    return len(line)
-
-
-class _Grade(IntEnum):
-    """How good a cut is at some place."""
-
-    NEVER = 0
-    CHARACTER = 1
-    WORD = 2
-    SENTENCE = 3
-    LINE = 4
-    BLOCK = 5
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """What continues across a cut: how to end it before, and how to open it again after. Sizes as measured."""
@@ -151,7 +111,7 @@ class _Frame:
     closing_size: int = 0
 
 
-BREAKING = frozenset({_Grade.CHARACTER, _Grade.WORD, _Grade.SENTENCE})
+BREAKING = frozenset({Grade.CHARACTER, Grade.WORD, Grade.SENTENCE})
 
 
 class _Piece(NamedTuple):
@@ -159,12 +119,14 @@ class _Piece(NamedTuple):
 
     start: int
     size: int
-    grade: _Grade
+    grade: Grade
     """Of a cut before it."""
     frame: _Frame | None
     """What such a cut interrupts."""
     broken: bool
     """Whether such a cut breaks a line."""
+    nested: bool
+    """Whether white space before it may say in which item of a list it is."""
 
     @property
     def opening(self) -> int:
@@ -189,7 +151,7 @@ def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
         piece = pieces[index]
         if used + piece.closing > limit:
             break
-        scarce = used * 4 < limit and piece.grade > _Grade.NEVER
+        scarce = used * 4 < limit and piece.grade > Grade.NEVER
         last[1 if scarce else 2 * piece.grade] = index
     else:
         if used + pieces[-1].size <= limit:
@@ -199,6 +161,27 @@ def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
 
 def _part(text: str, first: _Piece, following: _Piece | None) -> str:
     """Returns the part from one piece to before another; empty if it is white space."""
+    body = _framed(text, first, following)
+    return _dedented(body) if first.nested else body
+
+
+def _dedented(text: str) -> str:
+    """Returns a text without the white space that would make code of its first lines, down to one that has less."""
+    width = _indentation(text)
+    lines = LINE.findall(text) if width >= CODE_WIDTH else [text]
+    for at, line in enumerate(lines):
+        width = min(width, _indentation(line)) if line.strip() else width
+        if width < CODE_WIDTH:
+            break
+        lines[at] = " " * (_indentation(line) - width) + line.lstrip(" \t")
+    return "".join(lines)
+
+
+def _indentation(line: str) -> int:
+    return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(CODE_WIDTH))
+
+
+def _framed(text: str, first: _Piece, following: _Piece | None) -> str:
     body = text[first.start : following.start if following else len(text)]
     if not body.strip():
         return ""
@@ -227,6 +210,8 @@ class _Cutting:
         """Whether a block ended before the current line."""
         self._headed = False
         """Whether only a heading precedes the current line."""
+        self._listed = False
+        """Whether an indented line may belong to an item of a list."""
 
     def pieces_of(self, text: str) -> list[_Piece]:
         self._lines = LINE.findall(text)
@@ -243,15 +228,16 @@ class _Cutting:
         before = LIST_MARK.sub(lambda mark: " " * len(mark.group()), found["before"])
         opening, closing = before + line[found.end("before") :], before + found["mark"]
         frame = self._frame(opening, closing) or self._frame(closing + "\n", closing)
+        self._listed = self._listed or LIST_MARK.search(found["before"]) is not None
         self._add(line, self._grade(starts_block=True))
-        grade = _Grade.NEVER
+        grade = Grade.NEVER
         ended = False
         while (at := at + 1) < len(self._lines) and not ended:
             if leaves_quotation(self._lines[at], found["before"]):
                 break
             ended = _closes(self._lines[at], found["mark"])
-            self._add(self._lines[at], _Grade.NEVER if ended else grade, frame)
-            grade = _Grade.LINE
+            self._add(self._lines[at], Grade.NEVER if ended else grade, frame)
+            grade = Grade.LINE
         self._gap, self._headed = True, False
         return at
 
@@ -265,7 +251,7 @@ class _Cutting:
         closed = False
         while (at := at + 1) < len(self._lines) and not closed and _is_within(self._lines[at]):
             closed = closing.search(self._lines[at]) is not None
-            self._add(self._lines[at], _Grade.NEVER)
+            self._add(self._lines[at], Grade.NEVER)
         self._gap = self._headed = False
         return at
 
@@ -275,12 +261,12 @@ class _Cutting:
             return 0
         frame = self._frame(header + delimiters)
         self._add(header, self._grade(starts_block=self._gap))
-        self._add(delimiters, _Grade.NEVER)
-        grade = _Grade.NEVER
+        self._add(delimiters, Grade.NEVER)
+        grade = Grade.NEVER
         at += 2
         while at < len(self._lines) and "|" in self._lines[at] and not FENCE.match(self._lines[at]):
             self._add(self._lines[at], grade, frame)
-            grade = _Grade.LINE
+            grade = Grade.LINE
             at += 1
         self._gap, self._headed = True, False
         return at
@@ -288,29 +274,30 @@ class _Cutting:
     def _plain(self, at: int) -> int:
         line = self._lines[at]
         blank, heading = not line.strip(), HEADING.match(line) is not None
+        if not blank and not line[0].isspace():
+            goes_on = self._listed and not self._gap and not heading
+            self._listed = ITEM.match(line) is not None or goes_on
         self._add(line, self._grade(starts_block=blank or heading or self._gap))
         self._gap = blank or heading
         self._headed = heading or (blank and self._headed)
         return at + 1
 
-    def _grade(self, *, starts_block: bool) -> _Grade:
-        return _Grade.BLOCK if starts_block and not self._headed else _Grade.LINE
+    def _grade(self, *, starts_block: bool) -> Grade:
+        return Grade.BLOCK if starts_block and not self._headed else Grade.LINE
 
     def _frame(self, opening: str, closing: str = "") -> _Frame | None:
         """Returns None if the frame would leave too little room."""
         frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
-    def _add(self, text: str, grade: _Grade, frame: _Frame | None = None, level: int = 0) -> None:
-        """Adds a line, or a part of one: as one piece, or if it is too long, in parts. ``level``: see ``PARTS``."""
+    def _add(self, text: str, grade: Grade, frame: _Frame | None = None, level: int = 0) -> None:
+        """Adds a line, or a part of one: as one piece, or if it is too long, in parts. ``level``: see ``taken_apart``."""
         size = self._measure(text)
-        if size <= self._most or level > len(PARTS):
-            self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING))
+        if size <= self._most or level > CHARACTERS:
+            self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING, self._listed))
             self._position += len(text)
             return
-        is_word = level == len(PARTS)
-        parts = _characters(text, grade, self._most // 4) if is_word else _taken_apart(PARTS[level], text, grade)
-        for part, part_grade in parts:
+        for part, part_grade in taken_apart(text, grade, level, self._most // 4):
             self._add(part, part_grade, frame, level + 1)
 
 
@@ -331,48 +318,3 @@ def _is_within(line: str) -> bool:
 def _closes(line: str, mark: str) -> bool:
     bare = line.lstrip(" \t>").rstrip()
     return len(bare) >= len(mark) and not bare.strip(mark[0])
-
-
-def _taken_apart(pattern: re.Pattern[str], text: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
-    """Yields what the pattern finds, each with the grade of a cut before it; the first has that of the text."""
-    for found in pattern.finditer(text):
-        yield found.group(), grade
-        grade = _grade_behind(found.group())
-
-
-def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Grade]]:
-    """Yields user-perceived characters of up to ``most`` code points."""
-    start = 0
-    for index in range(1, len(word) + 1):
-        if index < len(word) and index - start < most and _continues(word, start, index):
-            continue
-        yield word[start:index], grade
-        grade = _grade_behind(word[start:index])
-        start = index
-
-
-def _grade_behind(text: str) -> _Grade:
-    if text[-1].isspace():
-        return _Grade.SENTENCE if SENTENCE_END.search(text[-16:]) else _Grade.WORD
-    return _Grade.SENTENCE if text[-1] in STOPS else _Grade.WORD if text[-1] in PAUSES else _Grade.CHARACTER
-
-
-def _continues(text: str, start: int, index: int) -> bool:
-    """Returns whether the code point at ``index`` belongs to the character that begins at ``start``."""
-    char = text[index]
-    if char < "\u0300":
-        return False
-    return (
-        unicodedata.category(char).startswith("M")  # combining marks, variation selectors, the frame of a keycap
-        or char in JOINERS
-        or text[index - 1] == "\u200d"
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\U000e0020" <= char <= "\U000e007f"  # tags: the flags of regions
-        or "\u1160" <= char <= "\u11ff"  # vowels and finals of Hangul
-        or ("\udc00" <= char <= "\udfff" and "\ud800" <= text[index - 1] <= "\udbff")
-        or (index - start == 1 and _is_regional(char) and _is_regional(text[start]))  # two make a flag
-    )
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"

@@ -222,22 +222,50 @@ def test_a_fence_is_closed_and_opened_again_with_its_opening_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("opening", "again", "closing"),
+    ("opening", "ended", "again", "closing"),
     [
-        ("   ~~~", "   ~~~", "   ~~~"),
-        ("1. ```sh", "   ```sh", "   ```"),
-        ("> ```sh", "> ```sh", "> ```"),
-        ("- - ```", "    ```", "    ```"),
-        ("``` " + "i" * 27, "```", "```"),
+        ("   ~~~", "   ~~~", "   ~~~", "   ~~~"),
+        ("1. ```sh", "   ```", "   ```sh", "   ```"),
+        ("> ```sh", "> ```", "> ```sh", "> ```"),
+        ("- - ```", "    ```", "```", "```"),
+        ("``` " + "i" * 27, "```", "```", "```"),
     ],
 )
-def test_a_fence_keeps_its_indentation(opening: str, again: str, closing: str) -> None:
-    line = "> some code" if opening.startswith(">") else "   some code"
-    parts = cut("\n".join([opening, *[line] * 8, closing]), 64)
+def test_a_fence_keeps_its_indentation_unless_it_would_be_code(
+    opening: str, ended: str, again: str, closing: str
+) -> None:
+    line = "> some code" if opening.startswith(">") else "    some code"
+    parts = cut("\n".join([opening, *[line] * 8, ended]), 64)
     assert len(parts) > 1
     assert parts[0].startswith(opening)
+    assert parts[0].splitlines()[-1] == ended
     assert all(part.splitlines()[0] == again for part in parts[1:])
-    assert all(part.splitlines()[-1] == closing for part in parts)
+    assert all(part.splitlines()[-1] == closing for part in parts[1:])
+
+
+NESTED = [
+    "1. An item\n" + "    - one below it\n        - deeper\n" * 9 + "2. Another\n" + "    - one below it\n" * 9,
+    "- An item\n\n" + "    A paragraph of it.\n\n" * 9,
+    "1. An item:\n\n    ```sh\n" + "    some code\n      more\n" * 9 + "    ```\n\n    After it.",
+    "1. An item:\n\n    | a | b |\n    |---|---|\n" + "    | one | two |\n" * 9,
+    "-\tAn item\n" + "\t- one below it\n" * 9,
+    "- An item\n" + "    - one below it\n        - deeper\n          and more\n" * 9,
+]
+
+
+@pytest.mark.parametrize("text", NESTED)
+@pytest.mark.parametrize("limit", range(64, 90, 5))
+def test_what_is_nested_in_a_list_does_not_become_code(text: str, limit: int) -> None:
+    tokens = [token for part in cut(text, limit) for token in PARSER.parse(part)]
+    assert not [token.content for token in tokens if token.type == "code_block"]
+    assert "".join(map(code_of, cut(text, limit))) == code_of(text)
+
+
+def test_code_that_is_indented_stays_so() -> None:
+    code = "    some code\n" * 12
+    for before in ("- An item\n\nText.\n\n", "1.5 apples\n\n"):
+        parts = cut(before + code, 64)
+        assert sum(part.count("    some code") for part in parts) == 12
 
 
 def test_a_fence_ends_with_the_quotation_that_it_is_in() -> None:
