@@ -173,7 +173,8 @@ def attachment_text(attachment: Fields) -> str:
         return _linked(attachment, author or SOMEBODY, text)
     if attachment.get("is_share"):
         return text_input.forwarded(author or SOMEBODY, text) if text else ""
-    return "\n".join(filter(None, [author, text]))
+    footer = readable(text_in(attachment, "footer")) if text else ""
+    return "\n".join(filter(None, [author, text, footer]))
 
 
 def _title(attachment: Fields) -> str:
