@@ -291,7 +291,7 @@ class _Cutting:
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
     def _add(self, text: str, grade: Grade, frame: _Frame | None = None, level: int = 0) -> None:
-        """Adds a line, or a part of one: as one piece, or if it is too long, in parts. ``level``: see ``taken_apart``."""
+        """Adds a line, or a part of one, in parts if it is too long. ``level``: see ``taken_apart``."""
         size = self._measure(text)
         if size <= self._most or level > CHARACTERS:
             self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING, self._listed))

@@ -15,7 +15,17 @@ from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
-from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, HEADING, LINE, LIST_MARK, cut, leaves_quotation, utf8_bytes
+from adapters.base.markdown import (
+    CONTAINERS,
+    DELIMITERS,
+    FENCE,
+    HEADING,
+    LINE,
+    LIST_MARK,
+    cut,
+    leaves_quotation,
+    utf8_bytes,
+)
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
@@ -53,9 +63,11 @@ PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?
 """Not of a package or a domain: @here/harp.gl"""
 NAMELESS = re.compile(r"!\[\]\Z")
 DEFINITION = re.compile(
-    r"(?=[ ]{0,3}\[[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|#|mailto:)\S+(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\Z)([ ]*)\["
+    r"""\A([ ]{0,3})\[(?=[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|\#|mailto:)\S+
+    (?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\Z)""",
+    re.VERBOSE,
 )
-"""What CommonMark takes for the definition of a link, and does not show, though no address is in it: "[ERROR]: timeout"."""
+"""What CommonMark takes for the definition of a link and does not show, without an address: "[ERROR]: timeout"."""
 UNDERLINE = re.compile(r"[ ]{0,3}(?:(-{3,})|-{2}|=+)[ \t]*\n?")
 """What makes a heading of the line before it, for CommonMark; the group: what is a rule."""
 

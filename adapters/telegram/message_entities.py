@@ -146,9 +146,8 @@ def _formatted(text: str, span: EntitySpan, inner: str) -> str:
             return _alone(text, span, _fenced(raw, text_in(span.fields, "language")))
         case "blockquote" | "expandable_blockquote":
             return _alone(text, span, quoted(inner))
-        case "date_time" if when := moment(str(span.fields.get("unix_time", ""))):
-            return f"{inner} ({when})"
-    return f"{mark}{inner}{mark}"
+    when = moment(str(span.fields.get("unix_time", ""))) if span.kind == "date_time" else ""
+    return f"{inner} ({when})" if when else f"{mark}{inner}{mark}"
 
 
 def _code(code: str) -> str:

@@ -95,7 +95,8 @@ def test_emphasis_is_found_where_it_is_meant(markdown: str, html: str) -> None:
 
 @pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize(
-    "name", ["Ann | Acme", "A > B #1", "back\\slash", "_Ann_ *x* [y](z) <b> ~~s~~ `c` $1$", "**A**", "&amp; R&D", "<@U1>"]
+    "name",
+    ["Ann | Acme", "A > B #1", "back\\slash", "_Ann_ *x* [y](z) <b> ~~s~~ `c` $1$", "**A**", "&amp; R&D", "<@U1>"],
 )
 def test_a_name_is_shown_as_it_is(surface: str, name: str) -> None:
     assert SURFACES[surface](f"Approved by {literal(name)}.") == f"Approved by {name}."

@@ -180,7 +180,15 @@ def test_it_cuts_between_sentences_rather_than_words() -> None:
     ]
 
 
-SPANS = ["`git commit -m x`", "``a ` b c``", "[a long label](https://x.org/a)", "**strong words**", "$a + b$", "\\(a + b\\)", "![a b](x.png)"]
+SPANS = [
+    "`git commit -m x`",
+    "``a ` b c``",
+    "[a long label](https://x.org/a)",
+    "**strong words**",
+    "$a + b$",
+    "\\(a + b\\)",
+    "![a b](x.png)",
+]
 
 
 @pytest.mark.parametrize("span", SPANS)

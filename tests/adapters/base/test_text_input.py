@@ -1,4 +1,4 @@
-"""What people write reads the same in every language: whom it calls upon, and what is left of it without its address."""
+"""What people write reads the same in every language: whom it calls upon, and what is left without the address."""
 
 from __future__ import annotations
 

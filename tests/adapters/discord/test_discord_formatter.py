@@ -44,7 +44,14 @@ def test_an_address_is_said_once(markdown: str, written: str) -> None:
 
 @pytest.mark.parametrize(
     ("info", "language"),
-    [("python", "python"), ("{.python .x}", "python"), ("rust,ignore", "rust"), ("c++ title=x", "c++"), ("", ""), ("{}", "")],
+    [
+        ("python", "python"),
+        ("{.python .x}", "python"),
+        ("rust,ignore", "rust"),
+        ("c++ title=x", "c++"),
+        ("", ""),
+        ("{}", ""),
+    ],
 )
 def test_a_fence_names_its_language_alone(info: str, language: str) -> None:
     assert formatter.parts(f"```{info}\nx\n```") == [f"```{language}\nx\n```"]

@@ -74,7 +74,7 @@ def test_what_slack_renders_goes_as_it_is(markdown: str) -> None:
         ("Text\n---\nmore", "Text\n\n---\nmore"),
         ("Text\n--\n===\nmore", "Text\n\\--\n\\===\nmore"),
         ("[ERROR]: timeout\n[a b]: x (beta)", "\\[ERROR]: timeout\n\\[a b]: x (beta)"),
-        ("[1]: https://x.y 'T'\n[^2]: two words", "[1]: https://x.y 'T'\n[^2]: two words"),
+        ("[1]: https://x.y 'T'\n[^2]: two words\nsee [a]: b", "[1]: https://x.y 'T'\n[^2]: two words\nsee [a]: b"),
         ("the norm \\|x\\| of x", "the norm \\\\|x\\\\| of x"),
     ],
 )
