@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from adapters.base.reading import literal
 from gateway.domain.approvals import REFUSALS, Approval, Decider, Decision, Verdict, VerdictResult
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import Sentence, sentence
@@ -68,18 +69,13 @@ def _decided(approval: Approval) -> Sentence:
     name = " ".join("".join(map(visible, approval.decided_name or approval.decided_by)).split())[:MAX_NAME_CHARS]
     match approval.decision:
         case Decision.APPROVED:
-            return sentence("Approved by {name}.", name=_plain(name))
+            return sentence("Approved by {name}.", name=literal(name))
         case Decision.DENIED:
-            return sentence("Denied by {name}.", name=_plain(name))
+            return sentence("Denied by {name}.", name=literal(name))
         case Decision.EXPIRED:
             return sentence("Nobody has decided in time. It is not carried out.")
         case _:
             return sentence("Cancelled. It is not carried out.")
-
-
-def _plain(name: str) -> str:
-    """Escapes what would be markup in a name."""
-    return re.sub(r"([\\`*_\[\]~<>|#])", r"\\\1", name)
 
 
 def labels(language: str) -> list[tuple[str, str]]:

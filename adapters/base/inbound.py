@@ -10,6 +10,8 @@ from gateway.ports.platform import ParsedUpdate, Request, SyntheticMessage, Webh
 
 Receive = Callable[[Request], ParsedUpdate]
 """``Adapter.receive``: verifies and parses."""
+BOT_TURNS = 5
+"""Turns that another bot gets in one conversation in a day. Two bots that mention each other would never end."""
 
 
 class Receiver(Protocol):

@@ -3,19 +3,19 @@
 A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
 piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
 closed and opened again, a table gets its header again. A formula of several lines is cut only where it does not fit
-into a part.
+into a part, and so is what would not be read any more if it were: a link, code or a formula within a line, strong text.
+What is nested in a list stands at the left at the beginning of a part, where it would be code.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from adapters.base.formulas import FORMULA_LINE, ending
+from adapters.base.line_parts import CHARACTERS, Grade, taken_apart
 
 MIN_LIMIT = 64
 """Below this there would be no room for a fence and a word in it."""
@@ -23,18 +23,17 @@ MIN_LIMIT = 64
 CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
 """What precedes a block in lists and quotations."""
 FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
+QUOTED = re.compile(r"(?:[ \t]*>)*")
 FORMULA = re.compile(rf"{CONTAINERS}(?P<mark>{FORMULA_LINE.pattern})")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
+ITEM = re.compile(rf"(?:{LIST_MARK.pattern})(?=\s)")
 HEADING = re.compile(rf"{CONTAINERS}#{{1,6}}(?:[ \t]|$)")
 DELIMITERS = re.compile(r"[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?\s*+")
 """The line below a table's header."""
 LINE = re.compile(r"[^\n]*+\n|[^\n]++")
-WORD = re.compile(r"\S++\s*+|\s++")
-SENTENCE_END = re.compile(r"""[.!?:;…][)\]"'”’»*_]*\s+\Z""")  # noqa: RUF001  # as they are written
+CODE_WIDTH = 4
+"""Columns of white space that make code of a line, outside of lists."""
 BLANK_LINES = re.compile(r"\A(?:[ \t\r]*+\n)++")
-STOPS, PAUSES = "。！？", "、，；："  # noqa: RUF001  # of languages that have no spaces between words
-
-JOINERS = "\u200c\u200d"
 
 Measure = Callable[[str], int]
 
@@ -78,16 +77,17 @@ def split(text: str, limit: int, measure: Measure = len) -> tuple[str, str]:
     following = pieces[end]
     rest = text[following.start :]
     rest = following.frame.opening + rest if following.frame else BLANK_LINES.sub("", rest)
-    return _part(text, pieces[0], following), rest
+    return _part(text, pieces[0], following), _dedented(rest) if following.nested else rest
 
 
 def finished(text: str) -> int:
     """Returns the length of the complete blocks of an unfinished text, which nothing that follows can change."""
     end = position = 0
-    mark = ""
+    mark = before = ""
     after_block = False
     for line in LINE.findall(text):
         whole = line.endswith("\n")
+        mark = "" if leaves_quotation(line, before) else mark
         if mark:
             after_block = whole and _closes(line, mark)
             mark = "" if after_block else mark
@@ -95,21 +95,10 @@ def finished(text: str) -> int:
             if after_block and not line[0].isspace():
                 end = position
             found = FENCE.match(line)
-            mark = found["mark"] if found and whole else ""
+            mark, before = (found["mark"], found["before"]) if found and whole else ("", "")
             after_block = whole and not line.strip()
         position += len(line)
     return end
-
-
-class _Grade(IntEnum):
-    """How good a cut is at some place."""
-
-    NEVER = 0
-    CHARACTER = 1
-    WORD = 2
-    SENTENCE = 3
-    LINE = 4
-    BLOCK = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +111,7 @@ class _Frame:
     closing_size: int = 0
 
 
-BREAKING = frozenset({_Grade.CHARACTER, _Grade.WORD, _Grade.SENTENCE})
+BREAKING = frozenset({Grade.CHARACTER, Grade.WORD, Grade.SENTENCE})
 
 
 class _Piece(NamedTuple):
@@ -130,12 +119,14 @@ class _Piece(NamedTuple):
 
     start: int
     size: int
-    grade: _Grade
+    grade: Grade
     """Of a cut before it."""
     frame: _Frame | None
     """What such a cut interrupts."""
     broken: bool
     """Whether such a cut breaks a line."""
+    nested: bool
+    """Whether white space before it may say in which item of a list it is."""
 
     @property
     def opening(self) -> int:
@@ -160,7 +151,7 @@ def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
         piece = pieces[index]
         if used + piece.closing > limit:
             break
-        scarce = used * 4 < limit and piece.grade > _Grade.NEVER
+        scarce = used * 4 < limit and piece.grade > Grade.NEVER
         last[1 if scarce else 2 * piece.grade] = index
     else:
         if used + pieces[-1].size <= limit:
@@ -170,6 +161,27 @@ def _end_of_part(pieces: Sequence[_Piece], start: int, limit: int) -> int:
 
 def _part(text: str, first: _Piece, following: _Piece | None) -> str:
     """Returns the part from one piece to before another; empty if it is white space."""
+    body = _framed(text, first, following)
+    return _dedented(body) if first.nested else body
+
+
+def _dedented(text: str) -> str:
+    """Returns a text without the white space that would make code of its first lines, down to one that has less."""
+    width = _indentation(text)
+    lines = LINE.findall(text) if width >= CODE_WIDTH else [text]
+    for at, line in enumerate(lines):
+        width = min(width, _indentation(line)) if line.strip() else width
+        if width < CODE_WIDTH:
+            break
+        lines[at] = " " * (_indentation(line) - width) + line.lstrip(" \t")
+    return "".join(lines)
+
+
+def _indentation(line: str) -> int:
+    return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(CODE_WIDTH))
+
+
+def _framed(text: str, first: _Piece, following: _Piece | None) -> str:
     body = text[first.start : following.start if following else len(text)]
     if not body.strip():
         return ""
@@ -198,6 +210,8 @@ class _Cutting:
         """Whether a block ended before the current line."""
         self._headed = False
         """Whether only a heading precedes the current line."""
+        self._listed = False
+        """Whether an indented line may belong to an item of a list."""
 
     def pieces_of(self, text: str) -> list[_Piece]:
         self._lines = LINE.findall(text)
@@ -214,13 +228,16 @@ class _Cutting:
         before = LIST_MARK.sub(lambda mark: " " * len(mark.group()), found["before"])
         opening, closing = before + line[found.end("before") :], before + found["mark"]
         frame = self._frame(opening, closing) or self._frame(closing + "\n", closing)
+        self._listed = self._listed or LIST_MARK.search(found["before"]) is not None
         self._add(line, self._grade(starts_block=True))
-        grade = _Grade.NEVER
+        grade = Grade.NEVER
         ended = False
         while (at := at + 1) < len(self._lines) and not ended:
+            if leaves_quotation(self._lines[at], found["before"]):
+                break
             ended = _closes(self._lines[at], found["mark"])
-            self._add(self._lines[at], _Grade.NEVER if ended else grade, frame)
-            grade = _Grade.LINE
+            self._add(self._lines[at], Grade.NEVER if ended else grade, frame)
+            grade = Grade.LINE
         self._gap, self._headed = True, False
         return at
 
@@ -234,7 +251,7 @@ class _Cutting:
         closed = False
         while (at := at + 1) < len(self._lines) and not closed and _is_within(self._lines[at]):
             closed = closing.search(self._lines[at]) is not None
-            self._add(self._lines[at], _Grade.NEVER)
+            self._add(self._lines[at], Grade.NEVER)
         self._gap = self._headed = False
         return at
 
@@ -244,12 +261,12 @@ class _Cutting:
             return 0
         frame = self._frame(header + delimiters)
         self._add(header, self._grade(starts_block=self._gap))
-        self._add(delimiters, _Grade.NEVER)
-        grade = _Grade.NEVER
+        self._add(delimiters, Grade.NEVER)
+        grade = Grade.NEVER
         at += 2
         while at < len(self._lines) and "|" in self._lines[at] and not FENCE.match(self._lines[at]):
             self._add(self._lines[at], grade, frame)
-            grade = _Grade.LINE
+            grade = Grade.LINE
             at += 1
         self._gap, self._headed = True, False
         return at
@@ -257,36 +274,40 @@ class _Cutting:
     def _plain(self, at: int) -> int:
         line = self._lines[at]
         blank, heading = not line.strip(), HEADING.match(line) is not None
+        if not blank and not line[0].isspace():
+            goes_on = self._listed and not self._gap and not heading
+            self._listed = ITEM.match(line) is not None or goes_on
         self._add(line, self._grade(starts_block=blank or heading or self._gap))
         self._gap = blank or heading
         self._headed = heading or (blank and self._headed)
         return at + 1
 
-    def _grade(self, *, starts_block: bool) -> _Grade:
-        return _Grade.BLOCK if starts_block and not self._headed else _Grade.LINE
+    def _grade(self, *, starts_block: bool) -> Grade:
+        return Grade.BLOCK if starts_block and not self._headed else Grade.LINE
 
     def _frame(self, opening: str, closing: str = "") -> _Frame | None:
         """Returns None if the frame would leave too little room."""
         frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
-    def _add(self, line: str, grade: _Grade, frame: _Frame | None = None) -> None:
-        size = self._measure(line)
-        if size <= self._most:
-            self._append(line, size, grade, frame)
+    def _add(self, text: str, grade: Grade, frame: _Frame | None = None, level: int = 0) -> None:
+        """Adds a line, or a part of one, in parts if it is too long. ``level``: see ``taken_apart``."""
+        size = self._measure(text)
+        if size <= self._most or level > CHARACTERS:
+            self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING, self._listed))
+            self._position += len(text)
             return
-        for word, word_grade in _words(line, grade):
-            size = self._measure(word)
-            if size <= self._most:
-                self._append(word, size, word_grade, frame)
-                continue
-            for character, character_grade in _characters(word, word_grade, self._most // 4):
-                self._append(character, self._measure(character), character_grade, frame)
+        for part, part_grade in taken_apart(text, grade, level, self._most // 4):
+            self._add(part, part_grade, frame, level + 1)
 
-    def _append(self, piece: str, size: int, grade: _Grade, frame: _Frame | None) -> None:
-        broken = grade in BREAKING
-        self._pieces.append(_Piece(self._position, size, grade, frame, broken))
-        self._position += len(piece)
+
+def leaves_quotation(line: str, before: str) -> bool:
+    """Tells whether a line is outside of the quotation that a fence is in, which ends both.
+
+    ``before``: what precedes the fence on its first line.
+    """
+    depth, quoted = before.count(">"), QUOTED.match(line)
+    return depth > 0 and quoted is not None and quoted[0].count(">") < depth
 
 
 def _is_within(line: str) -> bool:
@@ -297,44 +318,3 @@ def _is_within(line: str) -> bool:
 def _closes(line: str, mark: str) -> bool:
     bare = line.lstrip(" \t>").rstrip()
     return len(bare) >= len(mark) and not bare.strip(mark[0])
-
-
-def _words(line: str, grade: _Grade) -> Iterator[tuple[str, _Grade]]:
-    """Yields words with the white space after them; the first has the grade of the line."""
-    for found in WORD.finditer(line):
-        word = found.group()
-        yield word, grade
-        grade = _Grade.SENTENCE if SENTENCE_END.search(word[-16:]) else _Grade.WORD
-
-
-def _characters(word: str, grade: _Grade, most: int) -> Iterator[tuple[str, _Grade]]:
-    """Yields user-perceived characters of up to ``most`` code points."""
-    start = 0
-    for index in range(1, len(word) + 1):
-        if index < len(word) and index - start < most and _continues(word, start, index):
-            continue
-        yield word[start:index], grade
-        stop = word[index - 1]
-        grade = _Grade.SENTENCE if stop in STOPS else _Grade.WORD if stop in PAUSES else _Grade.CHARACTER
-        start = index
-
-
-def _continues(text: str, start: int, index: int) -> bool:
-    """Returns whether the code point at ``index`` belongs to the character that begins at ``start``."""
-    char = text[index]
-    if char < "\u0300":
-        return False
-    return (
-        unicodedata.category(char).startswith("M")  # combining marks, variation selectors, the frame of a keycap
-        or char in JOINERS
-        or text[index - 1] == "\u200d"
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\U000e0020" <= char <= "\U000e007f"  # tags: the flags of regions
-        or "\u1160" <= char <= "\u11ff"  # vowels and finals of Hangul
-        or ("\udc00" <= char <= "\udfff" and "\ud800" <= text[index - 1] <= "\udbff")
-        or (index - start == 1 and _is_regional(char) and _is_regional(text[start]))  # two make a flag
-    )
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"

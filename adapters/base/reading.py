@@ -52,6 +52,8 @@ LONGEST_SCHEME = 16
 
 ESCAPED = frozenset("*_`[]<#~$")
 """Markup that a backslash makes text. Before other marks it stands as it is, as LaTeX and paths have it."""
+MARKS_OF_TEXT = re.compile(r"[*_`\[\]<#~$]|&(?=#?\w{1,32};)")
+"""Of a line of text, what may be markup anywhere in it."""
 ENTITY = re.compile(r"&#?\w{1,32};")
 COMMAND = re.compile(r"\\[A-Za-z]")
 """In a word with one of these, no backslash escapes: LaTeX, or a path of Windows."""
@@ -91,6 +93,11 @@ class Notes(Protocol):
 
 
 NOTES = "notes"
+
+
+def literal(line: str) -> str:
+    """Returns Markdown that says a line of text as it is, such as a name. A backslash stands, and escapes nothing."""
+    return MARKS_OF_TEXT.sub(r"\\\g<0>", line)
 
 
 def read(parser: MarkdownIt, markdown: str) -> list[Token] | None:

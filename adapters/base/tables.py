@@ -12,6 +12,8 @@ from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 from rich.cells import cell_len, set_cell_size
 
+from adapters.base.links import beside
+
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"
 """What may precede and follow a row."""
@@ -73,8 +75,7 @@ def _plain(node: SyntaxTreeNode) -> str:
     if node.type in {"softbreak", "hardbreak"}:
         return "\n"
     inner = plain_text(node) or node.content
-    address = str(node.attrs.get("href") or node.attrs.get("src") or "")
-    return f"{inner} ({address})" if address and address != inner else inner
+    return inner + beside(inner, str(node.attrs.get("href") or node.attrs.get("src") or ""))
 
 
 def _cell_text(cell: SyntaxTreeNode) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from gateway.domain.models import MessageKind
 
@@ -28,11 +29,21 @@ UNREADABLE = "(sent something that cannot be shown to you as text)"
 
 MENTION = "\0"
 """Stands for a mention of the bot while a text is converted. Stored text has no NUL of its own."""
-MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[,:]?\s*)+")
-AFTER_LAST_MENTION = re.compile(r"\s*([.!?]*)")
+COMMAS, COLONS, ENDS = ",，、،", ":：", ".!?。！？؟"  # noqa: RUF001  # of several scripts
+MENTIONS_FIRST = re.compile(rf"(?:{MENTION}[{COMMAS}{COLONS}]?\s*)+")
+AFTER_LAST_MENTION = re.compile(rf"\s*([{ENDS}]*)")
+SECONDS = re.compile(r"[0-9]{1,11}")
 
-
-GREETING = r"(?:hi|hey|hello|hallo|dear|ok|okay|thanks|thank you|fyi|cc)\b[\s,:]*"
+GREETINGS = (
+    *("hi", "hey", "hello", "dear", "ok", "okay", "thanks", "thank you", "good (?:morning|afternoon|evening)"),
+    *("fyi", "cc", "hallo", "moin", "danke", "liebe[rs]?", "guten (?:morgen|tag|abend)"),
+    *("hola", "oye", "gracias", "buen[oa]s (?:d[ií]as|tardes|noches)", "salut", "coucou", "bonjour", "merci"),
+    *("oi", "ol[aá]", "obrigad[oa]", "bo[am] (?:dia|tarde|noite)", "ciao", "grazie"),
+    *("привет", "здравствуй(?:те)?", "спасибо", "доброе утро", "добрый (?:день|вечер)"),
+    *("こんにちは", "ありがとう(?:ございます)?", "你好", "您好", "谢谢", "早上好"),
+)
+"""Of the gateway's languages."""
+GREETING = rf"(?:{'|'.join(GREETINGS)})\b[\s{COMMAS}{COLONS}!！]*"  # noqa: RUF001  # as it is written
 
 
 def calling(call: str) -> re.Pattern[str]:
@@ -40,7 +51,8 @@ def calling(call: str) -> re.Pattern[str]:
 
     ``call``: the pattern of a mention in the platform's markup.
     """
-    first, last = rf"\A\s*(?:{GREETING})?{call}", rf"[,;.!?]\s*+{call}\s*+[.!?]*+\s*+\Z"
+    first = rf"\A[\s¡¿]*(?:{GREETING})?{call}"
+    last = rf"[;；{COMMAS}{ENDS}]\s*+{call}\s*+[{ENDS}]*+\s*+\Z"  # noqa: RUF001  # as it is written
     return re.compile(f"{first}|{last}", re.IGNORECASE)
 
 
@@ -55,7 +67,7 @@ def kind_of(command: str) -> MessageKind:
 
 def bare_word(text: str) -> str:
     """Returns a text as it is compared with commands: lower case, without punctuation at its end."""
-    return text.strip().rstrip(".!").lower()
+    return text.strip().rstrip(".!。！").lower()  # noqa: RUF001  # as it is written
 
 
 def bare_kind(word: str) -> MessageKind:
@@ -78,7 +90,7 @@ def _without_address(text: str) -> str:
         text = text[found.end() :]
     before, mention, after = text.rpartition(MENTION)
     if mention and (found := AFTER_LAST_MENTION.fullmatch(after)):
-        return before.rstrip(f" ,\n{MENTION}") + found[1]
+        return before.rstrip(f" \n{COMMAS}{MENTION}") + found[1]
     return text
 
 
@@ -86,6 +98,13 @@ def labelled_link(label: str, url: str) -> str:
     """Returns a link as text: with its address, unless the label is the address."""
     bare = url.removeprefix("https://").removeprefix("http://").rstrip("/")
     return label if label.rstrip("/") in {bare, url.rstrip("/")} else f"{label} ({url})"
+
+
+def moment(timestamp: str) -> str:
+    """Returns a time that a platform has for its clients to write; "" if it is none."""
+    if not SECONDS.fullmatch(timestamp):
+        return ""
+    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def quoted(text: str) -> str:

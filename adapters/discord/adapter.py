@@ -23,10 +23,12 @@ from adapters.discord.receiver import DiscordReceiver
 from adapters.discord.reconciler import DiscordReconciler
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
+from adapters.discord.thread_reader import ThreadReader
+from gateway.domain.context import ChatContext
 from gateway.domain.files import Attachment, File
 from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
 from gateway.ports.check import CheckResult
-from gateway.ports.platform import DeliveryContext, Destination
+from gateway.ports.platform import DeliveryContext, Destination, TurnLoader
 from gateway.ports.spool import FileWriter, Spool
 from gateway.ports.store import KeyValueStore
 from gateway.ports.unparsed_updates import UnparsedUpdates
@@ -91,9 +93,17 @@ class DiscordAdapter(DiscordReplies, Inbound):
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
         parser = DiscordParser(settings, features.languages)
+        most, has_names = settings.discord_context_chars, settings.discord_names
+        self._thread_reader = ThreadReader(self._client, parser, most, has_names=has_names)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, self._client, features)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
+
+    def lacks_context(self, turn: Turn) -> bool:
+        return self._thread_reader.is_wanted(turn)
+
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:  # noqa: ARG002  # it is the first one
+        return await self._thread_reader.read(turn, outbox) if self._thread_reader.is_wanted(turn) else None
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         limit = self._settings.discord_max_file_bytes

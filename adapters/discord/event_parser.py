@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from adapters.base import text_input as base_text_input
 from adapters.base.approvals import verdict_of
+from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, storable, text_in
 from adapters.base.language import in_language
 from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE
@@ -16,7 +17,7 @@ from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.approvals import Decider
-from gateway.domain.context import ChatContext, Label, clean_name
+from gateway.domain.context import ChatContext, Label, clean_name, with_labels
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind
@@ -50,14 +51,33 @@ class DiscordPlace:
     @property
     def channel_name(self) -> str:
         """Returns the name of a channel that is no thread."""
-        return f"#{self.name}" if self.name and self.guild and not self.parent else ""
+        name = clean_name(self.name)
+        return f"#{name}" if name and self.guild and not self.parent else ""
 
     @classmethod
     def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
         is_thread = channel.get("type") in THREADS
         parent = _id(channel, "parent_id") if is_thread else ""
-        return cls(_id(channel), guild or _id(channel, "guild_id"), parent, clean_name(text_in(channel, "name")))
+        return cls(_id(channel), guild or _id(channel, "guild_id"), parent, " ".join(text_in(channel, "name").split()))
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordRole:
+    """docs.discord.com/developers/topics/permissions#role-object"""
+
+    name: str = ""
+    """Empty if it is not known."""
+    bot: str = ""
+    """The id of the user of the bot whose own role it is; empty for any other role."""
+
+    @classmethod
+    def of(cls, role: Fields) -> DiscordRole:
+        """Reads a role as Discord describes it."""
+        return cls(text_in(role, "name"), _id(object_in(role, "tags"), "bot_id"))
+
+
+NO_ROLE = DiscordRole()
 
 
 class DiscordParser:
@@ -70,6 +90,8 @@ class DiscordParser:
         """The id of the bot's user; "" until Discord has said it."""
         self.channel_name: Callable[[str], str] = lambda _: ""
         """Returns the name of a channel; "" if it is not known. No I/O."""
+        self.role: Callable[[str], DiscordRole] = lambda _: NO_ROLE
+        """Returns a role; one without a name if it is not known. No I/O."""
 
     def parse(self, kind: str, event: Fields, place: DiscordPlace) -> ParsedUpdate:
         """Returns what a gateway event says; an empty update for other kinds. ``place``: of its ``channel_id``.
@@ -78,9 +100,9 @@ class DiscordParser:
         """
         match kind:
             case "MESSAGE_CREATE":
-                return self._message(event, place)
+                return self._message(self._with_own_role(event), place)
             case "MESSAGE_UPDATE" if event.get("edited_timestamp"):
-                return self._edited(event, place)
+                return self._edited(self._with_own_role(event), place)
             case "MESSAGE_DELETE":
                 return ParsedUpdate(events=(MessageDeleted(self._settings.name, _required(event, "id")),))
             case "MESSAGE_DELETE_BULK":
@@ -97,20 +119,21 @@ class DiscordParser:
         author = object_in(event, "author")
         if not self._is_answered(event, author, place):
             return ParsedUpdate()
-        addressed = not place.guild or self._mentions(event) or self._answers_us(event)
+        addressed = not place.guild or self._mentions(event) or self._continues(event)
         if not addressed and not self._joins_thread(event, place):
             return ParsedUpdate()
         number, user, files = _required(event, "id"), _id(author), text_input.all_files(event)
         text = text_input.own(event, self.bot) or self._without_text(event)
+        context = self._context(event, author, object_in(event, "member"), place)
         opens = bool(place.guild) and not place.parent and self._settings.discord_replies == "thread"
-        name = _thread_name(text, files) if opens else ""
+        name = _thread_name(with_labels(text, context.labels if context else ()), files) if opens else ""
         target = DiscordTarget(place.id, number, user, place.guild, thread_name=name)
         key = self._key(place, number if opens else "", user)
         kind = MessageKind.PROMPT if files or not addressed else _kind_of(text)
         message = Message(
             key,
             number,
-            self._with_reply(event, text),
+            self._with_reply(event, text, place),
             user,
             target.address,
             kind=kind,
@@ -118,11 +141,10 @@ class DiscordParser:
             may_start_conversation=addressed,
             only_if_running=kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
+            max_from_author=BOT_TURNS if text_input.is_by_program(event) else 0,
             author_name=self._author_name(author, object_in(event, "member")),
             channel_name=place.channel_name,
-            context=in_language(
-                self._context(event, author, object_in(event, "member"), place), self._languages.best()
-            ),
+            context=in_language(context, self._languages.best()),
         )
         return ParsedUpdate((message,))
 
@@ -150,7 +172,7 @@ class DiscordParser:
         author = object_in(event, "author")
         if not _id(author) or self._is_bot(author) or not text_in(event, "content"):
             return ParsedUpdate()
-        text = self._with_reply(event, text_input.own(event, self.bot))
+        text = self._with_reply(event, text_input.own(event, self.bot), place)
         called = self._message(event, place).messages if place.guild and self._mentions(event) else ()
         return ParsedUpdate(called, (MessageEdited(self._settings.name, _required(event, "id"), text),))
 
@@ -158,15 +180,35 @@ class DiscordParser:
         """Returns what a message without text says, beside its files and what it forwards."""
         if text_input.all_files(event) or any(text_input.forwarded_texts(event, self.bot)):
             return ""
-        meant = self._mentions(event) or self._answers_us(event)
-        return text_input.described(event) or (MENTIONED_ONLY if meant else UNREADABLE)
+        return MENTIONED_ONLY if self._mentions(event) or self._answers_us(event) else UNREADABLE
 
     def _files_replied_to(self, event: Fields) -> tuple[File, ...]:
         """Returns the files of the message that one replies to, unless that is the bot's own."""
         return () if self._answers_us(event) else text_input.all_files(object_in(event, "referenced_message"))
 
+    def _with_own_role(self, event: Fields) -> Fields:
+        """Returns a message in which a mention of the bot's own role is one of the bot.
+
+        Discord gives a bot with permissions a role of its own, and offers both to whoever types the name.
+        """
+        content = text_in(event, "content")
+        said = text_input.ROLE.sub(lambda tag: f"<@{self.bot}>" if self._is_own_role(tag[1]) else tag[0], content)
+        if said == content:
+            return event
+        return {**event, "content": said, "mentions": [*objects_in(event, "mentions"), {"id": self.bot}]}
+
+    def _is_own_role(self, role: str) -> bool:
+        return bool(self.bot) and self.role(role).bot == self.bot
+
     def _mentions(self, event: Fields) -> bool:
-        return any(self._is_bot(user) for user in objects_in(event, "mentions"))
+        """Tells whether a message mentions the bot: by its name, or by being a reply to it."""
+        if not any(self._is_bot(user) for user in objects_in(event, "mentions")):
+            return False
+        return text_input.names(event, self.bot) or not self._answers_us(event) or self._continues(event)
+
+    def _continues(self, event: Fields) -> bool:
+        """Tells whether a message replies to the bot, and calls upon nobody else: "<@1> look at this"."""
+        return self._answers_us(event) and not text_input.calls_others(event)
 
     def _answers_us(self, event: Fields) -> bool:
         return self._is_bot(object_in(object_in(event, "referenced_message"), "author"))
@@ -214,13 +256,14 @@ class DiscordParser:
         if event.get("type") != COMMAND:
             return ParsedUpdate()
         target = DiscordTarget(place.id, "", user, place.guild, interaction=number, token=text_in(event, "token"))
-        kind, text = commands.read(data, self._settings)
+        kind, said = commands.read(data, self._settings)
+        text = text_input.readable(said, self.bot) or MENTIONED_ONLY
         message = Message(
             *(key, number, text, user, target.address, kind),
             has_workspace_share=bool(place.guild),
             author_name=self._author_name(who, member),
             channel_name=place.channel_name,
-            context=in_language(self._context({}, who, member, place), language),
+            context=in_language(self._context({"content": said}, who, member, place), language),
         )
         return ParsedUpdate((message,), response_body=DEFERRED_REPLY)
 
@@ -240,23 +283,29 @@ class DiscordParser:
     # ------------------------------------------------------------ text
 
     def _context(self, event: Fields, author: Fields, member: Fields, place: DiscordPlace) -> ChatContext | None:
-        """Returns who speaks in a server, and the names of the people and the channels that the message mentions."""
+        """Returns who speaks in a server, and the names of the people, channels and roles that the message mentions."""
         if not place.guild or not self._settings.discord_names:
             return None
-        mentioned = [user for user in objects_in(event, "mentions") if not self._is_bot(user)]
-        people = [Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user)]
-        channels = [Label(f"#{each}", self.channel_name(each)) for each in text_input.channels_in(event)]
-        labels = (*people, *(label for label in channels if label.name))
         speaker = _shown_name(author, member)
-        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, labels)
+        return ChatContext(speaker if clean_name(speaker) else SOMEBODY, self.labels(event))
+
+    def labels(self, event: Fields) -> tuple[Label, ...]:
+        """Returns the names of what a message mentions, and what is shown with it. Thread-safe."""
+        mentioned = [user for each in text_input.shown_with(event) for user in objects_in(each, "mentions")]
+        people = [Label(f"@{_id(user)}", name_of(user), _id(user)) for user in mentioned if _id(user) != self.bot]
+        channels = [Label(f"#{each}", self.channel_name(each)) for each in text_input.channels_in(event)]
+        roles = [Label(f"@{each}", self.role(each).name) for each in text_input.roles_in(event)]
+        labels = (label for label in (*people, *channels, *roles) if label.name and label.mark != "@")
+        return tuple(dict.fromkeys(labels))
 
     def _author_name(self, author: Fields, member: Fields) -> str:
         """Returns the author's name, for operators."""
         return clean_name(_shown_name(author, member)) if self._settings.discord_names else ""
 
-    def _with_reply(self, event: Fields, text: str) -> str:
-        """Puts in front what a message replies to or forwards."""
-        parts = [*text_input.forwarded_texts(event, self.bot), text]
+    def _with_reply(self, event: Fields, text: str, place: DiscordPlace) -> str:
+        """Puts in front what a message replies to or forwards, and the title of the post of a forum that it begins."""
+        title = text_input.post_title(place.name) if _id(event) == place.id else ""
+        parts = [title, *text_input.forwarded_texts(event, self.bot), text]
         answered = object_in(event, "referenced_message")
         if answered and (said := text_input.quoted_text(answered, self.bot)):
             author = object_in(answered, "author")

@@ -13,6 +13,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from adapters.base.links import beside, says
 from adapters.base.markdown import cut, utf16_units
 from adapters.base.reading import NUMBER, parser, read
 from adapters.base.tables import as_text, plain_text
@@ -30,6 +31,8 @@ MAX_TABLE_WIDTH = 80
 MARK = re.compile(r"[\\*_~`|]|(?<=[^\s])\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
 LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] |[.)] )", re.MULTILINE)
 """What Discord reads at the beginning of a line."""
+LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+#.-]*")
+"""In the info string of a fence, as ``{.python .numbered}``. With other characters Discord shows it as code."""
 URL = re.compile(r"https?://[^\s<>]+")
 WORD_JOINER = "\u2060"
 BROKEN_FENCE = f"`{WORD_JOINER}``"
@@ -119,8 +122,8 @@ def _heading(node: SyntaxTreeNode) -> str:
 
 
 def _fence(node: SyntaxTreeNode) -> str:
-    language = node.info.split(maxsplit=1)[0] if node.info.strip() else ""
-    return _fenced(node.content.rstrip("\n"), language)
+    language = LANGUAGE.search(node.info)
+    return _fenced(node.content.rstrip("\n"), language[0] if language else "")
 
 
 def _fenced(code: str, language: str = "") -> str:
@@ -136,7 +139,13 @@ def _bullets(node: SyntaxTreeNode) -> str:
 
 
 def _numbers(node: SyntaxTreeNode) -> str:
-    return "\n".join(_item(item, f"{item.meta[NUMBER]}. ") for item in node.children)
+    """Writes each item with its number. Discord counts on from the first: another number stands as text."""
+    written, following = [], node.children[0].meta[NUMBER]
+    for item in node.children:
+        number = item.meta[NUMBER]
+        written.append(_item(item, f"{number}. " if number == following else f"{number}\\. "))
+        following = number + 1
+    return "\n".join(written)
 
 
 def _item(node: SyntaxTreeNode, mark: str) -> str:
@@ -191,9 +200,9 @@ def _image(node: SyntaxTreeNode) -> str:
 def _linked(address: str, written: str, text: str) -> str:
     """Returns a link. Discord reads links to http and https only, and none whose text looks like another address."""
     if not address.startswith(("http://", "https://")):
-        return f"{written} ({escaped(address)})" if address else written
-    if not text or text in {address, address.removeprefix("https://"), address.removeprefix("http://")}:
-        return address
+        return written + escaped(beside(text, address))
+    if not text or says(text, address):
+        return text if URL.fullmatch(text) else address
     if URL.search(text):
         return f"{written} ({address})"
     return f"[{written}]({address.replace('(', '%28').replace(')', '%29')})"

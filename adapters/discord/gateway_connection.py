@@ -28,6 +28,7 @@ from adapters.discord.errors import Refusal
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.interactions import acknowledge
 from adapters.discord.reply_target import NAME
+from adapters.discord.roles import Roles
 from gateway import logs
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.platform import ParsedUpdate
@@ -83,7 +84,8 @@ class GatewayConnection(LeasedReceiver):
         self._parser = parser
         self._handler = handler
         self._channels = Channels(client)
-        parser.channel_name = self._channels.name_of
+        self._roles = Roles(client)
+        parser.channel_name, parser.role = self._channels.name_of, self._roles.find
         self._session = gateway_session.GatewaySession()
         self._saved_at = 0.0
         self._acknowledged = True
@@ -191,10 +193,12 @@ class GatewayConnection(LeasedReceiver):
             log.info("connected to Discord again; nothing was missed")
         else:
             self._channels.learn(kind, event)
+            self._roles.learn(kind, event)
             await self._handle(kind, event)
 
     async def _handle(self, kind: str, event: Fields) -> None:
         place = await self._channels.place_of(event) if "channel_id" in event else None
+        await self._roles.ask(event)
         update = parse_safely(partial(self._parser.parse, kind, place=place), event) if place else ParsedUpdate()
         if not (update.messages or update.events or update.error or update.response_body):
             return

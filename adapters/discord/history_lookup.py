@@ -13,6 +13,7 @@ from adapters.discord.buttons import pressed
 from adapters.discord.errors import Refusal
 from adapters.discord.message_writer import DiscordWriter, nonce
 from adapters.discord.reply_target import snowflake_at
+from adapters.discord.text_input import file_name
 from gateway.domain.models import Turn, TurnId
 
 MOST_MESSAGES = 500
@@ -43,17 +44,16 @@ async def find_posted(
     attempts = range(writer.reply.deleted + 1)
     texts = {nonce(turn.id, str(number), attempt) for number in range(MAX_PARTS) for attempt in attempts}
     uploads = {nonce(turn.id, f"f{number}", attempt) for number in range(MAX_PARTS) for attempt in (0, 1)}
+    known = {shown for name in files for shown in (name, name.replace(" ", "_"))}  # as Discord calls them
     found = FoundReply()
     target = writer.target
     since = target.message or target.interaction or snowflake_at(turn.received_at - CLOCK_TOLERANCE)
     for message in await _messages_after(writer, place, since):
         if text_in(object_in(message, "author"), "id") != bot:
             continue
-        key, names = (
-            str(message.get("nonce") or ""),
-            {text_in(each, "filename") for each in objects_in(message, "attachments")},
-        )
-        if key in uploads or (not key and not names.isdisjoint(files)):
+        key, attachments = str(message.get("nonce") or ""), objects_in(message, "attachments")
+        names = {name for each in attachments for name in (text_in(each, "filename"), file_name(each))}
+        if key in uploads or (not key and not names.isdisjoint(known)):
             found.files.append(text_in(message, "id"))
         elif key in texts or (not key and _is_reply(message, writer, turn.id, wanted)):
             found.messages.append(text_in(message, "id"))

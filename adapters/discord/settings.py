@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, SecretStr, field_validator
+from pydantic import NonNegativeInt, PositiveInt, SecretStr, field_validator
 
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
@@ -58,6 +58,8 @@ class DiscordSettings(PlatformSettings):
     """Comma-separated ids of channels that are answered, with their threads; empty: all."""
     discord_allowed_bots: str = ""
     """Comma-separated ids of other bots and webhooks that are answered when they mention the bot; ``*`` for all."""
+    discord_context_chars: NonNegativeInt = 8_000
+    """How many characters of a thread are quoted to the assistant when the bot is first called there; 0: none."""
     discord_names: bool = True
     """Tell the assistant the names of people in servers: who speaks, and whom a message mentions."""
     discord_streaming: bool = True

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from pathlib import PurePosixPath
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
+from adapters.base.quotes import CUT
 from gateway.domain.files import File
 
 TAG = re.compile(
-    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+)>"
+    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+|/(?P<command>[^:>]+):\d+"
+    r"|t:(?P<time>\d+)(?::\w)?)>"
 )
+"""docs.discord.com/developers/reference#message-formatting-formats"""
 CHANNEL = re.compile(r"<#(\d{1,20})>")
+ROLE = re.compile(r"<@&(\d{1,20})>")
 CALLS_OTHERS = text_input.calling(r"<@[!&]?\d+>")
 """Whether a text without a mention of the bot calls upon somebody."""
 LONGEST_QUOTE = 2000
@@ -33,15 +38,41 @@ def calls_others(message: Fields) -> bool:
     return CALLS_OTHERS.search(text_in(message, "content")) is not None
 
 
+def names(message: Fields, bot: str) -> bool:
+    """Tells whether a text names the bot. Discord also counts as mentioned whom a message replies to."""
+    content = text_in(message, "content")
+    return f"<@{bot}>" in content or f"<@!{bot}>" in content
+
+
+def shown_with(message: Fields) -> list[Fields]:
+    """Returns a message, the one that it replies to, and those that it forwards."""
+    return [message, object_in(message, "referenced_message"), *_snapshots(message)]
+
+
 def channels_in(message: Fields) -> list[str]:
-    """Returns the ids of the channels that a message mentions, or the one that it replies to."""
-    texts = (text_in(each, "content") for each in (message, object_in(message, "referenced_message")))
-    return list(dict.fromkeys(CHANNEL.findall("\n".join(texts))))
+    """Returns the ids of the channels that a message mentions, or what is shown with it."""
+    return _found(CHANNEL, message)
+
+
+def roles_in(message: Fields) -> list[str]:
+    """Returns the ids of the roles that a message mentions, or what is shown with it."""
+    return _found(ROLE, message)
+
+
+def _found(mark: re.Pattern[str], message: Fields) -> list[str]:
+    texts = (text_in(each, "content") for each in shown_with(message))
+    return list(dict.fromkeys(mark.findall("\n".join(texts))))
+
+
+def post_title(name: str) -> str:
+    """Returns what the first message of a forum's post says beside its text; "" if the name is not known."""
+    return f"(begins a post: {name})" if name else ""
 
 
 def own(message: Fields, bot: str) -> str:
     """Returns what a message itself says: of a program's also embeds and components, which may be all of it."""
-    return _said(message, bot) if is_by_program(message) else readable(text_in(message, "content"), bot)
+    said = _said(message, bot) if is_by_program(message) else readable(text_in(message, "content"), bot)
+    return "\n".join(filter(None, [said, *_described(message)]))
 
 
 def _said(message: Fields, bot: str) -> str:
@@ -59,22 +90,23 @@ def forwarded_texts(message: Fields, bot: str) -> Iterator[str]:
     docs.discord.com/developers/resources/message#message-snapshot-object
     """
     for each in _snapshots(message):
-        text = _said(each, bot) or described(each)
+        text = "\n".join(filter(None, [_said(each, bot), *_described(each)]))
         if text or files_of(each):
             yield text_input.forwarded(text_input.SOMEBODY, text)
 
 
 def quoted_text(message: Fields, bot: str) -> str:
     """Returns what is quoted of a message that another one replies to: its text, and the names of its files."""
-    text = own(message, bot) or "\n\n".join(forwarded_texts(message, bot)) or described(message)
-    names = [f"[attached: {file.shown_name}]" for file in all_files(message)]
-    return "\n".join(filter(None, [text[:LONGEST_QUOTE], *names]))
+    text = own(message, bot) or "\n\n".join(forwarded_texts(message, bot))
+    attached = [f"[attached: {file.shown_name}]" for file in all_files(message)]
+    text = text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE].rstrip() + CUT
+    return "\n".join(filter(None, [text, *attached]))
 
 
-def described(message: Fields) -> str:
-    """Returns words for a sticker or a poll; "" where there is none."""
-    stickers = [f"(sends a sticker: {text_in(each, 'name')})" for each in objects_in(message, "sticker_items")]
-    return "\n".join([*stickers, *_poll(object_in(message, "poll"))])
+def _described(message: Fields) -> Iterator[str]:
+    """Yields words for stickers and a poll."""
+    yield from (f"(sends a sticker: {text_in(each, 'name')})" for each in objects_in(message, "sticker_items"))
+    yield from _poll(object_in(message, "poll"))
 
 
 def files_of(message: Fields) -> tuple[File, ...]:
@@ -98,6 +130,8 @@ def _tag(bot: str, tag: re.Match[str]) -> str:
         return f"@{tag['role']}"
     if tag["channel"]:
         return f"#{tag['channel']}"
+    if tag["time"]:
+        return text_input.moment(tag["time"]) or tag[0]
     return f":{tag['emoji']}:" if tag["emoji"] else f"/{tag['command']}"
 
 
@@ -130,6 +164,17 @@ def _poll(poll: Fields) -> Iterator[str]:
 
 
 def _file(attachment: Fields) -> File | None:
-    url, name = text_in(attachment, "url"), text_in(attachment, "filename")
-    media_type = text_in(attachment, "content_type").partition(";")[0]
-    return File(name or "file", url, media_type, size_in(attachment, "size")) if url else None
+    url, media_type = text_in(attachment, "url"), text_in(attachment, "content_type").partition(";")[0]
+    return File(file_name(attachment), url, media_type, size_in(attachment, "size")) if url else None
+
+
+def file_name(attachment: Fields) -> str:
+    """Returns the name that a person gave a file. Of one with other than Latin letters, ``filename`` has the rest.
+
+    docs.discord.com/developers/resources/message#attachment-object
+    """
+    name, title = text_in(attachment, "filename"), text_in(attachment, "title").strip()
+    ending = PurePosixPath(name).suffix or (name if name.startswith(".") else "")
+    if not title:
+        return name or "file"
+    return title if title.lower().endswith(ending.lower()) else f"{title}{ending}"

@@ -41,8 +41,10 @@ _reader: Callable[[], MarkdownIt] = cache(parser)
 class Line:
     """A line, and what must change in it."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, *, in_table: bool = False) -> None:
+        """``in_table``: whether it is a row, in which a backslash before a bar is no text for anybody."""
         self.line = line
+        self._in_table = in_table
         self._insertions: dict[int, str] = {}
         self._kept: list[tuple[int, int]] = []
         self._open: set[str] = set()
@@ -73,6 +75,8 @@ class Line:
     def stands(self, start: int, end: int) -> None:
         for at in range(start, end):
             char, after = self.line[at], self.line[at + 1 : at + 2]
+            if self._in_table and char == "\\" and after == "|":
+                continue
             if char in MARKUP and (char != "\\" or PUNCTUATION.match(after)):
                 self._insertions[at] = "\\"
 

@@ -13,6 +13,7 @@ from slack_sdk.signature import SignatureVerifier
 
 from adapters.base import text_input as base_text_input
 from adapters.base.approvals import verdict_of
+from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, object_in, objects_in, parse_object, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.base.update_handler import parse_safely
@@ -41,8 +42,6 @@ MESSAGE_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message", "bot_m
 SLACK_USERS = frozenset({"USLACKBOT", "USLACK"})
 TWIN_SECONDS = 0.3
 """How long an ``app_mention`` waits for its ``message`` event, which ends the wait."""
-BOT_TURNS = 5
-"""Turns that another bot gets in one conversation in a day. Two bots that mention each other would never end."""
 
 
 class EventParser:

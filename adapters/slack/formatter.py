@@ -9,13 +9,23 @@ one (measured in github.com/PostHog/posthog/pull/95054).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
-from adapters.base.markdown import CONTAINERS, DELIMITERS, FENCE, LINE, LIST_MARK, cut, utf8_bytes
+from adapters.base.markdown import (
+    CONTAINERS,
+    DELIMITERS,
+    FENCE,
+    HEADING,
+    LINE,
+    LIST_MARK,
+    cut,
+    leaves_quotation,
+    utf8_bytes,
+)
 from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
@@ -45,6 +55,7 @@ FORMULA = re.compile(
 )
 """What begins a formula of several lines. Two dollars alone may be a price."""
 FORMULA_MARKUP = re.compile(r"[\\`*_\[\]~]|(?:(?<=\A)|(?<=[ >]))[-+>#=](?= )")
+NUMBERED = re.compile(r"(?P<before>[ \t>]*+)(?:(?P<number>[0-9]{1,9})[.)]|[-*+])[ \t]")
 ITEM = re.compile(rf"[ \t>]*+{LIST_MARK.pattern}")
 INDENTED = ("    ", "\t")
 MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-9]{2,})")
@@ -52,6 +63,14 @@ MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-
 PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
 """Not of a package or a domain: @here/harp.gl"""
 NAMELESS = re.compile(r"!\[\]\Z")
+DEFINITION = re.compile(
+    r"""\A([ ]{0,3})\[(?=[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|\#|mailto:)\S+
+    (?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\Z)""",
+    re.VERBOSE,
+)
+"""What CommonMark takes for the definition of a link and does not show, without an address: "[ERROR]: timeout"."""
+UNDERLINE = re.compile(r"[ ]{0,3}(?:(-{3,})|-{2}|=+)[ \t]*\n?")
+"""What makes a heading of the line before it, for CommonMark; the group: what is a rule."""
 
 
 def pieces(markdown: str) -> list[str]:
@@ -78,6 +97,8 @@ class _Block:
 
     fence: str = ""
     """The mark that began it."""
+    before_fence: str = ""
+    """What precedes that on its line."""
     formula: str = ""
     """The mark that ends it."""
     quotations: int = 0
@@ -88,18 +109,21 @@ class _Block:
     """Of the table; 0 outside of one."""
     before: str = ""
     """The line before."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Of the newest items of the list, by what precedes them on their lines."""
     gap: bool = True
     """Whether the line before was empty, or indented code."""
     listed: bool = False
     """Whether an indented line may belong to an item of a list."""
 
     def take(self, line: str) -> str:
-        if self.fence:
+        if self.fence and not leaves_quotation(line, self.before_fence):
             bare = line.lstrip(" \t>").rstrip()
             self.fence = "" if len(bare) >= len(self.fence) and not bare.strip(self.fence[0]) else self.fence
             return _code(line)
+        self.fence = ""
         if found := FENCE.match(line):
-            self.fence, self.formula, self.columns = found["mark"], "", 0
+            self.fence, self.before_fence, self.formula, self.columns = found["mark"], found["before"], "", 0
             return _code(line)
         return ("" if self._is_code(line) else self._formula(line)) or self._text(line)
 
@@ -129,15 +153,42 @@ class _Block:
         blank, code = not line.strip(), self._is_code(line)
         if not blank and not line.startswith(INDENTED):
             self.listed = ITEM.match(line) is not None or (self.listed and not self.gap) or line[0] == " "
-        self.gap = blank or code
-        self.columns, self.before = self._columns(line) if "|" in line else 0, line
-        return _code(line) if code else _prose(fitted(line, self.columns) if self.columns else line)
+        before, self.before, self.gap = self.before, line, blank or code
+        self.columns = self._columns(line, before) if "|" in line else 0
+        if code:
+            return _code(line)
+        if self.columns or line.lstrip(" \t>").startswith("|"):
+            return _prose(fitted(line, self.columns) if self.columns else line, in_table=True)
+        return _apart(line, before) or self._numbered(line) or _prose(DEFINITION.sub(r"\1\\[", line))
 
-    def _columns(self, line: str) -> int:
+    def _numbered(self, line: str) -> str:
+        """Returns an item whose number is not the next one as text, as Slack counts on; "" for any other line."""
+        found = NUMBERED.match(line)
+        if not found:
+            ends = HEADING.match(line) or (line.strip() and not self.listed)
+            self.numbers = {} if ends else self.numbers
+            return ""
+        before, last = found["before"], self.numbers.get(found["before"])
+        self.numbers = {outer: known for outer, known in self.numbers.items() if len(outer) < len(before)}
+        if not found["number"]:
+            return ""
+        number, end = int(found["number"]), found.end("number")
+        self.numbers[before] = number
+        return "" if last is None or number in (last, last + 1) else f"{line[:end]}\\{_prose(line[end:])}"
+
+    def _columns(self, line: str, before: str) -> int:
         """Returns how many columns the table has that a line is in; 0 if it is in none."""
-        if self.columns or "|" not in self.before or not DELIMITERS.fullmatch(line):
+        if self.columns or "|" not in before or not DELIMITERS.fullmatch(line):
             return self.columns
-        return cells(line) if cells(line) == cells(self.before) else 0
+        return cells(line) if cells(line) == cells(before) else 0
+
+
+def _apart(line: str, before: str) -> str:
+    """Returns a line that would make a heading of the one before it, such that it is a rule or text; "" for others."""
+    found = UNDERLINE.fullmatch(line) if before.strip() and "|" not in before else None
+    if not found:
+        return ""
+    return f"\n{line}" if found[1] else f"\\{line.lstrip()}"
 
 
 def _within_quotations(line: str, depth: int) -> int:
@@ -228,9 +279,10 @@ def _escaped_length(text: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _prose(line: str) -> str:
+def _prose(line: str, *, in_table: bool = False) -> str:
     """Adapts a line, but not the code, the URLs and the destinations of links in it."""
-    return "".join(_code(part) if kept else _words(part, line) for part, kept in Line(line).parts())
+    parts = Line(line, in_table=in_table).parts()
+    return "".join(_code(part) if kept else _words(part, line) for part, kept in parts)
 
 
 def _words(text: str, line: str) -> str:

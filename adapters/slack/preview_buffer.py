@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from adapters.base.line_parts import unfinished_span
 from adapters.base.markdown import finished, utf8_bytes
 from adapters.slack.message_writer import Chunk, task
 from gateway.domain.run_events import PreviewEvent, ToolCall
@@ -48,9 +49,23 @@ class SlackBuffer(TextBuffer):
 
 def presentable(piece: str, shown: str) -> str:
     """Returns as much of an unfinished piece as can be shown and will stay as it is; at least what is shown."""
-    if utf8_bytes(piece) > BLOCKS_FROM_BYTES:
-        end = finished(piece)
-    else:
-        last = LAST_WORD.search(piece, max(len(piece) - MAX_WORD - 1, 0))
-        end = last.start() if last and len(last.group()) <= MAX_WORD else len(piece)
+    end = finished(piece) if utf8_bytes(piece) > BLOCKS_FROM_BYTES else _settled(piece)
     return piece[:end].rstrip() if end > len(shown) else shown
+
+
+def _settled(piece: str) -> int:
+    """Returns up to where a piece stays as it is: to the last word, but before code and the like that is not whole.
+
+    How a row of a table is written depends on all of it.
+    """
+    begins = piece.rfind("\n") + 1
+    line, before = piece[begins:], piece[:begins].rpartition("\n")[0].rpartition("\n")[2]
+    if "|" in line and "|" in before:
+        return begins
+    end = _start_of_word(piece, len(piece))
+    return min(end, _start_of_word(piece, begins + unfinished_span(line)))
+
+
+def _start_of_word(piece: str, end: int) -> int:
+    last = LAST_WORD.search(piece, max(end - MAX_WORD - 1, 0), end)
+    return last.start() if last and len(last.group()) <= MAX_WORD else end

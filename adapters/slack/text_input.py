@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
-from adapters.base.text_input import MENTION, SOMEBODY, labelled_link, quoted, resolve_mentions
+from adapters.base.text_input import MENTION, SOMEBODY, labelled_link, moment, quoted, resolve_mentions
 from gateway.domain.models import MessageKind
 
 TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
@@ -24,7 +23,6 @@ NO_PREVIEW = "no preview available"
 LONGEST_QUOTE = 8000
 """Characters."""
 INDENT, MOST_INDENTED = "    ", 8
-SECONDS = re.compile(r"[0-9]{1,11}")
 DEEPEST = 6
 """Levels of rich text that are read: Slack nests text in sections, in lists, in blocks."""
 
@@ -175,7 +173,8 @@ def attachment_text(attachment: Fields) -> str:
         return _linked(attachment, author or SOMEBODY, text)
     if attachment.get("is_share"):
         return text_input.forwarded(author or SOMEBODY, text) if text else ""
-    return "\n".join(filter(None, [author, text]))
+    footer = readable(text_in(attachment, "footer")) if text else ""
+    return "\n".join(filter(None, [author, text, footer]))
 
 
 def _title(attachment: Fields) -> str:
@@ -276,13 +275,6 @@ def _number(element: Fields) -> str:
 
 def _date(element: Fields) -> str:
     return _escaped("fallback", element) or moment(str(element.get("timestamp", "")))
-
-
-def moment(timestamp: str) -> str:
-    """Returns a time that Slack has for its clients to write; "" if it is none."""
-    if not SECONDS.fullmatch(timestamp):
-        return ""
-    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _image(element: Fields) -> str:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from markdown_it.token import Token
 from telegram import MessageEntity
 
+from adapters.base.links import beside
 from adapters.base.markdown import utf16_units
 from adapters.base.reading import NUMBER
 from adapters.telegram.links import is_link
-from adapters.telegram.markdown_tokens import BOX, beside, parse, plain_text
+from adapters.telegram.markdown_tokens import BOX, parse, plain_text
 from adapters.telegram.table_renderer import render_table
 
 INDENT = "    "
@@ -27,6 +28,8 @@ TAB = 4
 STYLES = {"strong": MessageEntity.BOLD, "em": MessageEntity.ITALIC, "s": MessageEntity.STRIKETHROUGH}
 LANGUAGE = re.compile(r"([A-Za-z0-9_+#.-]{1,32})(?:\s*+(?:\{.*|[\w-]+=.*))?", re.DOTALL)
 """The info string of a fence: a language, and options for renderers. Any other is shown to the reader."""
+MENTION = re.compile(r"(?:://|\w\.\w)[^\s@]{0,200}/\S*|(?<!\w)@(?P<name>[A-Za-z][A-Za-z0-9_]{3,31})(?!\w)")
+"""An address, or what Telegram takes for somebody's name: github.com/tdlib/td, MessageEntity.cpp, match_mentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,15 @@ class _EntityWriter:
     # ------------------------------------------------------------ within a line
 
     def text(self, token: Token) -> None:
-        self.write(token.content)
+        """Writes a text in which names notify nobody: Telegram looks for no mention where a link is."""
+        text, at = token.content, 0
+        for found in MENTION.finditer(text) if "@" in text and not self.links else ():
+            if found["name"]:
+                self.write(text[at : found.start()])
+                start, at = self.at, found.end()
+                self.write(found.group())
+                self.mark(MessageEntity.TEXT_LINK, start, url=f"https://t.me/{found['name']}")
+        self.write(text[at:])
 
     def line_end(self, _: Token) -> None:
         self.new_line()

@@ -9,6 +9,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from adapters.base.links import beside
 from adapters.base.reading import parser, read
 
 TASK = re.compile(r"\[([ xX])\][ \t]+")
@@ -60,11 +61,3 @@ def _words(tokens: Sequence[Token]) -> Iterator[str]:
         for _, said in links:
             said.append(words)
         yield words
-
-
-def beside(label: str, address: str) -> str:
-    """Returns what to show of a URL beside its link text; empty if the text says it."""
-    shown = address.removeprefix("mailto:")
-    if not shown or label in {shown, address}:
-        return ""
-    return f" ({shown})" if label.strip() else shown

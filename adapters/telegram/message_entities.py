@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.text_input import MENTION, labelled_link, quoted, resolve_mentions
+from adapters.base.text_input import MENTION, calling, labelled_link, moment, quoted, resolve_mentions
 
 LARGEST_NUMBER = 2**63
 BACKTICKS = re.compile("`+")
 MARKS = {"strikethrough": "~~", "spoiler": "||"}
+CALLS = calling(MENTION)
 DEEPEST = 20
 """Levels of entities within each other that are read."""
 
@@ -94,7 +95,7 @@ def mentions_bot(message: Fields, me: BotIdentity) -> bool:
 
 
 def calls_others(message: Fields, me: BotIdentity) -> bool:
-    """Tells whether a message begins with a mention of somebody else, or names another bot, and not this one.
+    """Tells whether a message calls upon somebody else, or names another bot, and not this one.
 
     Usernames of bots end in "bot": core.telegram.org/bots/features#creating-a-new-bot
     """
@@ -102,7 +103,11 @@ def calls_others(message: Fields, me: BotIdentity) -> bool:
     called = [span for span in found if span.kind in ("mention", "text_mention")]
     if any(span.mentions_bot(text, me) for span in called):
         return False
-    return any(not text[: span.start].strip() or text[: span.end].lower().endswith("bot") for span in called)
+    if any(text[: span.end].lower().endswith("bot") for span in called):
+        return True
+    for span in reversed(called):
+        text = text[: span.start] + MENTION + text[span.end :]
+    return CALLS.search(text) is not None
 
 
 def readable(text: str, found: Sequence[EntitySpan], me: BotIdentity) -> str:
@@ -141,7 +146,8 @@ def _formatted(text: str, span: EntitySpan, inner: str) -> str:
             return _alone(text, span, _fenced(raw, text_in(span.fields, "language")))
         case "blockquote" | "expandable_blockquote":
             return _alone(text, span, quoted(inner))
-    return f"{mark}{inner}{mark}"
+    when = moment(str(span.fields.get("unix_time", ""))) if span.kind == "date_time" else ""
+    return f"{inner} ({when})" if when else f"{mark}{inner}{mark}"
 
 
 def _code(code: str) -> str:

@@ -15,6 +15,9 @@ from enum import StrEnum
 MAX_NAME_CHARS = 60
 NAME_PUNCTUATION = frozenset('"“”„«»`<>[]{}|\\:')
 """Characters that could end a name where it is quoted, or begin something else."""
+JOINERS = "\u200c\u200d"
+LOOSE_JOINER = re.compile(rf"(?<![^\x00-\x7f\s{JOINERS}])[{JOINERS}]|[{JOINERS}](?![^\x00-\x7f\s{JOINERS}])")
+"""One that joins nothing. Others are a part of names: of Persian, of Indian scripts, and of emoji."""
 LAYOUT = frozenset("\n\t")
 """The control characters that a quoted text may have."""
 
@@ -95,6 +98,7 @@ class ChatContext:
 def clean_name(name: str) -> str:
     """Returns a name as one short line without quotation marks, brackets, colons and invisible characters."""
     kept = "".join(" " if _ends_name(character) else character for character in unicodedata.normalize("NFC", name))
+    kept = LOOSE_JOINER.sub(" ", kept)
     return " ".join(kept.split())[:MAX_NAME_CHARS].rstrip()
 
 
@@ -128,6 +132,8 @@ def _quoted_lines(quote: Quote, labels: Sequence[Label]) -> Iterable[str]:
 
 
 def _ends_name(character: str) -> bool:
+    if character in JOINERS:
+        return False
     return character in NAME_PUNCTUATION or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 

@@ -266,6 +266,18 @@ class FetchesContext(Protocol):
         ...
 
 
+@runtime_checkable
+class CompletesContext(FetchesContext, Protocol):
+    """An adapter whose messages come with names, and that fetches what is quoted with some of them."""
+
+    def lacks_context(self, turn: Turn) -> bool:
+        """Tells whether ``fetch_context`` is to be called though a turn has a context, in whose place its result comes.
+
+        Called by the worker; no I/O.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where to push a message, and in which conversation it is remembered."""

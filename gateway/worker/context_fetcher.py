@@ -15,7 +15,14 @@ from gateway.domain.errors import DeliveryError, LeaseLost, NotForUs
 from gateway.domain.models import Failure, MessageKind, Turn
 from gateway.domain.sentences import sentence
 from gateway.ports.leased_writes import SetContext
-from gateway.ports.platform import Adapter, DeliveryContext, FetchesContext, KnownNames, KnowsNames
+from gateway.ports.platform import (
+    Adapter,
+    CompletesContext,
+    DeliveryContext,
+    FetchesContext,
+    KnownNames,
+    KnowsNames,
+)
 
 ANSWERED_IN_WORDS = frozenset({MessageKind.PROMPT, MessageKind.CHOOSE, MessageKind.HAND_OVER, MessageKind.RESUME})
 """Kinds of messages whose reply is made for their author: it depends at least on the language that they read."""
@@ -33,14 +40,14 @@ class ContextFetcher:
         """Called with the names behind a turn. No I/O."""
 
     async def fetch(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> None:
-        """Fetches and stores the context of the lease's turn, unless it has one or was asked without it.
+        """Fetches and stores the context of the lease's turn, unless it has all of it or was asked without it.
 
         Raises NotForUs; DeliveryError when no reply could be delivered; LeaseLost.
         """
         turn = lease_guard.claim.turn
         if not _fetches_context(adapter) or turn.message.kind not in ANSWERED_IN_WORDS:
             return
-        if turn.message.context is not None or turn.run_id is not None:
+        if turn.run_id is not None or (turn.message.context is not None and not _lacks_context(adapter, turn)):
             return
         fetched = self._fetch(adapter, turn, outbox)
         context = await (self._beside_names(fetched, adapter, turn, outbox) if _knows_names(adapter) else fetched)
@@ -88,6 +95,14 @@ class ContextFetcher:
 
 def _fetches_context(adapter: object) -> TypeGuard[FetchesContext]:
     return _has(type(adapter), FetchesContext)  # type: ignore[arg-type]  # mypy knows no hash of a class
+
+
+def _lacks_context(adapter: object, turn: Turn) -> bool:
+    return _completes_context(adapter) and adapter.lacks_context(turn)
+
+
+def _completes_context(adapter: object) -> TypeGuard[CompletesContext]:
+    return _has(type(adapter), CompletesContext)  # type: ignore[arg-type]  # likewise
 
 
 def _knows_names(adapter: object) -> TypeGuard[KnowsNames]:

@@ -11,9 +11,10 @@ from io import StringIO
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 
-from adapters.base.reading import FORMULAS, NAME, commonmark, parser
+from adapters.base.reading import FORMULAS, NAME, commonmark, literal, parser
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
@@ -81,10 +82,25 @@ def test_what_is_not_meant_as_markup_stands_as_it_was_written(surface: str, text
         assert SURFACES[surface](text) == text
 
 
+@pytest.mark.parametrize("text", ["[ERROR]: timeout", "[Step 1]: install (twice)", "Total\n===", "Text\n--"])
+def test_slack_takes_no_line_for_a_definition_or_an_underline(text: str) -> None:
+    whole = MarkdownIt("commonmark").render(slack.adapted(f"{text}\n\nmore"))
+    assert html_text(whole) == f"{text}\nmore"
+
+
 @pytest.mark.parametrize(("markdown", "html"), STYLED)
 def test_emphasis_is_found_where_it_is_meant(markdown: str, html: str) -> None:
     assert read().renderInline(markdown).replace("&quot;", '"') == html
     assert read_by_slack().renderInline(slack.adapted(markdown)).translate(INVISIBLE).replace("&quot;", '"') == html
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize(
+    "name",
+    ["Ann | Acme", "A > B #1", "back\\slash", "_Ann_ *x* [y](z) <b> ~~s~~ `c` $1$", "**A**", "&amp; R&D", "<@U1>"],
+)
+def test_a_name_is_shown_as_it_is(surface: str, name: str) -> None:
+    assert SURFACES[surface](f"Approved by {literal(name)}.") == f"Approved by {name}."
 
 
 @pytest.mark.parametrize("surface", SURFACES)

@@ -109,6 +109,13 @@ def _get_messages(state: DiscordState, path: Mapping[str, str], _: Json) -> list
     return sorted(found, key=lambda message: int(message["id"]))[:limit][::-1]
 
 
+def _get_messages_before(state: DiscordState, path: Mapping[str, str], _: Json) -> list[Json]:
+    state.channel(path["channel"])
+    before, limit = int(path["before"]), int(path["limit"])
+    found = [message for number, message in state.messages[path["channel"]].items() if int(number) < before]
+    return sorted(found, key=lambda message: -int(message["id"]))[:limit]
+
+
 def _check_content(body: Json, *, allows_empty: bool) -> None:
     content = body.get("content", "")
     if len(content) > MAX_CONTENT:
@@ -209,7 +216,14 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "editMessage": ("PATCH", MESSAGE_PATH, _edit_message),
     "deleteMessage": ("DELETE", MESSAGE_PATH, _delete_message),
     "getMessages": ("GET", rf"{CHANNEL_PATH}/messages\?limit=(?P<limit>\d+)&after=(?P<after>\d*)", _get_messages),
+    "getMessagesBefore": (
+        "GET",
+        rf"{CHANNEL_PATH}/messages\?limit=(?P<limit>\d+)&before=(?P<before>\d+)",
+        _get_messages_before,
+    ),
+    "getMessage": ("GET", MESSAGE_PATH, lambda state, path, _: state.message(path["channel"], path["message"])),
     "getChannel": ("GET", CHANNEL_PATH, lambda state, path, _: state.channel(path["channel"])),
+    "getRoles": ("GET", r"/guilds/\d+/roles", lambda state, *_: state.roles),
     "triggerTyping": ("POST", rf"{CHANNEL_PATH}/typing", _type),
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),

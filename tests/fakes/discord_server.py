@@ -215,7 +215,7 @@ class FakeDiscord(FakePlatformServer):
                 }
                 session.events.append({"op": 0, "t": "READY", "s": 1, "d": ready})
                 channels = [each for each in self.state.channels.values() if each.get("guild_id")]
-                guild = {"id": GUILD, "channels": channels, "threads": []}
+                guild = {"id": GUILD, "channels": channels, "threads": [], "roles": self.state.roles}
                 session.events.append({"op": 0, "t": "GUILD_CREATE", "s": 2, "d": guild})
                 self.state.sessions[name] = session
         return asyncio.ensure_future(self._send_events(socket, session, after, resumed=known is not None))

@@ -85,6 +85,7 @@ class DiscordState(ChangeSignal):
             CHANNEL: {"id": CHANNEL, "type": GUILD_TEXT, "guild_id": GUILD, "name": "general", "position": 0},
             DIRECT: {"id": DIRECT, "type": DM},
         }
+        self.roles: list[Json] = []
         self.messages: dict[str, dict[str, Json]] = {CHANNEL: {}, DIRECT: {}}
         self.nonces: dict[str, Json] = {}
         self.files: dict[str, bytes] = {}

@@ -31,6 +31,8 @@ class FakePlatform:
     files_posted: list[bytes] = field(default_factory=list)
     contexts: list[ChatContext | GatewayError] = field(default_factory=list)
     """What is fetched for the next messages, or raised; nothing for the others."""
+    lacking: bool = False
+    """Whether something is to be fetched for messages that come with a context."""
     refusals: list[DeliveryError] = field(default_factory=list)
     attempts: int = 0
     questions: list[Approval] = field(default_factory=list)
@@ -104,6 +106,9 @@ class FakePlatform:
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         return self.attachments
+
+    def lacks_context(self, turn: Turn) -> bool:
+        return self.lacking
 
     async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
         found = self.contexts.pop(0) if self.contexts else None

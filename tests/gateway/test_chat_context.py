@@ -56,6 +56,9 @@ def test_quotes_stand_in_front_and_are_marked() -> None:
         ("山田 太郎", "山田 太郎"),
         ("x" * 500, "x" * 60),
         ("\u200b\n", ""),
+        ("علی\u200cرضا", "علی\u200cرضا"),  # noqa: RUF001  # as it is written
+        ("👩\u200d💻 ශ්\u200dරී", "👩\u200d💻 ශ්\u200dරී"),
+        ("A\u200dnn \u200c\u200dé\u200d", "A nn é"),
     ],
 )
 def test_names_are_one_short_line(name: str, cleaned: str) -> None:

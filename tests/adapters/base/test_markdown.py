@@ -180,6 +180,33 @@ def test_it_cuts_between_sentences_rather_than_words() -> None:
     ]
 
 
+SPANS = [
+    "`git commit -m x`",
+    "``a ` b c``",
+    "[a long label](https://x.org/a)",
+    "**strong words**",
+    "$a + b$",
+    "\\(a + b\\)",
+    "![a b](x.png)",
+]
+
+
+@pytest.mark.parametrize("span", SPANS)
+@pytest.mark.parametrize("filler", ["word ", "字", "。"])
+def test_it_does_not_cut_what_is_markup_only_as_a_whole(span: str, filler: str) -> None:
+    for before in range(60, 130):
+        text = (filler * before)[:before] + span + filler * 40
+        for measure in MEASURES[:2]:
+            assert any(span in part for part in cut(text, 130, measure)), before
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_what_may_still_be_completed_is_cut_where_it_will_be(span: str) -> None:
+    text = "word " * 23 + span + " word" * 40
+    firsts = {cut(text[:length], 130)[0] for length in range(131, len(text))}
+    assert len(firsts) == 1
+
+
 def test_it_cuts_japanese_behind_a_full_stop() -> None:
     assert cut("これは文です。" * 20, 64) == ["これは文です。" * 9, "これは文です。" * 9, "これは文です。" * 2]
 
@@ -203,21 +230,55 @@ def test_a_fence_is_closed_and_opened_again_with_its_opening_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("opening", "again", "closing"),
+    ("opening", "ended", "again", "closing"),
     [
-        ("   ~~~", "   ~~~", "   ~~~"),
-        ("1. ```sh", "   ```sh", "   ```"),
-        ("> ```sh", "> ```sh", "> ```"),
-        ("- - ```", "    ```", "    ```"),
-        ("``` " + "i" * 27, "```", "```"),
+        ("   ~~~", "   ~~~", "   ~~~", "   ~~~"),
+        ("1. ```sh", "   ```", "   ```sh", "   ```"),
+        ("> ```sh", "> ```", "> ```sh", "> ```"),
+        ("- - ```", "    ```", "```", "```"),
+        ("``` " + "i" * 27, "```", "```", "```"),
     ],
 )
-def test_a_fence_keeps_its_indentation(opening: str, again: str, closing: str) -> None:
-    parts = cut("\n".join([opening, *["   some code"] * 8, closing]), 64)
+def test_a_fence_keeps_its_indentation_unless_it_would_be_code(
+    opening: str, ended: str, again: str, closing: str
+) -> None:
+    line = "> some code" if opening.startswith(">") else "    some code"
+    parts = cut("\n".join([opening, *[line] * 8, ended]), 64)
     assert len(parts) > 1
     assert parts[0].startswith(opening)
+    assert parts[0].splitlines()[-1] == ended
     assert all(part.splitlines()[0] == again for part in parts[1:])
-    assert all(part.splitlines()[-1] == closing for part in parts)
+    assert all(part.splitlines()[-1] == closing for part in parts[1:])
+
+
+NESTED = [
+    "1. An item\n" + "    - one below it\n        - deeper\n" * 9 + "2. Another\n" + "    - one below it\n" * 9,
+    "- An item\n\n" + "    A paragraph of it.\n\n" * 9,
+    "1. An item:\n\n    ```sh\n" + "    some code\n      more\n" * 9 + "    ```\n\n    After it.",
+    "1. An item:\n\n    | a | b |\n    |---|---|\n" + "    | one | two |\n" * 9,
+    "-\tAn item\n" + "\t- one below it\n" * 9,
+    "- An item\n" + "    - one below it\n        - deeper\n          and more\n" * 9,
+]
+
+
+@pytest.mark.parametrize("text", NESTED)
+@pytest.mark.parametrize("limit", range(64, 90, 5))
+def test_what_is_nested_in_a_list_does_not_become_code(text: str, limit: int) -> None:
+    tokens = [token for part in cut(text, limit) for token in PARSER.parse(part)]
+    assert not [token.content for token in tokens if token.type == "code_block"]
+    assert "".join(map(code_of, cut(text, limit))) == code_of(text)
+
+
+def test_code_that_is_indented_stays_so() -> None:
+    code = "    some code\n" * 12
+    for before in ("- An item\n\nText.\n\n", "1.5 apples\n\n"):
+        parts = cut(before + code, 64)
+        assert sum(part.count("    some code") for part in parts) == 12
+
+
+def test_a_fence_ends_with_the_quotation_that_it_is_in() -> None:
+    assert "".join(cut("> ```\n> code\n\n" + "And words after it. " * 8, 64)).count("```") == 1
+    assert finished("> ```\n> code\nA line.\n\nAnother") == len("> ```\n> code\nA line.\n\n")
 
 
 def test_a_fence_that_never_ends_is_not_ended_in_the_last_part() -> None:

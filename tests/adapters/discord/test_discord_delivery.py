@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.discord.history_lookup import find_posted
+from adapters.discord.posted_reply import DiscordReply
 from gateway.domain.run_events import TextDelta
 from tests.adapters.discord.reply_scene import MakeScene
 from tests.contracts.reply_scene import deltas
-from tests.fakes.discord_state import DiscordErrorFault
-from tests.fakes.platform_faults import HttpStatus, ResponseLost
+from tests.fakes.discord_state import BOT, DiscordErrorFault
+from tests.fakes.platform_faults import HttpStatus, Json, ResponseLost
 from tests.fakes.simulated_crash import CrashAfterSteps
 
 MOST_STEPS = 60
@@ -34,6 +36,21 @@ async def test_a_process_may_die_at_every_step(
         await scene.deliver(turn)
         scene.assert_stands(turn.reply)
     raise AssertionError("it died at every step")
+
+
+@pytest.mark.parametrize(
+    ("shown", "name"),
+    [({"filename": "_.pdf", "title": "отчёт"}, "отчёт.pdf"), ({"filename": "my_report.pdf"}, "my report.pdf")],
+)
+async def test_a_file_is_found_again_by_the_name_that_discord_gave_it(
+    make_scene: MakeScene, shown: Json, name: str
+) -> None:
+    scene = make_scene()
+    with scene.discord.state.notify():
+        scene.discord.state.add_message(scene.place, scene.discord.state.bot_user, "", attachments=[shown])
+    writer = await scene.replies.writer(scene.turn, scene.outbox, DiscordReply(), max_wait=0)
+    found = await find_posted(writer, scene.place, BOT, scene.turn, (), [name])
+    assert len(found.files) == 1
 
 
 async def test_a_post_without_an_answer_is_looked_for(make_scene: MakeScene) -> None:

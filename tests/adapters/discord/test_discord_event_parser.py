@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from adapters.base.inbound import BOT_TURNS
+from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands
-from adapters.discord.event_parser import DiscordParser, DiscordPlace
+from adapters.discord.event_parser import NO_ROLE, DiscordParser, DiscordPlace, DiscordRole
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import Message, MessageKind
 from gateway.languages import ENGLISH_ONLY
@@ -39,7 +41,8 @@ def messages(content: dict[str, Any], place: DiscordPlace = TEXT_CHANNEL, **give
         (f"hey <@!{BOT}>, and you", "hey @you, and you"),
         ("<@3002> said <#2001> at <@&9>", "@Bob Ray said #2001 at @9"),
         ("<:wave:123> <a:party:5> </ask:77>", ":wave: :party: /ask"),
-        ("a < b and c > d, <t:1700000000:R>", "a < b and c > d, <t:1700000000:R>"),
+        ("a < b and c > d, <t:0>", "a < b and c > d, 1970-01-01 00:00 UTC"),
+        ("until <t:1700000000:R>, not <t:soon>", "until 2023-11-14 22:13 UTC, not <t:soon>"),
     ],
 )
 def test_marks_of_discord_become_text(content: str, text: str) -> None:
@@ -58,10 +61,46 @@ def test_a_channel_is_called_by_its_name_where_that_is_known() -> None:
     assert message.text_with_attachments == "Ann: In reply to a message of bob:\n> in #ops\n\n#general or #2003?"
 
 
+ROLES = {"9": DiscordRole("On Duty"), "10": DiscordRole("Gateway", bot=BOT), "11": DiscordRole("Other", bot="3009")}
+
+
+def knowing_roles() -> DiscordParser:
+    made = parser()
+    made.role = lambda role: ROLES.get(role, NO_ROLE)
+    return made
+
+
+def test_a_mention_of_the_bots_own_role_is_one_of_the_bot() -> None:
+    for place in (TEXT_CHANNEL, THREAD):
+        (message,) = knowing_roles().parse("MESSAGE_CREATE", event("<@&10> who?", mentions=False), place).messages
+        assert (message.text, message.may_start_conversation) == ("who?", True)
+        assert not knowing_roles().parse("MESSAGE_CREATE", event("<@&11> who?", mentions=False), place).messages
+    edited = event("<@&10> who?", mentions=False, edited_timestamp="2026-01-01T00:00:00Z")
+    assert len(knowing_roles().parse("MESSAGE_UPDATE", edited, TEXT_CHANNEL).messages) == 1
+
+
+def test_who_is_mentioned_is_known_by_name_in_what_is_replied_to_and_forwarded_too() -> None:
+    bob, eve = {"id": "3002", "username": "bob"}, {"id": "3003", "username": "eve"}
+    answered = {"id": "4", "author": bob, "content": "ask <@3003> or <@&9>", "mentions": [eve]}
+    said = event("why?", referenced_message=answered)
+    (message,) = knowing_roles().parse("MESSAGE_CREATE", said, TEXT_CHANNEL).messages
+    assert message.text_with_attachments == "Ann: In reply to a message of bob:\n> ask @eve or @On Duty\n\nwhy?"
+    snapshot = {"message": {"content": "ask <@3003>", "mentions": [eve]}}
+    (forwarding,) = messages(event("so?", message_snapshots=[snapshot]))
+    assert "ask @eve" in forwarding.text_with_attachments
+
+
 def test_a_reply_brings_what_it_replies_to() -> None:
     answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "We ship\non Monday."}
     (message,) = messages(event("is that so?", referenced_message=answered, type=19))
     assert message.text == "In reply to a message of bob:\n> We ship\n> on Monday.\n\nis that so?"
+
+
+def test_of_a_long_message_the_beginning_is_quoted() -> None:
+    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "long " * 800}
+    (message,) = messages(event("why?", referenced_message=answered))
+    assert message.text.endswith("long […]\n\nwhy?")
+    assert len(message.text) < 2100
 
 
 def test_a_forwarded_message_brings_its_text() -> None:
@@ -114,6 +153,12 @@ def test_of_a_program_the_components_are_read() -> None:
     answered = {"id": "4", "author": {"id": "3009", "username": "ci", "bot": True}, "components": COMPONENTS}
     (reply,) = messages(event("why?", referenced_message=answered))
     assert "> # Build failed\n> of #2001\n> a graph\n\nwhy?" in reply.text
+
+
+def test_a_sticker_and_a_poll_stand_beside_the_text() -> None:
+    poll = {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}
+    (message,) = messages(event("what is this?", sticker_items=[{"name": "Wave"}], poll=poll))
+    assert message.text == "what is this?\n(sends a sticker: Wave)\n(poll) So?\n- yes"
 
 
 def test_a_forwarded_sticker_is_described() -> None:
@@ -181,10 +226,14 @@ def test_an_edit_may_be_what_mentions_the_bot() -> None:
     assert parser().parse("MESSAGE_UPDATE", edited, DM).messages == ()
 
 
-def test_a_reply_to_the_bot_is_for_it() -> None:
+@pytest.mark.parametrize("pings", [True, False])
+def test_a_reply_to_the_bot_is_for_it_unless_it_calls_upon_somebody_else(*, pings: bool) -> None:
     answered = {"id": "4", "author": BOT_USER, "content": "Hello."}
-    (message,) = messages(event("thanks", mentions=False, referenced_message=answered))
+    (message,) = messages(event("thanks", mentions=pings, referenced_message=answered))
     assert message.text.startswith("In reply to a message of you:")
+    for place in (TEXT_CHANNEL, THREAD):
+        assert not messages(event("<@3002> look at this", mentions=pings, referenced_message=answered), place)
+    assert messages(event(f"<@3002> look, <@{BOT}> said so", referenced_message=answered))
 
 
 def test_files_are_attached_and_a_voice_message_is_one() -> None:
@@ -214,7 +263,9 @@ def test_what_is_not_answered(change: dict[str, Any], place: DiscordPlace) -> No
 
 def test_a_bot_that_is_allowed_is_answered_when_it_mentions_us() -> None:
     bot = {"id": "3009", "bot": True}
-    assert messages(event(author=bot), THREAD, discord_allowed_bots="3009")
+    (message,) = messages(event(author=bot), THREAD, discord_allowed_bots="3009")
+    assert message.max_from_author == BOT_TURNS
+    assert messages(event(), THREAD)[0].max_from_author == 0
     assert not messages(event(mentions=False, author=bot), THREAD, discord_allowed_bots="3009")
 
 
@@ -250,6 +301,28 @@ def test_the_scope_says_what_a_conversation_is(
     assert (message.key.workspace, message.key.channel, message.key.topic, message.key.user) == key
 
 
+def test_a_post_of_a_forum_begins_with_its_title() -> None:
+    told = {"id": "5", "guild_id": GUILD, "type": 11, "parent_id": CHANNEL, "name": "[Mac] no sound: why?"}
+    post = DiscordPlace.of(told)
+    (message,) = messages(event(f"<@{BOT}> see above"), post)
+    assert message.text == "(begins a post: [Mac] no sound: why?)\n\nsee above"
+    (command,) = messages(event(f"<@{BOT}> human"), post)
+    assert command.kind is MessageKind.HAND_OVER
+    (later,) = messages(event(f"<@{BOT}> and now?", id="6"), post)
+    assert later.text == "and now?"
+
+
+def test_a_slash_command_says_what_is_mentioned_in_words() -> None:
+    made = parser()
+    made.channel_name = lambda channel: {"2001": "general"}.get(channel, "")
+    about = {"id": "7", "type": 2, "channel_id": CHANNEL, "guild_id": GUILD, "token": "t", "user": {"id": USER}}
+    texts = {f"<@{BOT}> what is in <#2001>, <:wave:1>?": "what is in #general, :wave:?", f"<@{BOT}>": MENTIONED_ONLY}
+    for said, text in texts.items():
+        data = {"name": "ask", "options": [{"name": "text", "value": said}]}
+        (message,) = made.interaction({**about, "data": data}).messages
+        assert message.text_with_attachments == f"somebody: {text}"
+
+
 def test_a_thread_is_named_after_the_question() -> None:
     (message,) = messages(event(f"<@{BOT}> what\nis " + "long " * 40))
     name = message.address["thread_name"]
@@ -261,6 +334,29 @@ def test_a_thread_is_named_after_the_question() -> None:
 def test_a_thread_is_not_named_after_what_only_the_assistant_is_told(content: str) -> None:
     (message,) = messages(event(content))
     assert message.address["thread_name"] == "Conversation"
+
+
+def test_a_thread_is_named_with_the_names_of_who_is_mentioned() -> None:
+    mentions = [BOT_USER, {"id": "3002", "username": "bob"}]
+    (message,) = messages(event(f"<@{BOT}> what did <@3002> say?") | {"mentions": mentions})
+    assert message.address["thread_name"] == "what did @bob say?"
+
+
+@pytest.mark.parametrize(
+    ("filename", "title", "name"),
+    [
+        ("_.pdf", "отчёт за май", "отчёт за май.pdf"),
+        (".tar.gz", "資料.tar", "資料.tar.gz"),
+        ("_.PDF", "отчёт.pdf", "отчёт.pdf"),
+        (".txt", "заметки", "заметки.txt"),
+        ("a.txt", "", "a.txt"),
+        ("", "", "file"),
+    ],
+)
+def test_a_file_has_the_name_that_a_person_gave_it(filename: str, title: str, name: str) -> None:
+    file = {"url": "https://cdn.discordapp.com/1", "filename": filename, "title": title}
+    (message,) = messages(event("", attachments=[file]), DM)
+    assert [each.name for each in message.files] == [name]
 
 
 def test_a_file_is_named_in_one_line() -> None:

@@ -17,7 +17,7 @@ from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker import run_once
 from tests.adapters.discord.reply_scene import settings
 from tests.fakes.discord_server import FakeDiscord
-from tests.fakes.discord_state import CHANNEL, DIRECT, GUILD, USER
+from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
 from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
@@ -73,6 +73,22 @@ def test_a_channel_that_is_mentioned_is_known_by_its_name(discord: FakeDiscord) 
         discord.says(f"what is in <#{CHANNEL}>?", mentions=True)
         discord.wait_until(lambda: len(inbox.messages) == 1)
     assert inbox.messages[0].text_with_attachments.endswith("what is in #general?")
+
+
+def test_the_bot_hears_its_own_role_and_knows_others_by_name(discord: FakeDiscord) -> None:
+    inbox = RecordingInbox()
+    discord.state.roles = [{"id": "10", "name": "Gateway", "tags": {"bot_id": BOT}}]
+    with receiving(discord, inbox):
+        discord.wait_until(lambda: discord.connected)
+        discord.says("<@&10> one")
+        discord.wait_until(lambda: len(inbox.messages) == 1)
+        assert not discord.calls("getRoles")
+        discord.state.roles = [{"id": "9", "name": "On Duty"}]  # Discord said nothing of it
+        discord.says("<@&10> is <@&9> here? <@&8>?")
+        discord.says("<@&10> is <@&9> here? <@&8>?")
+        discord.wait_until(lambda: len(inbox.messages) == 3)
+    assert inbox.messages[-1].text_with_attachments.endswith("is @On Duty here? @8?")
+    assert len(discord.calls("getRoles")) == 1
 
 
 def test_a_thread_that_a_reply_opened_is_the_same_conversation(discord: FakeDiscord) -> None:

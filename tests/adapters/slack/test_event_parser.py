@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from adapters.base.inbound import BOT_TURNS
 from adapters.base.text_input import UNREADABLE
 from adapters.slack.event_context import BotIds
-from adapters.slack.event_parser import BOT_TURNS, EventParser
+from adapters.slack.event_parser import EventParser
 from adapters.slack.formatter import FEEDBACK_ACTION, feedback_value
 from adapters.slack.reply_target import SlackTarget, Workspace
 from gateway.domain.errors import InputError, MalformedRequest, Unauthenticated

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base.capabilities import Capabilities
 from adapters.base.errors import Rejected
 from adapters.slack.capabilities import SlackCapability, learn
+from adapters.slack.formatter import pieces
 from adapters.slack.preview_buffer import SlackBuffer, presentable
 from gateway.domain.run_events import ToolCall
 from tests.fakes.slack_events import TEAM
@@ -22,6 +24,27 @@ def test_what_was_shown_stays_how_the_text_begins(tellings: list[str]) -> None:
         assert piece.startswith(grown)
         assert grown.startswith(shown)
         shown = grown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use `npm i <package> --save` now and `a < b` or ``c ` <d> e`` to the end",
+        "so \\( a * b * c \\) and $x * y$ hold, at $5 and *more* of it",
+        "[a <label> with *words*](https://x.org/a_b) and **strong <words>** end",
+        "| a | b |\n|---|---|\n| `x|y` | z |\n| one | two | three |\n\nafter it",
+        "a | b\n---|---\none | two | three\n\nafter it",
+    ],
+)
+def test_a_text_grows_by_what_stays_as_it_is(text: str) -> None:
+    shown = ""
+    for length in range(1, len(text) + 1):
+        for piece in pieces(text[:length]):
+            again = presentable(piece, shown)
+            assert again.startswith(shown)
+            assert piece.startswith(again)
+            shown = again
+    assert shown == " ".join(pieces(text)[0].split(" ")[:-1])
 
 
 def test_words_are_shown_whole_and_long_pieces_by_blocks() -> None:

@@ -212,7 +212,10 @@ def test_a_forwarded_message_may_have_its_text_in_blocks() -> None:
 
 def test_an_alarm_of_an_app_is_read_from_its_attachments() -> None:
     alarm = {"pretext": "Alarm", "title": "disk full", "text": "on db1", "fields": [{"title": "free", "value": "1 %"}]}
-    assert text_input.whole({"text": "", "attachments": [alarm]}, BOT_USER) == "Alarm\ndisk full\non db1\nfree: 1 %"
+    alarm["footer"] = "Monitor of <https://x.org|prod>"
+    said = "Alarm\ndisk full\non db1\nfree: 1 %\nMonitor of prod (https://x.org)"
+    assert text_input.whole({"text": "", "attachments": [alarm]}, BOT_USER) == said
+    assert text_input.whole({"attachments": [{"footer": "Monitor"}]}, BOT_USER) == ""
     assert text_input.whole({"attachments": [{"fallback": "disk full"}]}, BOT_USER) == "disk full"
 
 

@@ -235,6 +235,8 @@ def named(text: str, *names: str, **more: object) -> Json:
     [
         (named("@bob_ray can you check?", "@bob_ray"), False),
         (named("and now @weather_bot", "@weather_bot"), False),
+        (named("hey @bob_ray, @carl look", "@bob_ray", "@carl"), False),
+        (named("can you check, @bob_ray?", "@bob_ray"), False),
         (named("what did @bob_ray say?", "@bob_ray"), True),
         (named(f"@bob_ray and {CALL}, look", "@bob_ray", CALL), True),
         (message_json("and now?", chat=GROUP), True),

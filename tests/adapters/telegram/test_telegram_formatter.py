@@ -73,6 +73,21 @@ def test_markdown_becomes_text_with_entities(markdown: str, text: str, entities:
 
 
 @pytest.mark.parametrize(
+    ("markdown", "names"),
+    [
+        ("@alice_b, ask (@BobRay) or @carl/@dora.", ["alice_b", "BobRay", "carl", "dora"]),
+        ("**@alice** *said*\n# To @bobray", ["alice", "bobray"]),
+        ("ask@alice.org @abc @2024 é@alice @aliceé `@alice` https://x.org/@alice x.org/a/@alice", []),
+        ("[@alice](https://x.org)", []),
+    ],
+)
+def test_a_name_notifies_nobody(markdown: str, names: list[str]) -> None:
+    message = only(markdown)
+    links = [entity for entity in said(message) if entity[0] == "text_link" and "t.me" in entity[2]]
+    assert links == [("text_link", f"@{name}", f"https://t.me/{name}") for name in names]
+
+
+@pytest.mark.parametrize(
     ("markdown", "text"),
     [
         ("- a\n  more\n  - b\n    - c\n      - d\n- e", "• a\n    more\n    ◦ b\n        ▪ c\n            ▪ d\n• e"),

@@ -119,6 +119,7 @@ def test_of_entities_within_each_other_the_outer_one_counts() -> None:
         ),
         ("so x = 1 fails", [("pre", "x = 1", {})], "so \n```\nx = 1\n```\n fails"),
         ("a\nb\nyes", [("blockquote", "a\nb", {})], "> a\n> b\nyes"),
+        ("at noon", [("date_time", "noon", {"unix_time": 1_700_000_000})], "at noon (2023-11-14 22:13 UTC)"),
         ("a b\nno", [("expandable_blockquote", "a b", {}), ("strikethrough", "b", {})], "> a ~~b~~\nno"),
         ("one two", [("strikethrough", "one two", {}), ("code", "two", {})], "~~one `two`~~"),
     ],

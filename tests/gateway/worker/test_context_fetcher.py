@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import AssistantUnavailable, DeliveryError, GatewayError, NotForUs
 from gateway.domain.models import RunId, TurnState
@@ -22,6 +26,17 @@ def test_the_context_is_stored_before_the_assistant_reads_it(start: Start, assis
     (thread,) = assistant.threads.values()
     assert thread.texts == [stored.text_with_attachments]
     assert "> Bob: It fails." in thread.texts[0]
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_what_a_message_comes_with_is_completed_where_it_lacks_something(start: Start, *, lacking: bool) -> None:
+    process = start()
+    process.platform.lacking = lacking
+    process.platform.contexts.append(CONTEXT)
+    known = ChatContext("Ann")
+    turn = process.inbox.accept(replace(process.platform.message("Why?"), context=known)).turn
+    process.platform.wait_for(1)
+    assert process.stored(turn.id).message.context == (CONTEXT if lacking else known)
 
 
 def test_a_retry_asks_the_same(start: Start, assistant: FakeAssistant) -> None:

@@ -1,0 +1,149 @@
+"""What was written in a thread before the bot was called there reaches the assistant, once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapters.discord.adapter import DiscordAdapter
+from adapters.discord.reply_target import DiscordTarget
+from gateway.domain.context import ChatContext, Label, Quote
+from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
+from gateway.worker.worker import run_once
+from tests.adapters.discord.reply_scene import settings
+from tests.fakes.delivery_context import FakeDeliveryContext
+from tests.fakes.discord_server import FakeDiscord
+from tests.fakes.discord_state import CHANNEL, GUILD, PUBLIC_THREAD, USER, DiscordErrorFault
+from tests.fakes.memory import FakeMemory
+from tests.fakes.platform_faults import Json
+from tests.fakes.unparsed_updates import FakeUnparsedUpdates
+
+BOB, EVE = "3002", "3003"
+ANN = ChatContext("Ann", language="de")
+
+
+def begin_thread(discord: FakeDiscord, at: str = "", **more: Any) -> str:
+    with discord.state.notify():
+        thread = at or discord.state.snowflake()
+        described: Json = {"id": thread, "type": PUBLIC_THREAD, "parent_id": CHANNEL, "guild_id": GUILD, **more}
+        discord.state.channels[thread], discord.state.messages[thread] = described, {}
+    return thread
+
+
+def turn_in(discord: FakeDiscord, thread: str, *, seq: int = 1, context: ChatContext | None = ANN) -> Turn:
+    said = discord.says("why?", thread, mentions=True)
+    target = DiscordTarget(thread, said["id"], USER, GUILD)
+    key = ConversationKey("discord", GUILD, CHANNEL, thread)
+    message = Message(key, said["id"], "why?", USER, target.address, context=context)
+    return Turn(TurnId(f"turn_{said['id']}"), 1, seq, message, TurnState.RUNNING)
+
+
+async def nothing_before(_: int) -> Sequence[Turn]:
+    return ()
+
+
+@asynccontextmanager
+async def adapter_of(discord: FakeDiscord, **given: Any) -> AsyncIterator[DiscordAdapter]:
+    adapter = DiscordAdapter(settings(discord, **given), FakeMemory(), FakeUnparsedUpdates(), run_once)
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+
+
+async def read(discord: FakeDiscord, turn: Turn, **given: Any) -> ChatContext | None:
+    async with adapter_of(discord, **given) as adapter:
+        found = await adapter.fetch_context(turn, nothing_before, FakeDeliveryContext())
+        assert adapter.lacks_context(turn) == (found is not None)
+        return found
+
+
+async def test_a_thread_is_quoted_with_the_message_that_it_was_begun_at(discord: FakeDiscord) -> None:
+    first = discord.says(f"It fails, <@{EVE}>", user=BOB)
+    with discord.state.notify():
+        discord.state.message(CHANNEL, first["id"])["mentions"] = [{"id": EVE, "username": "eve"}]
+    thread = begin_thread(discord, first["id"])
+    discord.says("", thread, user=BOB, type=18)
+    discord.says("since Monday", thread, user=EVE, attachments=[{"url": "https://x.org/1", "filename": "a.log"}])
+    with discord.state.notify():
+        discord.state.add_message(thread, discord.state.bot_user, "Restarted.")
+    turn = turn_in(discord, thread)
+    discord.says("too late", thread, user=BOB)
+    assert await read(discord, turn) == ChatContext(
+        "Ann",
+        (Label(f"@{EVE}", "eve", EVE),),
+        (
+            Quote(f"It fails, @{EVE}", f"Person {BOB}", BOB),
+            Quote("since Monday\n[attached: a.log]", f"Person {EVE}", EVE),
+            Quote("Restarted.", "you"),
+        ),
+        language="de",
+    )
+
+
+async def test_the_first_message_of_a_thread_is_quoted_as_discord_shows_it_there(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord)
+    said = {"id": thread, "author": {"id": BOB, "username": "bob"}, "content": "It fails."}
+    discord.says("", thread, user=BOB, type=21, referenced_message=said)
+    discord.says("since Monday", thread, user=BOB)
+    found = await read(discord, turn_in(discord, thread))
+    assert found is not None
+    assert [quote.text for quote in found.quotes] == ["It fails.", "since Monday"]
+
+
+@pytest.mark.parametrize("others", [1, 100])
+async def test_the_post_of_a_forum_is_quoted_with_its_title(discord: FakeDiscord, others: int) -> None:
+    thread = begin_thread(discord, name="No sound: why?")
+    with discord.state.notify():
+        discord.state.add_message(thread, {"id": BOB, "username": "bob"}, "On a Mac.", id=thread)
+    for _ in range(others):
+        discord.says("me too", thread, user=EVE)
+    found = await read(discord, turn_in(discord, thread))
+    assert found is not None
+    assert found.quotes[0].text == "(begins a post: No sound: why?)\nOn a Mac."
+    assert [quote.text for quote in found.quotes[1:]] == ["me too"] * others
+
+
+async def test_of_a_long_thread_the_first_and_the_newest_messages_are_quoted(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord, discord.says("It fails.", user=BOB)["id"])
+    for number in range(120):
+        discord.says(f"message {number:03}", thread, user=BOB)
+    found = await read(discord, turn_in(discord, thread), discord_context_chars=50)
+    assert found is not None
+    assert [quote.text for quote in found.quotes] == ["It fails.", *(f"message {n}" for n in range(117, 120))]
+    left_out = ("97 more messages of this thread were left out.", "Older messages of this thread were left out.")
+    assert found.notes == left_out
+
+
+async def test_names_are_kept_back_where_they_are_to_be(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord, discord.says("It fails.", user=BOB)["id"])
+    found = await read(discord, turn_in(discord, thread, context=None), discord_names=False)
+    assert found == ChatContext(quotes=(Quote("It fails.", "", BOB),))
+
+
+async def test_what_cannot_be_read_is_said(discord: FakeDiscord) -> None:
+    turn = turn_in(discord, begin_thread(discord))
+    discord.faults.add("getMessagesBefore", DiscordErrorFault(403, 50013, times=None))
+    found = await read(discord, turn)
+    assert found is not None
+    assert found.notes == ("The earlier messages of this thread could not be read: no_permission.",)
+    assert found.speaker == "Ann"
+
+
+async def test_a_thread_is_read_once_and_only_where_somebody_else_has_begun_it(discord: FakeDiscord) -> None:
+    turn = turn_in(discord, begin_thread(discord))
+    message = turn.message
+    others = (
+        replace(message, key=replace(message.key, topic=message.message_id)),  # the reply opens the thread
+        replace(message, key=replace(message.key, topic="")),
+        replace(message, address={**message.address, "message": message.key.topic}),  # it begins a post
+        replace(message, context=replace(ANN, quotes=(Quote("It fails."),))),
+        replace(message, kind=MessageKind.HAND_OVER),
+    )
+    for other in (replace(turn, seq=2), *(replace(turn, message=other) for other in others)):
+        assert await read(discord, other) is None
+    assert await read(discord, turn, discord_context_chars=0) is None
