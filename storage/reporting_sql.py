@@ -332,7 +332,9 @@ cancel_turns_of_author = (
     .where(by_author_in_conversation, T.state.in_(UNDECIDED))
     .values(state=TurnState.CANCELLED, answered_at=clock())
 )
-erase_author = update(turns).where(by_author_in_conversation).values(ERASED_VALUES)
+# All are found before the first one is erased: by that others are known.
+_found = select(T.id).where(by_author_in_conversation).correlate(None)
+erase_author = update(turns).where(T.id.in_(_found)).values(ERASED_VALUES)
 erase_files_of_author = delete(tool_files).where(
     tool_files.c.turn_id.in_(select(T.id).where(by_author_in_conversation))
 )
