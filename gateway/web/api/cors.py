@@ -11,8 +11,8 @@ ANY = "*"
 MAX_AGE_SECONDS = 3600
 """How long a browser may remember the answer to a preflight request."""
 
-
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FORM_TYPES = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 """www.w3.org/TR/fetch-metadata/#sec-fetch-site-header; other ports and subdomains are the same site."""
 FORWARDED = ("forwarded", "via", "x-forwarded-for")
@@ -38,7 +38,7 @@ class Cors:
         origin = headers.get("origin")
         if origin is None or method in SAFE_METHODS or ANY in self.origins or origin in self.origins:
             return
-        if _is_foreign(origin, headers):
+        if _is_sent_unasked(headers) and _is_foreign(origin, headers):
             explanation = "Pages of this origin may not call here. The operator allows others by CORS_ORIGINS."
             raise Blocked(explanation, code="cross_origin")
 
@@ -65,6 +65,12 @@ class Cors:
             "Access-Control-Allow-Methods": ", ".join(self.methods),
             "Access-Control-Max-Age": str(MAX_AGE_SECONDS),
         }
+
+
+def _is_sent_unasked(headers: Mapping[str, str]) -> bool:
+    """Returns whether a browser sends such a request of any page without asking first: fetch.spec.whatwg.org."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type in FORM_TYPES and "authorization" not in headers
 
 
 def _is_foreign(origin: str, headers: Mapping[str, str]) -> bool:
