@@ -25,6 +25,8 @@ AWAITED_SECONDS = 600.0
 """How long a caller that came back counts as waiting for the turn, in whichever process."""
 LOOKS = 5
 """How often it is looked, while a caller may come back, whether the database lets it."""
+PROMPT_SECONDS = 1.0
+"""A database that takes longer for an answer was away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Asking:
             answer = await question
         except StoreUnavailable:
             return None
-        return answer if clock() - since < self.limits.come_back_seconds / LOOKS else None
+        return answer if clock() - since < PROMPT_SECONDS else None
 
     async def _claim_wait(self, turn_id: TurnId, seconds: float) -> bool:
         """Says to other processes that a turn is awaited here; returns False if it is awaited in one of them."""

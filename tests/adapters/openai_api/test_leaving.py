@@ -104,13 +104,14 @@ def test_while_the_database_is_away_nobody_counts_as_gone(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, *, number: int, is_silent: bool
 ) -> None:
     lock, get_turn, questions = scene.memory.try_lock, AsyncFakeInbox.get_turn, count()
+    monkeypatch.setattr(asking, "PROMPT_SECONDS", 0.05)
 
     def be_away_once() -> None:
         if next(questions) != number:
             return
         if not is_silent:
             raise StoreUnavailable
-        time.sleep(2 * LIMITS.come_back_seconds / LOOKS)
+        time.sleep(2 * asking.PROMPT_SECONDS)
 
     async def get_turn_or_fail(inbox: AsyncFakeInbox, turn_id: TurnId) -> Turn:
         be_away_once()
