@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from gateway.domain.errors import SettingsError
-from gateway.domain.files import content_type_of
+from gateway.domain.files import ANY_BYTES, content_type_of
 
 KEEPALIVE_SECONDS = 60.0
 """For which an unused connection is kept."""
@@ -44,9 +44,7 @@ MAX_WEBSOCKET_MESSAGE = 16 * 1024 * 1024
 class StreamedBody(aiohttp.Payload):
     """A body, or a part of a form, that is read piece by piece while it is sent. It may be sent again."""
 
-    def __init__(
-        self, size: int, pieces: Callable[[], AsyncIterator[bytes]], media_type: str = "application/octet-stream"
-    ) -> None:
+    def __init__(self, size: int, pieces: Callable[[], AsyncIterator[bytes]], media_type: str = ANY_BYTES) -> None:
         """``size``: of all pieces, in bytes: it is sent as Content-Length. ``pieces``: called for each sending."""
         super().__init__(None, content_type=media_type)
         self._size = size

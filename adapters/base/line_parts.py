@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from enum import IntEnum
 
+from gateway.domain.files import JOINERS
+
 SPAN = re.compile(
     r"""  ``(?:(?!``)[^\n]){1,200}+(?:``|\Z)
         | `[^`\n]{1,200}+(?:`|\Z)
@@ -27,8 +29,6 @@ what is markup in them, either alone, and words."""
 CHARACTERS = len(PARTS)
 SENTENCE_END = re.compile(r"""[.!?:;…][)\]"'”’»*_]*\s+\Z""")  # noqa: RUF001  # as they are written
 STOPS, PAUSES = "。！？", "、，；："  # noqa: RUF001  # of languages that have no spaces between words
-
-JOINERS = "\u200c\u200d"
 
 
 class Grade(IntEnum):

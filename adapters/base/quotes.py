@@ -11,6 +11,16 @@ MAX_QUOTE_CHARS = 3_000
 CUT = " […]"
 
 
+def thread_not_read(why: str) -> str:
+    """Returns what the assistant is told where a thread cannot be read."""
+    return f"The earlier messages of this thread could not be read: {why}."
+
+
+def left_out(dropped: int) -> tuple[str, ...]:
+    """Returns what the assistant is told of messages of a thread that were too many: nothing, or one note."""
+    return (f"{dropped} more messages of this thread were left out.",) if dropped else ()
+
+
 def within_budget(quotes: Sequence[Quote], max_chars: int) -> tuple[list[Quote], int]:
     """Returns the first quote and the newest others that fit, oldest first, and how many were left out.
 

@@ -23,6 +23,8 @@ ANSWERS = frozenset({"cancel"})
 """Those that may as well answer a question: they count only while something runs."""
 
 MENTIONED_ONLY = "(mentioned you without saying anything)"
+YOU = "you"
+"""The name of the bot in what is quoted for the assistant."""
 SOMEBODY = "somebody"
 """Stands for a name that is not known, or not visible."""
 UNREADABLE = "(sent something that cannot be shown to you as text)"

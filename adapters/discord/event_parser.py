@@ -11,7 +11,7 @@ from adapters.base.approvals import verdict_of
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, id_in, object_in, objects_in, storable, text_in
 from adapters.base.language import in_language
-from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE
+from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE, YOU
 from adapters.discord import commands, text_input
 from adapters.discord.buttons import STOP, pressed
 from adapters.discord.reply_target import DiscordTarget
@@ -309,7 +309,7 @@ class DiscordParser:
         answered = object_in(event, "referenced_message")
         if answered and (said := text_input.quoted_text(answered, self.bot)):
             author = object_in(answered, "author")
-            whose = "you" if self._is_bot(author) else name_of(author) or SOMEBODY
+            whose = YOU if self._is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{base_text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
 

@@ -11,7 +11,7 @@ from adapters.discord.errors import Refusal
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.message_writer import DiscordWriter
 from adapters.discord.posted_reply import Buttons, DiscordContent, DiscordMessage, DiscordReply
-from gateway.domain.files import Content, File
+from gateway.domain.files import ANY_BYTES, Content, File
 from gateway.domain.sentences import sentence
 from gateway.http_client import StreamedBody
 from gateway.languages import say
@@ -19,7 +19,6 @@ from gateway.languages import say
 STOPPED = sentence("Stopped.")
 SMALL_PRINT = "\n-# "
 """docs.discord.com/developers/reference#message-formatting"""
-UNNAMED_TYPE = "application/octet-stream"
 
 
 class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
@@ -83,7 +82,7 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
     async def upload(self, file: File, content: Content) -> None:
         if not content.size:
             raise Rejected("the file is empty")
-        media_type = file.media_type or UNNAMED_TYPE
+        media_type = file.media_type or ANY_BYTES
         await self._writer.post_file((file.name, StreamedBody(content.size, content.pieces, media_type), media_type))
 
     async def post_missing_file(self, text: str, number: int) -> None:

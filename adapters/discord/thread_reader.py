@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.quotes import within_budget
+from adapters.base.quotes import left_out, thread_not_read, within_budget
+from adapters.base.text_input import YOU
 from adapters.discord import text_input
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.event_parser import DiscordParser, name_of
@@ -29,9 +30,6 @@ STARTER = 21
 """The type of the message that stands in a thread for the one that it was begun at."""
 SAID_TYPES = frozenset({0, 19, 20, 23})
 """What people and programs write, replies, and answers to commands."""
-YOU = "you"
-"""The name of the bot in what is quoted for the assistant."""
-NOT_READ = "The earlier messages of this thread could not be read: {why}."
 
 log = logs.get_logger(__name__)
 
@@ -63,13 +61,12 @@ class ThreadReader:
         except (DeliveryError, TimeoutError) as exc:
             log.warning("thread not read", turn=turn.id, error=str(exc))
             why = exc.reason if isinstance(exc, Rejected) and exc.reason else "Discord did not answer"
-            return replace(context, notes=(NOT_READ.format(why=why),))
+            return replace(context, notes=(thread_not_read(why),))
         kept, dropped = within_budget([self._quote(message, bot) for message in messages], self._max_chars)
-        notes = [f"{dropped} more messages of this thread were left out."] if dropped else []
-        notes += [] if is_whole else ["Older messages of this thread were left out."]
+        notes = left_out(dropped) if is_whole else (*left_out(dropped), "Older messages of this thread were left out.")
         labels = (label for message in messages for label in self._parser.labels(message)) if self._has_names else ()
         known = tuple(dict.fromkeys((*context.labels, *labels)))
-        return replace(context, labels=known, quotes=tuple(kept), notes=tuple(notes))
+        return replace(context, labels=known, quotes=tuple(kept), notes=notes)
 
     async def _messages(self, turn: Turn, outbox: DeliveryContext) -> tuple[Sequence[Fields], bool]:
         """Returns the messages above that of a turn, the oldest first, and whether they are all."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.quotes import within_budget
+from adapters.base.quotes import left_out, thread_not_read, within_budget
+from adapters.base.text_input import YOU
 from adapters.slack import text_input
 from adapters.slack.api_client import SlackClient
 from adapters.slack.event_context import id_of
@@ -23,8 +24,6 @@ MOST_PAGES = 5
 MAX_WAIT = 2.0
 """Seconds to wait for the rate limit."""
 READ_SUBTYPES = frozenset({"", "bot_message", "file_share", "me_message", "thread_broadcast"})
-YOU = "you"
-"""The name of the bot in what is quoted for the assistant."""
 
 log = logs.get_logger(__name__)
 
@@ -63,11 +62,11 @@ class ThreadReader:
             messages, is_whole = await self._messages(part, workspace, outbox)
         except DeliveryError as exc:
             log.warning("thread not read", channel=part.channel, error=str(exc))
-            return (), (f"The earlier messages of this thread could not be read: {_reason(exc)}.",)
+            return (), (thread_not_read(_reason(exc)),)
         quotes = [self._quote(message, part) for message in messages if _is_said(message)]
         kept, dropped = within_budget([quote for quote in quotes if quote is not None], self.max_chars)
-        notes = [f"{dropped} more messages of this thread were left out."] if dropped else []
-        return tuple(kept), tuple(notes if is_whole else [*notes, "The newest messages of this thread are missing."])
+        notes = left_out(dropped)
+        return tuple(kept), notes if is_whole else (*notes, "The newest messages of this thread are missing.")
 
     async def read_one(self, channel: str, ts: str, workspace: Workspace, outbox: DeliveryContext) -> Quote | None:
         """Returns a message; None if it cannot be read. Raises LeaseLost."""

@@ -12,7 +12,7 @@ from adapters.base.errors import Rejected
 from adapters.telegram.api_client import FILE_SECONDS, Announce, TelegramClient
 from adapters.telegram.errors import Reason
 from adapters.telegram.reply_target import TelegramTarget
-from gateway.domain.files import Attachment, Content, File
+from gateway.domain.files import ANY_BYTES, Attachment, Content, File
 from gateway.domain.models import Message
 from gateway.http_client import StreamedBody
 from gateway.ports.platform import DeliveryContext
@@ -20,7 +20,6 @@ from gateway.ports.spool import FileWriter, Spool
 
 PHOTO_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 """What Telegram shows as a picture and keeps as one. It converts other types, or refuses them."""
-UNKNOWN_TYPE = "application/octet-stream"
 MAX_PHOTO_BYTES = 10_000_000
 """core.telegram.org/bots/api#sending-files"""
 
@@ -48,7 +47,7 @@ async def upload(
     """
 
     async def send(kind: str) -> str:
-        body = StreamedBody(content.size, content.pieces, guess_type(file.name)[0] or UNKNOWN_TYPE)
+        body = StreamedBody(content.size, content.pieces, guess_type(file.name)[0] or ANY_BYTES)
         # The library passes on what it is told not to read.
         shown = InputFile(cast("Any", body), filename=file.name, read_file_handle=False)
         args: dict[str, Any] = {kind: shown, **target.args}

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
-from adapters.base.text_input import SOMEBODY
+from adapters.base.text_input import SOMEBODY, YOU
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
@@ -94,7 +94,7 @@ def name_of(sender: Fields) -> str:
 def author_of(message: Fields, me: BotIdentity) -> str:
     """Returns the author's name; "you" for the bot itself."""
     if number_in(object_in(message, "from"), "id") == me.id:
-        return "you"
+        return YOU
     return name_of(object_in(message, "sender_chat")) or name_of(object_in(message, "from")) or SOMEBODY
 
 

@@ -10,7 +10,7 @@ from mimetypes import guess_type
 
 from gateway.assistants.request_body import DataUrl
 from gateway.domain.errors import AssistantRefused, ThreadMissing
-from gateway.domain.files import Attachment, Content, File
+from gateway.domain.files import ANY_BYTES, Attachment, Content, File
 from gateway.domain.models import Turn
 from gateway.domain.sentences import sentence
 from gateway.ports.assistant import AttachmentLoader
@@ -20,7 +20,6 @@ MAX_BYTES = 50 * 2**20
 MAX_INLINE_CHARS = 30_000
 """A longer text file is sent as a file instead of as text."""
 MAX_NAME_CHARS = 200
-UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """Images that models accept as input (developers.openai.com/api/docs/guides/images-vision)."""
@@ -133,7 +132,7 @@ def _media_type(file: File, content: Content) -> str:
         if signature.match(content.head(SIGNATURE_BYTES)):
             return media_type
     declared = file.media_type.partition(";")[0].strip().lower()
-    return (declared if declared != UNKNOWN_MEDIA_TYPE else "") or guess_type(file.name)[0] or UNKNOWN_MEDIA_TYPE
+    return (declared if declared != ANY_BYTES else "") or guess_type(file.name)[0] or ANY_BYTES
 
 
 def _inline_text(name: str, media_type: str, content: Content) -> str | None:

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gateway.domain.files import JOINERS
+
 MAX_NAME_CHARS = 60
 NAME_PUNCTUATION = frozenset('"“”„«»`<>[]{}|\\:')
 """Characters that could end a name where it is quoted, or begin something else."""
-JOINERS = "\u200c\u200d"
 LOOSE_JOINER = re.compile(rf"(?<![^\x00-\x7f\s{JOINERS}])[{JOINERS}]|[{JOINERS}](?![^\x00-\x7f\s{JOINERS}])")
 """One that joins nothing. Others are a part of names: of Persian, of Indian scripts, and of emoji."""
 LAYOUT = frozenset("\n\t")

@@ -34,6 +34,7 @@ from adapters.openai_api.uploaded_files import (
     file_view,
 )
 from gateway.domain.errors import StoreUnavailable
+from gateway.domain.files import ANY_BYTES
 from gateway.ports.api_objects import ApiObject
 from gateway.ports.uploads import PIECE_BYTES
 from gateway.web.api.multipart import FORM, PartHead, read_parts
@@ -162,7 +163,7 @@ class FileRoutes:
         if SERVER in file.body:
             raise InvalidRequest(f"Not allowed to download files of purpose: {file.body['purpose']}")
         headers = {
-            "Content-Type": "application/octet-stream",
+            "Content-Type": ANY_BYTES,
             "Content-Length": str(file.body["bytes"]),
             "Content-Disposition": "attachment",
         }

@@ -22,7 +22,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from gateway.domain.files import Attachment, BytesContent, File
+from gateway.domain.files import ANY_BYTES, Attachment, BytesContent, File
 from gateway.tools.tool import ToolResult
 
 MAX_FILES = 10
@@ -76,7 +76,7 @@ def _file_in(block: ContentBlock, number: int) -> Attachment | None:
         return _file(f"{kind}-{number}{guess_extension(media_type) or ''}", media_type, block.data)
     if isinstance(block, EmbeddedResource) and isinstance(block.resource, BlobResourceContents):
         name = unquote(basename(urlsplit(block.resource.uri).path)) or f"file-{number}"
-        return _file(name, block.resource.mime_type or "application/octet-stream", block.resource.blob)
+        return _file(name, block.resource.mime_type or ANY_BYTES, block.resource.blob)
     return None
 
 
