@@ -36,8 +36,6 @@ class Backpressure:
         self._caller_share = caller_share
         self._workspace_share = workspace_share
         self._platforms: dict[str, SharedPlaces] = {}
-        self._total = 0
-        """How many places all platforms together hold."""
         self._lock = threading.Lock()
 
     def refresh(self, depths: Sequence[QueueDepth]) -> None:
@@ -46,7 +44,6 @@ class Backpressure:
             self._platforms = {
                 depth.platform: self._places(depth.by_share or {NOBODY: depth.unfinished}) for depth in depths
             }
-            self._total = sum(each.total for each in self._platforms.values())
 
     def admit(self, message: Message) -> None:
         """Counts a message that is about to be recorded. Raises Overloaded, but only for prompts."""
@@ -56,11 +53,11 @@ class Backpressure:
             share, places = message.share, self._platforms.get(message.key.platform)
             if places is None:
                 places = self._platforms[message.key.platform] = self._places({})
-            if places.total >= self._max_per_platform or self._total >= self._max_total:
+            total = sum(each.total for each in self._platforms.values())
+            if places.total >= self._max_per_platform or total >= self._max_total:
                 raise Overloaded(OVERLOADED_MESSAGE, retry_after=RETRY_AFTER)
             if not places.try_take(share):
                 raise _share_is_full(places, share)
-            self._total += 1
 
     def _places(self, by_share: Mapping[Share, int]) -> SharedPlaces:
         capacity = min(self._max_per_platform, self._max_total)

@@ -102,9 +102,8 @@ class AdmissionControl:
 
     def expense_of(self, used: AttemptUsage) -> Expense:
         """Returns what the runs of a turn cost; its model is the one that used most."""
-        usage, cost = NO_TOKENS, 0
-        for each in used.by_model:
-            usage, cost = usage + each.usage, cost + self._prices.cost(each.model, each.usage)
+        usage = sum((each.usage for each in used.by_model), NO_TOKENS)
+        cost = sum(self._prices.cost(each.model, each.usage) for each in used.by_model)
         model = max(used.by_model, key=_tokens, default=ModelUsage("", NO_TOKENS)).model
         return Expense(usage, model, cost, used.is_estimate)
 

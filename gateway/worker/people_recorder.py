@@ -66,7 +66,7 @@ class PeopleRecorder:
             person = PersonId(platform, message.author)
             before = self._seen.get(person)
             name = author_name or (before.name if before else "")
-            self._seen[person] = Sighting(person, name, key.platform, key.workspace, is_claimed=bool(message.caller))
+            self._seen[person] = Sighting(person, name, key.platform, key.workspace, is_claimed=message.is_claimed)
         if channel_name and key.channel:
             self._named[ChannelId(platform, key.channel)] = channel_name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
+from gateway.coordination.threads import in_thread
 from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.exchange import Exchange
@@ -62,10 +62,7 @@ class KeptFiles:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Calls the store in a thread, and again until the database is available."""
-
-        async def once() -> T:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
+        once = partial(in_thread, self._executor, work)
         return await retry(once, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
 

@@ -93,8 +93,7 @@ class TurnRunner:
     async def _outcome_of_task(
         self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
     ) -> RecordOutcome | ParkTurn:
-        claim = work.claim
-        lease, turn = claim.lease, claim.turn
+        lease, turn = work.claim.lease, work.claim.turn
         if ended.cancelled():
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
@@ -145,8 +144,7 @@ class TurnRunner:
 
         Raises AssistantError, RunPostponed.
         """
-        claim = work.claim
-        lease, turn = claim.lease, claim.turn
+        lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
             return RecordOutcome(lease, turn, failure=admitted.failure)
@@ -186,10 +184,9 @@ class TurnRunner:
         calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
-        turn = claim.turn
+        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
         return RecordOutcome(
-            claim.lease,
+            work.claim.lease,
             turn,
             reply,
             spent.usage + turn.usage,  # a turn that waited for outputs has used some before

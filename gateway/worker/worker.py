@@ -290,8 +290,7 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        platform = claim.turn.message.key.platform
-        work = ConversationTask(guard, platform, over_capacity=not self._free_capacity(), share=claim.share)
+        work = ConversationTask(guard, over_capacity=not self._free_capacity(), share=claim.share)
         self._tasks[conversation] = work
         self._places.take(work.share)
         self._metrics.set_conversations_in_progress(len(self._tasks))
