@@ -189,8 +189,8 @@ class Group:
 
     def with_newest(self) -> Mapping[int, int]:
         """Returns the conversations whose newest turn matters to a message, and where that is."""
-        messages = [each.request.message for each in self.incoming]
-        wanted = {stored_key(each.key) for each in messages if each.join is not None or each.only_if_idle}
+        asked = [(each.key, each.request.message) for each in self.incoming]
+        wanted = {key for key, message in asked if message.join is not None or message.only_if_idle}
         found = [self.conversations[key] for key in wanted & self.conversations.keys()]
         return {each.id: each.tail for each in found if not each.is_idle}
 

@@ -112,8 +112,9 @@ def with_held_calls(turn: Turn, write: HoldCalls, at: float) -> Turn:
 
     One that was resolved meanwhile stays as it is.
     """
-    held = replace(turn, parking=None)
-    return turn if turn.state is not TurnState.RUNNING else _with_rounds(held, write, write.rounds, at)
+    if turn.state is not TurnState.RUNNING:
+        return turn
+    return _with_rounds(changed(turn, parking=None), write, write.rounds, at)
 
 
 def with_outputs(turn: Turn, write: SetOutputs) -> Turn:
