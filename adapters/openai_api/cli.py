@@ -13,6 +13,7 @@ import click
 
 from adapters.openai_api.ids import OBJECT_ID
 from gateway.domain.errors import SettingsError
+from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject, ApiObjects
 
 Item = Mapping[str, Any]
@@ -131,8 +132,8 @@ def _items(text: str) -> Iterator[Item]:
 def _parsed(text: str) -> Any:
     """Returns the value of a JSON text; None if it is none."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return decode_json(text)
+    except ValueError:
         return None
 
 
