@@ -23,6 +23,8 @@ from gateway.http_client import HttpClient, read_limited
 CONNECT_SECONDS = 10.0
 LEFT_TO_HTTP = frozenset({"host", "connection", "accept-encoding", "content-length", "cookie"})
 """Headers that depend on the connection or on the single request."""
+TELEMETRY = "x-stainless-"
+"""How the headers begin in which the SDK tells the versions of all that it runs on. They were half of a request's."""
 
 MAX_ERROR_BYTES = 2**20
 MOST_TEMPLATES = 500
@@ -70,7 +72,8 @@ class RequestTemplate:
     @classmethod
     def from_request(cls, request: httpx2.Request, path: str) -> Self:
         before, _, after = str(request.url).rpartition(path)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in LEFT_TO_HTTP}
+        said = ((name, value) for name, value in request.headers.items() if not name.lower().startswith(TELEMETRY))
+        headers = {name: value for name, value in said if name.lower() not in LEFT_TO_HTTP}
         seconds = request.extensions["timeout"]
         timeout = aiohttp.ClientTimeout(sock_connect=seconds["connect"], sock_read=seconds["read"])
         return cls(before, after, headers, timeout)

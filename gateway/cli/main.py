@@ -20,7 +20,7 @@ from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
 from gateway.loading import Loaded
 from gateway.platforms import enabled_platforms
-from gateway.process import stop_signals
+from gateway.process import adapt_gc, freeze_gc, stop_signals
 from gateway.running_gateway import Gateway
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
@@ -102,6 +102,7 @@ def worker() -> None:
     metrics = (
         metrics_endpoint.serve(gateway.metrics, exposed.metrics_port, exposed.token) if exposed.metrics_port else None
     )
+    freeze_gc()
     click.echo(f"Worker started with {gateway.description}.")
     while stops.wait().name == "SIGHUP":
         reload()
@@ -133,7 +134,9 @@ def _open_gateway(loaded: Loaded) -> Gateway:
     store = app.open_store(settings, migrate=migrations.upgrade_apart)
     current = CurrentConfiguration(loaded.configuration)
     adapters = enabled_platforms(settings, store, current, loaded.load)
-    return app.open_gateway(settings, adapters, store, current=current, load=loaded.load)
+    gateway = app.open_gateway(settings, adapters, store, current=current, load=loaded.load)
+    gateway.worker.run_in_background(adapt_gc())
+    return gateway
 
 
 def _prepare_reload(loaded: Loaded, gateway: Gateway) -> Callable[[], object]:

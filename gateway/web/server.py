@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -17,7 +16,7 @@ from uvicorn.server import ServerState
 
 from gateway import logs
 from gateway.domain.errors import SettingsError
-from gateway.process import exit_now, raise_file_limit, stop_signals
+from gateway.process import exit_now, freeze_gc, raise_file_limit, stop_signals
 from gateway.web.api.routes import Receive, Scope, Send
 from gateway.web.connections import Connections, Limits, Phase
 from gateway.web.http_protocol import LimitedProtocol, protocol_config
@@ -28,8 +27,6 @@ STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 SEND_TIMEOUT = 60
 """Longest time that sent data may stay unacknowledged before the connection counts as dead."""
 BACKLOG = 2048
-GC_THRESHOLD = 10_000
-"""New objects that trigger a collection of the youngest generation; Python's 700 is meant for small programs."""
 REQUESTS_GRACE_SHARE, RESPONSES_GRACE_SHARE = 0.8, 0.9
 """Shares of the grace period until which requests may run, and until which responses may be sent."""
 FIRST_BYTES_TIMEOUT = 0.5
@@ -85,7 +82,7 @@ def serve(
     with closing(_open_listener(host, port)) as listener:
         stops = stop_signals(STOP_SIGNALS)  # before any thread starts: they inherit it
         served = make_app()
-        _freeze_gc()
+        freeze_gc()
         server = HttpServer(served.app, limits)
         served.run(server.start(listener))
         on_ready(_public_url(*listener.getsockname()[:2]))
@@ -208,12 +205,3 @@ def _public_url(host: str, port: int) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _freeze_gc() -> None:
-    """Excludes all present objects from garbage collection: they stay, and each full collection would examine them for
-    0.1 s and more while every turn waits. A turn's thousands of objects mostly have no cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
