@@ -85,7 +85,7 @@ class GatewayConnection(LeasedReceiver):
         self._handler = handler
         self._channels = Channels(client)
         self._roles = Roles(client)
-        parser.channel_name, parser.role = self._channels.name_of, self._roles.find
+        parser.names.channel, parser.names.role = self._channels.name_of, self._roles.find
         self._session = gateway_session.GatewaySession()
         self._saved_at = 0.0
         self._acknowledged = True
@@ -185,7 +185,7 @@ class GatewayConnection(LeasedReceiver):
     async def _dispatched(self, kind: str, event: Fields) -> None:
         if kind == "READY":
             self._session.opened(event)
-            self._parser.bot = text_in(object_in(event, "user"), "id")
+            self._parser.names.bot = text_in(object_in(event, "user"), "id")
             self._save()
             log.info("connected to Discord")
             await self._catch_up()
