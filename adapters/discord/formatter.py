@@ -28,7 +28,7 @@ MAX_HEADING = 3
 MAX_TABLE_WIDTH = 80
 """Characters in a line up to which columns are padded, so that they are aligned."""
 
-MARK = re.compile(r"[\\*_~`|]|(?<=[^\s])\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
+MARK = re.compile(r"[\\*_~`|]|\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
 LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] |[.)] )", re.MULTILINE)
 """What Discord reads at the beginning of a line."""
 LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+#.-]*")

@@ -43,6 +43,19 @@ def test_an_address_is_said_once(markdown: str, written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("markdown", "written"),
+    [
+        ("see \\[x\\](https://x.org)", "see \\[x](https://x.org)"),
+        ("a\\[x](https://x.org), \\[y](z)", "a\\[x](https://x.org), \\[y](z)"),
+        ("\\<@123> and \\<t:0>", "\\<@123> and \\<t:0>"),
+        ("1 \\* 2 &amp; 3", "1 \\* 2 & 3"),
+    ],
+)
+def test_what_the_source_escapes_stays_text(markdown: str, written: str) -> None:
+    assert formatter.parts(markdown) == [written]
+
+
+@pytest.mark.parametrize(
     ("info", "language"),
     [
         ("python", "python"),
