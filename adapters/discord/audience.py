@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.base.json_fields import Fields, object_in, objects_in
 from adapters.discord import text_input
 from adapters.discord.names import Names
-from adapters.discord.places import DiscordPlace, id_of
+from adapters.discord.places import DiscordPlace, id_of, type_of
 from adapters.discord.settings import DiscordSettings
 
 WRITTEN_TYPES = frozenset({0, 19})
@@ -22,7 +22,7 @@ class Audience:
     def is_answered(self, event: Fields, place: DiscordPlace) -> bool:
         """Tells whether such an author gets answers in such a place at all."""
         author = object_in(event, "author")
-        if event.get("type", 0) not in WRITTEN_TYPES or not id_of(author) or self._names.is_bot(author):
+        if type_of(event) not in WRITTEN_TYPES or not id_of(author) or self._names.is_bot(author):
             return False
         if text_input.is_by_program(event) and not (self._settings.allows_bot(id_of(author)) and self.mentions(event)):
             return False

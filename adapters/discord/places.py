@@ -28,6 +28,12 @@ def required_id(fields: Fields, name: str) -> str:
     return found
 
 
+def type_of(fields: Fields) -> int:
+    """Returns the number of the type of a channel or a message; 0, an ordinary one, if there is none."""
+    value = fields.get("type")
+    return value if isinstance(value, int) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class DiscordPlace:
     """A channel."""
@@ -51,7 +57,7 @@ class DiscordPlace:
     @classmethod
     def of(cls, channel: Fields, guild: str = "") -> DiscordPlace:
         """Reads a channel as Discord describes it."""
-        kind = channel.get("type")
+        kind = type_of(channel)
         is_thread, is_call = kind in THREADS, kind in CALLS
         return cls(
             id_of(channel),

@@ -14,6 +14,7 @@ from adapters.base.text_input import YOU
 from adapters.discord import text_input
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.names import Names, name_of
+from adapters.discord.places import type_of
 from adapters.discord.reply_target import DiscordTarget
 from gateway import logs
 from gateway.domain.context import ChatContext, Quote, QuoteKind
@@ -88,7 +89,7 @@ class ThreadReader:
         found = sorted((message for message in page if _number(message) > int(after or 0)), key=_number)
         is_whole = len(page) < PAGE or len(found) < len(page)
         first = [] if after else [await self._first(found, channel, place, outbox)]
-        others = [each for each in found if each.get("type", 0) in SAID_TYPES and text_in(each, "id") != place.channel]
+        others = [each for each in found if type_of(each) in SAID_TYPES and text_in(each, "id") != place.channel]
         return [*first, *others], is_whole
 
     async def _first(
@@ -101,7 +102,7 @@ class ThreadReader:
         for message in found:
             if text_in(message, "id") == place.channel:
                 return await self._titled(message, place, outbox)
-            if message.get("type") == STARTER and (said := object_in(message, "referenced_message")):
+            if type_of(message) == STARTER and (said := object_in(message, "referenced_message")):
                 return said
         for at in (channel, place.channel):
             with suppress(Rejected):

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands
+from adapters.discord.api_client import DiscordClient
+from adapters.discord.channels import Channels
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.places import NO_ROLE, DiscordPlace, DiscordRole
 from adapters.discord.reply_target import YES, DiscordTarget
+from adapters.discord.roles import Roles
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, MessageKind
 from gateway.domain.platform_events import MessageEdited
 from gateway.languages import ENGLISH_ONLY
-from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
+from tests.adapters.any_payload import altered, anything, check_text
+from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, TOKEN, USER
 
 BOT_USER = {"id": BOT, "username": "gateway"}
 TEXT_CHANNEL, THREAD, DM = DiscordPlace(CHANNEL, GUILD), DiscordPlace("77", GUILD, CHANNEL), DiscordPlace(DIRECT)
@@ -372,6 +380,63 @@ def test_a_slash_command_says_what_is_mentioned_in_words() -> None:
         data = {"name": "ask", "options": [{"name": "text", "value": said}]}
         (message,) = made.interaction({**about, "data": data}).messages
         assert message.text_with_attachments == f"somebody: {text}"
+
+
+# ---------------------------------------------------------------- whatever comes
+
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["\0", "\ud800", "9" * 30, "<@&10>", f"<@{BOT}>", "/human"])
+)
+SHOT = {"url": "https://cdn.discordapp.com/s.png", "filename": "s.png", "title": "a", "content_type": "image/png"}
+QUESTION = {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}
+FORWARDED = {"message": {"content": "x", "attachments": [SHOT], "embeds": [ALERT], "components": COMPONENTS}}
+REPLY = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "ask <@3003>", "attachments": [SHOT]}
+COMMAND = {"name": "ask", "options": [{"name": "text", "value": "why?"}]}
+PRESS = {
+    "id": "7",
+    "type": 3,
+    "token": "t",
+    "channel_id": DIRECT,
+    "user": {"id": USER},
+    "data": {"custom_id": "stop:1"},
+}
+GENUINE: list[tuple[str, dict[str, Any]]] = [
+    ("MESSAGE_CREATE", event("<@&9> <#2001> <t:0>", member={"nick": "Annie"}, referenced_message=REPLY)),
+    ("MESSAGE_CREATE", event("", message_snapshots=[FORWARDED], sticker_items=[{"name": "Wave"}], poll=QUESTION)),
+    ("MESSAGE_UPDATE", event("why?", edited_timestamp="2026-01-01T00:00:00Z", attachments=[SHOT])),
+    ("MESSAGE_DELETE_BULK", {"ids": ["5", "6"], "channel_id": CHANNEL}),
+    ("INTERACTION_CREATE", {**PRESS, "type": 2, "channel": {"id": "77", "type": 11}, "data": COMMAND}),
+    ("INTERACTION_CREATE", PRESS),
+    ("GUILD_CREATE", {"id": GUILD, "threads": [{"id": "77", "type": 11}], "roles": [{"id": "9", "tags": {}}]}),
+]
+
+
+CLIENT = DiscordClient(DiscordSettings.model_validate({"discord_bot_token": TOKEN}))
+"""Of learning it makes no use."""
+
+
+@given(st.data(), st.sampled_from([TEXT_CHANNEL, THREAD, DM]))
+def test_an_event_with_anything_in_any_place_is_read_or_refused_by_name(
+    data: st.DataObject, place: DiscordPlace
+) -> None:
+    kind, genuine = data.draw(st.sampled_from(GENUINE))
+    told = data.draw(altered([genuine], anything(LEAF)).filter(lambda told: isinstance(told, dict)))
+    Channels(CLIENT).learn(kind, told)
+    Roles(CLIENT).learn(kind, told)
+    with suppress(MalformedRequest):
+        update = parser(discord_allowed_bots="*").parse(kind, told, place)
+        for said in update.messages:
+            assert said.text or said.files
+            key, files = said.key, [part for file in said.files for part in (file.name, file.reference)]
+            stored = [said.message_id, said.author, said.text, key.channel, key.topic, key.user, *files]
+            check_text(*stored, *said.address.values())
+        check_text(*(change.text for change in update.events if isinstance(change, MessageEdited)))
 
 
 def test_a_thread_is_named_after_the_question() -> None:
