@@ -215,13 +215,15 @@ class MessageParser:
     def _called_by_edit(self, target: TelegramTarget, parsed: ParsedMessage) -> Iterator[Message]:
         """Yields what an edit says to the bot: to stop, or what it addresses to it for the first time.
 
-        That has the id of the original, should it be known.
+        That has the id of the original, should it be known. Without a date nobody has edited anything: Telegram also
+        reports changes that bots do not see, core.telegram.org/bots/api#update, edited_message.
         """
         if not (self._audience.allows(target) and self._audience.is_meant(target, parsed)):
             return
         for message in self._messages(target, parsed):
             if message.kind is MessageKind.STOP:
-                yield replace(message, message_id=f"{message.own_id}:stop", may_start_conversation=False)
+                if number_of(parsed.message, "edit_date"):
+                    yield replace(message, message_id=f"{message.own_id}:stop", may_start_conversation=False)
             elif parsed.mentions_bot and not target.direct:
                 yield replace(message, message_id=message.own_id, album_item_id="", debounce_seconds=0.0, join=None)
 

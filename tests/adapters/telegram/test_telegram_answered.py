@@ -259,10 +259,12 @@ def test_a_person_whose_name_ends_like_that_of_a_bot_is_none(*, is_bot: bool, ou
 
 @pytest.mark.parametrize("told", [message_json("/stop"), message_json("stop", message_id=7), mention("/stop")])
 def test_an_edit_that_stops_is_a_message_of_its_own(told: Json) -> None:
-    (said,) = read("edited_message", told).messages
+    edited = {**told, "edit_date": 1}
+    (said,) = read("edited_message", edited).messages
     assert (said.kind, said.may_start_conversation) == (MessageKind.STOP, False)
     assert said.message_id == f"{one(told).message_id}:stop"
-    assert not read("edited_message", told, telegram_allowed_chats="1").messages
+    assert not read("edited_message", edited, telegram_allowed_chats="1").messages
+    assert not read("edited_message", told).messages  # somebody put a reaction below it
 
 
 def test_the_operator_is_told_of_a_group_that_is_not_answered_any_more_since_it_has_another_id() -> None:
