@@ -22,6 +22,13 @@ def test_code_ends_where_it_did(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
 
 
+@pytest.mark.parametrize("ticks", [3, 4, 5, 6, 7])
+def test_backticks_in_a_block_of_code_do_not_end_it(ticks: int) -> None:
+    (written,) = formatter.parts(f"~~~\na {'`' * ticks} b\n~~~")
+    assert written.replace(JOINER, "") == f"```\na {'`' * ticks} b\n```"
+    assert written.count("```") == 2
+
+
 @pytest.mark.parametrize(
     ("markdown", "written"),
     [
