@@ -144,6 +144,7 @@ class SqlEnqueueing:
         for name, new in group.new.items():
             if new.request.message.kind is MessageKind.HAND_OVER:
                 handovers.begin(connection, turns[name], group.at)
+            joining.save_album(connection, turns[name].id, new.request.message)
         if any(new.is_due and not new.request.message.debounce_seconds for new in group.new.values()):
             pubsub.publish(connection, [pubsub.DUE])
         became = {name: _recorded(connection, new, turns[name], slots[name]) for name, new in group.new.items()}

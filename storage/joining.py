@@ -1,7 +1,7 @@
 """Makes several messages of one act one turn: a split text, a comment and the forward it is about, a burst of forwards.
 
 A joined message has no turn. Its id and where its text begins are kept in ``joined_messages``, so that the same message
-is not recorded again and an edit changes that part only.
+is not recorded again and an edit changes that part only. So are those of the items of an album, which is one message.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from gateway.domain.audit import AuditEvent
-from gateway.domain.models import Join, Message, MessageKind, Turn, TurnState
+from gateway.domain.files import File
+from gateway.domain.joined_text import SEPARATOR, appended
+from gateway.domain.models import Join, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.ports.enqueue import EnqueueRequest
 from storage import row_mapping, sql, transitions
 from storage.column_types import storable, storable_file
 
 LONGEST_SECONDS = 30.0
 """A turn takes no more messages so long after its first one, however quickly they follow each other."""
-SEPARATOR = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def joined(newest: NewestTurn | None, request: EnqueueRequest, at: float) -> Joi
     if newest is None or message.join is None or not _may_join(newest, message, message.join, at):
         return None
     turn, before = newest.turn, newest.turn.message
-    begins, text = _appended(before.text, storable(message.text))
+    begins, text = appended(before.text, storable(message.text))
     files = (*before.files, *map(storable_file, message.files))
     turn = replace(turn, message=replace(before, text=text, files=files))
     detail = f"{request.received_by}; message {message.message_id}"
@@ -114,8 +115,45 @@ def save(connection: Connection, message: JoinedMessage) -> None:
         sql.append_to_queued, {"turn": turn.id, "said": turn.message.text, "attached": turn.message.files}
     )
     connection.execute(sql.set_audit_log, {"turn": turn.id, "lines": turn.audit_log})
-    columns = {"platform": part.key.platform, "message_id": part.message_id, "turn_id": turn.id}
-    connection.execute(sql.insert_joined, columns | {"begins": message.begins})
+    _save_parts(connection, turn.id, part.key.platform, [(part.message_id, message.begins)])
+    save_album(connection, turn.id, part, message.begins)
+
+
+def _save_parts(connection: Connection, turn: TurnId, platform: str, parts: Sequence[tuple[str, int]]) -> None:
+    """``parts``: the ids of messages, and where in the text of the turn each begins."""
+    columns = {"platform": platform, "turn_id": turn}
+    connection.execute(sql.insert_joined, [{**columns, "message_id": name, "begins": at} for name, at in parts])
+
+
+# ---------------------------------------------------------------- albums
+
+
+def save_album(connection: Connection, turn: TurnId, message: Message, begins: int = 0) -> None:
+    """Saves where the text of each item of a message begins, if it is of an album. ``begins``: where its own does."""
+    if message.album_item_id:
+        parts = message.album_parts or ((message.own_id, 0),)
+        _save_parts(connection, turn, message.key.platform, [(name, begins + at) for name, at in parts])
+
+
+def append_item(connection: Connection, turn: Turn, item: Message, files: Sequence[File]) -> None:
+    """Adds an item of an album, with these files of it, to a locked turn."""
+    said = turn.message.text
+    begins, text = _with_item(said, storable(item.text))
+    if said and not begins:
+        connection.execute(sql.move_parts, {"turn": turn.id, "place": 0})
+    columns = {"turn": turn.id, "said": text, "attached": (*turn.message.files, *files)}
+    connection.execute(sql.append_to_queued, columns)
+    _save_parts(connection, turn.id, item.key.platform, [(item.own_id, begins)])
+
+
+def _with_item(text: str, more: str) -> tuple[int, str]:
+    """Returns where the text of an item begins, and the whole.
+
+    If one contains the other, such as a quote in both, it is not repeated: what stands there is the text of one item.
+    """
+    if more in text:
+        return len(text), text
+    return (0, more) if text in more else appended(text, more)
 
 
 # ---------------------------------------------------------------- edits
@@ -132,7 +170,7 @@ def edited(connection: Connection, turn: Turn, message_id: str, said: str) -> st
     text = ""
     for name, part in _texts(parts, turn.message.text):
         kept = storable(said) if name == storable(message_id) else part
-        begins, text = _appended(text, kept)
+        begins, text = appended(text, kept)
         connection.execute(sql.move_part, {"on": turn.message.key.platform, "message": name, "place": begins})
     return text
 
@@ -141,9 +179,3 @@ def _texts(parts: Sequence[tuple[str, int]], text: str) -> Iterator[tuple[str, s
     """Yields each message's id and text. ``parts``: their ids and where they begin."""
     for (name, begins), (_, ends) in pairwise([*parts, ("", len(text) + len(SEPARATOR))]):
         yield name, text[begins:ends].removesuffix(SEPARATOR if ends <= len(text) else "")
-
-
-def _appended(text: str, more: str) -> tuple[int, str]:
-    """Returns where a text begins that is appended to another one, and the whole."""
-    begins = len(text) + (len(SEPARATOR) if text and more else 0)
-    return begins, SEPARATOR.join(filter(None, (text, more)))

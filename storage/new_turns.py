@@ -137,6 +137,7 @@ def _as_stored(message: Message, received_by: str) -> Message:
         files=tuple(map(storable_file, message.files)),
         may_start_conversation=True,
         album_item_id="",
+        album_parts=(),
         debounce_seconds=0.0,
         join=None,
         has_waiting_caller=message.has_waiting_caller and bool(received_by),

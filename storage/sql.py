@@ -329,11 +329,16 @@ newest_turn_by_message = (
     .order_by(T.message_id.desc())
     .limit(1)
 )
-parts_of = select(J.message_id, J.begins).where(J.turn_id == bindparam("turn")).order_by(J.begins, J.message_id)
-"""The messages that joined a turn."""
+parts_of = (
+    select(J.message_id, J.begins)
+    .where(J.turn_id == bindparam("turn"))
+    .order_by(J.begins, func.length(J.message_id), J.message_id)
+)
+"""The messages that joined a turn, and the items of its album. Numbers in their ids grow."""
 newest_part = select(func.max(J.begins)).where(J.turn_id == bindparam("turn"))
 insert_joined = insert(joined_messages)
 move_part = update(joined_messages).where(_is_joined).values(begins=bindparam("place"))
+move_parts = update(joined_messages).where(J.turn_id == bindparam("turn")).values(begins=bindparam("place"))
 lock_conversation_of = (
     select(C.id)
     .where(C.id == select(T.conversation_id).where(T.id == bindparam("turn")).scalar_subquery())

@@ -129,13 +129,12 @@ class SqlTurnQueue:
             if row is None:
                 return False
             turn = row_mapping.to_turns([row])[0]
-            joined = _with_item(turn.message, item)
-            if joined is None:
+            files = _new_files(turn.message, item)
+            if not files:
                 return True
             if turn.state is not TurnState.QUEUED:
                 return False
-            columns = {"turn": turn.id, "said": joined.text, "attached": joined.files}
-            connection.execute(sql.append_to_queued, columns)
+            joining.append_item(connection, turn, item, files)
             return True
 
     def complete_queued(self, again: Message) -> bool:
@@ -263,14 +262,6 @@ class SqlTurnQueue:
         return conversation
 
 
-def _with_item(message: Message, item: Message) -> Message | None:
-    """Returns the message with an album item added; None when it contains the item already."""
-    files = _new_files(message, item)
-    if not files:
-        return None
-    return replace(message, text=_join_texts(message.text, item.text), files=(*message.files, *files))
-
-
 def _new_files(message: Message, more: Message) -> tuple[File, ...]:
     """Returns the files of ``more`` that the message does not have."""
     known = {file.reference for file in message.files}
@@ -281,13 +272,6 @@ def _longer_text(message: Message, again: Message) -> str:
     """Returns the text of a message that arrived twice: with what follows it, but never one that an edit replaced."""
     said = storable(again.text)
     return said if said.startswith(f"{message.text}\n") else message.text
-
-
-def _join_texts(text: str, more: str) -> str:
-    """Joins two texts. If one contains the other, such as a quote in both, it is not repeated."""
-    if more in text or text in more:
-        return max(text, more, key=len)
-    return f"{text}\n{more}"
 
 
 def _check_retry(turn: Turn) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.domain.context import Quote
+from gateway.domain.models import MessageKind, Turn
 
 MAX_QUOTE_CHARS = 3_000
 CUT = " […]"
@@ -19,6 +20,12 @@ def thread_not_read(why: str) -> str:
 def left_out(dropped: int) -> tuple[str, ...]:
     """Returns what the assistant is told of messages of a thread that were too many: nothing, or one note."""
     return (f"{dropped} more messages of this thread were left out.",) if dropped else ()
+
+
+def last_read(earlier: Sequence[Turn]) -> Turn | None:
+    """Returns the last of these turns that the assistant has read, or after which it was to forget; None if none is."""
+    read = [turn for turn in earlier if turn.reply or turn.reply_files or turn.message.kind is MessageKind.RESET]
+    return read[-1] if read else None
 
 
 def within_budget(quotes: Sequence[Quote], max_chars: int) -> tuple[list[Quote], int]:

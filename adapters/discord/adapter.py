@@ -93,8 +93,7 @@ class DiscordAdapter(DiscordReplies, Inbound):
         DiscordReplies.__init__(self, DiscordClient(settings), settings)
         self.name = settings.name
         parser = DiscordParser(settings, features.languages)
-        most, has_names = settings.discord_context_chars, settings.discord_names
-        self._thread_reader = ThreadReader(self._client, parser, most, has_names=has_names)
+        self._thread_reader = ThreadReader(self._client, parser.names, settings.discord_context_chars)
         verifier = InteractionVerifier(settings.discord_public_key or "", parser)
         receiver = DiscordReceiver(settings, parser, memory, unparsed_updates, run, self._client, features)
         Inbound.__init__(self, verifier.receive, partial(dry_run, parser), receiver)
@@ -102,8 +101,8 @@ class DiscordAdapter(DiscordReplies, Inbound):
     def lacks_context(self, turn: Turn) -> bool:
         return self._thread_reader.is_wanted(turn)
 
-    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:  # noqa: ARG002  # it is the first one
-        return await self._thread_reader.read(turn, outbox) if self._thread_reader.is_wanted(turn) else None
+    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        return await self._thread_reader.read(turn, before, outbox) if self._thread_reader.is_wanted(turn) else None
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         limit = self._settings.discord_max_file_bytes

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.event_parser import DiscordPlace
+from adapters.discord.known import Known
+from adapters.discord.places import DiscordPlace
 
-MAX_KNOWN = 20_000
 DESCRIBED = frozenset({"CHANNEL_CREATE", "CHANNEL_UPDATE", "THREAD_CREATE", "THREAD_UPDATE"})
 
 
@@ -18,7 +16,7 @@ class Channels:
 
     def __init__(self, client: DiscordClient) -> None:
         self._client = client
-        self._known: OrderedDict[str, DiscordPlace] = OrderedDict()
+        self._known = Known[DiscordPlace]()
 
     def learn(self, kind: str, event: Fields) -> None:
         """Takes note of the channels that an event describes: docs.discord.com/developers/events/gateway-events"""
@@ -39,20 +37,14 @@ class Channels:
         channel, guild = text_in(event, "channel_id"), text_in(event, "guild_id")
         if not guild:
             return DiscordPlace(channel)
-        if channel not in self._known:
-            self._note(await self._ask(channel, guild))
-        self._known.move_to_end(channel)
-        return self._known[channel]
+        return self._known.get(channel) or await self._ask(channel, guild)
 
     async def _ask(self, channel: str, guild: str) -> DiscordPlace:
         try:
-            return DiscordPlace.of(
-                object_in({"it": await self._client.call("GET channel", f"/channels/{channel}")}, "it"), guild
-            )
+            told = {"it": await self._client.call("GET channel", f"/channels/{channel}")}
         except Rejected:
-            return DiscordPlace(channel, guild)  # it is gone, or the bot may not see it
+            return self._known.refused(channel, DiscordPlace(channel, guild))
+        return self._known.learn(channel, DiscordPlace.of(object_in(told, "it"), guild))
 
     def _note(self, place: DiscordPlace) -> None:
-        self._known[place.id] = place
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+        self._known.learn(place.id, place)

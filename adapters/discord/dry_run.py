@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.discord.event_parser import SNOWFLAKE, DiscordParser, DiscordPlace
+from adapters.discord.event_parser import DiscordParser
+from adapters.discord.places import SNOWFLAKE, DiscordPlace
 from gateway.domain.errors import MalformedRequest
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 
@@ -23,6 +24,6 @@ def dry_run(parser: DiscordParser, supposed: SyntheticMessage) -> ParsedUpdate:
         "content": supposed.text,
     }
     if supposed.mentions_bot:
-        parser.bot = parser.bot or "0"
-        event |= {"content": f"<@{parser.bot}> {supposed.text}", "mentions": [{"id": parser.bot}]}
+        parser.names.bot = bot = parser.names.bot or "0"
+        event |= {"content": f"<@{bot}> {supposed.text}", "mentions": [{"id": bot}]}
     return parser.parse("MESSAGE_CREATE", event, place)

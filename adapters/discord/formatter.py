@@ -28,15 +28,15 @@ MAX_HEADING = 3
 MAX_TABLE_WIDTH = 80
 """Characters in a line up to which columns are padded, so that they are aligned."""
 
-MARK = re.compile(r"[\\*_~`|]|(?<=[^\s])\[(?=[^\]]*\]\()|^\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
+MARK = re.compile(r"[\\*_~`|]|\[(?=[^\]]*\]\()|<(?=[@#:a-z/])")
 LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] |[.)] )", re.MULTILINE)
 """What Discord reads at the beginning of a line."""
 LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+#.-]*")
 """In the info string of a fence, as ``{.python .numbered}``. With other characters Discord shows it as code."""
 URL = re.compile(r"https?://[^\s<>]+")
 WORD_JOINER = "\u2060"
-BROKEN_FENCE = f"`{WORD_JOINER}``"
-"""Three backticks that do not end code."""
+INNER_FENCE = re.compile("(?<=`)(?=``)")
+"""In code: where three backticks, which would end it, are to be kept apart."""
 CODE_MARKS = ("`", "``")
 BACKTICKS = re.compile(r"`++")
 
@@ -127,7 +127,7 @@ def _fence(node: SyntaxTreeNode) -> str:
 
 
 def _fenced(code: str, language: str = "") -> str:
-    return f"```{language}\n{code.replace('```', BROKEN_FENCE)}\n```"
+    return f"```{language}\n{INNER_FENCE.sub(WORD_JOINER, code)}\n```"
 
 
 def _quote(node: SyntaxTreeNode) -> str:

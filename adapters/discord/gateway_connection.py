@@ -45,6 +45,8 @@ PAUSE_SECONDS = (1.0, 5.0)
 DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 0, 1, 2, 6, 7, 9, 10, 11
 INTENTS = 1 << 0 | 1 << 9 | 1 << 12 | 1 << 15
 """Guilds, their messages, direct messages, and the content of messages, which is privileged."""
+BEGINNINGS = frozenset({"READY", "RESUMED"})
+"""Events with which a connection begins to bring what happens."""
 KEEPS_SESSION = 4000
 """A code other than 1000 and 1001, with which Discord would end the session:
 docs.discord.com/developers/events/gateway#initiating-a-disconnect"""
@@ -85,11 +87,10 @@ class GatewayConnection(LeasedReceiver):
         self._handler = handler
         self._channels = Channels(client)
         self._roles = Roles(client)
-        parser.channel_name, parser.role = self._channels.name_of, self._roles.find
+        parser.names.channel, parser.names.role = self._channels.name_of, self._roles.find
         self._session = gateway_session.GatewaySession()
         self._saved_at = 0.0
         self._acknowledged = True
-        self._catches_up = False
 
     async def receive(self) -> None:
         """Receives over one connection. Discord keeps the session for a while, for whoever resumes it."""
@@ -100,10 +101,7 @@ class GatewayConnection(LeasedReceiver):
             self._save()
 
     async def _connect(self) -> None:
-        url = self._session.url or text_in(await self._client.call("GET gateway", "/gateway/bot"), "url")
-        with self._client.translated("GET gateway"):
-            socket = await self._client.http.open_websocket(f"{url.rstrip('/')}/?v=10&encoding=json")
-        async with socket:
+        async with await self._open() as socket:
             async with asyncio.timeout(HELLO_SECONDS):
                 hello = await self._next(socket)
             beat = asyncio.ensure_future(self._beat(socket, hello))
@@ -114,6 +112,23 @@ class GatewayConnection(LeasedReceiver):
             finally:
                 beat.cancel()
                 await socket.close(code=KEEPS_SESSION)
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        """Connects where Discord resumes the session, else where it says, as it does once that address is gone.
+
+        Raises DeliveryError.
+        """
+        url = self._session.url
+        if not url:
+            told = object_in({"it": await self._client.call("GET gateway", "/gateway/bot")}, "it")
+            if not self._session.id:
+                gateway_session.check_starts(told)
+            url = text_in(told, "url")
+        self._session.url = ""
+        with self._client.translated("GET gateway"):
+            socket = await self._client.http.open_websocket(f"{url.rstrip('/')}/?v=10&encoding=json")
+        self._session.url = url if self._session.id else ""
+        return socket
 
     async def _next(self, socket: aiohttp.ClientWebSocketResponse) -> Fields:
         """Returns what Discord sends next. Raises Unreachable when the connection ends, Rejected when for good."""
@@ -133,7 +148,7 @@ class GatewayConnection(LeasedReceiver):
             resume = {"token": self._client.token, "session_id": session.id, "seq": session.sequence}
             await _send(socket, RESUME, resume)
             return
-        self._catches_up = bool(session.last_message)
+        session.missed_after = session.missed_after or session.last_message
         system = {"os": sys.platform, "browser": "chat-gateway", "device": "chat-gateway"}
         await _send(socket, IDENTIFY, {"token": self._client.token, "intents": INTENTS, "properties": system})
 
@@ -167,6 +182,8 @@ class GatewayConnection(LeasedReceiver):
                 await self._dispatched(text_in(payload, "t"), object_in(payload, "d"))
                 sequence = payload.get("s")
                 self._session.sequence = sequence if isinstance(sequence, int) else self._session.sequence
+                if text_in(payload, "t") in BEGINNINGS:
+                    await self._catch_up()
                 if time.monotonic() > self._saved_at + SAVE_SECONDS:
                     self._save()
             case 1:
@@ -185,10 +202,9 @@ class GatewayConnection(LeasedReceiver):
     async def _dispatched(self, kind: str, event: Fields) -> None:
         if kind == "READY":
             self._session.opened(event)
-            self._parser.bot = text_in(object_in(event, "user"), "id")
+            self._parser.names.bot = text_in(object_in(event, "user"), "id")
             self._save()
             log.info("connected to Discord")
-            await self._catch_up()
         elif kind == "RESUMED":
             log.info("connected to Discord again; nothing was missed")
         else:
@@ -206,19 +222,21 @@ class GatewayConnection(LeasedReceiver):
         if kind == "INTERACTION_CREATE":
             await acknowledge(self._client, event, update)
         elif kind == "MESSAGE_CREATE":
-            addressed = any(message.may_start_conversation for message in update.messages)
-            self._session.received(text_in(event, "id"), text_in(event, "channel_id"), addressed=addressed)
+            threads = [each.key.topic for each in update.messages if each.may_start_conversation]
+            places = (text_in(event, "channel_id"), *threads) if threads else ()  # a reply may open a thread
+            self._session.received(text_in(event, "id"), places)
 
     async def _catch_up(self) -> None:
-        """Reads what was written while no session was open, where somebody talked to the bot before."""
-        if not self._catches_up:
-            return
-        self._catches_up, after = False, self._session.last_message
-        for channel in tuple(self._session.channels):
+        """Reads what was written while no session was open, where somebody talked to the bot before.
+
+        Begins again with the next connection if it does not come to its end.
+        """
+        for channel in tuple(self._session.channels) if self._session.missed_after else ():
             try:
-                await self._read_since(channel, after)
+                await self._read_since(channel, self._session.missed_after)
             except Rejected as exc:
                 log.info("a channel cannot be read", error=str(exc))
+        self._session.missed_after = ""
 
     async def _read_since(self, channel: str, after: str) -> None:
         described = await self._client.call("GET channel", f"/channels/{channel}")

@@ -81,7 +81,7 @@ class DiscordReceiver:
         handler = self._handler(blocking(inbox), client)
         try:
             me = await self._retry(client.identify, "Discord does not say yet who the bot is; retrying")
-            self._parser.bot = me.bot
+            self._parser.names.bot = me.bot
             register = partial(commands.register, client, me.application, self._features)
             await self._retry(register, "slash commands not registered yet; retrying")
             connection = GatewayConnection(

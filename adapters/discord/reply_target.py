@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from adapters.base.address import ReplyTarget
 
 NAME = "discord"
+YES = "yes"
 EPOCH_MS = 1_420_070_400_000
 """docs.discord.com/developers/reference#snowflakes"""
 INTERACTION_SECONDS = 14 * 60.0
@@ -30,6 +31,17 @@ class DiscordTarget(ReplyTarget):
     """The id of the interaction that is answered, such as a slash command."""
     token: str = ""
     """Its token."""
+    mentions: str = ""
+    """``YES`` for what calls the bot in a thread: the assistant reads what was written above it."""
+
+    @property
+    def asked_at(self) -> str:
+        """The message or the interaction that is answered."""
+        return self.message or self.interaction
+
+    def is_in(self, thread: str) -> bool:
+        """Tells whether what is answered stands in a thread, or is what the thread was opened at."""
+        return thread == self.channel or (bool(self.thread_name) and thread == self.message)
 
 
 def snowflake_at(at: float) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.discord import text_input
 from adapters.discord.api_client import DiscordClient
-from adapters.discord.event_parser import NO_ROLE, DiscordRole
+from adapters.discord.known import Known
+from adapters.discord.places import NO_ROLE, DiscordRole
 
-MAX_KNOWN = 20_000
 DESCRIBED = frozenset({"GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE"})
 
 
@@ -20,32 +20,29 @@ class Roles:
 
     def __init__(self, client: DiscordClient) -> None:
         self._client = client
-        self._known: OrderedDict[str, DiscordRole] = OrderedDict()
+        self._known = Known[DiscordRole]()
 
     def learn(self, kind: str, event: Fields) -> None:
         """Takes note of the roles that an event describes: docs.discord.com/developers/events/gateway-events"""
         described = [object_in(event, "role")] if kind in DESCRIBED else []
-        for role in (*described, *(objects_in(event, "roles") if kind == "GUILD_CREATE" else ())):
-            self._note(text_in(role, "id"), DiscordRole.of(role))
+        self._note((*described, *(objects_in(event, "roles") if kind == "GUILD_CREATE" else ())))
 
     def find(self, role: str) -> DiscordRole:
         """Returns a role; one without a name if it is not known. No I/O."""
-        return self._known.get(role, NO_ROLE)
+        return self._known.get(role) or NO_ROLE
 
     async def ask(self, event: Fields) -> None:
         """Asks for the roles that a message mentions, if they are not known. Raises DeliveryError."""
         guild = text_in(event, "guild_id")
-        unknown = [role for role in text_input.roles_in(event) if role not in self._known]
+        unknown = [role for role in text_input.roles_in(event) if self._known.get(role) is None]
         if not guild or not unknown:
             return
-        found = dict.fromkeys(unknown, NO_ROLE)  # those that are gone are not asked for again
         with suppress(Rejected):
-            answer = {"roles": await self._client.call("GET roles", f"/guilds/{guild}/roles")}
-            found |= {text_in(role, "id"): DiscordRole.of(role) for role in objects_in(answer, "roles")}
-        for number, role in found.items():
-            self._note(number, role)
+            self._note(objects_in({"roles": await self._client.call("GET roles", f"/guilds/{guild}/roles")}, "roles"))
+        for role in unknown:
+            if self._known.get(role) is None:
+                self._known.refused(role, NO_ROLE)
 
-    def _note(self, number: str, role: DiscordRole) -> None:
-        self._known[number] = role
-        if len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+    def _note(self, roles: Iterable[Fields]) -> None:
+        for role in roles:
+            self._known.learn(text_in(role, "id"), DiscordRole.of(role))

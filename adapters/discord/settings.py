@@ -59,7 +59,7 @@ class DiscordSettings(PlatformSettings):
     discord_allowed_bots: str = ""
     """Comma-separated ids of other bots and webhooks that are answered when they mention the bot; ``*`` for all."""
     discord_context_chars: NonNegativeInt = 8_000
-    """How many characters of a thread are quoted to the assistant when the bot is first called there; 0: none."""
+    """How many characters of a thread are quoted to the assistant when the bot is called there; 0: none."""
     discord_names: bool = True
     """Tell the assistant the names of people in servers: who speaks, and whom a message mentions."""
     discord_streaming: bool = True

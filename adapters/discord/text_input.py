@@ -152,7 +152,8 @@ def _components(holder: Fields, depth: int = 0) -> Iterator[str]:
     """
     for each in objects_in(holder, "components") if depth < DEEPEST else ():
         yield text_in(each, "content")
-        yield from (text_in(item, "description") for item in objects_in(each, "items"))
+        pictures = (object_in(each, "accessory"), *objects_in(each, "items"))
+        yield from (text_in(picture, "description") for picture in pictures)
         yield from _components(each, depth + 1)
 
 

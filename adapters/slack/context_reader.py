@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from adapters.base.errors import Rejected
+from adapters.base.quotes import last_read
 from adapters.slack.api_client import SlackClient
 from adapters.slack.directory import Directory
 from adapters.slack.event_context import BotIds, is_direct
@@ -18,7 +19,7 @@ from adapters.slack.workspaces import Workspaces
 from gateway import logs
 from gateway.domain.context import ChatContext, Label, Quote, QuoteKind, clean_name
 from gateway.domain.errors import DeliveryError, NotForUs
-from gateway.domain.models import Message, MessageKind, Turn
+from gateway.domain.models import Message, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
 MARK = re.compile(r"(?:@(?<!\w@)[UWB]|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
@@ -133,7 +134,9 @@ class ContextReader:
         bot_user = identity.user or workspace.bot_user
         ours = {bot_user, identity.bot_id, workspace.bot_id} - {""}
         ours |= {entry for one in earlier for entry in one.posted_messages}
-        part = ThreadPart(address["channel"], thread, _last_seen(earlier), ts, frozenset(ours), bot_user)
+        last = last_read(earlier)
+        after = last.message.address.get("ts", "") if last else ""
+        part = ThreadPart(address["channel"], thread, after, ts, frozenset(ours), bot_user)
         return await self._threads.read(part, workspace, outbox)
 
     async def _viewed(self, entities: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[Quote, ...]:
@@ -178,9 +181,3 @@ def _stands_alone(message: Message) -> bool:
     """Tells whether nothing belongs to a message besides its text: a direct one that names nobody by an id."""
     address = message.address
     return address.get("channel_type") == "im" and "viewed" not in address and not MARK.search(message.text)
-
-
-def _last_seen(earlier: Sequence[Turn]) -> str:
-    """Returns the ts of the last message of a thread that the assistant has read, or after which it was to forget."""
-    read = [one for one in earlier if one.reply or one.reply_files or one.message.kind is MessageKind.RESET]
-    return read[-1].message.address.get("ts", "") if read else ""

@@ -92,7 +92,8 @@ class TelegramAdapter(TelegramReplies, Inbound):
         """``run``: runs a coroutine to its end, on an event loop of its own. Raises SettingsError."""
         TelegramReplies.__init__(self, TelegramClient(settings), settings)
         self.name = settings.name
-        parser = UpdateParser(settings, BotIdentity(int(self._client.bot_id)), features.languages)
+        me = BotIdentity(int(self._client.bot_id))
+        parser = UpdateParser(settings, me, features.languages, features.has_several_assistants)
         receiver = TelegramReceiver(settings, parser, memory, unparsed_updates, run, self._client, features)
         Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
 

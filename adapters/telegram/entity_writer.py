@@ -7,20 +7,20 @@ it was written.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from markdown_it.token import Token
 from telegram import MessageEntity
 
 from adapters.base.links import beside
-from adapters.base.markdown import utf16_units
 from adapters.base.reading import NUMBER
+from adapters.telegram.block_layout import BlockLayout
+from adapters.telegram.growing_text import FormattedText, GrowingText
 from adapters.telegram.links import is_link
 from adapters.telegram.markdown_tokens import BOX, parse, plain_text
 from adapters.telegram.table_renderer import render_table
 
-INDENT = "    "
 BULLETS = ("• ", "◦ ", "▪ ")
 RULE = "———"
 TAB = 4
@@ -30,18 +30,6 @@ LANGUAGE = re.compile(r"([A-Za-z0-9_+#.-]{1,32})(?:\s*+(?:\{.*|[\w-]+=.*))?", re
 """The info string of a fence: a language, and options for renderers. Any other is shown to the reader."""
 MENTION = re.compile(r"(?:://|\w\.\w)[^\s@]{0,200}/\S*|(?<!\w)@(?P<name>[A-Za-z][A-Za-z0-9_]{3,31})(?!\w)")
 """An address, or what Telegram takes for somebody's name: github.com/tdlib/td, MessageEntity.cpp, match_mentions."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormattedText:
-    """The content of one message."""
-
-    text: str
-    entities: tuple[MessageEntity, ...]
-    markdown: str
-    """The source."""
-    buttons: tuple[tuple[str, str], ...] = ()
-    """What is written on those below it, and what a press of them says."""
 
 
 def render(markdown: str) -> FormattedText:
@@ -57,29 +45,7 @@ def rendered(markdown: str) -> tuple[FormattedText, list[int]]:
     writer = _EntityWriter()
     for token in tokens:
         writer.take(token)
-    return writer.result(markdown), writer.lines
-
-
-@dataclass(slots=True)
-class _Container:
-    """A list item, or a quotation in a quotation: the prefix of its lines."""
-
-    first: str
-    rest: str
-    line: int = 0
-    """Of the source, on which it begins."""
-    begun: bool = False
-
-    def prefix(self) -> str:
-        prefix, self.begun = self.rest if self.begun else self.first, True
-        return prefix
-
-
-@dataclass(slots=True)
-class _Quote:
-    start: int
-    line: int
-    around: list[_Container]
+    return writer.written.result(markdown), writer.written.lines
 
 
 @dataclass(slots=True)
@@ -96,74 +62,29 @@ class _Style:
     depth: int = 1
 
 
-@dataclass(slots=True)
 class _EntityWriter:
-    """Writes one token after another."""
+    """Writes one token after another: each has a method, see ``HANDLERS``."""
 
-    pieces: list[str] = field(default_factory=list)
-    entities: list[MessageEntity] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    """For each entity, the line of the source where its block begins."""
-    block: int = 0
-    """The line where the current block begins."""
-    at: int = 0
-    """The length so far, in UTF-16 code units, as all offsets."""
-    line: int = -1
-    """Of the source, up to which everything is written; -1: nothing yet, in this quotation."""
-    containers: list[_Container] = field(default_factory=list)
-    lists: int = 0
-    """How many lists are open."""
-    quotes: list[_Quote | None] = field(default_factory=list)
-    """None: a quotation in another one, which Telegram does not support."""
-    links: list[_Link] = field(default_factory=list)
-    styles: dict[str, _Style] = field(default_factory=dict)
-    rows: list[list[str]] | None = None
-    """Of the table that is being read; None: there is none."""
+    __slots__ = ("blocks", "links", "lists", "rows", "styles", "written")
+
+    def __init__(self) -> None:
+        self.written = GrowingText()
+        self.blocks = BlockLayout(self.written)
+        self.lists = 0
+        """How many lists are open."""
+        self.links: list[_Link] = []
+        self.styles: dict[str, _Style] = {}
+        self.rows: list[list[str]] | None = None
+        """Of the table that is being read; None: there is none."""
 
     def take(self, token: Token) -> None:
         HANDLERS.get(token.type, _nothing)(self, token)
 
-    def result(self, markdown: str) -> FormattedText:
-        entities = sorted(self.entities, key=lambda entity: (entity.offset, -entity.length))
-        return FormattedText("".join(self.pieces), tuple(entities), markdown)
-
-    def write(self, text: str) -> None:
-        if text:
-            self.pieces.append(text)
-            self.at += utf16_units(text)
-
-    def mark(self, kind: str, start: int, *, url: str | None = None, language: str | None = None) -> None:
-        if self.at > start:
-            self.lines.append(self.block)
-            self.entities.append(MessageEntity(kind, start, self.at - start, url=url, language=language))
-
     # ------------------------------------------------------------ blocks
-
-    def begin(self, lines: Sequence[int] | None, *, alone: bool = False) -> None:
-        """Begins a block on a new line, after a blank line if the source has one.
-
-        ``lines``: of the source, from and to. ``alone``: no prefix may precede the block on its line.
-        """
-        start, end = lines or (self.line, self.line)
-        if self.line >= 0:
-            self.write("\n\n" if start > self.line else "\n")
-        self.block, self.line = start, end
-        if not alone:
-            self.write_prefixes()
-        elif any(not container.begun for container in self.containers):
-            self.write_prefixes()
-            self.write("\n")
-
-    def write_prefixes(self) -> None:
-        self.write("".join(container.prefix() for container in self.containers))
-
-    def new_line(self) -> None:
-        self.write("\n")
-        self.write_prefixes()
 
     def paragraph(self, token: Token) -> None:
         if self.rows is None:
-            self.begin(token.map)
+            self.blocks.begin(token.map)
 
     def inline(self, token: Token) -> None:
         if self.rows is not None:
@@ -173,40 +94,36 @@ class _EntityWriter:
             self.take(child)
 
     def heading(self, token: Token) -> None:
-        self.begin(token.map)
-        self.open_style("strong")
+        self.blocks.begin(token.map)
+        self._open_style("strong")
 
     def heading_end(self, _: Token) -> None:
-        self.close_style("strong")
+        self._close_style("strong")
 
     def rule(self, token: Token) -> None:
-        self.begin(token.map)
-        self.write(RULE)
+        self.blocks.begin(token.map)
+        self.written.write(RULE)
 
     def code(self, token: Token) -> None:
-        info = token.info.strip()
-        found = LANGUAGE.fullmatch(info)
-        language = found[1] if found else ""
-        said = "" if info == language else info
-        content = token.content.removesuffix("\n").expandtabs(TAB)
-        if not content.strip():
-            language, said, content = "", info, ""
+        """Writes a block of code, below what its fence says beside a language."""
+        language, said, content = _fence(token)
         if said:
-            self.begin(token.map)
-            self.write(said)
+            self.blocks.begin(token.map)
+            self.written.write(said)
+        if content and said:
+            self.written.write("\n")
+        elif content:
+            self.blocks.begin(token.map, alone=True)
         if content:
-            if said:
-                self.write("\n")
-            else:
-                self.begin(token.map, alone=True)
-            self.fixed(content, language)
+            self._fixed(content, language)
 
-    def fixed(self, text: str, language: str = "") -> None:
-        start = self.at
-        self.write(text)
-        self.mark(MessageEntity.PRE, start, language=language or None)
+    def _fixed(self, text: str, language: str = "") -> None:
+        """Writes a text whose letters are all as wide."""
+        start = self.written.at
+        self.written.write(text)
+        self.written.mark(MessageEntity.PRE, start, language=language or None)
 
-    # ------------------------------------------------------------ containers
+    # ------------------------------------------------------------ lists and quotations
 
     def list_start(self, _: Token) -> None:
         self.lists += 1
@@ -215,43 +132,27 @@ class _EntityWriter:
         self.lists -= 1
 
     def item(self, token: Token) -> None:
-        line = token.map[0] if token.map else 0
-        self.containers.append(_Container(self.item_mark(token), INDENT, line))
+        self.blocks.open_item(self._item_mark(token), token.map[0] if token.map else 0)
 
-    def item_mark(self, token: Token) -> str:
+    def _item_mark(self, token: Token) -> str:
         box = str(token.meta.get(BOX, ""))
         if NUMBER in token.meta:
             return f"{token.meta[NUMBER]}{token.markup} {box}"
         return box or BULLETS[min(self.lists, len(BULLETS)) - 1]
 
     def item_end(self, _: Token) -> None:
-        item = self.containers[-1]
-        if not item.begun:
-            self.begin((item.line, item.line + 1))
-        self.containers.pop()
+        self.blocks.close_item()
 
     def quote(self, token: Token) -> None:
-        if self.quotes:
-            self.quotes.append(None)
-            self.containers.append(_Container("> ", "> "))
-            return
-        self.begin(token.map, alone=True)
-        self.quotes.append(_Quote(self.at, self.line, self.containers))
-        self.containers, self.line = [], -1
+        self.blocks.open_quote(token.map)
 
     def quote_end(self, _: Token) -> None:
-        quote = self.quotes.pop()
-        if quote is None:
-            self.containers.pop()
-            return
-        self.mark(MessageEntity.BLOCKQUOTE, quote.start)
-        self.containers = quote.around
-        self.line = max(self.line, quote.line)
+        self.blocks.close_quote()
 
     # ------------------------------------------------------------ tables
 
     def table(self, token: Token) -> None:
-        self.begin(token.map, alone=True)
+        self.blocks.begin(token.map, alone=True)
         self.rows = []
 
     def row(self, _: Token) -> None:
@@ -260,7 +161,7 @@ class _EntityWriter:
 
     def table_end(self, _: Token) -> None:
         rows, self.rows = self.rows or [], None
-        self.fixed(render_table(rows))
+        self._fixed(render_table(rows))
 
     # ------------------------------------------------------------ within a line
 
@@ -269,69 +170,83 @@ class _EntityWriter:
         text, at = token.content, 0
         for found in MENTION.finditer(text) if "@" in text and not self.links else ():
             if found["name"]:
-                self.write(text[at : found.start()])
-                start, at = self.at, found.end()
-                self.write(found.group())
-                self.mark(MessageEntity.TEXT_LINK, start, url=f"https://t.me/{found['name']}")
-        self.write(text[at:])
+                self.written.write(text[at : found.start()])
+                start, at = self.written.at, found.end()
+                self.written.write(found.group())
+                self.written.mark(MessageEntity.TEXT_LINK, start, url=f"https://t.me/{found['name']}")
+        self.written.write(text[at:])
 
     def line_end(self, _: Token) -> None:
-        self.new_line()
+        self.blocks.new_line()
 
     def code_span(self, token: Token) -> None:
         """Writes code, which Telegram supports in no link, and in which it supports no other entity."""
         if self.links:
-            self.write(token.content)
+            self.written.write(token.content)
             return
         for name, style in self.styles.items():
-            self.mark(STYLES[name], style.start)
-        start = self.at
-        self.write(token.content)
-        self.mark(MessageEntity.CODE, start)
+            self.written.mark(STYLES[name], style.start)
+        start = self.written.at
+        self.written.write(token.content)
+        self.written.mark(MessageEntity.CODE, start)
         for style in self.styles.values():
-            style.start = self.at
+            style.start = self.written.at
 
     def style(self, token: Token) -> None:
-        self.open_style(token.tag)
+        self._open_style(token.tag)
 
     def style_end(self, token: Token) -> None:
-        self.close_style(token.tag)
+        self._close_style(token.tag)
 
-    def open_style(self, name: str) -> None:
+    def _open_style(self, name: str) -> None:
         if name in self.styles:
             self.styles[name].depth += 1
         else:
-            self.styles[name] = _Style(self.at)
+            self.styles[name] = _Style(self.written.at)
 
-    def close_style(self, name: str) -> None:
+    def _close_style(self, name: str) -> None:
         style = self.styles[name]
         style.depth -= 1
         if not style.depth:
-            self.mark(STYLES[name], self.styles.pop(name).start)
+            self.written.mark(STYLES[name], self.styles.pop(name).start)
 
     def link(self, token: Token) -> None:
-        address, title = (str(token.attrs.get(name, "")) for name in ("href", "title"))
-        self.links.append(_Link(address, title, self.at, len(self.pieces)))
+        self._open_link(str(token.attrs.get("href", "")), token)
 
     def link_end(self, _: Token) -> None:
         link = self.links.pop()
-        label = "".join(self.pieces[link.piece :])
+        label = self.written.since(link.piece)
         if is_link(link.address) and label.strip():
             if label != link.address:  # which Telegram finds itself
-                self.mark(MessageEntity.TEXT_LINK, link.start, url=link.address)
+                self.written.mark(MessageEntity.TEXT_LINK, link.start, url=link.address)
         else:
-            self.write(beside(label, link.address))
-        self.write(f" ({link.title})" if link.title else "")
+            self.written.write(beside(label, link.address))
+        self.written.write(f" ({link.title})" if link.title else "")
 
     def image(self, token: Token) -> None:
-        label = plain_text(token.children or ())
+        """Writes a link to an image, with its description; none in another link."""
+        label, address = plain_text(token.children or ()), str(token.attrs.get("src", ""))
         if self.links:
-            self.write(label + beside(label, str(token.attrs.get("src", ""))))
+            self.written.write(label + beside(label, address))
             return
-        src, title = (str(token.attrs.get(name, "")) for name in ("src", "title"))
-        self.links.append(_Link(src, title, self.at, len(self.pieces)))
-        self.write(label)
+        self._open_link(address, token)
+        self.written.write(label)
         self.link_end(token)
+
+    def _open_link(self, address: str, token: Token) -> None:
+        title = str(token.attrs.get("title", ""))
+        self.links.append(_Link(address, title, self.written.at, self.written.pieces))
+
+
+def _fence(token: Token) -> tuple[str, str, str]:
+    """Returns the language of a block of code, what its fence says else, and the code; of an empty one what it says."""
+    info = token.info.strip()
+    content = token.content.removesuffix("\n").expandtabs(TAB)
+    if not content.strip():
+        return "", info, ""
+    found = LANGUAGE.fullmatch(info)
+    language = found[1] if found else ""
+    return language, "" if info == language else info, content
 
 
 def _nothing(_: _EntityWriter, __: Token) -> None:

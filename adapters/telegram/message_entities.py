@@ -56,6 +56,20 @@ class EntitySpan:
                 return number_in(object_in(self.fields, "user"), "id") == me.id
         return False
 
+    def is_command_to(self, text: str, me: BotIdentity) -> bool:
+        """Tells whether it is a command that names the bot."""
+        name = text[self.start : self.end].partition("@")[2]
+        return self.kind == "bot_command" and bool(me.username) and name.lower() == me.username.lower()
+
+    def names_bot(self, text: str) -> bool:
+        """Tells whether it mentions any bot. Their usernames end in "bot", and names of people may do so as well.
+
+        core.telegram.org/bots/features#creating-a-new-bot
+        """
+        if self.kind == "text_mention":
+            return object_in(self.fields, "user").get("is_bot") is True
+        return self.kind == "mention" and text[: self.end].lower().endswith("bot")
+
 
 def written(message: Fields) -> tuple[str, list[EntitySpan]]:
     """Returns the text of a message, or its caption, with the entities in it."""
@@ -88,22 +102,19 @@ def _span(places: Mapping[int, int], entity: Fields) -> EntitySpan | None:
     return EntitySpan(start, end, text_in(entity, "type"), entity)
 
 
-def mentions_bot(message: Fields, me: BotIdentity) -> bool:
-    """Tells whether the bot is mentioned."""
+def calls_bot(message: Fields, me: BotIdentity) -> bool:
+    """Tells whether the bot is mentioned, or named behind a command, wherever that stands."""
     text, found = written(message)
-    return any(span.mentions_bot(text, me) for span in found)
+    return any(span.mentions_bot(text, me) or span.is_command_to(text, me) for span in found)
 
 
 def calls_others(message: Fields, me: BotIdentity) -> bool:
-    """Tells whether a message calls upon somebody else, or names another bot, and not this one.
-
-    Usernames of bots end in "bot": core.telegram.org/bots/features#creating-a-new-bot
-    """
+    """Tells whether a message calls upon somebody else, or names another bot, and not this one."""
     text, found = written(message)
     called = [span for span in found if span.kind in ("mention", "text_mention")]
     if any(span.mentions_bot(text, me) for span in called):
         return False
-    if any(text[: span.end].lower().endswith("bot") for span in called):
+    if any(span.names_bot(text) for span in called):
         return True
     for span in reversed(called):
         text = text[: span.start] + MENTION + text[span.end :]

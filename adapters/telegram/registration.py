@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from telegram import BotCommandScope
 
+from adapters.base.features import BotFeatures
 from adapters.base.public_url import public_url
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.reply_target import NAME
@@ -41,6 +42,10 @@ COMMANDS: Mapping[str, Sentence] = {
     "new": sentence("Begin a new conversation"),
     "stop": sentence("Stop the reply"),
     "help": sentence("Tell what the bot does"),
+}
+CHOICE_COMMANDS: Mapping[str, Sentence] = {
+    "assistant": sentence("Have another assistant answer here"),
+    "assistants": sentence("Which assistants can answer here"),
 }
 HANDOVER_COMMANDS: Mapping[str, Sentence] = {
     "human": sentence("Have a person answer here"),
@@ -123,19 +128,16 @@ def host_of(url: str) -> str:
 
 
 async def set_menu(
-    calls: TelegramClient,
-    settings: TelegramSettings,
-    memory: KeyValueStore,
-    languages: Languages,
-    *,
-    hands_over: bool = False,
+    calls: TelegramClient, settings: TelegramSettings, memory: KeyValueStore, features: BotFeatures
 ) -> None:
     """Sets the menu of commands once, in each language: what an operator sets there later is kept.
 
-    ``hands_over``: whether people may ask for a person. Raises DeliveryError, StoreUnavailable.
+    Raises DeliveryError, StoreUnavailable.
     """
     scopes = IN_PRIVATE if settings.telegram_groups == "never" else EVERYWHERE
-    menus = _menus(languages, {**COMMANDS, **(HANDOVER_COMMANDS if hands_over else {})})
+    choices = CHOICE_COMMANDS if features.has_several_assistants() else {}
+    handover = HANDOVER_COMMANDS if features.hands_over else {}
+    menus = _menus(features.languages, {**COMMANDS, **choices, **handover})
     name, menu = f"{NAME}:{calls.bot_id}:menu", json.dumps([scopes, menus])
     before = memory.get_value(name)
     if before == menu:

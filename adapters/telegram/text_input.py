@@ -15,8 +15,6 @@ from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
 
-COMMANDS = text_input.RESETS | text_input.STOPS | text_input.HANDOVER_WORDS | {"start", "help"}
-
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
 LONGEST_CONTEXT = 2000
@@ -44,8 +42,9 @@ class Command:
         return text_input.kind_of(self.name)
 
     @property
-    def is_known(self) -> bool:
-        return self.name in COMMANDS
+    def without_bot(self) -> str:
+        """Returns it as it is written where no bot has to be named."""
+        return f"/{self.name} {self.rest}".strip()
 
     def is_to(self, me: BotIdentity) -> bool:
         return bool(me.username) and self.to.lower() == me.username.lower()
@@ -76,8 +75,8 @@ def question(command: Command | None, text: str, help_wanted: str) -> str:
             return replies.STARTED_WITH.format(payload=payload)
         case Command(name="help", rest=rest):
             return f"{help_wanted}\n\n{rest}".strip()
-        case Command(name=name, to=to, rest=rest) if to:
-            return f"/{name} {rest}".strip()
+        case Command(to=to) if to:
+            return command.without_bot
     return text
 
 
@@ -138,7 +137,9 @@ def replied_to(message: Fields) -> Fields:
     """
     reply = object_in(message, "reply_to_message")
     opened = message.get("is_topic_message") is True and reply.get("message_id") == message.get("message_thread_id")
-    return {} if opened or "forum_topic_created" in reply else reply or object_in(message, "external_reply")
+    if opened or "forum_topic_created" in reply:
+        reply = {}
+    return reply or object_in(message, "external_reply")
 
 
 def _replied(message: Fields, files: Sequence[str], me: BotIdentity) -> str:

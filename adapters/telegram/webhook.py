@@ -179,8 +179,7 @@ class TelegramReceiver:
         log.info("Telegram knows the bot", username=who.username)
 
     async def _set_menu(self, calls: TelegramClient) -> None:
-        languages, hands_over = self._features.languages, self._features.hands_over
-        work = partial(set_menu, calls, self._settings, self._memory, languages, hands_over=hands_over)
+        work = partial(set_menu, calls, self._settings, self._memory, self._features)
         await self._retry(work, "menu of commands not set yet; retrying")
 
     async def _retry(self, work: Callable[[], Awaitable[T]], problem: str) -> T:

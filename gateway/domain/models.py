@@ -107,6 +107,9 @@ class Message:
     album_item_id: str = ""
     """Which item it is of a message that arrives in several parts with one id, such as a photo album. An item that may
     not start a conversation is accepted only after another item of the same message. Not stored."""
+    album_parts: tuple[tuple[str, int], ...] = ()
+    """Of an album whose text is of several items: the ``own_id`` of each, and where in the text it begins. Stored
+    beside the turn, so that an edit changes one of them."""
     debounce_seconds: float = 0.0
     """Seconds to wait before the turn is started in an idle conversation, as more items may arrive. Not stored."""
     join: Join | None = None
@@ -149,6 +152,11 @@ class Message:
     allowed_assistants: tuple[str, ...] = ()
     """The names of those that its sender may ask, the first of which is asked if it names none; empty: those of its
     route. Not stored."""
+
+    @property
+    def own_id(self) -> str:
+        """Returns the id by which it is edited. The items of an album share their message id."""
+        return f"{self.message_id}:{self.album_item_id}" if self.album_item_id else self.message_id
 
     @property
     def must_join(self) -> bool:

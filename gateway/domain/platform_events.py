@@ -13,6 +13,7 @@ class MessageEdited:
 
     platform: str
     message_id: str
+    """As ``Message.own_id``."""
     text: str
 
 

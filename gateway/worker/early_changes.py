@@ -39,14 +39,14 @@ class EarlyChanges:
         return isinstance(self._change_of(message), MessageDeleted)
 
     def edited(self, message: Message) -> Message:
-        """Returns a message as its author has left it. An album has one text for several items: it stays."""
+        """Returns a message as its author has left it."""
         change = self._change_of(message)
-        if not isinstance(change, MessageEdited) or message.kind is not MessageKind.PROMPT or message.album_item_id:
+        if not isinstance(change, MessageEdited) or message.kind is not MessageKind.PROMPT:
             return message
         return replace(message, text=change.text)
 
     def _change_of(self, message: Message) -> MessageEdited | MessageDeleted | None:
-        name = message.key.platform, message.message_id
+        name = message.key.platform, message.own_id
         return self._kept[name][1] if name in self._kept and not self._is_old(name) else None
 
     def _is_old(self, name: MessageName) -> bool:

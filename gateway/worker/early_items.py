@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.domain.joined_text import appended
 from gateway.domain.models import Message
 
 KEEP_SECONDS = 5.0
@@ -34,9 +35,12 @@ class EarlyItems:
         """Returns the item that opens the turn, with those that came before it; they are kept no longer."""
         self._drop_old()
         _, items = self._kept.pop(_name(opener), (0.0, []))
-        files = tuple(file for item in items for file in item.files)
-        text = "\n".join(filter(None, [*(item.text for item in items), opener.text]))
-        return replace(opener, text=text, files=(*files, *opener.files)) if items else opener
+        text, parts = "", list[tuple[str, int]]()
+        for item in (*items, opener):
+            begins, text = appended(text, item.text)
+            parts.append((item.own_id, begins))
+        files = tuple(file for item in (*items, opener) for file in item.files)
+        return replace(opener, text=text, files=files, album_parts=tuple(parts))
 
     def _drop_old(self) -> None:
         oldest = self._clock() - KEEP_SECONDS

@@ -217,9 +217,8 @@ class StoreInbox:
             await self._complete(message, accepted.turn)
             return
         if not await self._store.read(lambda store: store.append_to_queued(message)):
-            message_id = f"{message.message_id}:{message.album_item_id}"
             await self.accept(
-                replace(message, message_id=message_id, album_item_id="", debounce_seconds=0.0, join=None)
+                replace(message, message_id=message.own_id, album_item_id="", debounce_seconds=0.0, join=None)
             )
 
     async def _change_meanwhile(self, message: Message, turn_id: TurnId) -> None:
@@ -227,7 +226,7 @@ class StoreInbox:
         if self._early_changes.is_deleted(message):
             await self._withdraw(turn_id)
         elif (edited := self._early_changes.edited(message)).text != message.text:
-            edit = MessageEdited(message.key.platform, message.message_id, edited.text)
+            edit = MessageEdited(message.key.platform, message.own_id, edited.text)
             await self._store.read(lambda store: store.edit_queued(edit))
 
     async def _complete(self, again: Message, turn: Turn) -> None:

@@ -39,12 +39,13 @@ def check_storable(update: ParsedUpdate) -> None:
         assert max(map(len, names)) <= 255
         assert key.workspace
         assert key.channel
-        _check_text(said.text, *(part for file in files for part in (file.name, file.reference, file.media_type)))
+        check_text(said.text, *(part for file in files for part in (file.name, file.reference, file.media_type)))
     assert len({said.message_id for said in update.messages}) == len(update.messages)
-    _check_text(*(change.text for change in update.events if isinstance(change, MessageEdited)))
+    check_text(*(change.text for change in update.events if isinstance(change, MessageEdited)))
 
 
-def _check_text(*texts: str) -> None:
+def check_text(*texts: str) -> None:
+    """These can be stored."""
     assert "\0" not in "".join(texts)
     "".join(texts).encode()
 

@@ -112,6 +112,31 @@ class AlbumContract:
             assert store.append_to_queued(following)
         assert get_turn(store, turn).message.text == "to Ann: look\nquick"
 
+    def test_an_edit_changes_the_text_of_its_item_only(self, store: Store, peer: Store) -> None:
+        turn = enqueue_one(store, piece(9), new_turn()).turn
+        for following in (piece(10, "a"), piece(11), piece(12, "b")):
+            assert store.append_to_queued(following)
+        for number, text in ((10, "a\x00"), (12, "b, c"), (11, "new"), (9, "first"), (10, "")):
+            assert peer.edit_queued(MessageEdited(PLATFORM, piece(number).own_id, text))
+        assert get_turn(store, turn).message.text == "first\nnew\nb, c"
+        assert not store.edit_queued(MessageEdited(PLATFORM, piece(13).own_id, "of nobody"))
+
+    def test_an_edit_changes_the_text_of_an_item_that_others_contained(self, store: Store) -> None:
+        turn = enqueue_one(store, piece(1, "to Ann:"), new_turn()).turn
+        for following in (piece(2, "to Ann:"), piece(3, "to Ann: look")):
+            assert store.append_to_queued(following)
+        assert store.edit_queued(MessageEdited(PLATFORM, piece(3).own_id, "to Ann: see"))
+        assert get_turn(store, turn).message.text == "to Ann: see"
+        assert store.edit_queued(MessageEdited(PLATFORM, piece(1).own_id, "to Bob"))
+        assert get_turn(store, turn).message.text == "to Bob\nto Ann: see"
+
+    def test_an_edit_changes_the_text_of_an_item_that_came_with_others(self, store: Store) -> None:
+        together = replace(piece(2, "a\nb"), album_parts=((piece(1).own_id, 0), (piece(2).own_id, 2)))
+        turn = enqueue_one(store, together, new_turn()).turn
+        assert store.edit_queued(MessageEdited(PLATFORM, piece(1).own_id, "one"))
+        assert store.edit_queued(MessageEdited(PLATFORM, piece(2).own_id, "two"))
+        assert get_turn(store, turn).message.text == "one\ntwo"
+
     def test_started_turn_accepts_no_new_items_but_known_ones(self, store: Store, expire_lease: ExpireLease) -> None:
         turn = enqueue_one(store, piece(1), new_turn()).turn
         store.append_to_queued(piece(2))

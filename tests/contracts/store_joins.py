@@ -193,6 +193,19 @@ class JoinContract:
             assert store.append_to_queued(item)
         assert [file.name for file in get_turn(store, turn).message.files] == ["1.jpg", "2.jpg"]
 
+    def test_an_edit_of_an_album_that_joined_changes_its_item_only(self, store: Store) -> None:
+        turn = add(store, said("look", "1")).turn
+        items = [
+            said(f"{number}", "album", files=(File(f"{number}.jpg", f"F{number}"),), album_item_id=f"{number}")
+            for number in (1, 2)
+        ]
+        add(store, items[0])
+        assert store.append_to_queued(items[1])
+        for item in items:
+            assert edit(store, item.own_id, f"about {item.text}")
+        assert edit(store, "1", "see")
+        assert get_turn(store, turn).message.text == "see\nabout 1\nabout 2"
+
     def test_a_deleted_conversation_forgets_which_messages_joined(self, store: Store) -> None:
         turn = add(store, said("a", "1")).turn
         add(store, said("b", "2"))

@@ -208,7 +208,7 @@ class FakeDiscord(FakePlatformServer):
                 name = f"session{len(self.state.sessions)}-{self.state.snowflake()}"
                 ready = {
                     "session_id": name,
-                    "resume_gateway_url": self.state.gateway_url,
+                    "resume_gateway_url": self.state.resume_url or self.state.gateway_url,
                     "user": self.state.bot_user,
                     "guilds": [{"id": GUILD, "unavailable": True}],
                     "application": {"id": self.state.bot.application, "flags": self.state.application_flags},

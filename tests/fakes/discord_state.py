@@ -97,6 +97,8 @@ class DiscordState(ChangeSignal):
         self.sessions: dict[str, Session] = {}
         self.interactions_url = ""
         self.gateway_url = ""
+        self.resume_url = ""
+        """Where sessions are resumed; empty: at ``gateway_url``."""
         self.application_flags = 1 << 19
         self.permissions = (1 << 45) - 1 & ~(1 << 3)
         """Those of the bot in the server; it is no administrator."""

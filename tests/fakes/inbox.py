@@ -243,7 +243,7 @@ class FakeInbox:
         elif not (message.album_item_id and known):
             self.accept(message)
         elif not self._join(known.id, message):
-            self.accept(replace(message, message_id=f"{message.message_id}:{message.album_item_id}", album_item_id=""))
+            self.accept(replace(message, message_id=message.own_id, album_item_id=""))
 
     def _join(self, turn: TurnId, piece: Message) -> bool:
         with self._lock:

@@ -10,6 +10,7 @@ import flask
 import pytest
 
 from adapters.base.chat_adapter import ChatAdapter
+from adapters.base.features import BotFeatures
 from adapters.discord.commands import described, not_here
 from adapters.discord.event_parser import DiscordParser
 from adapters.discord.settings import DiscordSettings
@@ -203,7 +204,7 @@ class MenuCalls:
 async def test_telegrams_menu_is_set_once_in_each_language_and_removed_where_it_is_not_offered_any_more() -> None:
     memory, calls, settings = FakeMemory(), MenuCalls(), telegram_settings()
     for _ in range(2):
-        await registration.set_menu(calls, settings, memory, Languages(("de", "en", "ja")))  # type: ignore[arg-type]  # a fake
+        await registration.set_menu(calls, settings, memory, BotFeatures(Languages(("de", "en", "ja"))))  # type: ignore[arg-type]  # a fake
     default = [(code, commands[1]) for _, scope, code, commands in calls.made if scope == "default"]
     assert default == [
         (None, ("stop", "Die Antwort anhalten")),
@@ -211,7 +212,7 @@ async def test_telegrams_menu_is_set_once_in_each_language_and_removed_where_it_
         ("ja", ("stop", "返信を止める")),
     ]
     calls.made.clear()
-    await registration.set_menu(calls, settings, memory, Languages(("de", "en")))  # type: ignore[arg-type]  # a fake
+    await registration.set_menu(calls, settings, memory, BotFeatures(Languages(("de", "en"))))  # type: ignore[arg-type]  # a fake
     gone = [(method, code) for method, scope, code, _ in calls.made if scope == "default"]
     assert gone == [("set_my_commands", None), ("set_my_commands", "en"), ("delete_my_commands", "ja")]
 

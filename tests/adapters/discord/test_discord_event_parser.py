@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands
-from adapters.discord.event_parser import NO_ROLE, DiscordParser, DiscordPlace, DiscordRole
+from adapters.discord.api_client import DiscordClient
+from adapters.discord.channels import Channels
+from adapters.discord.event_parser import DiscordParser
+from adapters.discord.places import NO_ROLE, DiscordPlace, DiscordRole
+from adapters.discord.reply_target import YES, DiscordTarget
+from adapters.discord.roles import Roles
 from adapters.discord.settings import DiscordSettings
+from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, MessageKind
+from gateway.domain.platform_events import MessageEdited
 from gateway.languages import ENGLISH_ONLY
-from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
+from tests.adapters.any_payload import altered, anything, check_text
+from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, TOKEN, USER
 
 BOT_USER = {"id": BOT, "username": "gateway"}
 TEXT_CHANNEL, THREAD, DM = DiscordPlace(CHANNEL, GUILD), DiscordPlace("77", GUILD, CHANNEL), DiscordPlace(DIRECT)
@@ -21,7 +32,7 @@ TEXT_CHANNEL, THREAD, DM = DiscordPlace(CHANNEL, GUILD), DiscordPlace("77", GUIL
 
 def parser(**given: Any) -> DiscordParser:
     made = DiscordParser(DiscordSettings.model_validate(given))
-    made.bot = BOT
+    made.names.bot = BOT
     return made
 
 
@@ -56,7 +67,7 @@ def test_marks_of_discord_become_text(content: str, text: str) -> None:
 def test_a_channel_is_called_by_its_name_where_that_is_known() -> None:
     made, answered = parser(), {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "in <#2002>"}
     said = event("<#2001> or <#2003>?", referenced_message=answered)
-    made.channel_name = lambda channel: {"2001": "general", "2002": "ops"}.get(channel, "")
+    made.names.channel = lambda channel: {"2001": "general", "2002": "ops"}.get(channel, "")
     (message,) = made.parse("MESSAGE_CREATE", said, TEXT_CHANNEL).messages
     assert message.text_with_attachments == "Ann: In reply to a message of bob:\n> in #ops\n\n#general or #2003?"
 
@@ -66,7 +77,7 @@ ROLES = {"9": DiscordRole("On Duty"), "10": DiscordRole("Gateway", bot=BOT), "11
 
 def knowing_roles() -> DiscordParser:
     made = parser()
-    made.role = lambda role: ROLES.get(role, NO_ROLE)
+    made.names.role = lambda role: ROLES.get(role, NO_ROLE)
     return made
 
 
@@ -88,6 +99,39 @@ def test_who_is_mentioned_is_known_by_name_in_what_is_replied_to_and_forwarded_t
     snapshot = {"message": {"content": "ask <@3003>", "mentions": [eve]}}
     (forwarding,) = messages(event("so?", message_snapshots=[snapshot]))
     assert "ask @eve" in forwarding.text_with_attachments
+
+
+def test_in_a_thread_it_is_known_that_the_bot_is_called() -> None:
+    answered = {"id": "4", "author": BOT_USER, "content": "Hello."}
+    about = {"id": "7", "type": 2, "channel": {"id": "77", "type": 11, "parent_id": CHANNEL}, "guild_id": GUILD}
+    (command,) = parser().interaction({**about, "user": {"id": USER}, "data": {"name": "ask"}}).messages
+    (reply,) = messages(event("why?", mentions=False, referenced_message=answered), THREAD)
+    (mention,), (elsewhere,), (went_on,) = (
+        *(messages(event(), place) for place in (THREAD, TEXT_CHANNEL)),
+        messages(event(mentions=False), THREAD),
+    )
+    called = [DiscordTarget.of(each.address).mentions for each in (command, reply, mention, elsewhere, went_on)]
+    assert called == [YES, YES, YES, "", ""]
+
+
+def test_who_is_mentioned_has_the_name_that_they_have_in_the_server() -> None:
+    bob = {"id": "3002", "username": "bob", "global_name": "Bob", "member": {"nick": "Bobby"}}
+    (message,) = messages(event("ask <@3002>") | {"mentions": [BOT_USER, bob]})
+    assert message.text_with_attachments == "Ann: ask @Bobby"
+
+
+def test_an_edit_can_take_the_text_of_a_file_away() -> None:
+    picture = {"url": "https://cdn.discordapp.com/b.png", "filename": "b.png"}
+    about = event("", mentions=False, edited_timestamp="2026-01-01T00:00:00Z")
+    (edit,) = parser().parse("MESSAGE_UPDATE", {**about, "attachments": [picture]}, DM).events
+    assert edit == MessageEdited("discord", "5", "")
+    assert parser().parse("MESSAGE_UPDATE", about, DM).events == ()
+
+
+def test_an_edit_of_a_program_may_change_embeds_alone() -> None:
+    program = {"id": "3009", "username": "monitor", "bot": True}
+    about = event("", mentions=False, author=program, edited_timestamp="2026-01-01T00:00:00Z", embeds=[ALERT])
+    assert parser().parse("MESSAGE_UPDATE", about, TEXT_CHANNEL).events == (MessageEdited("discord", "5", ALERT_TEXT),)
 
 
 def test_a_reply_brings_what_it_replies_to() -> None:
@@ -138,11 +182,20 @@ def test_of_a_program_the_embeds_are_read_and_of_a_person_no_preview() -> None:
 
 COMPONENTS = [
     {"type": 10, "content": "# Build failed"},
-    {"type": 17, "components": [{"type": 9, "components": [{"type": 10, "content": "of <#2001>"}]}]},
+    {
+        "type": 17,
+        "components": [
+            {
+                "type": 9,
+                "components": [{"type": 10, "content": "of <#2001>"}],
+                "accessory": {"type": 11, "media": {"url": "https://x.org/b.png"}, "description": "a red cross"},
+            },
+        ],
+    },
     {"type": 12, "items": [{"media": {"url": "https://x.org/a.png"}, "description": "a graph"}]},
     {"type": 1, "components": [{"type": 2, "label": "Retry"}]},
 ]
-COMPONENTS_TEXT = "# Build failed\nof #2001\na graph"
+COMPONENTS_TEXT = "# Build failed\na red cross\nof #2001\na graph"
 
 
 def test_of_a_program_the_components_are_read() -> None:
@@ -152,7 +205,7 @@ def test_of_a_program_the_components_are_read() -> None:
     assert forwarding.text == f"Forwarded message from somebody:\n{COMPONENTS_TEXT}"
     answered = {"id": "4", "author": {"id": "3009", "username": "ci", "bot": True}, "components": COMPONENTS}
     (reply,) = messages(event("why?", referenced_message=answered))
-    assert "> # Build failed\n> of #2001\n> a graph\n\nwhy?" in reply.text
+    assert "> # Build failed\n> a red cross\n> of #2001\n> a graph\n\nwhy?" in reply.text
 
 
 def test_a_sticker_and_a_poll_stand_beside_the_text() -> None:
@@ -301,6 +354,12 @@ def test_the_scope_says_what_a_conversation_is(
     assert (message.key.workspace, message.key.channel, message.key.topic, message.key.user) == key
 
 
+@pytest.mark.parametrize(("kind", "opens"), [(0, True), (5, True), (2, False), (13, False)])
+def test_in_the_chat_of_a_voice_channel_no_thread_is_opened(kind: int, *, opens: bool) -> None:
+    (message,) = messages(event(), DiscordPlace.of({"id": CHANNEL, "guild_id": GUILD, "type": kind}))
+    assert (bool(message.key.topic), "thread_name" in message.address) == (opens, opens)
+
+
 def test_a_post_of_a_forum_begins_with_its_title() -> None:
     told = {"id": "5", "guild_id": GUILD, "type": 11, "parent_id": CHANNEL, "name": "[Mac] no sound: why?"}
     post = DiscordPlace.of(told)
@@ -314,13 +373,70 @@ def test_a_post_of_a_forum_begins_with_its_title() -> None:
 
 def test_a_slash_command_says_what_is_mentioned_in_words() -> None:
     made = parser()
-    made.channel_name = lambda channel: {"2001": "general"}.get(channel, "")
+    made.names.channel = lambda channel: {"2001": "general"}.get(channel, "")
     about = {"id": "7", "type": 2, "channel_id": CHANNEL, "guild_id": GUILD, "token": "t", "user": {"id": USER}}
     texts = {f"<@{BOT}> what is in <#2001>, <:wave:1>?": "what is in #general, :wave:?", f"<@{BOT}>": MENTIONED_ONLY}
     for said, text in texts.items():
         data = {"name": "ask", "options": [{"name": "text", "value": said}]}
         (message,) = made.interaction({**about, "data": data}).messages
         assert message.text_with_attachments == f"somebody: {text}"
+
+
+# ---------------------------------------------------------------- whatever comes
+
+LEAF = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["\0", "\ud800", "9" * 30, "<@&10>", f"<@{BOT}>", "/human"])
+)
+SHOT = {"url": "https://cdn.discordapp.com/s.png", "filename": "s.png", "title": "a", "content_type": "image/png"}
+QUESTION = {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}
+FORWARDED = {"message": {"content": "x", "attachments": [SHOT], "embeds": [ALERT], "components": COMPONENTS}}
+REPLY = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "ask <@3003>", "attachments": [SHOT]}
+COMMAND = {"name": "ask", "options": [{"name": "text", "value": "why?"}]}
+PRESS = {
+    "id": "7",
+    "type": 3,
+    "token": "t",
+    "channel_id": DIRECT,
+    "user": {"id": USER},
+    "data": {"custom_id": "stop:1"},
+}
+GENUINE: list[tuple[str, dict[str, Any]]] = [
+    ("MESSAGE_CREATE", event("<@&9> <#2001> <t:0>", member={"nick": "Annie"}, referenced_message=REPLY)),
+    ("MESSAGE_CREATE", event("", message_snapshots=[FORWARDED], sticker_items=[{"name": "Wave"}], poll=QUESTION)),
+    ("MESSAGE_UPDATE", event("why?", edited_timestamp="2026-01-01T00:00:00Z", attachments=[SHOT])),
+    ("MESSAGE_DELETE_BULK", {"ids": ["5", "6"], "channel_id": CHANNEL}),
+    ("INTERACTION_CREATE", {**PRESS, "type": 2, "channel": {"id": "77", "type": 11}, "data": COMMAND}),
+    ("INTERACTION_CREATE", PRESS),
+    ("GUILD_CREATE", {"id": GUILD, "threads": [{"id": "77", "type": 11}], "roles": [{"id": "9", "tags": {}}]}),
+]
+
+
+CLIENT = DiscordClient(DiscordSettings.model_validate({"discord_bot_token": TOKEN}))
+"""Of learning it makes no use."""
+
+
+@given(st.data(), st.sampled_from([TEXT_CHANNEL, THREAD, DM]))
+def test_an_event_with_anything_in_any_place_is_read_or_refused_by_name(
+    data: st.DataObject, place: DiscordPlace
+) -> None:
+    kind, genuine = data.draw(st.sampled_from(GENUINE))
+    told = data.draw(altered([genuine], anything(LEAF)).filter(lambda told: isinstance(told, dict)))
+    Channels(CLIENT).learn(kind, told)
+    Roles(CLIENT).learn(kind, told)
+    with suppress(MalformedRequest):
+        update = parser(discord_allowed_bots="*").parse(kind, told, place)
+        for said in update.messages:
+            assert said.text or said.files
+            key, files = said.key, [part for file in said.files for part in (file.name, file.reference)]
+            stored = [said.message_id, said.author, said.text, key.channel, key.topic, key.user, *files]
+            check_text(*stored, *said.address.values())
+        check_text(*(change.text for change in update.events if isinstance(change, MessageEdited)))
 
 
 def test_a_thread_is_named_after_the_question() -> None:

@@ -22,6 +22,13 @@ def test_code_ends_where_it_did(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
 
 
+@pytest.mark.parametrize("ticks", [3, 4, 5, 6, 7])
+def test_backticks_in_a_block_of_code_do_not_end_it(ticks: int) -> None:
+    (written,) = formatter.parts(f"~~~\na {'`' * ticks} b\n~~~")
+    assert written.replace(JOINER, "") == f"```\na {'`' * ticks} b\n```"
+    assert written.count("```") == 2
+
+
 @pytest.mark.parametrize(
     ("markdown", "written"),
     [
@@ -39,6 +46,19 @@ def test_code_ends_where_it_did(markdown: str, written: str) -> None:
     ],
 )
 def test_an_address_is_said_once(markdown: str, written: str) -> None:
+    assert formatter.parts(markdown) == [written]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "written"),
+    [
+        ("see \\[x\\](https://x.org)", "see \\[x](https://x.org)"),
+        ("a\\[x](https://x.org), \\[y](z)", "a\\[x](https://x.org), \\[y](z)"),
+        ("\\<@123> and \\<t:0>", "\\<@123> and \\<t:0>"),
+        ("1 \\* 2 &amp; 3", "1 \\* 2 & 3"),
+    ],
+)
+def test_what_the_source_escapes_stays_text(markdown: str, written: str) -> None:
     assert formatter.parts(markdown) == [written]
 
 

@@ -8,16 +8,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from adapters.base.errors import PlatformRateLimited
 from adapters.discord import gateway_connection, receiver
 from adapters.discord.adapter import DiscordAdapter
+from adapters.discord.gateway_session import check_starts
+from adapters.discord.known import REFUSED_SECONDS, Known
 from gateway.coordination.retry import Backoff
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import MessageKind
 from gateway.ports.platform import ParsedUpdate
 from gateway.worker.worker import run_once
 from tests.adapters.discord.reply_scene import settings
+from tests.fakes.clock import Clock
 from tests.fakes.discord_server import FakeDiscord
-from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER
+from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, USER, DiscordErrorFault
 from tests.fakes.memory import FakeMemory
 from tests.fakes.recording_inbox import RecordingInbox
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
@@ -91,6 +95,15 @@ def test_the_bot_hears_its_own_role_and_knows_others_by_name(discord: FakeDiscor
     assert len(discord.calls("getRoles")) == 1
 
 
+def test_a_channel_of_which_discord_says_nothing_is_asked_for_again_later() -> None:
+    clock = Clock()
+    known = Known[str](clock)
+    assert (known.learn("1", "a thread"), known.refused("2", "no thread")) == ("a thread", "no thread")
+    assert (known.get("1"), known.get("2")) == ("a thread", "no thread")
+    clock.now += REFUSED_SECONDS + 1
+    assert (known.get("1"), known.get("2")) == ("a thread", None)
+
+
 def test_a_thread_that_a_reply_opened_is_the_same_conversation(discord: FakeDiscord) -> None:
     inbox = RecordingInbox()
     with receiving(discord, inbox):
@@ -142,6 +155,56 @@ def test_after_a_session_that_cannot_be_resumed_known_channels_are_read(discord:
             discord.disconnect(forget_sessions=True)
             discord.says("two", DIRECT)
         discord.wait_until(lambda: inbox.texts == ["one", "two"])
+
+
+def test_what_was_missed_is_read_again_if_the_reading_breaks_off(discord: FakeDiscord) -> None:
+    inbox = RecordingInbox()
+    with receiving(discord, inbox):
+        discord.wait_until(lambda: discord.connected)
+        discord.says("one", DIRECT)
+        discord.says("two", mentions=True)
+        discord.wait_until(lambda: inbox.texts == ["one", "two"])
+        discord.faults.add("getMessages", DiscordErrorFault(503, 0, skip=1))
+        with discord.state.lock:
+            discord.disconnect(forget_sessions=True)
+            discord.says("three", DIRECT)
+            discord.says("four", mentions=True)
+        discord.wait_until(lambda: set(inbox.texts) == {"one", "two", "three", "four"})
+
+
+def test_the_thread_that_a_reply_opened_is_read_after_a_lost_session(discord: FakeDiscord) -> None:
+    inbox = RecordingInbox()
+    with receiving(discord, inbox):
+        discord.wait_until(lambda: discord.connected)
+        said = discord.says("one", mentions=True)
+        discord.wait_until(lambda: inbox.texts == ["one"])
+        thread = {"id": said["id"], "type": 11, "parent_id": CHANNEL, "guild_id": GUILD}
+        with discord.state.lock:
+            discord.state.channels[said["id"]], discord.state.messages[said["id"]] = thread, {}
+            discord.disconnect(forget_sessions=True)
+            discord.says("two", said["id"])
+        discord.wait_until(lambda: inbox.texts == ["one", "two"])
+
+
+def test_a_session_is_resumed_elsewhere_when_its_address_is_gone(discord: FakeDiscord) -> None:
+    inbox = RecordingInbox()
+    discord.state.resume_url = "ws://127.0.0.1:1"
+    with receiving(discord, inbox):
+        discord.wait_until(lambda: discord.connected)
+        discord.says("one", DIRECT)
+        discord.wait_until(lambda: inbox.texts == ["one"])
+        discord.disconnect()
+        discord.says("two", DIRECT)
+        discord.wait_until(lambda: inbox.texts[-1] == "two")
+    assert len(discord.state.sessions) == 1
+
+
+def test_no_session_is_started_when_there_have_been_too_many() -> None:
+    check_starts({"session_start_limit": {"remaining": 1, "reset_after": 60_000}})
+    check_starts({})
+    with pytest.raises(PlatformRateLimited) as caught:
+        check_starts({"session_start_limit": {"remaining": 0, "reset_after": 60_000}})
+    assert caught.value.retry_after == 60
 
 
 def test_an_event_that_cannot_be_committed_is_sent_again(discord: FakeDiscord) -> None:

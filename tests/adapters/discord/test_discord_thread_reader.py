@@ -1,4 +1,4 @@
-"""What was written in a thread before the bot was called there reaches the assistant, once."""
+"""What was written in a thread before the bot was called there, or since it last was, reaches the assistant, once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.discord.adapter import DiscordAdapter
-from adapters.discord.reply_target import DiscordTarget
+from adapters.discord.reply_target import YES, DiscordTarget
 from gateway.domain.context import ChatContext, Label, Quote
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.worker.worker import run_once
@@ -34,16 +34,12 @@ def begin_thread(discord: FakeDiscord, at: str = "", **more: Any) -> str:
     return thread
 
 
-def turn_in(discord: FakeDiscord, thread: str, *, seq: int = 1, context: ChatContext | None = ANN) -> Turn:
+def turn_in(discord: FakeDiscord, thread: str, *, context: ChatContext | None = ANN) -> Turn:
     said = discord.says("why?", thread, mentions=True)
-    target = DiscordTarget(thread, said["id"], USER, GUILD)
+    target = DiscordTarget(thread, said["id"], USER, GUILD, mentions=YES)
     key = ConversationKey("discord", GUILD, CHANNEL, thread)
     message = Message(key, said["id"], "why?", USER, target.address, context=context)
-    return Turn(TurnId(f"turn_{said['id']}"), 1, seq, message, TurnState.RUNNING)
-
-
-async def nothing_before(_: int) -> Sequence[Turn]:
-    return ()
+    return Turn(TurnId(f"turn_{said['id']}"), 1, 1, message, TurnState.RUNNING)
 
 
 @asynccontextmanager
@@ -55,9 +51,12 @@ async def adapter_of(discord: FakeDiscord, **given: Any) -> AsyncIterator[Discor
         await adapter.close()
 
 
-async def read(discord: FakeDiscord, turn: Turn, **given: Any) -> ChatContext | None:
+async def read(discord: FakeDiscord, turn: Turn, *before: Turn, **given: Any) -> ChatContext | None:
+    async def load(_: int) -> Sequence[Turn]:
+        return before
+
     async with adapter_of(discord, **given) as adapter:
-        found = await adapter.fetch_context(turn, nothing_before, FakeDeliveryContext())
+        found = await adapter.fetch_context(turn, load, FakeDeliveryContext())
         assert adapter.lacks_context(turn) == (found is not None)
         return found
 
@@ -134,16 +133,54 @@ async def test_what_cannot_be_read_is_said(discord: FakeDiscord) -> None:
     assert found.speaker == "Ann"
 
 
-async def test_a_thread_is_read_once_and_only_where_somebody_else_has_begun_it(discord: FakeDiscord) -> None:
+async def test_a_later_call_brings_what_others_said_since_the_last_answer(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord, discord.says("It fails.", user=BOB)["id"])
+    answered = replace(turn_in(discord, thread), reply="Since when?")
+    discord.says(f"<@{EVE}> do you know?", thread, user=BOB)
+    with discord.state.notify():
+        discord.state.add_message(thread, discord.state.bot_user, "Since when?")
+    discord.says(f"<@{BOB}> since Monday", thread, user=EVE)
+    failed = turn_in(discord, thread)
+    found = await read(discord, turn_in(discord, thread), answered, failed)
+    assert found is not None
+    assert [quote.text for quote in found.quotes] == [f"@{EVE} do you know?", f"@{BOB} since Monday", "why?"]
+    assert found.notes == ()
+
+
+async def test_a_thread_that_a_reply_opened_is_read_from_the_first_question_on(discord: FakeDiscord) -> None:
+    asked = discord.says("It fails.")
+    target = DiscordTarget(CHANNEL, asked["id"], USER, GUILD, thread_name="It fails.")
+    thread = begin_thread(discord, asked["id"])
+    later = turn_in(discord, thread)
+    first = replace(later, message=replace(later.message, address=target.address), reply="Restarted.")
+    elsewhere = DiscordTarget("77", discord.state.snowflake(), USER, GUILD)
+    other = replace(first, message=replace(first.message, address=elsewhere.address))
+    discord.says(f"<@{EVE}> look", thread, user=BOB)
+    found = await read(discord, turn_in(discord, thread), first, other)
+    assert found is not None
+    assert [quote.text for quote in found.quotes] == ["why?", f"@{EVE} look"]
+
+
+async def test_of_much_that_was_said_since_the_last_answer_the_newest_is_quoted(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord)
+    answered = replace(turn_in(discord, thread), reply="Since when?")
+    for number in range(120):
+        discord.says(f"message {number:03}", thread, user=BOB)
+    found = await read(discord, turn_in(discord, thread), answered)
+    assert found is not None
+    assert [quote.text for quote in found.quotes] == [f"message {number:03}" for number in range(20, 120)]
+    assert found.notes == ("Older messages of this thread were left out.",)
+
+
+async def test_a_thread_is_read_once_and_only_where_the_bot_is_called(discord: FakeDiscord) -> None:
     turn = turn_in(discord, begin_thread(discord))
     message = turn.message
     others = (
-        replace(message, key=replace(message.key, topic=message.message_id)),  # the reply opens the thread
-        replace(message, key=replace(message.key, topic="")),
+        replace(message, address={**message.address, "mentions": ""}),
         replace(message, address={**message.address, "message": message.key.topic}),  # it begins a post
         replace(message, context=replace(ANN, quotes=(Quote("It fails."),))),
         replace(message, kind=MessageKind.HAND_OVER),
     )
-    for other in (replace(turn, seq=2), *(replace(turn, message=other) for other in others)):
-        assert await read(discord, other) is None
+    for other in others:
+        assert await read(discord, replace(turn, message=other)) is None
     assert await read(discord, turn, discord_context_chars=0) is None

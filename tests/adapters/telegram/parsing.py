@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
 
+from adapters.base.features import PLAIN
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import SECRET_HEADER, UpdateParser
@@ -26,9 +27,12 @@ SCOPES = ("topic", "chat", "user")
 GROUP_MODES = ("mention", "always", "never")
 
 
-def parser(me: BotIdentity = ME, **given: object) -> UpdateParser:
+def parser(
+    me: BotIdentity = ME, several_assistants: Callable[[], bool] = PLAIN.has_several_assistants, **given: object
+) -> UpdateParser:
     secrets = {"telegram_bot_token": SecretStr(TOKEN), "telegram_webhook_secret": SecretStr(SECRET)}
-    return UpdateParser(settings_of(TelegramSettings, **{**secrets, **given}), me)
+    settings = settings_of(TelegramSettings, **{**secrets, **given})
+    return UpdateParser(settings, me, several_assistants=several_assistants)
 
 
 def read(kind: str, told: Any, **given: object) -> ParsedUpdate:

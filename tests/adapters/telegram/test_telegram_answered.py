@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity
@@ -38,6 +39,7 @@ from tests.fakes.telegram_updates import (
     human_user,
     mention,
     message_json,
+    migrated_to,
     photo,
     text_mention,
     update,
@@ -248,6 +250,30 @@ def test_what_calls_somebody_else_is_for_them_though_it_replies_to_us(told: Json
     assert heard(told, telegram_groups="always").messages
 
 
+@pytest.mark.parametrize(("is_bot", "ours"), [(True, False), (False, True)])
+def test_a_person_whose_name_ends_like_that_of_a_bot_is_none(*, is_bot: bool, ours: bool) -> None:
+    reply = message_json("what did Mr Abbot say?", chat=GROUP, reply_to=bot_message("yes", chat=GROUP))
+    reply["entities"] = [text_mention(reply["text"], "Mr Abbot", human_user(7, is_bot=is_bot))]
+    assert calls_bot(heard(reply)) is ours
+
+
+@pytest.mark.parametrize("told", [message_json("/stop"), message_json("stop", message_id=7), mention("/stop")])
+def test_an_edit_that_stops_is_a_message_of_its_own(told: Json) -> None:
+    edited = {**told, "edit_date": 1}
+    (said,) = read("edited_message", edited).messages
+    assert (said.kind, said.may_start_conversation) == (MessageKind.STOP, False)
+    assert said.message_id == f"{one(told).message_id}:stop"
+    assert not read("edited_message", edited, telegram_allowed_chats="1").messages
+    assert not read("edited_message", told).messages  # somebody put a reaction below it
+
+
+def test_the_operator_is_told_of_a_group_that_is_not_answered_any_more_since_it_has_another_id() -> None:
+    for allowed, told in (("-2002", 1), (f"-2002,{GROUP}", 0), ("", 0), ("5", 0)):
+        with capture_logs() as logs:
+            heard(migrated_to(-2002, to=GROUP), telegram_allowed_chats=allowed)
+        assert [entry["id"] for entry in logs] == [str(GROUP)] * told
+
+
 def test_an_edit_that_mentions_us_is_a_message_with_the_id_of_the_first() -> None:
     told = mention("what is new?", message_id=7)
     (said,) = read("edited_message", told).messages
@@ -258,9 +284,9 @@ def test_an_edit_that_mentions_us_is_a_message_with_the_id_of_the_first() -> Non
     assert not read("edited_message", told, telegram_allowed_chats="1").messages
 
 
-def test_an_edit_of_an_album_adds_no_turn_to_it() -> None:
+def test_an_edit_of_an_album_that_mentions_us_is_a_message_with_the_id_of_its_item() -> None:
     told = {**photo(f"{CALL} look", chat=GROUP), "media_group_id": "13"}
     told["caption_entities"] = [{"type": "mention", "offset": 0, "length": len(CALL)}]
     assert one(told).album_item_id
     (said,) = read("edited_message", told).messages
-    assert (said.album_item_id, said.debounce_seconds, said.message_id) == ("", 0.0, one(told).message_id)
+    assert (said.album_item_id, said.debounce_seconds, said.message_id) == ("", 0.0, one(told).own_id)

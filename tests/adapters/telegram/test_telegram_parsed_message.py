@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.telegram import replies
-from adapters.telegram.update_parser import ALBUM_SECONDS, FORWARD_SECONDS, SPLIT_SECONDS, SPLIT_UNITS
+from adapters.telegram.message_parser import ALBUM_SECONDS, FORWARD_SECONDS, SPLIT_SECONDS, SPLIT_UNITS
 from gateway.domain.models import ConversationKey, Join, MessageKind
 from gateway.domain.platform_events import ChannelMigrated, MessageDeleted, MessageEdited
 from gateway.ports.platform import ParsedUpdate
@@ -101,6 +101,26 @@ def test_what_a_start_and_a_call_for_help_mean_is_said_to_the_assistant() -> Non
     assert one(message_json("/help with taxes")).text.endswith("\n\nwith taxes")
 
 
+def test_a_command_in_a_caption_calls_upon_the_bot_that_it_names() -> None:
+    said = one(photo(f"/describe{CALL} the sky", chat=GROUP))
+    assert (said.kind, said.text, said.may_start_conversation) == (MessageKind.PROMPT, "/describe the sky", True)
+    assert not heard(photo("/describe@weather_bot the sky", chat=GROUP)).messages
+    assert not heard(photo("/help", chat=GROUP)).messages
+
+
+@pytest.mark.parametrize("text", [f"please /describe{CALL} it", f"look /x{CALL.upper()}", f"now\n/new{CALL.upper()}"])
+def test_a_command_calls_upon_the_bot_that_it_names_wherever_it_stands(text: str) -> None:
+    said = one(message_json(text, chat=GROUP))
+    assert (said.kind, said.may_start_conversation, said.must_join) == (MessageKind.PROMPT, True, False)
+
+
+@pytest.mark.parametrize("text", ["/new@weather_bot", "/help@weather_bot", "/assistants@weather_bot"])
+def test_a_command_to_another_bot_is_none_of_ours(text: str) -> None:
+    said = one(message_json(text))
+    assert (said.kind, said.text) == (MessageKind.PROMPT, text)
+    assert heard(message_json(text, chat=GROUP), telegram_groups="always") == NOTHING
+
+
 def test_a_command_of_nobodys_is_handed_on_without_our_name() -> None:
     assert one(message_json("/model gpt")).text == "/model gpt"
     assert one(message_json(f"/model{CALL} gpt", chat=GROUP)).text == "/model gpt"
@@ -182,7 +202,24 @@ def test_of_an_album_in_a_group_the_pictures_that_do_not_mention_us_join_the_one
 def test_an_edit_changes_the_message_it_is_about(told: Json) -> None:
     name = "caption" if "caption" in told else "text"
     edit = read("edited_message", {**told, name: "goodbye", "edit_date": 1})
-    assert edit == ParsedUpdate(events=(MessageEdited("telegram", one(told).message_id, "goodbye"),))
+    assert edit == ParsedUpdate(events=(MessageEdited("telegram", one(told).own_id, "goodbye"),))
+
+
+def test_an_edit_can_take_a_caption_away() -> None:
+    (edit,) = read("edited_message", photo(message_id=5)).events
+    assert edit == MessageEdited("telegram", f"{BOT}:{USER}:5", "")
+
+
+def test_an_edit_of_a_checklist_is_one() -> None:
+    checklist = {"title": "Shop", "tasks": [{"id": 1, "text": "milk", "completion_date": 1}]}
+    (edit,) = read("edited_message", message_json(message_id=5, checklist=checklist)).events
+    assert edit == MessageEdited("telegram", f"{BOT}:{USER}:5", "(checklist) Shop\n- [x] milk")
+
+
+def test_an_edit_of_a_command_to_begin_anew_changes_the_question_behind_it() -> None:
+    _, question = heard(message_json("/new what is new?", message_id=5)).messages
+    edits = read("edited_message", message_json("/new and old?", message_id=5)).events
+    assert MessageEdited("telegram", question.message_id, "and old?") in edits
 
 
 def test_an_edit_is_read_as_the_message_would_be() -> None:
@@ -198,7 +235,7 @@ def test_an_edit_of_a_business_chat_is_of_that_chat() -> None:
     assert edit == MessageEdited("telegram", read("business_message", told).messages[0].message_id, "hello")
 
 
-@pytest.mark.parametrize("told", [message_json(location={"latitude": 1.5, "longitude": 2}), photo(), message_json()])
+@pytest.mark.parametrize("told", [message_json(location={"latitude": 1.5, "longitude": 2}), message_json()])
 def test_a_change_to_something_else_than_text_is_none(told: Json) -> None:
     assert read("edited_message", told) == NOTHING
 

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.telegram.registration import COMMANDS, CONNECTIONS, PATH, UPDATES
+from adapters.base.features import BotFeatures
+from adapters.telegram.api_client import TelegramClient
+from adapters.telegram.registration import COMMANDS, CONNECTIONS, PATH, UPDATES, set_menu
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import SettingsError
 from tests.adapters.telegram.receiving import TelegramSite, by_webhook, ends_soon, make_receiver, settings
@@ -74,6 +76,16 @@ def test_the_commands_are_put_into_every_menu_once() -> None:
         again.receiver._background._executor.shutdown()  # type: ignore[union-attr]  # it has begun
         assert len(telegram.calls("getMe")) == 2
         assert len(telegram.calls("setMyCommands")) == 3
+
+
+async def test_where_there_are_several_assistants_the_menu_has_the_commands_that_choose() -> None:
+    with FakeTelegram() as telegram:
+        known = settings(telegram)
+        calls = TelegramClient(known)
+        await set_menu(calls, known, FakeMemory(), BotFeatures(has_several_assistants=lambda: True))
+        await calls.close()
+        names = [each["command"] for each in next(iter(telegram.command_menus.values()))]
+    assert names == ["new", "stop", "help", "assistant", "assistants"]
 
 
 def test_where_groups_are_not_answered_they_are_shown_no_commands() -> None:

@@ -68,8 +68,8 @@ def test_a_name_that_is_no_username_is_a_mention_too() -> None:
     text = "👋 Gate, tell Ann"
     told = message_json(text, entities=[text_mention(text, "Ann", human_user(7)), text_mention(text, "Gate")])
     assert readable(told) == "👋 @you, tell @Ann"
-    assert message_entities.mentions_bot(told, ME)
-    assert not message_entities.mentions_bot(told, BotIdentity(5))
+    assert message_entities.calls_bot(told, ME)
+    assert not message_entities.calls_bot(told, BotIdentity(5))
 
 
 def test_without_a_username_nobody_is_mentioned_by_it() -> None:
@@ -217,6 +217,15 @@ def test_what_is_quoted_is_told_besides() -> None:
     assert one(reply_to_other_chat("why?", "two")).text == (
         "In reply to a message of Ann 4004 Lee, in another chat.\n\nAbout this part of it:\n> two\n\nwhy?"
     )
+
+
+def test_a_reply_to_another_chat_is_one_in_a_topic_too() -> None:
+    told = message_json("why?", chat=GROUP, thread=44)
+    told |= {
+        name: part for name, part in reply_to_other_chat("why?", "two").items() if name in ("external_reply", "quote")
+    }
+    assert told["reply_to_message"]["message_id"] == 44
+    assert "In reply to a message of Ann 4004 Lee, in another chat." in one(told, telegram_groups="always").text
 
 
 def test_a_task_or_an_option_that_is_replied_to_is_told_besides() -> None:

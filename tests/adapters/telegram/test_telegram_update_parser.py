@@ -291,7 +291,11 @@ def test_a_person_is_asked_for_by_a_command(text: str, kind: MessageKind) -> Non
     assert one(message_json("human", entities=[])).kind is MessageKind.PROMPT
 
 
-def test_in_a_group_the_bot_has_to_be_named_to_choose() -> None:
-    assert heard(message_json("/assistant support", chat=GROUP, entities=[])) == NOTHING
-    message = one(message_json(f"/assistant@{BOT_NAME} support", chat=GROUP, entities=[]))
+@pytest.mark.parametrize("groups", ["mention", "always"])
+def test_in_a_group_the_bot_need_not_be_named_where_there_is_a_choice(groups: str) -> None:
+    told = message_json("/assistant support", chat=GROUP, entities=[])
+    message = one(told, several_assistants=lambda: True, telegram_groups=groups)
     assert (message.kind, message.text) == (MessageKind.CHOOSE, "/assistant support")
+    assert heard(told, telegram_groups=groups) == NOTHING
+    named = one(message_json(f"/assistant@{BOT_NAME} support", chat=GROUP, entities=[]), telegram_groups=groups)
+    assert (named.kind, named.text) == (MessageKind.CHOOSE, "/assistant support")

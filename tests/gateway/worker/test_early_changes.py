@@ -34,11 +34,18 @@ def test_the_newest_change_counts() -> None:
     assert not kept.is_deleted(replace(message(), key=ConversationKey("raven")))
 
 
-def test_a_command_and_an_item_of_an_album_stay_as_they_are() -> None:
+def test_a_command_stays_as_it_is() -> None:
     kept = EarlyChanges()
     kept.keep(edit())
-    for one in (replace(message(), kind=MessageKind.STOP), replace(message(), album_item_id="1")):
-        assert kept.edited(one) == one
+    command = replace(message(), kind=MessageKind.STOP)
+    assert kept.edited(command) == command
+
+
+def test_of_an_album_the_edited_item_is_changed() -> None:
+    kept = EarlyChanges()
+    first, second = (replace(message(), album_item_id=number) for number in ("1", "2"))
+    kept.keep(replace(edit(), message_id=first.own_id))
+    assert (kept.edited(first).text, kept.edited(second)) == ("as it is", second)
 
 
 def test_a_change_is_forgotten_after_some_minutes() -> None:

@@ -24,6 +24,7 @@ def test_what_came_before_stands_before() -> None:
         kept.keep(early)
     joined = kept.join(item(3, text="b"))
     assert (names(joined), joined.text) == (["1.jpg", "2.jpg", "3.jpg"], "a\nb")
+    assert joined.album_parts == (("album:1", 0), ("album:2", 1), ("album:3", 2))
     assert names(kept.join(item(4))) == ["4.jpg"]
 
 
