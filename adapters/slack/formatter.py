@@ -15,6 +15,7 @@ from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
+from adapters.base.inline_rules import BREAK
 from adapters.base.markdown import (
     CONTAINERS,
     DELIMITERS,
@@ -26,7 +27,6 @@ from adapters.base.markdown import (
     leaves_quotation,
     utf8_bytes,
 )
-from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
 from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, first_words, mrkdwn
