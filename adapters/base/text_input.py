@@ -84,6 +84,8 @@ def resolve_mentions(text: str) -> str:
 
     Elsewhere they become "@you".
     """
+    if MENTION not in text:  # as in most
+        return text.strip()
     return _without_address(text.strip()).replace(MENTION, "@you").strip()
 
 

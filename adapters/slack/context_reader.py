@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from adapters.base.errors import Rejected
@@ -39,17 +39,19 @@ log = logs.get_logger(__name__)
 class ContextReader:
     """Used on the worker's loop only."""
 
-    def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
+    def __init__(
+        self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings, known: Callable[[str], BotIds]
+    ) -> None:
+        """``known``: returns the bot's ids in a workspace, as far as they are known. No I/O."""
+        self._known = known
         self._client = client
         self._workspaces = workspaces
         self.directory = Directory(client)
         self._threads = ThreadReader(client, settings.slack_context_chars)
         self._has_names = settings.slack_names
 
-    async def fetch(
-        self, turn: Turn, before: TurnLoader, outbox: DeliveryContext, identity: BotIds
-    ) -> ChatContext | None:
-        """See ``FetchesContext``. ``identity``: the bot's, as far as it is known."""
+    async def fetch(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        """See ``FetchesContext``."""
         workspace = await self._workspace(turn)
         await self._check_origin(turn, before)
         if workspace is None:
@@ -60,7 +62,7 @@ class ContextReader:
             return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await self._context(turn, before, workspace, outbox, identity)
+                return await self._context(turn, before, workspace, outbox)
         except TimeoutError:
             log.warning("context not read in time", turn=turn.id)
             return TOO_SLOW
@@ -109,10 +111,10 @@ class ContextReader:
             log.info("not known whether the bot is in the channel", turn=turn.id, error=str(exc))
 
     async def _context(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
     ) -> ChatContext | None:
         message = turn.message
-        quotes, notes = await self._thread(turn, before, workspace, outbox, identity)
+        quotes, notes = await self._thread(turn, before, workspace, outbox)
         viewed = await self._viewed(message.address.get("viewed", ""), workspace, outbox)
         is_shared = message.address.get("channel_type") != "im" and not message.key.user
         speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
@@ -121,7 +123,7 @@ class ContextReader:
         return context if is_shared or context != NOTHING else None
 
     async def _thread(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
     ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
         address = turn.message.address
@@ -130,6 +132,7 @@ class ContextReader:
         if not (in_thread and "mentions" in address and self._threads.max_chars):
             return (), ()
         earlier = [one for one in await before(TURNS_LOOKED_AT) if one.message.address.get("thread_ts") == thread]
+        identity = self._known(workspace.team)
         bot_user = identity.user or workspace.bot_user
         ours = {bot_user, identity.bot_id, workspace.bot_id} - {""}
         ours |= {entry for one in earlier for entry in one.posted_messages}
