@@ -161,7 +161,8 @@ class SlackAdapter(SlackReplies, Inbound):
     async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
         asked = turn.message.kind is MessageKind.PROMPT
         context = await self._context_reader.fetch(turn, before, outbox) if asked else None
-        return in_language(context, await self.language(turn, outbox))
+        reply = await self._reply(turn, outbox)
+        return in_language(context, reply.language)
 
     async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
         try:

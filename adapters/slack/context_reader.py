@@ -16,7 +16,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.thread_reader import ThreadPart, ThreadReader
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.domain.context import ChatContext, Label, Quote, QuoteKind, clean_name
+from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
 from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, MessageKind, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
@@ -73,9 +73,7 @@ class ContextReader:
         author, channel = f"@{message.author}", f"#{message.key.channel}"
         wanted = self._allowed((*([author] if message.author else []), *([] if direct else [channel])))
         names = await self.directory.names(wanted, workspace, outbox)
-        return KnownNames(
-            clean_name(names.get(author, "")), f"#{clean_name(names[channel])}" if channel in names else ""
-        )
+        return KnownNames(names.get(author, ""), f"#{names[channel]}" if channel in names else "")
 
     async def _workspace(self, turn: Turn) -> Workspace | None:
         """Returns the workspace; None if it cannot be told now. Raises DeliveryError if the app is not installed."""
