@@ -65,12 +65,6 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._places)
 
-    topics_need = "SLACK_SCOPE=topic"
-
-    @property
-    def opens_topics(self) -> bool:
-        return self._settings.slack_scope == "topic"
-
     def topic_below(self, turn: Turn) -> str:
         reply = SlackReply()
         reply.restore(turn.posted_messages)
