@@ -104,6 +104,11 @@ def _token(sign: str, name: str, element: Fields) -> str:
     return f"<{sign}{_escaped(name, element)}>" if element.get(name) else ""
 
 
+def _emoji(element: Fields) -> str:
+    tone = size_in(element, "skin_tone")
+    return f":{text_in(element, 'name')}:" + (f":skin-tone-{tone}:" if tone else "")
+
+
 def _labelled(element: Fields) -> str:
     url, label = _escaped("url", element), _escaped("text", element)
     return f"<{url}|{label}>" if label else f"<{url}>" if url else ""
@@ -121,7 +126,7 @@ LEAVES: Mapping[str, Callable[[Fields], str]] = {
     "channel": partial(_token, "#", "channel_id"),
     "usergroup": partial(_token, "!subteam^", "usergroup_id"),
     "broadcast": partial(_token, "!", "range"),
-    "emoji": lambda element: f":{text_in(element, 'name')}:",
+    "emoji": _emoji,
     "color": partial(_escaped, "value"),
     "date": _date,
     "image": _image,

@@ -16,6 +16,8 @@ NO_PREVIEW = "no preview available"
 """What Slack gives as the fallback of an attachment that it cannot describe."""
 LONGEST_QUOTE = 8000
 """Characters."""
+DEEPEST_FORWARD = 3
+"""How often what is forwarded is read that was forwarded already."""
 
 
 def whole(message: Fields, bot_user: str) -> str:
@@ -70,8 +72,17 @@ def enclosed(message: Fields) -> list[Fields]:
     ]
 
 
-def enclosed_texts(message: Fields) -> list[str]:
-    return list(filter(None, map(attachment_text, enclosed(message)))) if "attachments" in message else []
+def enclosed_texts(message: Fields, depth: int = 0) -> list[str]:
+    """Returns what the attachments say. ``depth``: of those, which may be forwarded themselves."""
+    if "attachments" not in message or depth > DEEPEST_FORWARD:
+        return []
+    return list(filter(None, (attachment_text(one, depth) for one in enclosed(message))))
+
+
+def with_forwarded(message: Fields, depth: int = 0) -> list[Fields]:
+    """Returns a message, and what it forwards and apps attached to it, with what is forwarded in that."""
+    parts = enclosed(message) if depth <= DEEPEST_FORWARD else []
+    return [message, *(each for part in parts if not is_linked(part) for each in with_forwarded(part, depth + 1))]
 
 
 def is_linked(attachment: Fields) -> bool:
@@ -79,12 +90,12 @@ def is_linked(attachment: Fields) -> bool:
     return bool(attachment.get("is_msg_unfurl")) and not attachment.get("is_share")
 
 
-def attachment_text(attachment: Fields) -> str:
-    """Returns an attachment as plain text; "" if it has none."""
+def attachment_text(attachment: Fields, depth: int = 0) -> str:
+    """Returns an attachment as plain text; "" if it has none. ``depth``: of forwards in forwards."""
     body = _together(written(attachment), _quoted_blocks(attachment)) or _fallback(attachment)
     facts = [f"{text_in(field, 'title')}: {text_in(field, 'value')}" for field in objects_in(attachment, "fields")]
     parts = [text_in(attachment, "pretext"), _title(attachment), body, *facts]
-    text = "\n".join(readable(part) for part in parts if part)
+    text = "\n".join(filter(None, [*map(readable, parts), *enclosed_texts(attachment, depth + 1)]))
     author = readable(text_in(attachment, "author_name"))
     if is_linked(attachment):
         return _linked(attachment, author or SOMEBODY, text)

@@ -47,8 +47,8 @@ class Said:
         """Returns the attached files, and those of forwarded messages."""
         if "files" not in self.message and "attachments" not in self.message:
             return ()
-        forwarded = [part for part in message_text.enclosed(self.message) if not message_text.is_linked(part)]
-        files = [file_of(file) for holder in (self.message, *forwarded) for file in objects_in(holder, "files")]
+        holders = message_text.with_forwarded(self.message)
+        files = [file_of(file) for holder in holders for file in objects_in(holder, "files")]
         return tuple(file for file in files if file is not None)
 
     @property

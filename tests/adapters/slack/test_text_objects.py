@@ -174,11 +174,27 @@ def test_a_list_keeps_its_numbers_and_its_levels() -> None:
     assert said == "1. a\n2. b\n    • c\n3. d"
 
 
-def test_times_and_colours_are_read() -> None:
-    elements = [{"type": "date", "timestamp": 1700000000, "format": "{date}"}, {"type": "color", "value": "#F405B3"}]
+def test_times_colours_and_emoji_are_read() -> None:
+    elements = [
+        {"type": "date", "timestamp": 1700000000, "format": "{date}"},
+        {"type": "color", "value": "#F405B3"},
+        {"type": "emoji", "name": "wave", "skin_tone": 3},
+    ]
     blocks = [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
-    assert message_text.whole({"blocks": blocks, **APP}, BOT_USER) == "2023-11-14 22:13 UTC#F405B3"
+    assert message_text.whole({"blocks": blocks, **APP}, BOT_USER) == "2023-11-14 22:13 UTC#F405B3:wave::skin-tone-3:"
     assert text_input.readable("at <!date^1700000000^{date}>") == "at 2023-11-14 22:13 UTC"
+
+
+def test_what_a_forwarded_message_forwards_is_read_with_its_files() -> None:
+    alert = {"author_name": "CI", "text": "Build 5 failed", "files": [FILE]}
+    forward = {"is_share": True, "author_name": "Bob", "text": "why?", "attachments": [alert]}
+    again = {"is_share": True, "author_name": "Ann", "text": "", "attachments": [forward]}
+    said = one(message_event("see", attachments=[again]))
+    assert said.text == ("see\n\nForwarded message from Ann:\nForwarded message from Bob:\nwhy?\nCI\nBuild 5 failed")
+    assert len(said.files) == 1
+    for _ in range(100):
+        again = {"is_share": True, "text": "+", "attachments": [again]}
+    assert message_text.whole({"attachments": [again]}, BOT_USER).count("+") == message_text.DEEPEST_FORWARD + 1
 
 
 def test_a_forwarded_message_of_an_app_is_read_with_its_blocks() -> None:
