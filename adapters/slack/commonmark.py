@@ -26,7 +26,7 @@ PLAIN = re.compile(
     | (?<=[A-Za-z0-9])_(?=[A-Za-z0-9])
     | `[^`<\n]++`(?!`)
     | ://[A-Za-z0-9./?=&%#-]++(?![^\s,;!?)])
-    | \[[^\\`*_\[\]~<:!@]*+\]\(https?://[A-Za-z0-9./?=&%#-]++\)
+    | \[[^\\`*_\[\]~<:!@]++\]\(https?://[A-Za-z0-9./?=&%#-]++\)
     )*+""",
     re.VERBOSE,
 )
@@ -83,6 +83,8 @@ class Line:
 
     def keeps(self, start: int, end: int) -> None:
         self._kept.append((start, end))
+        if self.line.startswith("[](", start - 2):  # of which nothing would be seen
+            self._insertions[start - 1] = "image" if self.line[: start - 2].endswith("!") else "link"
 
     def marks(self, start: int, run: DelimiterRun, *, opens: bool, closes: bool) -> None:
         mark = self.line[start]

@@ -62,7 +62,6 @@ MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-
 """What notifies people, or shows a name, in text that Slack reads."""
 PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
 """Not of a package or a domain: @here/harp.gl"""
-NAMELESS = re.compile(r"!\[\]\Z")
 DEFINITION = re.compile(
     r"""\A([ ]{0,3})\[(?=[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|\#|mailto:)\S+
     (?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\Z)""",
@@ -288,7 +287,7 @@ def _prose(line: str, *, in_table: bool = False) -> str:
 def _words(text: str, line: str) -> str:
     text = BREAK.sub(" " if "|" in line else "\n", text) if "<" in text else text
     text = BRACKET.sub(_escape_bracket, text)
-    return PLAIN_MENTION.sub(f"@{WORD_JOINER}", NAMELESS.sub("![image]", text))
+    return PLAIN_MENTION.sub(f"@{WORD_JOINER}", text)
 
 
 def _escape_bracket(bracket: re.Match[str]) -> str:
