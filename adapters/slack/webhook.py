@@ -47,6 +47,9 @@ REACTED_TO = ("app_home_opened", "app_uninstalled", "tokens_revoked")
 """Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
 SAID = ("message", "app_mention")
+TOO_MANY = "app_rate_limited"
+"""What Slack sends in place of events, of which it sends an app 30,000 an hour from a workspace:
+docs.slack.dev/apis/events-api#rate-limiting"""
 TELL_SECONDS = 2
 """Slack waits three seconds for the answer to a click."""
 
@@ -157,6 +160,8 @@ class SlackReceiver:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
         event = _event_of(receipt)
         kind = event.get("type")
+        if receipt.payload.get("type") == TOO_MANY:
+            log.warning("Slack leaves out events for a minute", team=text_in(receipt.payload, "team_id"))
         await handler.take(await self._with_identity(receipt) if kind in SAID else receipt)
         if kind in REACTED_TO:
             await asyncio.to_thread(self._react, receipt.payload, event)
