@@ -109,7 +109,7 @@ class EventParser:
     def _said_to_bot(
         self, team: TeamContext, context: MessageContext, said: Said, *, addressed: bool
     ) -> Message | None:
-        """``addressed``: see ``intent_of``."""
+        """Returns the message; None if the event names none. ``addressed``: see ``intent_of``."""
         message_id = _message_id(team, context.channel, context.ts)
         if not message_id:
             return None

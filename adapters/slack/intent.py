@@ -38,7 +38,7 @@ def intent_of(text: str, *, has_files: bool, addressed: bool, in_thread: bool) -
 
 
 def _stop(text: str, *, addressed: bool, in_thread: bool) -> Intent:
-    """In a thread without the bot there is nothing to stop, and nobody expects an answer to the word."""
+    """Returns a stop. In a thread without the bot there is nothing to stop, and nobody expects an answer to one."""
     may_answer = text_input.may_answer(text)
     opens = addressed and (may_answer or not in_thread)
     return Intent(MessageKind.STOP, opens, stops_channel=not in_thread, only_if_running=may_answer)
