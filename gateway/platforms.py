@@ -103,12 +103,11 @@ def staff_place(settings: HandoverSettings, adapters: Sequence[Adapter]) -> Staf
     if place is None:
         return None
     found = next((each for each in adapters if each.name == place.platform), None)
-    if not isinstance(found, OpensTopics) or not found.opens_topics:
-        able = ", ".join(each.name for each in adapters if isinstance(each, OpensTopics) and each.opens_topics)
-        needed = f" There, set {found.topics_need}." if isinstance(found, OpensTopics) else ""
+    if not isinstance(found, OpensTopics):
+        able = ", ".join(each.name for each in adapters if isinstance(each, OpensTopics))
         raise SettingsError(
             f"HANDOVER_CHANNEL: no threads of the staff can be opened on {place.platform}. Platforms set up here where "
-            f"they can: {able or 'none'}.{needed}"
+            f"they can: {able or 'none'}."
         )
     try:
         found.destination(place)
@@ -183,7 +182,8 @@ def _build_slack(_: Settings, store: SqlStore, load: Load, __: CurrentConfigurat
         return None
     with imports_of_extra("slack", "SLACK_BOT_TOKEN or SLACK_CLIENT_ID"):
         from adapters.slack.adapter import SlackAdapter  # noqa: PLC0415  # its libraries take 5 MB
-    return SlackAdapter(settings, store, store.unparsed_updates, run_once, load(LanguageSettings).languages)
+    staff, languages = load(HandoverSettings).place_on(settings.name), load(LanguageSettings).languages
+    return SlackAdapter(settings, store, store.unparsed_updates, run_once, languages, staff)
 
 
 def _build_telegram(_: Settings, store: SqlStore, load: Load, current: CurrentConfiguration) -> Adapter | None:

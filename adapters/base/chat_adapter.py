@@ -119,7 +119,7 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
         if reply is None:
             reply = self._replies[outbox] = self.new_reply(turn, outbox)
             reply.restore(outbox.posted_messages)
-        reply.language = await self.language(turn, outbox)
+            reply.language = await self.language(turn, outbox)
         return reply
 
     async def _reconcile(self, turn: Turn, outbox: DeliveryContext, reply: Reply, contents: list[Content]) -> None:

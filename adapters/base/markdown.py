@@ -2,9 +2,10 @@
 
 A text becomes pieces: lines, and of lines that are too long, words, and of words that are too long, characters. Each
 piece has a grade that says how good a cut before it is, and a frame if such a cut interrupts something: a fence is
-closed and opened again, a table gets its header again. A formula of several lines is cut only where it does not fit
-into a part, and so is what would not be read any more if it were: a link, code or a formula within a line, strong text.
-What is nested in a list stands at the left at the beginning of a part, where it would be code.
+closed and opened again, a table gets its header again, the rest of what is quoted its mark. A formula of several lines
+is cut only where it does not fit into a part, and so is what would not be read any more if it were: a link, code or a
+formula within a line, strong text. What is nested in a list stands at the left at the beginning of a part, where it
+would be code.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ MIN_LIMIT = 64
 CONTAINERS = r"[ \t]*+(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]++|>[ \t]*+)*+"
 """What precedes a block in lists and quotations."""
 FENCE = re.compile(rf"(?P<before>{CONTAINERS})(?P<mark>`{{3,}}+(?=[^`\n]*+$)|~{{3,}}+).*+")
+BEFORE = re.compile(CONTAINERS)
 QUOTED = re.compile(r"(?:[ \t]*>)*")
 FORMULA = re.compile(rf"{CONTAINERS}(?P<mark>{FORMULA_LINE.pattern})")
 LIST_MARK = re.compile(r"[-*+](?=[ \t])|[0-9]{1,9}[.)]")
@@ -50,7 +52,7 @@ def cut(text: str, limit: int, measure: Measure = len) -> list[str]:
     """Returns the text in parts of at most ``limit`` each; none for white space.
 
     The parts together are the text, but for white space at the cuts, the fence lines that close and reopen a fence
-    around a cut in it, and the header that a table has again after one. ``measure`` must be
+    around a cut in it, the header that a table has again after one, and the mark of a quotation. ``measure`` must be
     additive, and at most 4 for one character. Takes time in proportion to the text.
     Raises ValueError for a limit below 64.
     """
@@ -212,6 +214,8 @@ class _Cutting:
         """Whether only a heading precedes the current line."""
         self._listed = False
         """Whether an indented line may belong to an item of a list."""
+        self._quotation = ""
+        """What begins a line of the quotation whose paragraph goes on, also with a line without the mark."""
 
     def pieces_of(self, text: str) -> list[_Piece]:
         self._lines = LINE.findall(text)
@@ -225,9 +229,10 @@ class _Cutting:
         found = FENCE.match(line)
         if not found or self._measure(line) > self._most:
             return 0
-        before = LIST_MARK.sub(lambda mark: " " * len(mark.group()), found["before"])
+        before = _without_list_marks(found["before"])
         opening, closing = before + line[found.end("before") :], before + found["mark"]
         frame = self._frame(opening, closing) or self._frame(closing + "\n", closing)
+        within = self._within(_quotation(before), frame)
         self._listed = self._listed or LIST_MARK.search(found["before"]) is not None
         self._add(line, self._grade(starts_block=True))
         grade = Grade.NEVER
@@ -236,9 +241,9 @@ class _Cutting:
             if leaves_quotation(self._lines[at], found["before"]):
                 break
             ended = _closes(self._lines[at], found["mark"])
-            self._add(self._lines[at], Grade.NEVER if ended else grade, frame)
+            self._add(self._lines[at], Grade.NEVER if ended else grade, frame, within)
             grade = Grade.LINE
-        self._gap, self._headed = True, False
+        self._gap, self._headed, self._quotation = True, False, ""
         return at
 
     def _formula(self, at: int) -> int:
@@ -247,12 +252,13 @@ class _Cutting:
         closing = ending(found["mark"]) if found else None
         if not found or not closing or closing.search(self._lines[at], found.end()):
             return 0
-        self._add(self._lines[at], self._grade(starts_block=self._gap))
+        self._add_line(at, self._grade(starts_block=self._gap))
         closed = False
         while (at := at + 1) < len(self._lines) and not closed and _is_within(self._lines[at]):
             closed = closing.search(self._lines[at]) is not None
-            self._add(self._lines[at], Grade.NEVER)
+            self._add_line(at, Grade.NEVER)
         self._gap = self._headed = False
+        self._quotation = ""
         return at
 
     def _table(self, at: int) -> int:
@@ -260,15 +266,15 @@ class _Cutting:
         if "|" not in header or "|" not in delimiters or not DELIMITERS.fullmatch(delimiters):
             return 0
         frame = self._frame(header + delimiters)
-        self._add(header, self._grade(starts_block=self._gap))
+        self._add_line(at, self._grade(starts_block=self._gap))
         self._add(delimiters, Grade.NEVER)
         grade = Grade.NEVER
         at += 2
         while at < len(self._lines) and "|" in self._lines[at] and not FENCE.match(self._lines[at]):
-            self._add(self._lines[at], grade, frame)
+            self._add_line(at, grade, frame)
             grade = Grade.LINE
             at += 1
-        self._gap, self._headed = True, False
+        self._gap, self._headed, self._quotation = True, False, ""
         return at
 
     def _plain(self, at: int) -> int:
@@ -277,7 +283,11 @@ class _Cutting:
         if not blank and not line[0].isspace():
             goes_on = self._listed and not self._gap and not heading
             self._listed = ITEM.match(line) is not None or goes_on
-        self._add(line, self._grade(starts_block=blank or heading or self._gap))
+        marked = _quotation(line)
+        unmarked = "" if marked or blank or heading or ITEM.match(line.lstrip()) else self._quotation
+        within = self._within(marked or unmarked)
+        self._add(line, self._grade(starts_block=blank or heading or self._gap), self._within(unmarked), within)
+        self._quotation = "" if heading or not line.strip("> \t\r\n") else marked or unmarked
         self._gap = blank or heading
         self._headed = heading or (blank and self._headed)
         return at + 1
@@ -290,15 +300,43 @@ class _Cutting:
         frame = _Frame(opening, self._measure(opening), closing, self._measure(closing))
         return frame if frame.opening_size + frame.closing_size < self._most else None
 
-    def _add(self, text: str, grade: Grade, frame: _Frame | None = None, level: int = 0) -> None:
-        """Adds a line, or a part of one, in parts if it is too long. ``level``: see ``taken_apart``."""
+    def _within(self, quotation: str, frame: _Frame | None = None) -> _Frame | None:
+        """Returns what a cut within a line interrupts: what a cut before it does, and its quotation."""
+        if not quotation:
+            return frame
+        opening, closing = (frame.opening, frame.closing) if frame else ("", "")
+        return self._frame(opening + quotation, closing) or frame
+
+    def _add_line(self, at: int, grade: Grade, frame: _Frame | None = None) -> None:
+        line = self._lines[at]
+        self._add(line, grade, frame, self._within(_quotation(line), frame))
+
+    def _add(
+        self, text: str, grade: Grade, frame: _Frame | None = None, within: _Frame | None = None, level: int = 0
+    ) -> None:
+        """Adds a line, or a part of one, in parts if it is too long.
+
+        ``within``: what a cut within it interrupts. ``level``: see ``taken_apart``.
+        """
         size = self._measure(text)
         if size <= self._most or level > CHARACTERS:
             self._pieces.append(_Piece(self._position, size, grade, frame, grade in BREAKING, self._listed))
             self._position += len(text)
             return
         for part, part_grade in taken_apart(text, grade, level, self._most // 4):
-            self._add(part, part_grade, frame, level + 1)
+            self._add(part, part_grade, frame, within, level + 1)
+            frame = within
+
+
+def _without_list_marks(before: str) -> str:
+    return LIST_MARK.sub(lambda mark: " " * len(mark.group()), before)
+
+
+def _quotation(line: str) -> str:
+    """Returns what begins a further line of the quotation that a line is in; "" if it is in none."""
+    before = BEFORE.match(line)
+    marks = before[0][: before[0].rfind(">") + 1] if before else ""
+    return f"{_without_list_marks(marks)} " if marks else ""
 
 
 def leaves_quotation(line: str, before: str) -> bool:

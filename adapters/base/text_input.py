@@ -29,6 +29,9 @@ SOMEBODY = "somebody"
 """Stands for a name that is not known, or not visible."""
 UNREADABLE = "(sent something that cannot be shown to you as text)"
 
+EMPHASIS = "*_`"
+"""What somebody may write around a command, as help does: `stop`."""
+
 MENTION = "\0"
 """Stands for a mention of the bot while a text is converted. Stored text has no NUL of its own."""
 COMMAS, COLONS, ENDS = ",，、،", ":：", ".!?。！？؟"  # noqa: RUF001  # of several scripts
@@ -68,8 +71,8 @@ def kind_of(command: str) -> MessageKind:
 
 
 def bare_word(text: str) -> str:
-    """Returns a text as it is compared with commands: lower case, without punctuation at its end."""
-    return text.strip().rstrip(".!。！").lower()  # noqa: RUF001  # as it is written
+    """Returns a text as it is compared with commands: lower case, without punctuation at its end and emphasis."""
+    return text.strip().lstrip(EMPHASIS).rstrip(f".!。！{EMPHASIS}").lower()  # noqa: RUF001  # as it is written
 
 
 def bare_kind(word: str) -> MessageKind:
@@ -84,6 +87,8 @@ def resolve_mentions(text: str) -> str:
 
     Elsewhere they become "@you".
     """
+    if MENTION not in text:  # as in most
+        return text.strip()
     return _without_address(text.strip()).replace(MENTION, "@you").strip()
 
 

@@ -20,6 +20,7 @@ from adapters.slack.identities import Identities
 from adapters.slack.locales import Locales
 from adapters.slack.message_writer import SlackWriter
 from adapters.slack.own_rows import own_rows
+from adapters.slack.places import Places
 from adapters.slack.posted_reply import OutgoingMessage, SlackMessage, SlackReply
 from adapters.slack.preview import SlackPreview
 from adapters.slack.reconciler import SlackReconciler, plain_messages
@@ -48,19 +49,21 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
 
     _client: SlackClient
 
-    def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
+    def __init__(
+        self,
+        client: SlackClient,
+        workspaces: Workspaces,
+        settings: SlackSettings,
+        staff: ConversationKey | None = None,
+    ) -> None:
+        """``staff``: see ``Places``."""
         super().__init__(client)
         self._workspaces = workspaces
         self._settings = settings
+        self._places = Places(settings, staff)
 
     def destination(self, place: ConversationKey) -> Destination:
-        return destination(place, self._settings.slack_scope)
-
-    topics_need = "SLACK_SCOPE=topic"
-
-    @property
-    def opens_topics(self) -> bool:
-        return self._settings.slack_scope == "topic"
+        return destination(place, self._places)
 
     def topic_below(self, turn: Turn) -> str:
         reply = SlackReply()
@@ -122,18 +125,20 @@ class SlackAdapter(SlackReplies, Inbound):
         unparsed_updates: UnparsedUpdates,
         run: RunCoroutine,
         languages: Languages = ENGLISH_ONLY,
+        staff: ConversationKey | None = None,
     ) -> None:
-        """``run``: runs a coroutine to its end, on an event loop of its own."""
+        """``run``: runs a coroutine to its end, on an event loop of its own. ``staff``: see ``Places``."""
         self._languages = languages
         memory = own_rows(memory, settings.name)
-        SlackReplies.__init__(self, SlackClient(settings.slack_api_url), _workspaces(settings, memory), settings)
+        client, workspaces = SlackClient(settings.slack_api_url), _workspaces(settings, memory)
+        SlackReplies.__init__(self, client, workspaces, settings, staff)
         self.name = settings.name
-        self._identities = identities = Identities(settings, self._workspaces)
-        self._context_reader = ContextReader(self._client, self._workspaces, settings)
+        identities = Identities(settings, self._workspaces)
+        self._context_reader = ContextReader(self._client, self._workspaces, settings, identities.known)
         locales = Locales(settings, self._workspaces, languages)
-        parser = EventParser(settings, identities.known, locales.known)
+        parser = EventParser(settings, identities.recognise, locales.known, staff)
         receiver = SlackReceiver(settings, parser, identities, locales, self._workspaces, memory, unparsed_updates, run)
-        Inbound.__init__(self, parser.receive, partial(dry_run, parser), receiver)
+        Inbound.__init__(self, parser.receive, partial(dry_run, EventParser(settings, staff=staff)), receiver)
         self._routes = receiver.routes
 
     def routes(self) -> flask.Blueprint:
@@ -148,11 +153,10 @@ class SlackAdapter(SlackReplies, Inbound):
         return await files.fetch(self._client, workspace, message, spool, self._settings.slack_max_file_bytes)
 
     async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
-        if turn.message.kind is not MessageKind.PROMPT:
-            return in_language(None, await self.language(turn, outbox))
-        identity = self._identities.known(turn.message.address.get("team", ""))
-        context = await self._context_reader.fetch(turn, before, outbox, identity)
-        return in_language(context, await self.language(turn, outbox))
+        asked = turn.message.kind is MessageKind.PROMPT
+        context = await self._context_reader.fetch(turn, before, outbox) if asked else None
+        reply = await self._reply(turn, outbox)
+        return in_language(context, reply.language)
 
     async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
         try:

@@ -13,7 +13,8 @@ from functools import cache
 from markdown_it import MarkdownIt
 
 from adapters.base.delimiters import DelimiterRun
-from adapters.base.reading import NOTES, parser
+from adapters.base.reading import parser
+from adapters.base.reading_notes import NOTES
 
 HAIR_SPACE = "\u200a"
 """The narrowest white space. Beside it, CommonMark takes a mark that touches punctuation of a script without spaces."""
@@ -25,7 +26,7 @@ PLAIN = re.compile(
     | (?<=[A-Za-z0-9])_(?=[A-Za-z0-9])
     | `[^`<\n]++`(?!`)
     | ://[A-Za-z0-9./?=&%#-]++(?![^\s,;!?)])
-    | \[[^\\`*_\[\]~<:!@]*+\]\(https?://[A-Za-z0-9./?=&%#-]++\)
+    | \[[^\\`*_\[\]~<:!@]++\]\(https?://[A-Za-z0-9./?=&%#-]++\)
     )*+""",
     re.VERBOSE,
 )
@@ -70,7 +71,7 @@ class Line:
         changed = (self._insertions.get(at, "") + self.line[at] for at in range(start, end))
         return "".join(changed) + (self._insertions.get(end, "") if end == len(self.line) else "")
 
-    # ------------------------------------------------------------ adapters.base.reading.Notes
+    # ------------------------------------------------------------ adapters.base.reading_notes.Notes
 
     def stands(self, start: int, end: int) -> None:
         for at in range(start, end):
@@ -82,6 +83,8 @@ class Line:
 
     def keeps(self, start: int, end: int) -> None:
         self._kept.append((start, end))
+        if self.line.startswith("[](", start - 2):  # of which nothing would be seen
+            self._insertions[start - 1] = "image" if self.line[: start - 2].endswith("!") else "link"
 
     def marks(self, start: int, run: DelimiterRun, *, opens: bool, closes: bool) -> None:
         mark = self.line[start]

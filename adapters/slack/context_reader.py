@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from adapters.base.errors import Rejected
@@ -17,7 +17,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.thread_reader import ThreadPart, ThreadReader
 from adapters.slack.workspaces import Workspaces
 from gateway import logs
-from gateway.domain.context import ChatContext, Label, Quote, QuoteKind, clean_name
+from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
 from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
@@ -40,17 +40,19 @@ log = logs.get_logger(__name__)
 class ContextReader:
     """Used on the worker's loop only."""
 
-    def __init__(self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings) -> None:
+    def __init__(
+        self, client: SlackClient, workspaces: Workspaces, settings: SlackSettings, known: Callable[[str], BotIds]
+    ) -> None:
+        """``known``: returns the bot's ids in a workspace, as far as they are known. No I/O."""
+        self._known = known
         self._client = client
         self._workspaces = workspaces
         self.directory = Directory(client)
         self._threads = ThreadReader(client, settings.slack_context_chars)
         self._has_names = settings.slack_names
 
-    async def fetch(
-        self, turn: Turn, before: TurnLoader, outbox: DeliveryContext, identity: BotIds
-    ) -> ChatContext | None:
-        """See ``FetchesContext``. ``identity``: the bot's, as far as it is known."""
+    async def fetch(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+        """See ``FetchesContext``."""
         workspace = await self._workspace(turn)
         await self._check_origin(turn, before)
         if workspace is None:
@@ -61,7 +63,7 @@ class ContextReader:
             return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await self._context(turn, before, workspace, outbox, identity)
+                return await self._context(turn, before, workspace, outbox)
         except TimeoutError:
             log.warning("context not read in time", turn=turn.id)
             return TOO_SLOW
@@ -72,9 +74,7 @@ class ContextReader:
         author, channel = f"@{message.author}", f"#{message.key.channel}"
         wanted = self._allowed((*([author] if message.author else []), *([] if direct else [channel])))
         names = await self.directory.names(wanted, workspace, outbox)
-        return KnownNames(
-            clean_name(names.get(author, "")), f"#{clean_name(names[channel])}" if channel in names else ""
-        )
+        return KnownNames(names.get(author, ""), f"#{names[channel]}" if channel in names else "")
 
     async def _workspace(self, turn: Turn) -> Workspace | None:
         """Returns the workspace; None if it cannot be told now. Raises DeliveryError if the app is not installed."""
@@ -110,10 +110,10 @@ class ContextReader:
             log.info("not known whether the bot is in the channel", turn=turn.id, error=str(exc))
 
     async def _context(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
     ) -> ChatContext | None:
         message = turn.message
-        quotes, notes = await self._thread(turn, before, workspace, outbox, identity)
+        quotes, notes = await self._thread(turn, before, workspace, outbox)
         viewed = await self._viewed(message.address.get("viewed", ""), workspace, outbox)
         is_shared = message.address.get("channel_type") != "im" and not message.key.user
         speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
@@ -122,7 +122,7 @@ class ContextReader:
         return context if is_shared or context != NOTHING else None
 
     async def _thread(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext, identity: BotIds
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
     ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
         address = turn.message.address
@@ -131,6 +131,7 @@ class ContextReader:
         if not (in_thread and "mentions" in address and self._threads.max_chars):
             return (), ()
         earlier = [one for one in await before(TURNS_LOOKED_AT) if one.message.address.get("thread_ts") == thread]
+        identity = self._known(workspace.team)
         bot_user = identity.user or workspace.bot_user
         ours = {bot_user, identity.bot_id, workspace.bot_id} - {""}
         ours |= {entry for one in earlier for entry in one.posted_messages}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from adapters.base.expiring_cache import ExpiringCache
 from adapters.base.json_fields import Fields, object_in, text_in
@@ -42,6 +43,7 @@ class DirectoryEntry:
     """What Slack tells of a person, an app or a channel; empty: nothing."""
 
     name: str = ""
+    """As ``clean_name`` returns it."""
     locale: str = ""
     """The language of a person's client, such as ``pt-BR``."""
 
@@ -50,15 +52,17 @@ def _person(answer: Fields) -> DirectoryEntry:
     user = object_in(answer, "user")
     profile = object_in(user, "profile")
     names = (text_in(profile, "display_name"), text_in(profile, "real_name"), text_in(user, "real_name"))
-    name = next((name for name in (*names, text_in(user, "name")) if clean_name(name)), "")
+    name = next(filter(None, map(clean_name, (*names, text_in(user, "name")))), "")
     return DirectoryEntry(name, text_in(user, "locale"))
 
 
+def _named(kind: str, answer: Fields) -> DirectoryEntry:
+    return DirectoryEntry(clean_name(text_in(object_in(answer, kind), "name")))
+
+
 PERSON = Lookup("users.info", "user", _person, {"include_locale": "true"})
-APP = Lookup("bots.info", "bot", lambda answer: DirectoryEntry(text_in(object_in(answer, "bot"), "name")))
-CHANNEL = Lookup(
-    "conversations.info", "channel", lambda answer: DirectoryEntry(text_in(object_in(answer, "channel"), "name"))
-)
+APP = Lookup("bots.info", "bot", partial(_named, "bot"))
+CHANNEL = Lookup("conversations.info", "channel", partial(_named, "channel"))
 
 
 def lookup_for(mark: str) -> Lookup:

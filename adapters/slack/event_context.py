@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,14 @@ class BotIds:
 
 UNKNOWN = BotIds()
 
+Recognise = Callable[[str, str], BotIds]
+"""Returns who the bot is in a workspace, as far as that is known. Takes the workspace, and the bot's user as an event
+names it; "" where it does not. No I/O."""
 
-def nobody(_team: str) -> BotIds:
-    return UNKNOWN
+
+def as_named(_team: str, user: str) -> BotIds:
+    """Knows of the bot what an event says."""
+    return BotIds(user) if user else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +44,14 @@ class TeamContext:
 
     team_id: str
     enterprise: str = ""
-    bot_user: str = ""
-    bot_id: str = ""
-    app: str = ""
-    event_id: str = ""
+    bot: BotIds = UNKNOWN
     for_user: bool = False
     """Whether the event came because a person has installed the app too: the bot may not even see the channel."""
+    envelope: Fields = field(default_factory=dict, compare=False, repr=False)
+    """The event is in it."""
 
     @classmethod
-    def of(cls, payload: Fields, known: Callable[[str], BotIds] = nobody) -> TeamContext:
+    def of(cls, payload: Fields, recognise: Recognise = as_named) -> TeamContext:
         """Reads the envelope of an event.
 
         In a channel that several companies share, ``authorizations`` names our installation; ``team_id`` may be
@@ -56,22 +60,25 @@ class TeamContext:
         """
         ours = bot_installation(payload)
         place = ours or next(iter(objects_in(payload, "authorizations")), {})
-        team_id = team_of(place, payload)
-        identity = known(team_id)
-        return cls(
-            team_id=team_id,
-            enterprise=id_of(place, "enterprise_id") or id_of(payload, "enterprise_id"),
-            bot_user=id_of(ours, "user_id") or identity.user,
-            bot_id=identity.bot_id,
-            app=id_of(payload, "api_app_id"),
-            event_id=id_of(payload, "event_id"),
-            for_user=bool(place) and not ours,
-        )
+        team_id = id_of(place, "team_id") or id_of(payload, "team_id")
+        enterprise = id_of(place, "enterprise_id") or id_of(payload, "enterprise_id")
+        bot = recognise(team_id, id_of(ours, "user_id"))
+        return cls(team_id, enterprise, bot, bool(place) and not ours, payload)
+
+    @property
+    def app(self) -> str:
+        """Returns the id of our app."""
+        return id_of(self.envelope, "api_app_id")
+
+    @property
+    def event_id(self) -> str:
+        """Returns what names the event, also where Slack sends it again."""
+        return id_of(self.envelope, "event_id")
 
 
 @dataclass(frozen=True, slots=True)
 class MessageContext:
-    """Where a person did something, and who it was."""
+    """Where somebody did something, and who it was."""
 
     channel: str
     user: str
@@ -87,6 +94,8 @@ class MessageContext:
     """Whether Slack says that a client of a person sent it."""
     viewed: str = ""
     """What the author had on the screen, see ``_viewed``."""
+    is_bot: bool = False
+    """Whether the author is a bot."""
 
     @classmethod
     def of(cls, event: Fields, user: str, kind: str = "") -> MessageContext:
@@ -101,6 +110,7 @@ class MessageContext:
             kind=kind,
             typed="client_msg_id" in event,
             viewed=_viewed(event) if "app_context" in event else "",
+            is_bot=is_of_bot(event),
         )
 
 
@@ -112,9 +122,9 @@ def bot_installation(payload: Fields) -> Fields:
     return {}
 
 
-def team_of(installation: Fields, payload: Fields) -> str:
-    """Returns the workspace of an installation that an event names; if it names none, that of the event."""
-    return id_of(installation, "team_id") or id_of(payload, "team_id")
+def is_of_bot(message: Fields) -> bool:
+    """Tells whether a bot wrote a message."""
+    return bool(message.get("bot_id")) or message.get("subtype") == "bot_message"
 
 
 def _viewed(event: Fields) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
 from adapters.base.formulas import closing_mark
+from adapters.base.inline_rules import BREAK
 from adapters.base.markdown import (
     CONTAINERS,
     DELIMITERS,
@@ -26,7 +27,6 @@ from adapters.base.markdown import (
     leaves_quotation,
     utf8_bytes,
 )
-from adapters.base.reading import BREAK
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
 from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, first_words, mrkdwn
@@ -62,7 +62,6 @@ MENTION = re.compile(r"<(?=!(?:channel|here|everyone|group|subteam\^)|[@#][A-Z0-
 """What notifies people, or shows a name, in text that Slack reads."""
 PLAIN_MENTION = re.compile(r"(?<![\w@./])@(?=(?:channel|here|everyone|group)\b(?![/.-]\w))")
 """Not of a package or a domain: @here/harp.gl"""
-NAMELESS = re.compile(r"!\[\]\Z")
 DEFINITION = re.compile(
     r"""\A([ ]{0,3})\[(?=[^\[\]\n]+\]:[ \t]+(?!https?://|<|/|\#|mailto:)\S+
     (?:[ \t]+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\Z)""",
@@ -288,7 +287,7 @@ def _prose(line: str, *, in_table: bool = False) -> str:
 def _words(text: str, line: str) -> str:
     text = BREAK.sub(" " if "|" in line else "\n", text) if "<" in text else text
     text = BRACKET.sub(_escape_bracket, text)
-    return PLAIN_MENTION.sub(f"@{WORD_JOINER}", NAMELESS.sub("![image]", text))
+    return PLAIN_MENTION.sub(f"@{WORD_JOINER}", text)
 
 
 def _escape_bracket(bracket: re.Match[str]) -> str:

@@ -39,10 +39,15 @@ class Identities:
         """Returns what is known of a workspace. No I/O."""
         return self._known.get(self._name(team), (UNKNOWN, 0.0))[0]
 
-    def note(self, team: str, user: str) -> None:
-        """Notes the bot's user as an event names it. No I/O."""
-        if self.known(team).user != user:
-            self._known[self._name(team)] = BotIds(user), time.monotonic() + KNOWN_SECONDS
+    def recognise(self, team: str, user: str) -> BotIds:
+        """Does the same for an event, and remembers whom it names: see ``Recognise``."""
+        name = self._name(team)
+        known = self._known.get(name, (UNKNOWN, 0.0))[0]
+        if not user or known.user == user:
+            return known
+        named = BotIds(user)
+        self._known[name] = named, time.monotonic() + KNOWN_SECONDS
+        return named
 
     def is_due(self, team: str) -> bool:
         """Returns whether ``learn`` may find out more. No I/O."""

@@ -230,7 +230,7 @@ def _image(node: SyntaxTreeNode) -> str:
 
 def _linked(address: str, text: str) -> str:
     if not address.startswith(("http://", "https://", "mailto:")):
-        return f"{text} ({escaped(address)})" if address else text
+        return f"{text} ({escaped(address)})" if address and text != escaped(address) else text
     address = escaped(address)  # the parser has encoded the bar that would end it
     return f"<{address}|{text}>" if text and text != address else f"<{address}>"
 

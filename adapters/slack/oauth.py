@@ -23,6 +23,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.oauth.state_store import OAuthStateStore
+from slack_sdk.web import SlackResponse
 
 from adapters.slack.installations import Installations
 from adapters.slack.manifest import PATHS, SCOPES
@@ -105,14 +106,8 @@ class InstallFlow(OAuthFlow):
         Raises OSError, HTTPException, Overloaded.
         """
         self._check_limit()
-        settings = self.settings
         try:
-            answer = self.client.oauth_v2_access(
-                client_id=settings.client_id,
-                client_secret=settings.client_secret,
-                code=code,
-                redirect_uri=settings.redirect_uri,
-            )
+            answer = self._exchange(code)
         except SlackApiError as exc:
             log.warning("Slack refused an installation", error=exc.response.get("error"))
             return None
@@ -120,22 +115,7 @@ class InstallFlow(OAuthFlow):
         if not token:
             log.warning("Slack sent no bot token for an installation")
             return None
-        team, enterprise = answer.get("team") or {}, answer.get("enterprise") or {}
-        return Installation(
-            app_id=answer.get("app_id"),
-            enterprise_id=enterprise.get("id"),
-            enterprise_name=enterprise.get("name"),
-            team_id=team.get("id"),
-            team_name=team.get("name"),
-            is_enterprise_install=bool(answer.get("is_enterprise_install")),
-            bot_token=token,
-            bot_id=self._bot_id(token),
-            bot_user_id=answer.get("bot_user_id"),
-            bot_scopes=answer.get("scope") or "",
-            bot_refresh_token=answer.get("refresh_token"),
-            bot_token_expires_in=answer.get("expires_in"),
-            user_id=(answer.get("authed_user") or {}).get("id", ""),
-        )
+        return _installation(answer, token, self._bot_id(token))
 
     def store_installation(self, request: BoltRequest, installation: Installation) -> None:  # noqa: ARG002  # Bolt's signature
         try:
@@ -146,6 +126,14 @@ class InstallFlow(OAuthFlow):
         owner = installation.enterprise_id if installation.is_enterprise_install else installation.team_id
         log.info("app installed", owner=owner, name=installation.team_name or installation.enterprise_name)
 
+    def _exchange(self, code: str) -> SlackResponse:
+        return self.client.oauth_v2_access(
+            client_id=self.settings.client_id,
+            client_secret=self.settings.client_secret,
+            code=code,
+            redirect_uri=self.settings.redirect_uri,
+        )
+
     def _bot_id(self, token: str) -> str:
         """Asks for what oauth.v2.access leaves out. Raises nothing, so that the token gets stored."""
         try:
@@ -153,6 +141,26 @@ class InstallFlow(OAuthFlow):
         except (OSError, HTTPException, SlackApiError) as exc:
             log.warning("auth.test failed after an installation", error=type(exc).__name__)
             return ""
+
+
+def _installation(answer: SlackResponse, token: str, bot_id: str) -> Installation:
+    """Returns what Slack gave for a code: docs.slack.dev/reference/methods/oauth.v2.access"""
+    team, enterprise = answer.get("team") or {}, answer.get("enterprise") or {}
+    return Installation(
+        app_id=answer.get("app_id"),
+        enterprise_id=enterprise.get("id"),
+        enterprise_name=enterprise.get("name"),
+        team_id=team.get("id"),
+        team_name=team.get("name"),
+        is_enterprise_install=bool(answer.get("is_enterprise_install")),
+        bot_token=token,
+        bot_id=bot_id,
+        bot_user_id=answer.get("bot_user_id"),
+        bot_scopes=answer.get("scope") or "",
+        bot_refresh_token=answer.get("refresh_token"),
+        bot_token_expires_in=answer.get("expires_in"),
+        user_id=(answer.get("authed_user") or {}).get("id", ""),
+    )
 
 
 class OAuthRoutes:

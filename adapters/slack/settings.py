@@ -15,6 +15,7 @@ from gateway.settings.platforms import PlatformSettings
 from gateway.settings.values import JoinSeconds, Key, ServerUrl, reject_prefixes, split_list
 
 SLACK = "https://slack.com"
+Scope = Literal["topic", "channel", "user"]
 MIN_KEY_CHARS = 32
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
@@ -83,7 +84,7 @@ class SlackSettings(PlatformSettings):
     """How many of your own proxies add to ``X-Forwarded-For``; 0: clients connect directly."""
     slack_api_url: ServerUrl = f"{SLACK}/api/"
     """The Web API; change it for a server of your own."""
-    slack_scope: Literal["topic", "channel", "user"] = "topic"
+    slack_scope: Scope = "topic"
     """What a conversation is: a thread in Slack, a whole channel, or one person in a channel."""
     slack_replies: Literal["thread", "mention"] = "thread"
     """What is answered in channels: also every message in a thread where the bot was mentioned, or mentions only."""

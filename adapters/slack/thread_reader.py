@@ -10,7 +10,7 @@ from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.quotes import left_out, thread_not_read, within_budget
 from adapters.base.text_input import YOU
-from adapters.slack import text_input
+from adapters.slack import message_text
 from adapters.slack.api_client import SlackClient
 from adapters.slack.event_context import id_of
 from adapters.slack.reply_target import Workspace
@@ -112,7 +112,7 @@ class ThreadReader:
 def _quoted(message: Fields, bot_user: str = "") -> Quote:
     """Returns a message as a quote. The speaker is the name that an app goes by; of people, it is not known yet."""
     files = (f"[attached: {text_in(file, 'name') or 'a file'}]" for file in objects_in(message, "files"))
-    text = "\n".join(filter(None, [text_input.whole(message, bot_user), *files]))
+    text = "\n".join(filter(None, [message_text.whole(message, bot_user), *files]))
     app = text_in(message, "username") or text_in(object_in(message, "bot_profile"), "name")
     return Quote(text, app, id_of(message, "user") or id_of(message, "bot_id"), QuoteKind.EARLIER)
 

@@ -19,8 +19,8 @@ from adapters.base.inbound import Receive
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.base.update_handler import AcceptAll, UpdateHandler, blocking
 from adapters.base.webhook import MAX_BODY_BYTES, WebhookReceiver
-from adapters.slack.event_context import TeamContext, bot_installation, id_of, team_of
-from adapters.slack.event_parser import EventParser, decode
+from adapters.slack.event_context import TeamContext, bot_installation
+from adapters.slack.event_parser import EventParser
 from adapters.slack.identities import Identities
 from adapters.slack.installations import Installations
 from adapters.slack.locales import Locales
@@ -28,6 +28,7 @@ from adapters.slack.manifest import PATHS
 from adapters.slack.mrkdwn import escaped
 from adapters.slack.prompts import PromptSuggester
 from adapters.slack.settings import SlackSettings
+from adapters.slack.signed_request import decode
 from adapters.slack.socket_mode import SocketMode
 from adapters.slack.token_cipher import TokenCipher
 from adapters.slack.unparsed_update import identify
@@ -42,10 +43,13 @@ from gateway.ports.unparsed_updates import UnparsedUpdates
 if TYPE_CHECKING:
     import flask
 
-REACTED_TO = frozenset({"app_home_opened", "app_uninstalled", "tokens_revoked"})
+REACTED_TO = ("app_home_opened", "app_uninstalled", "tokens_revoked")
 """Events that are no messages and are acted on: see PromptSuggester, UninstallHandler."""
 
-SAID = frozenset({"message", "app_mention"})
+SAID = ("message", "app_mention")
+TOO_MANY = "app_rate_limited"
+"""What Slack sends in place of events, of which it sends an app 30,000 an hour from a workspace:
+docs.slack.dev/apis/events-api#rate-limiting"""
 TELL_SECONDS = 2
 """Slack waits three seconds for the answer to a click."""
 
@@ -155,7 +159,9 @@ class SlackReceiver:
     async def _take(self, handler: UpdateHandler, receipt: ParsedUpdate) -> None:
         """Raises what ``accept_all`` raises, and StoreUnavailable: then Slack has to send it again."""
         event = _event_of(receipt)
-        kind = text_in(event, "type")
+        kind = event.get("type")
+        if receipt.payload.get("type") == TOO_MANY:
+            log.warning("Slack leaves out events for a minute", team=text_in(receipt.payload, "team_id"))
         await handler.take(await self._with_identity(receipt) if kind in SAID else receipt)
         if kind in REACTED_TO:
             await asyncio.to_thread(self._react, receipt.payload, event)
@@ -163,8 +169,7 @@ class SlackReceiver:
     async def _with_identity(self, receipt: ParsedUpdate) -> ParsedUpdate:
         """Parses a message again if its envelope does not say who the bot is, once that is known from elsewhere."""
         payload = receipt.payload
-        if ours := bot_installation(payload):
-            self._identities.note(team_of(ours, payload), id_of(ours, "user_id"))
+        if bot_installation(payload):
             return receipt
         team = TeamContext.of(payload)
         if self._identities.is_due(team.team_id):

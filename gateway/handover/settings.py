@@ -46,6 +46,10 @@ class HandoverSettings(EnvironmentSettings):
         found = PLACE.fullmatch(self.handover_channel or "")
         return None if found is None else ConversationKey(found["platform"], found["workspace"], found["channel"])
 
+    def place_on(self, platform: str) -> ConversationKey | None:
+        """Returns the channel of the staff if it is on a platform."""
+        return self.place if self.place and self.place.platform == platform else None
+
     @property
     def seconds(self) -> float:
         """For which a person keeps a conversation without answering; 0: without a limit."""

@@ -318,12 +318,10 @@ class Addressable(Protocol):
 
 @runtime_checkable
 class OpensTopics(Addressable, Protocol):
-    """An adapter below whose messages people can write, each in a topic of its own."""
+    """An adapter below whose messages people can write.
 
-    opens_topics: bool
-    """Whether such a topic is a conversation of its own, as it is set up."""
-    topics_need: str
-    """The setting that makes it so, such as ``SCOPE=topic``."""
+    In the channel of the staff each topic is a conversation of its own, however the platform is set up.
+    """
 
     def topic_below(self, turn: Turn) -> str:
         """Returns the topic of what is written below the first message of a turn's reply; "" before it is posted.

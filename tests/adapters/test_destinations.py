@@ -9,15 +9,25 @@ import pytest
 
 from adapters.discord import destination as discord
 from adapters.slack import destination as slack
+from adapters.slack.places import Places
+from adapters.slack.settings import SlackSettings
 from adapters.telegram import destination as telegram
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey
 from gateway.ports.platform import Destination
+from tests.settings import settings_of
 
 Find = Callable[[ConversationKey], Destination]
 TS = "1700000000.000100"
 
-SLACK = partial(slack.destination, scope="topic")
+
+def slack_of(scope: str, staff: ConversationKey | None = None) -> Find:
+    known = settings_of(SlackSettings, slack_scope=scope)
+    return partial(slack.destination, places=Places(known, staff))
+
+
+SLACK = slack_of("topic")
+STAFF = ConversationKey("slack", "T1", "C1")
 TELEGRAM = partial(telegram.destination, bot_id="123", scope="topic")
 DISCORD = partial(discord.destination, scope="topic")
 
@@ -31,7 +41,11 @@ DISCORD = partial(discord.destination, scope="topic")
         ),
         (SLACK, ("T1", "D1"), ("T1", "D1", ""), {"team": "T1", "channel": "D1", "channel_type": "im"}),
         (
-            *(partial(slack.destination, scope="channel"), ("T1", "C1", TS), ("T1", "C1", "")),
+            *(slack_of("channel"), ("T1", "C1", TS), ("T1", "C1", "")),
+            {"team": "T1", "channel": "C1", "channel_type": "channel", "thread_ts": TS},
+        ),
+        (
+            *(slack_of("channel", STAFF), ("T1", "C1", TS), ("T1", "C1", TS)),
             {"team": "T1", "channel": "C1", "channel_type": "channel", "thread_ts": TS},
         ),
         (TELEGRAM, ("", "42"), ("123", "42", ""), {"chat": "42", "type": "private"}),

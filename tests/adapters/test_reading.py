@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from adapters.base.reading import FORMULAS, NAME, commonmark, literal, parser
+from adapters.base.reading import commonmark, literal, parser
+from adapters.base.standing_text import FORMULAS, NAME
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack

@@ -58,9 +58,6 @@ class FakePlatform:
             raise MalformedRequest("`channel` must be somewhere.", code="invalid_field")
         return Destination(replace(place, user=""), {"channel": place.channel})
 
-    opens_topics = True
-    topics_need = "FAKE_SCOPE=topic"
-
     def topic_below(self, turn: Turn) -> str:
         return f"below {turn.message.message_id}" if turn.delivered_at is not None else ""
 

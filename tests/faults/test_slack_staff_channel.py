@@ -42,15 +42,18 @@ def test_a_thread_of_the_staff_answers_a_thread_of_people(tmp_path: Path, sqlite
         assert scene.assistant_texts() == [[SHORT, "Where is my order?"]]
 
 
-def test_a_file_of_the_staff_reaches_the_thread_of_people(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_file_of_the_staff_reaches_people_where_a_channel_is_one_conversation(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    people = {"SLACK_SCOPE": "channel", "SLACK_REPLIES": "mention", "SLACK_PREVIEW": "off", "SLACK_FEEDBACK": "false"}
     with open_scenario(tmp_path, sqlite_url) as scene:
-        scene.start_process(HANDOVER_CHANNEL=f"slack:{TEAM}/{STAFF}", SLACK_PREVIEW="off", SLACK_FEEDBACK="false")
+        scene.start_process(HANDOVER_CHANNEL=f"slack:{TEAM}/{STAFF}", **people)
         topic = scene.send(SHORT)
         scene.wait_until_delivered(topic)
         scene.slack.user_says("human", channel=CHANNEL, thread_ts=topic, mention=True)
         wait(scene, lambda: len(scene.slack.bot_messages(STAFF)) == 1)
         (root,) = scene.slack.bot_messages(STAFF)
-        scene.slack.user_says("My invoice?", channel=CHANNEL, thread_ts=topic)
+        scene.slack.user_says("My invoice?", channel=CHANNEL, thread_ts=topic, mention=True)
         wait(scene, lambda: any("My invoice?" in text for text in texts_in(scene, STAFF, root.ts)))
         invoice = ("invoice.pdf", b"%PDF-1.7 for you", "application/pdf")
         scene.slack.user_says("Here it is.", channel=STAFF, thread_ts=root.ts, files=[invoice])

@@ -14,6 +14,7 @@ from adapters.base.markdown import cut, finished, utf8_bytes, utf16_units
 
 MEASURES: tuple[Callable[[str], int], ...] = (len, utf16_units, utf8_bytes)
 PARSER = MarkdownIt("commonmark").enable("table")
+LONG = "word " * 60
 
 
 def bare(text: str) -> str:
@@ -21,15 +22,16 @@ def bare(text: str) -> str:
 
 
 def without_additions(part: str) -> Iterator[str]:
-    """Every way to leave out lines that a cut may have added: fence lines at both ends, a table's header."""
+    """Every way to leave out what a cut may have added: fence lines at both ends, a header, a quotation's mark."""
     lines = part.splitlines()
     for first in range(3):
         fence, table = r"[\s>\d.*+-]*(```|~~~)", r".*\|"
         if first and not all(re.match(fence if first == 1 else table, line) for line in lines[:first]):
             continue
-        yield bare("\n".join(lines[first:]))
-        if lines[first:] and re.fullmatch(r"[\s>]*(`{3,}|~{3,})", lines[-1]):
-            yield bare("\n".join(lines[first:-1]))
+        for last in (None, -1) if lines[first:] and re.fullmatch(r"[\s>]*(`{3,}|~{3,})", lines[-1]) else (None,):
+            rest = bare("\n".join(lines[first:last]))
+            yield rest
+            yield rest.lstrip(">")
 
 
 def together(parts: list[str], text: str) -> bool:
@@ -279,6 +281,32 @@ def test_code_that_is_indented_stays_so() -> None:
 def test_a_fence_ends_with_the_quotation_that_it_is_in() -> None:
     assert "".join(cut("> ```\n> code\n\n" + "And words after it. " * 8, 64)).count("```") == 1
     assert finished("> ```\n> code\nA line.\n\nAnother") == len("> ```\n> code\nA line.\n\n")
+
+
+def quoted_in(text: str) -> str:
+    """Returns what stands in quotations."""
+    said, depth = [], 0
+    for token in PARSER.parse(text):
+        depth += (token.type == "blockquote_open") - (token.type == "blockquote_close")
+        said += [token.content] if depth else []
+    return bare("".join(said))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"> {LONG}\n\n{LONG}",
+        f"> > {LONG}\n>\n> {LONG}\n{LONG}",
+        f"1. item\n   - > {LONG}\n\n   {LONG}",
+        f"> # {LONG}\n{LONG}",
+        f"> said\nby them {LONG}\n{LONG}\n- {LONG}",
+        f"> ```\n> {LONG}\n> {LONG}\n> ```\n\n{LONG}",
+        f"```\n> {LONG}\n{LONG}\n```",
+        f"> - {LONG}\n> - {LONG}\n\n{LONG}",
+    ],
+)
+def test_what_is_quoted_stays_quoted_and_nothing_else_is(text: str) -> None:
+    assert "".join(map(quoted_in, cut(text, 120))) == quoted_in(text)
 
 
 def test_a_fence_that_never_ends_is_not_ended_in_the_last_part() -> None:

@@ -50,6 +50,6 @@ def test_of_the_address_nothing_is_left(text: str, said: str) -> None:
     assert resolve_mentions(text.replace("@bot", MENTION)) == said
 
 
-@pytest.mark.parametrize("text", ["stop！", "Stop。", " stop!"])
-def test_a_command_may_end_with_a_mark(text: str) -> None:
+@pytest.mark.parametrize("text", ["stop！", "Stop。", " stop!", "`stop`", "*Stop!*", "_stop_."])
+def test_a_command_may_end_with_a_mark_and_be_emphasised(text: str) -> None:
     assert bare_kind(bare_word(text)) is MessageKind.STOP

@@ -45,8 +45,12 @@ class Reading:
     def __post_init__(self) -> None:
         self.client = SlackClient(self.slack.api_url, timeout=5.0)
         self.workspaces = Installed(Workspace(TEAM, TOKEN))
-        self.reader = ContextReader(self.client, self.workspaces, self.known)
+        self.read_with(self.known)
         self.outbox = FakeDeliveryContext()
+
+    def read_with(self, known: SlackSettings) -> None:
+        self.known = known
+        self.reader = ContextReader(self.client, self.workspaces, known, lambda _: BotIds(BOT_USER, BOT_ID))
 
     async def turns_before(self, limit: int) -> Sequence[Turn]:
         return self.before[-limit:]
@@ -58,7 +62,7 @@ class Reading:
     async def seen(self, event: dict[str, Any], **envelope: Any) -> str:
         """Returns the message as the assistant reads it."""
         turn = self.turn_of(event, **envelope)
-        context = await self.reader.fetch(turn, self.turns_before, self.outbox, BotIds(BOT_USER, BOT_ID))
+        context = await self.reader.fetch(turn, self.turns_before, self.outbox)
         return replace(turn.message, context=context).text_with_attachments
 
     async def mention(self, text: str, thread_ts: str, **more: Any) -> str:
@@ -83,8 +87,7 @@ async def reading(slack: FakeSlack) -> AsyncIterator[Reading]:
 
 
 def with_settings(reading: Reading, **given: Any) -> None:
-    reading.known = settings(**given)
-    reading.reader = ContextReader(reading.client, reading.workspaces, reading.known)
+    reading.read_with(settings(**given))
 
 
 # ---------------------------------------------------------------- names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -392,7 +393,7 @@ NOWHERE: dict[str, Any] = {"authorizations": []}
 
 
 def knowing(user: str, bot_id: str = "") -> EventParser:
-    return EventParser(parser_settings(), lambda _: BotIds(user, bot_id))
+    return EventParser(parser_settings(), lambda _, __: BotIds(user, bot_id))
 
 
 def said_to(reader: EventParser, event: Mapping[str, Any], envelope: Mapping[str, Any]) -> list[str]:
@@ -410,7 +411,7 @@ def test_a_person_whose_installation_is_named_is_not_the_bot(envelope: Mapping[s
 @pytest.mark.parametrize("envelope", [PERSONS, NOWHERE, {}])
 @pytest.mark.parametrize("fields", [{"user": BOT_USER}, {"user": "U0WHO", "bot_id": BOT_ID}])
 def test_our_own_messages_are_known_by_either_id(envelope: Mapping[str, Any], fields: Mapping[str, str]) -> None:
-    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _: BotIds(BOT_USER, BOT_ID))
+    reader = EventParser(parser_settings(slack_allowed_bots="*"), lambda _, __: BotIds(BOT_USER, BOT_ID))
     assert said_to(reader, message_event("hello", **fields), envelope) == []
 
 
@@ -418,6 +419,24 @@ def test_a_message_that_only_a_person_may_see_is_marked() -> None:
     assert one(message_event("hi"), PERSONS).address["seen_by"] == "user"
     assert "seen_by" not in one(message_event("hi"), NOWHERE).address
     assert "seen_by" not in one(message_event("hi")).address
+
+
+# ---------------------------------------------------------------- the channel of the staff
+
+STAFF = ConversationKey("slack", TEAM, "C0STAFF")
+
+
+@pytest.mark.parametrize("replies", ["thread", "mention"])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_in_the_channel_of_the_staff_a_thread_is_a_conversation_without_mentions(scope: str, replies: str) -> None:
+    reader = EventParser(parser_settings(slack_scope=scope, slack_replies=replies), staff=STAFF)
+    written = message_event("It comes tomorrow", channel=STAFF.channel, ts=TS, thread_ts=ROOT)
+    (said,) = reader.parse(event_envelope(written)).messages
+    assert said.key == replace(STAFF, topic=ROOT)
+    assert not said.may_start_conversation
+    assert reader.parse(event_envelope({**written, "text": "<@U0BOB> what do you think?"})) == NOTHING
+    elsewhere = {**written, "channel": "C0CHAN"}
+    assert reader.parse(event_envelope(elsewhere)) == read(elsewhere, slack_scope=scope, slack_replies=replies)
 
 
 # ---------------------------------------------------------------- two events about one message

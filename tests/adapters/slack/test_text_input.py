@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
-from adapters.slack import replies, text_input
+from adapters.slack import blocks, message_text, replies, text_input
 from gateway.domain.models import MessageKind
 from tests.fakes.slack_events import BOT_USER, rich_text_block
 
@@ -18,7 +18,7 @@ CALL = f"<@{BOT_USER}>"
 NAMES = st.sampled_from(
     ["type", "text", "blocks", "elements", "fields", "attachments", "message_blocks", "message", "url", "is_share"]
 )
-KINDS = st.sampled_from([*text_input.LEAVES, *text_input.STYLES, "section"])
+KINDS = st.sampled_from([*blocks.LEAVES, *blocks.STYLES, "section"])
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8) | KINDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
@@ -138,7 +138,9 @@ def test_who_is_called_upon_at_the_start_or_the_end_is_meant(text: str, *, calls
 
 
 def test_a_text_that_stands_in_blocks_alone_is_not_lost() -> None:
-    assert text_input.written({"text": "", "blocks": [rich_text_block(f"{CALL} is 1 < 2?")]}) == f"{CALL} is 1 &lt; 2?"
+    assert (
+        message_text.written({"text": "", "blocks": [rich_text_block(f"{CALL} is 1 < 2?")]}) == f"{CALL} is 1 &lt; 2?"
+    )
 
 
 def test_rich_text_reads_as_it_looks() -> None:
@@ -161,7 +163,7 @@ def test_rich_text_reads_as_it_looks() -> None:
         {"type": "rich_text_preformatted", "elements": [plain("if a < b:\n  pass")]},
         section({"type": "broadcast", "range": "here"}, {"type": "channel", "channel_id": "C1"}),
     ]
-    read = text_input.readable(text_input.written({"blocks": [{"type": "rich_text", "elements": elements}]}))
+    read = text_input.readable(message_text.written({"blocks": [{"type": "rich_text", "elements": elements}]}))
     assert read == (
         "see this (https://x.org/?a&b), @U1:wave:\n• one\n• two\n> said\n> once\n```\nif a < b:\n  pass\n```\n@here#C1"
     )
@@ -173,7 +175,7 @@ def test_code_and_what_is_struck_out_stay_so() -> None:
         {"type": "text", "text": " f(x)", "style": {"code": True}},
     ]
     block = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": texts}]}
-    assert text_input.written({"blocks": [block]}) == "~five~` f(x)`"
+    assert message_text.written({"blocks": [block]}) == "~five~` f(x)`"
 
 
 def test_other_blocks_give_their_text() -> None:
@@ -188,7 +190,7 @@ def test_other_blocks_give_their_text() -> None:
         {"type": "markdown", "text": "1 < 2"},
         {"type": "context", "elements": [{"type": "image", "alt_text": "a graph"}]},
     ]
-    assert text_input.readable(text_input.written({"blocks": blocks})) == "Build & test\n*failed*\na\n1 < 2\na graph"
+    assert text_input.readable(message_text.written({"blocks": blocks})) == "Build & test\n*failed*\na\n1 < 2\na graph"
 
 
 def test_a_forwarded_message_is_part_of_what_was_said_and_a_preview_of_a_link_is_not() -> None:
@@ -201,27 +203,27 @@ def test_a_forwarded_message_is_part_of_what_was_said_and_a_preview_of_a_link_is
     }
     preview = {"from_url": "https://example.com", "title": "Example", "text": "A page."}
     message = {"text": f"{CALL} what is this?", "attachments": [share, preview]}
-    assert text_input.whole(message, BOT_USER) == "what is this?\n\nForwarded message from Bob:\nwe are <late>"
+    assert message_text.whole(message, BOT_USER) == "what is this?\n\nForwarded message from Bob:\nwe are <late>"
 
 
 def test_a_forwarded_message_may_have_its_text_in_blocks() -> None:
     quote = {"team": "T1", "channel": "C1", "ts": "1.2", "message": {"blocks": [rich_text_block("in blocks")]}}
     message = {"text": "", "attachments": [{"is_share": True, "message_blocks": [quote]}]}
-    assert text_input.whole(message, BOT_USER) == "Forwarded message from somebody:\nin blocks"
+    assert message_text.whole(message, BOT_USER) == "Forwarded message from somebody:\nin blocks"
 
 
 def test_an_alarm_of_an_app_is_read_from_its_attachments() -> None:
     alarm = {"pretext": "Alarm", "title": "disk full", "text": "on db1", "fields": [{"title": "free", "value": "1 %"}]}
     alarm["footer"] = "Monitor of <https://x.org|prod>"
     said = "Alarm\ndisk full\non db1\nfree: 1 %\nMonitor of prod (https://x.org)"
-    assert text_input.whole({"text": "", "attachments": [alarm]}, BOT_USER) == said
-    assert text_input.whole({"attachments": [{"footer": "Monitor"}]}, BOT_USER) == ""
-    assert text_input.whole({"attachments": [{"fallback": "disk full"}]}, BOT_USER) == "disk full"
+    assert message_text.whole({"text": "", "attachments": [alarm]}, BOT_USER) == said
+    assert message_text.whole({"attachments": [{"footer": "Monitor"}]}, BOT_USER) == ""
+    assert message_text.whole({"attachments": [{"fallback": "disk full"}]}, BOT_USER) == "disk full"
 
 
 @given(st.dictionaries(NAMES, ODD, max_size=6))
 def test_everything_that_is_read_can_be_stored(message: dict[str, Any]) -> None:
-    text = text_input.whole(message, BOT_USER)
+    text = message_text.whole(message, BOT_USER)
     text.encode()
     assert "\0" not in text
 
@@ -231,7 +233,7 @@ def test_blocks_within_blocks_are_read_down_to_some_depth(depth: int) -> None:
     block: dict[str, Any] = {"type": "text", "text": "deep"}
     for _ in range(depth):
         block = {"type": "rich_text_section", "elements": [block]}
-    assert text_input.written({"blocks": [block]}) == ("deep" if depth <= text_input.DEEPEST else "")
+    assert message_text.written({"blocks": [block]}) == ("deep" if depth <= blocks.DEEPEST else "")
 
 
 def test_the_help_is_complete_for_every_scope() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.slack import text_input
+from adapters.slack import message_text, text_input
 from gateway.domain.platform_events import MessageEdited
 from tests.adapters.slack.parsing import TS, one, read
 from tests.fakes.slack_events import BOT_USER, app_mention, message_changed, message_event, rich_text_block
@@ -59,8 +59,8 @@ QUOTED = (
 )
 def test_a_pasted_table_is_read_row_by_row(message: Json) -> None:
     assert (
-        text_input.whole(message, BOT_USER).split("\n", 1) == ["Which?", SHOWN]
-        or text_input.whole(message, BOT_USER) == f"Which?\n\n{SHOWN}"
+        message_text.whole(message, BOT_USER).split("\n", 1) == ["Which?", SHOWN]
+        or message_text.whole(message, BOT_USER) == f"Which?\n\n{SHOWN}"
     )
 
 
@@ -68,14 +68,14 @@ def test_cells_may_be_empty_odd_numbers_or_hold_links_and_bars() -> None:
     link = {"type": "link", "url": "https://x.org/a", "text": "x"}
     linked = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [link]}]}
     odd = table([raw("a|b"), None], [linked, {"type": "raw_number", "value": 5}], "no row", [raw("1\n2"), {}])
-    assert text_input.whole({"blocks": [odd]}, BOT_USER) == (
+    assert message_text.whole({"blocks": [odd]}, BOT_USER) == (
         "| a\\|b |  |\n| --- | --- |\n| x (https://x.org/a) | 5 |\n| 1 2 |  |"
     )
-    assert text_input.whole({"blocks": [table()]}, BOT_USER) == ""
+    assert message_text.whole({"blocks": [table()]}, BOT_USER) == ""
 
 
 def test_what_cannot_be_described_is_not_described() -> None:
-    assert text_input.whole({"text": "a", "attachments": [{"fallback": "[no preview available]"}]}, BOT_USER) == "a"
+    assert message_text.whole({"text": "a", "attachments": [{"fallback": "[no preview available]"}]}, BOT_USER) == "a"
 
 
 # ---------------------------------------------------------------- blocks beside a text
@@ -97,7 +97,7 @@ def test_what_cannot_be_described_is_not_described() -> None:
     ],
 )
 def test_an_app_is_read_whole_and_a_person_once(message: Json, expected: str) -> None:
-    assert text_input.whole(message, BOT_USER) == expected
+    assert message_text.whole(message, BOT_USER) == expected
 
 
 def test_an_alert_that_calls_us_in_its_blocks_is_read_with_them() -> None:
@@ -165,34 +165,50 @@ POINTS = [{"label": "May", "value": 3}, {"label": "June", "value": 0}]
     ids=lambda value: value["type"] if isinstance(value, dict) else "",
 )
 def test_every_block_that_says_something_is_read(block: Json, expected: str) -> None:
-    assert text_input.whole({"blocks": [block], **APP}, BOT_USER) == expected
+    assert message_text.whole({"blocks": [block], **APP}, BOT_USER) == expected
 
 
 def test_a_list_keeps_its_numbers_and_its_levels() -> None:
     lists = [items("ordered", "a", "b"), items("bullet", "c", indent=1), items("ordered", "d", offset=2)]
-    said = text_input.whole({"blocks": [{"type": "rich_text", "elements": lists}], **APP}, BOT_USER)
+    said = message_text.whole({"blocks": [{"type": "rich_text", "elements": lists}], **APP}, BOT_USER)
     assert said == "1. a\n2. b\n    • c\n3. d"
 
 
-def test_times_and_colours_are_read() -> None:
-    elements = [{"type": "date", "timestamp": 1700000000, "format": "{date}"}, {"type": "color", "value": "#F405B3"}]
+def test_times_colours_and_emoji_are_read() -> None:
+    elements = [
+        {"type": "date", "timestamp": 1700000000, "format": "{date}"},
+        {"type": "color", "value": "#F405B3"},
+        {"type": "emoji", "name": "wave", "skin_tone": 3},
+    ]
     blocks = [{"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": elements}]}]
-    assert text_input.whole({"blocks": blocks, **APP}, BOT_USER) == "2023-11-14 22:13 UTC#F405B3"
+    assert message_text.whole({"blocks": blocks, **APP}, BOT_USER) == "2023-11-14 22:13 UTC#F405B3:wave::skin-tone-3:"
     assert text_input.readable("at <!date^1700000000^{date}>") == "at 2023-11-14 22:13 UTC"
+
+
+def test_what_a_forwarded_message_forwards_is_read_with_its_files() -> None:
+    alert = {"author_name": "CI", "text": "Build 5 failed", "files": [FILE]}
+    forward = {"is_share": True, "author_name": "Bob", "text": "why?", "attachments": [alert]}
+    again = {"is_share": True, "author_name": "Ann", "text": "", "attachments": [forward]}
+    said = one(message_event("see", attachments=[again]))
+    assert said.text == ("see\n\nForwarded message from Ann:\nForwarded message from Bob:\nwhy?\nCI\nBuild 5 failed")
+    assert len(said.files) == 1
+    for _ in range(100):
+        again = {"is_share": True, "text": "+", "attachments": [again]}
+    assert message_text.whole({"attachments": [again]}, BOT_USER).count("+") == message_text.DEEPEST_FORWARD + 1
 
 
 def test_a_forwarded_message_of_an_app_is_read_with_its_blocks() -> None:
     quote = [{"message": {"blocks": [rich_text_block("Build 5 failed in step 3")]}}]
     share = {"is_share": True, "author_name": "CI", "text": "Build 5 failed", "message_blocks": quote}
-    assert text_input.attachment_text(share) == "Forwarded message from CI:\nBuild 5 failed in step 3"
+    assert message_text.attachment_text(share) == "Forwarded message from CI:\nBuild 5 failed in step 3"
     channel = [{"message": {"blocks": [rich_text_block("see #C1")]}}]
     share = {"is_share": True, "author_id": "U0BOB", "text": "see <#C1|ops>", "message_blocks": channel}
-    assert text_input.attachment_text(share) == "Forwarded message from somebody:\nsee #ops"
+    assert message_text.attachment_text(share) == "Forwarded message from somebody:\nsee #ops"
 
 
 def test_what_an_app_links_and_who_it_is_about_are_read() -> None:
     card = {"author_name": "ann", "title": "Fix it", "title_link": "https://g.org/1", "text": "for good"}
-    assert text_input.attachment_text(card) == "ann\nFix it (https://g.org/1)\nfor good"
+    assert message_text.attachment_text(card) == "ann\nFix it (https://g.org/1)\nfor good"
 
 
 # ---------------------------------------------------------------- links to messages
@@ -206,17 +222,17 @@ def test_the_message_that_a_link_leads_to_is_quoted() -> None:
 
 def test_a_link_is_quoted_by_its_blocks_and_without_a_name() -> None:
     bare = {name: LINKED[name] for name in ("is_msg_unfurl", "from_url", "message_blocks")}
-    assert text_input.whole({"attachments": [bare]}, BOT_USER) == (
+    assert message_text.whole({"attachments": [bare]}, BOT_USER) == (
         "The link leads to a message of somebody:\n> The gateway was restarted.\n> At 04:10."
     )
-    assert text_input.whole({"attachments": [{"is_msg_unfurl": True, "from_url": "https://x"}]}, BOT_USER) == ""
+    assert message_text.whole({"attachments": [{"is_msg_unfurl": True, "from_url": "https://x"}]}, BOT_USER) == ""
 
 
 def test_a_long_quotation_is_cut() -> None:
     long = {**LINKED, "text": "word " * 5000}
-    said = text_input.whole({"attachments": [long]}, BOT_USER)
+    said = message_text.whole({"attachments": [long]}, BOT_USER)
     assert said.endswith(" […]")
-    assert len(said) < text_input.LONGEST_QUOTE + 200
+    assert len(said) < message_text.LONGEST_QUOTE + 200
 
 
 def test_what_slack_unfurls_a_moment_later_changes_the_message() -> None:

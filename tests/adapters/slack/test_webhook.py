@@ -115,8 +115,14 @@ def test_what_is_to_be_told_at_once_is_the_answers_json(site: WebhookSite) -> No
 def test_what_we_do_not_know_is_fine(site: WebhookSite) -> None:
     unknown = ({"type": "never_heard_of"}, app_home_opened(), message_changed("x"), *MESSAGE_SUBTYPES.values())
     assert {site.tell(event_envelope(event)).status_code for event in unknown} == {200}
-    assert site.tell({"type": "app_rate_limited", "minute_rate_limited": 1}).status_code == 200
     assert site.tell({}).status_code == 200
+
+
+def test_the_operator_is_told_that_slack_leaves_out_events(site: WebhookSite) -> None:
+    with capture_logs() as logs:
+        told = site.tell({"type": "app_rate_limited", "team_id": TEAM, "minute_rate_limited": 1})
+    assert told.status_code == 200
+    assert {"team": TEAM, "event": "Slack leaves out events for a minute", "log_level": "warning"} in logs
 
 
 def test_slack_may_see_whether_the_address_is_ours(site: WebhookSite) -> None:

@@ -301,19 +301,10 @@ def test_files_are_passed_on_to_platforms_that_post_them() -> None:
     assert place.passes_files_to == {"fake"}
 
 
-class NoTopics(FakePlatform):
-    opens_topics = False
-
-
 @pytest.mark.parametrize(
     ("place", "platform", "problem"),
     [
         ("owl:/staff", FakePlatform(), "on owl. Platforms set up here where they can: fake"),
-        (
-            "fake:/staff",
-            NoTopics(),
-            "on fake. Platforms set up here where they can: none. There, set FAKE_SCOPE=topic.",
-        ),
         ("fake:/nowhere", FakePlatform(), "HANDOVER_CHANNEL: `channel` must be somewhere"),
     ],
 )
