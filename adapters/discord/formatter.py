@@ -13,6 +13,7 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from adapters.base.code_blocks import WORD_JOINER, fenced
 from adapters.base.links import beside, says
 from adapters.base.markdown import cut, utf16_units
 from adapters.base.reading import NUMBER, parser, read
@@ -34,9 +35,6 @@ LINE_MARK = re.compile(r"^(\s*+(?:\d++(?=[.)] ))?+)(?=#{1,3} |-# |>>> |> |[-*+] 
 LANGUAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+#.-]*")
 """In the info string of a fence, as ``{.python .numbered}``. With other characters Discord shows it as code."""
 URL = re.compile(r"https?://[^\s<>]+")
-WORD_JOINER = "\u2060"
-INNER_FENCE = re.compile("(?<=`)(?=``)")
-"""In code: where three backticks, which would end it, are to be kept apart."""
 CODE_MARKS = ("`", "``")
 BACKTICKS = re.compile(r"`++")
 
@@ -123,11 +121,7 @@ def _heading(node: SyntaxTreeNode) -> str:
 
 def _fence(node: SyntaxTreeNode) -> str:
     language = LANGUAGE.search(node.info)
-    return _fenced(node.content.rstrip("\n"), language[0] if language else "")
-
-
-def _fenced(code: str, language: str = "") -> str:
-    return f"```{language}\n{INNER_FENCE.sub(WORD_JOINER, code)}\n```"
+    return fenced(node.content.rstrip("\n"), language[0] if language else "")
 
 
 def _quote(node: SyntaxTreeNode) -> str:
@@ -153,7 +147,7 @@ def _item(node: SyntaxTreeNode, mark: str) -> str:
 
 
 def _table(node: SyntaxTreeNode) -> str:
-    return _fenced(as_text(node, MAX_TABLE_WIDTH))
+    return fenced(as_text(node, MAX_TABLE_WIDTH))
 
 
 BLOCKS: dict[str, Callable[[SyntaxTreeNode], str]] = {

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
+from adapters.base.code_blocks import WORD_JOINER
 from adapters.base.formulas import closing_mark
 from adapters.base.inline_rules import BREAK
 from adapters.base.markdown import (
@@ -29,7 +30,7 @@ from adapters.base.markdown import (
 )
 from adapters.base.tables import cells, fitted
 from adapters.slack.commonmark import Line
-from adapters.slack.mrkdwn import PROSE, WORD_JOINER, escaped, first_words, mrkdwn
+from adapters.slack.mrkdwn import PROSE, escaped, first_words, mrkdwn
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import sentence
 from gateway.domain.visible_text import is_visible

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
+from adapters.base.code_blocks import WORD_JOINER, fenced
 from adapters.base.reading import NUMBER, commonmark, parser, read
 from adapters.base.tables import as_text
 
@@ -29,12 +30,8 @@ SPACES = {
     "th_close": " ",
 }
 """What separates words, for markup without text."""
-WORD_JOINER = "\u2060"
-"""Has no width, and is neither white space nor punctuation: a mark beside it is none for Slack."""
 ZERO_WIDTH_SPACE = "\u200b"
 """Has no width, and ends a word: a mark beside it is one for Slack."""
-BROKEN_FENCE = f"`{WORD_JOINER}``"
-"""Three backticks that do not end code."""
 MARKS = re.compile(r"[*_~`]++")
 PROSE = re.compile(r"(?:(?!\s*+[0-9+\-=])[^\\`*_~\[\]<>#&|$@\0\r\n]*+(?:\n|\Z))++")
 """Lines without any character that may be markup where it is, in any dialect."""
@@ -149,11 +146,7 @@ def _heading(node: SyntaxTreeNode) -> str:
 
 
 def _fence(node: SyntaxTreeNode) -> str:
-    return _fenced(node.content.rstrip("\n"))
-
-
-def _fenced(code: str) -> str:
-    return f"```\n{escaped(code).replace('```', BROKEN_FENCE)}\n```"
+    return fenced(escaped(node.content.rstrip("\n")))
 
 
 def _quote(node: SyntaxTreeNode) -> str:
@@ -177,7 +170,7 @@ def _indented(text: str, first: str, others: str) -> str:
 
 
 def _table(node: SyntaxTreeNode) -> str:
-    return _fenced(as_text(node, MAX_TABLE_WIDTH))
+    return fenced(escaped(as_text(node, MAX_TABLE_WIDTH)))
 
 
 BLOCKS: dict[str, Callable[[SyntaxTreeNode], str]] = {

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from adapters.base.code_blocks import WORD_JOINER
 from adapters.base.reading import commonmark, literal, parser
 from adapters.base.standing_text import FORMULAS, NAME
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack
 from adapters.slack.commonmark import HAIR_SPACE
-from adapters.slack.mrkdwn import WORD_JOINER, ZERO_WIDTH_SPACE
+from adapters.slack.mrkdwn import ZERO_WIDTH_SPACE
 from adapters.telegram import formatter as telegram
 from tests.examples import examples
 from tests.fakes.telegram_formatting import format_text

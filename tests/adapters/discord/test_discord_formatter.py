@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.base.code_blocks import WORD_JOINER as JOINER
 from adapters.discord import formatter
-from adapters.discord.formatter import WORD_JOINER as JOINER
 
 
 @pytest.mark.parametrize(

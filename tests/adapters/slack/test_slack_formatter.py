@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
+from adapters.base.code_blocks import WORD_JOINER as JOINER
 from adapters.base.markdown import FENCE, utf8_bytes
 from adapters.slack import formatter
-from adapters.slack.mrkdwn import WORD_JOINER as JOINER
 from adapters.slack.mrkdwn import first_words, mrkdwn, without_markup, words
 from adapters.slack.posted_reply import OutgoingMessage
 
@@ -118,6 +118,7 @@ def test_a_formula_of_several_lines_is_escaped_to_its_end(markdown: str, adapted
         ("> one\n> two", "> one\n> two"),
         ("```py\na < b\n```", "```\na &lt; b\n```"),
         ("````\n```\n````", f"```\n`{JOINER}``\n```"),
+        ("~~~\n`````\n~~~", f"```\n`{JOINER}`{JOINER}`{JOINER}``\n```"),
         (
             "| a | bb |\n|---|---|\n| 1 & 2 | **x** [l](https://q.w) |",
             "```\na     | bb\n1 &amp; 2 | x l (https://q.w)\n```",
