@@ -62,12 +62,25 @@ CANNOT_CONTINUE = _any_of(
     # github.com/continuedev/continue/issues/8933 and 11994: both orders of a reasoning item and its item.
     r"provided without its required",
     r"item(?: with id)? '?\"?[\w-]+'?\"? (?:was )?not found|items are not persisted",
-    r"no tool (?:call|output) found for function call|duplicate item found",
+    r"duplicate item found",
     r"previous(?: |_)response(?: |_)(?:with id )?\S* ?(?:was )?not[ _]found|invalid_encrypted_content",
     r"encrypted content .* could not be (?:verified|decrypted)",
-    r"must be followed by tool messages|function call turn comes immediately after",
+    r"function call turn comes immediately after",
 )
 """States of a conversation at the server that no further message can mend."""
+
+CALLS_UNMATCHED = _any_of(
+    # OpenAI: "No tool output found for function call …", "No tool call found for function call output with call_id …".
+    r"no (?:\w+ )?(?:call|output|result|response)s? found for (?:\w+ )*?call",
+    # Chat Completions, also behind proxies: "… must be followed by tool messages responding to each 'tool_call_id'",
+    # "messages with role 'tool' must be a response to a preceding message with 'tool_calls'".
+    r"must be followed by tool messages|must be a response to a prece?ding message with '?tool_?calls",
+    # Anthropic: "`tool_use` ids were found without `tool_result` blocks immediately after", and the other way round.
+    r"`?tool_use`? ids? (?:were|was) found without|unexpected `?tool_use_id`? found in",
+    # Mistral, Gemini
+    r"not the same number of function calls and responses|number of function response parts is equal to",
+)
+"""States that results of the open calls mend."""
 
 LOADING = _any_of(
     r"loading model|model is (?:currently )?(?:loading|starting|warming up)|is currently loading|still loading",

@@ -137,14 +137,15 @@ def returned_items(items: Iterable[Json]) -> Iterator[Json]:
 
 
 def _returned_call(item: Json) -> Json:
-    return {**item, "call_id": _call_id(item), "arguments": arguments_to_return(item.get("arguments"))}
+    return {**item, "call_id": call_id_of(item), "arguments": arguments_to_return(item.get("arguments"))}
 
 
 def _returned_part(part: Json) -> Json:
     return {**part, "text": PLAIN.read(as_text(part["text"])).text} if part.get("text") else part
 
 
-def _call_id(item: Json) -> str:
+def call_id_of(item: Json) -> str:
+    """Returns the id of a function call by which its result names it."""
     return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
@@ -211,9 +212,9 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
-        FunctionCall(_call_id(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
+        FunctionCall(call_id_of(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
         for item in items
-        if item.get("type") == "function_call" and _call_id(item) not in answered
+        if item.get("type") == "function_call" and call_id_of(item) not in answered
     ]
 
 

@@ -48,8 +48,6 @@ CANNOT_CONTINUE = [
     ("400 Bad Request", "Item 'rs_1' of type 'reasoning' was provided without its required following item."),
     ("400 Bad Request", "Item 'msg_1' of type 'message' was provided without its required 'reasoning' item: 'rs_1'."),
     ("404 Not Found", "Item with id 'rs_1' not found. Items are not persisted when `store` is set to false."),
-    ("400 Bad Request", "No tool call found for function call output with call_id call_1."),
-    ("400 Bad Request", "No tool output found for function call call_1."),
     ("400 Bad Request", "Duplicate item found with id msg_1. Remove duplicate items from your input and try again."),
     ("400 Bad Request", "Etwas an dieser Unterhaltung ist kaputt."),
 ]
@@ -66,6 +64,17 @@ class TestConversationsThatCannotContinue:
         assert await session.say("Who am I?") == "Ada."
         assert session.thread_id == "conv_2"
         assert [item["content"] for item in sent(raw, 1)["items"]] == ["I am Ada.", "Hello Ada.", "Bad", "Worse"]
+
+    async def test_a_new_one_is_made_where_calls_that_are_said_not_to_match_do(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        refuse(raw, "No tool output found for function call call_1.")
+        raw.add_response(b'{"data": []}')
+        raw.add_response(b'{"data": []}')
+        raw.add_response(b'{"id": "conv_2"}')
+        raw.add_response(answer(message("Ada.")))
+        assert await session.say("Who am I?") == "Ada."
+        assert session.thread_id == "conv_2"
 
     async def test_an_unknown_refusal_is_believed_in_the_new_one(
         self, raw: RawServer, session: AssistantSession
