@@ -24,7 +24,7 @@ def as_text(value: Any) -> str:
 
 def as_count(value: Any) -> int:
     """Returns a number of tokens; some servers write it as a float."""
-    return value if type(value) is int and value > 0 else int(as_number(value))
+    return value if type(value) is int and value >= 0 else int(as_number(value))
 
 
 def as_number(value: Any) -> float:
@@ -43,8 +43,8 @@ def as_usage(value: Any) -> Usage:
     fields = as_object(value)
     tokens_in = as_count(fields.get("input_tokens")) or as_count(fields.get("prompt_tokens"))
     tokens_out = as_count(fields.get("output_tokens")) or as_count(fields.get("completion_tokens"))
-    reasoning = _reasoning_tokens(fields)
-    if reasoning and as_count(fields.get("total_tokens")) >= tokens_in + tokens_out + reasoning:
+    others = as_count(fields.get("total_tokens")) - tokens_in - tokens_out
+    if others > 0 and (reasoning := _reasoning_tokens(fields)) <= others:
         tokens_out += reasoning
     return Usage(tokens_in, tokens_out)
 

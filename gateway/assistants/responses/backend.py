@@ -32,7 +32,6 @@ from gateway.assistants.error_map import (
     NotFound,
     ToolServerAway,
 )
-from gateway.assistants.event_stream import EventStream
 from gateway.assistants.history import fit_history, with_turn
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
@@ -235,8 +234,9 @@ class ResponsesBackend:
         """
         if request is not None:
             reading = self._reader(state)
+            silence = STREAM_IDLE_SECONDS if self._background_seen else None
             try:
-                async with await self._post(state, request) as stream:
+                async with await self._responses.create(state, request, idle_seconds=silence) as stream:
                     async for events in stream:
                         for event in reading.read_events(events):
                             yield event
@@ -260,10 +260,6 @@ class ResponsesBackend:
         return ResponseEventReader(
             state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
         )
-
-    async def _post(self, state: ResponseRunState, items: list[Json]) -> EventStream:
-        silence = STREAM_IDLE_SECONDS if self._background_seen else None
-        return await self._responses.create(state, items, idle_seconds=silence)
 
     async def _check_started(
         self, state: ResponseRunState, reading: ResponseEventReader, error: NotFound | BadRequest | AssistantUnavailable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
@@ -14,10 +15,13 @@ from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
 from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
 
+NO_TEXT = -1
+"""Stands for the place of an event without text."""
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 UNREAD_EVENTS = frozenset(
     f"response.{name}"
     for name in (
+        *("queued", "in_progress"),
         *("content_part.added", "content_part.done", "output_text.annotation.added"),
         *("output_text.done", "refusal.done"),
         *("function_call_arguments.delta", "function_call_arguments.done"),
@@ -26,7 +30,7 @@ UNREAD_EVENTS = frozenset(
         *("reasoning_summary_part.added", "reasoning_summary_part.done", "image_generation_call.partial_image"),
     )
 )
-"""Events whose content comes again with their finished item, as far as it is needed."""
+"""Events whose content comes again with their finished item, as far as it is needed, or came with the first event."""
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
@@ -68,29 +72,29 @@ class ResponseEventReader:
 
         Pieces of one text are read as one. Raises AssistantError if an event reports an error.
         """
-        pieces, shown_at = list[str](), 0
+        pieces, shown_at = list[str](), None
         for name, data in events:
-            written = data.get("type")
-            kind = written if written and isinstance(written, str) else name
-            place = _output_index(data) if kind in TEXT_DELTA_EVENTS else None
+            kind = name if name[:9] == "response." else as_text(data.get("type")) or name
+            is_text = kind in TEXT_DELTA_EVENTS
+            place = data.get("output_index") if is_text else NO_TEXT
             if pieces and place != shown_at:
-                yield from self._show(shown_at, "".join(pieces))
+                yield from self._show(_place(shown_at), "".join(pieces))
                 pieces = []
-            if place is not None:
-                piece, shown_at = data.get("delta"), place
-                pieces.append(piece if isinstance(piece, str) else "")
+            if is_text:
+                pieces.append(as_text(data.get("delta")))
+                shown_at = place
                 continue
             yield from self._read_event(kind, data)
             if self.response:
                 return
         if pieces:
-            yield from self._show(shown_at, "".join(pieces))
+            yield from self._show(_place(shown_at), "".join(pieces))
 
     def _read_event(self, kind: str, data: Json) -> list[RunEvent]:
         if kind == "response.output_item.added":
             return self._item_added(as_object(data.get("item")))
         if kind == "response.output_item.done":
-            place, item = _output_index(data), as_object(data.get("item"))
+            place, item = _place(data.get("output_index")), as_object(data.get("item"))
             self._items[place] = item
             held_back = self._show(place, "", at_end=True) if place in self._texts else []
             return [*held_back, *self._item_done(item)]
@@ -206,9 +210,9 @@ class ResponseEventReader:
         return [call]
 
 
-def _output_index(data: Json) -> int:
-    index = data.get("output_index")
-    return index if isinstance(index, int) else 0
+def _place(output_index: Any) -> int:
+    """Returns the place of an item; some servers write none."""
+    return output_index if isinstance(output_index, int) else 0
 
 
 def _spoken_item(reply: ReplyFilter) -> Json:
