@@ -16,6 +16,7 @@ from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, c
 from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
+from gateway.assistants.chat.images import image_calls
 from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_files_message
 from gateway.assistants.chat.returned import to_return
 from gateway.assistants.chat.run_state import ChatRunState
@@ -135,6 +136,8 @@ class ChatBackend:
         if self._config.show_reasoning and completion.reasoning:
             yield ToolCall(f"reasoning {number}", REASONING)
             yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
+        for made in image_calls(completion.images, str(number)):
+            yield made
         state.accumulator.add_message(completion.text)
         calls = [one.call for one in completion.calls]
         if not calls or of_caller(state.turn.options, calls):
