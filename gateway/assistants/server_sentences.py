@@ -27,6 +27,7 @@ def _refused(subject: str) -> str:
 
 TOO_LONG = _any_of(
     r"context[ _]length[ _]exceeded|maximum context length|exceeds? the context (?:window|length)",  # OpenAI, vLLM
+    r"context[ _]?window[ _]?exceeded",  # LiteLLM
     r"request too large for|string_above_max_length|tokens_limit_reached|request_too_large",  # OpenAI, GitHub Models
     r"exceed_context_size|exceeds? the available context size|context size has been exceeded",  # llama.cpp
     r"exceeds? (?:the )?(?:model'?s? )?context (?:window|length|size)|context (?:length|window) of only",  # LM Studio
@@ -50,7 +51,7 @@ TOO_LONG = _any_of(
 """Collected in github.com/earendil-works/pi (packages/ai, overflow patterns) and github.com/BerriAI/litellm."""
 
 FILTERED = _any_of(
-    r"content[ _]?filter|content[ _](?:management )?policy|invalid_prompt|_policy|responsible ?ai",  # OpenAI, Azure
+    r"content[ _]?filter|content[ _]?(?:management )?policy|invalid_prompt|_policy|responsible ?ai",  # OpenAI, Azure
     r"moderation|was flagged|flagged (?:by|as|for)|input_flagged",  # OpenRouter: 403 (openrouter.ai/docs, "Errors")
     r"\bsafety\b|PROHIBITED_CONTENT|\bBLOCKLIST\b|\bRECITATION\b",  # Gemini
     r"blocked (?:by|due to|for) (?:the |our )?(?:safety|content|policy|policies|prompt|guard)",  # proxies

@@ -278,7 +278,10 @@ class ResponsesBackend:
         self._background_seen = reading.in_background
         if reading.response:
             return ()
-        return reading.read_response(await self._responses.wait_until_final(reading.id))
+        try:
+            return reading.read_response(await self._responses.wait_until_final(reading.id))
+        except AnswerLost as exc:
+            raise reading.error or exc from exc
 
     async def _handle_calls(self, state: ResponseRunState) -> RoundEvents[list[Json] | None]:
         """Runs the calls of the newest response. Ends the turn with those of the caller, and where people decide."""

@@ -31,6 +31,7 @@ UNREAD_EVENTS = frozenset(
     )
 )
 """Events whose content comes again with their finished item, as far as it is needed, or came with the first event."""
+END_EVENTS = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
@@ -56,6 +57,8 @@ class ResponseEventReader:
         """Set when the response is finished."""
         self.said: list[ReadMessage] = []
         """Its messages, then."""
+        self.error: AssistantError | None = None
+        """What the stream said is wrong, after the response had begun."""
         self.in_background = False
         """Whether the response runs in the background."""
         self._accumulator = accumulator
@@ -112,7 +115,10 @@ class ResponseEventReader:
             return self.read_response(data)
         if not kind and (error := error_in(data)):
             raise error
-        return self.read_response(as_object(data.get("response")))
+        response = as_object(data.get("response"))
+        if kind in END_EVENTS and not is_final(response):
+            response = {**response, "status": kind.removeprefix("response.")}
+        return self.read_response(response)
 
     def read_response(self, response: Json) -> list[RunEvent]:
         """Reads a response object, finished or not. Returns the run events for what is new in it."""
@@ -120,7 +126,7 @@ class ResponseEventReader:
             return []
         self.in_background = response.get("background") is True
         events: list[RunEvent] = []
-        name = as_text(response.get("id"))
+        name = as_text(response.get("id")) or self.id
         if self.id != name:
             self.id = name
             events.append(RunStarted(RunId(name)))
@@ -150,9 +156,9 @@ class ResponseEventReader:
         return [TextDelta(shown)] if shown else []
 
     def _reply_of(self, place: int, item: Json) -> ReplyFilter:
-        """Returns the filter that has read a message: that of its stream, if this brought the same text."""
+        """Returns the filter that has read a message: that of its stream, if this brought the same text, or all."""
         text, streamed = text_of_parts(item), self._texts.get(place)
-        if streamed is None or not streamed.has_read(text):
+        if streamed is None or (text and not streamed.has_read(text)):
             return self._filters.read(text)
         streamed.finish()
         return streamed
@@ -169,10 +175,12 @@ class ResponseEventReader:
         return self.read_response({"id": self.id, "status": "completed", "output": []})
 
     def _stream_error(self, data: Json) -> AssistantError:
+        """Returns the error to raise; of a response that has begun, one for which the caller looks up its state."""
         error = error_from_object(data.get("error") or data)
-        return (
-            AssistantUnavailable(str(error)) if self.id else error
-        )  # so that the caller looks up the state of the response
+        if not self.id:
+            return error
+        self.error = error
+        return AssistantUnavailable(str(error))
 
     def _item_added(self, item: Json) -> list[RunEvent]:
         if (

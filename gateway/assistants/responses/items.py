@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.assistants.attachments import InlineText, MessagePart, base_name, file_made
@@ -208,6 +209,22 @@ def is_said(item: Json) -> bool:
     return item.get("type") == "message" and item.get("role") == "assistant"
 
 
+def with_call_ids(items: Iterable[Json]) -> list[Json]:
+    """Returns the items of a response, each call with an id that no other one has."""
+    used, found = set[str](), list[Json]()
+    for item in items:
+        found.append(_with_call_id(item, used) if item.get("type") == "function_call" else item)
+    return found
+
+
+def _with_call_id(call: Json, used: set[str]) -> Json:
+    call_id = call_id_of(call)
+    if not call_id or call_id in used:
+        call_id = f"call_{secrets.token_hex(12)}"
+    used.add(call_id)
+    return {**call, "call_id": call_id}
+
+
 def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
@@ -222,7 +239,7 @@ def text_calls(messages: Iterable[ReadMessage]) -> list[FunctionCall]:
     """Returns the calls that the model wrote as text."""
     found: list[FunctionCall] = []
     for item, reply in messages:
-        prefix = as_text(item.get("id"))
+        prefix = as_text(item.get("id")) or secrets.token_hex(8)
         found += [FunctionCall(f"{TEXT_CALL}{f'{prefix}_{n}'[-50:]}", *call) for n, call in enumerate(reply.calls)]
     return found
 

@@ -25,6 +25,7 @@ from gateway.assistants.responses.items import (
     returned_items,
     text_calls,
     unanswered_calls,
+    with_call_ids,
     with_head,
     without_output_files,
 )
@@ -111,7 +112,7 @@ class ResponseRunState:
 
     def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
-        items = as_objects(self.response.get("output"))
+        items = with_call_ids(as_objects(self.response.get("output")))
         self.cut_off = is_cut_off(self.response)
         if not self.cut_off and (error := failure_of(self.response)):
             raise error

@@ -174,6 +174,8 @@ def test_errors_without_code_are_mapped_by_status(status: int, kind: type[Gatewa
         (404, None, "No thread found with id 'thread_1'.", NotFound),
         (400, "content_filter", "The response was filtered", Filtered),
         (400, "invalid_prompt", "Invalid prompt: flagged", Filtered),
+        (400, None, "litellm.ContentPolicyViolationError: refused", Filtered),
+        (400, None, "litellm.ContextWindowExceededError: refused", InputTooLong),
         (500, "model_not_found", "The model `x` does not exist", AssistantUnavailable),
     ],
 )
