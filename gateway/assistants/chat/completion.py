@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.assistants.chat.calls import CallAssembler, ReceivedCall
 from gateway.assistants.chat.deltas import merge
-from gateway.assistants.error_map import Filtered, error_in
+from gateway.assistants.error_map import Filtered, error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
 from gateway.assistants.reply_filter import ReplyFilter
 from gateway.assistants.sse import END, Event, Json
@@ -154,6 +154,8 @@ class CompletionAccumulator:
             self.usage = as_usage(usage)  # some servers send running totals: the last one counts
 
     def _add_choice(self, choice: Json, pieces: list[str]) -> None:
+        if choice.get("error"):
+            raise error_from_object(choice["error"])
         self._finish_reason = as_text(choice.get("finish_reason")) or self._finish_reason
         self._add_usage(choice.get("usage"))  # Moonshot (platform.moonshot.ai/docs/api/chat)
         message = as_object(choice.get("message"))

@@ -13,7 +13,7 @@ from gateway.assistants.history import exchange_messages
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
+from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run, called_name
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
@@ -229,7 +229,7 @@ def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
-        FunctionCall(call_id_of(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
+        FunctionCall(call_id_of(item), called_name(item.get("name")), arguments_to_run(item.get("arguments")))
         for item in items
         if item.get("type") == "function_call" and call_id_of(item) not in answered
     ]

@@ -91,6 +91,7 @@ class TestRepeats:
             {"error": "upstream died"},
             {"message": "upstream died", "code": 500},
             {"object": "error", "message": "upstream died"},
+            {"id": "c1", "choices": [{"delta": {}, "finish_reason": "error", "error": {"message": "upstream died"}}]},
             {"detail": "upstream died"},
             {"detail": [{"loc": ["body"], "msg": "upstream died"}]},
             {"error_code": 500, "error_msg": "upstream died"},

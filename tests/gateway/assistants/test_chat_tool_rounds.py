@@ -61,6 +61,17 @@ async def test_a_call_in_the_form_before_tools_is_one(
     assert output["content"] == "3"
 
 
+@pytest.mark.parametrize(
+    "name", ["functions.add", "add<|channel|>commentary", "functions.add<|constrain|>json", " add"]
+)
+async def test_a_name_is_understood_with_what_gpt_oss_writes_around_it(
+    raw: RawServer, session: AssistantSession, name: str
+) -> None:
+    message, output = await round_trip(raw, session, {"tool_calls": [call("x", SUM, name=name)]})
+    assert output["content"] == "3"
+    assert [one["function"]["name"] for one in message["tool_calls"]] == ["add"]  # type: ignore[attr-defined]  # a list
+
+
 async def test_a_call_in_both_forms_is_one(raw: RawServer, session: AssistantSession) -> None:
     both = {"function_call": {"name": "add", "arguments": SUM}, "tool_calls": [call("x", SUM)]}
     message, _ = await round_trip(raw, session, both, {"function_call": None})

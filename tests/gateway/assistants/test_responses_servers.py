@@ -288,7 +288,7 @@ class TestAnswers:
         session = AssistantSession(ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([add])))
         raw.add_response(b"{}", status="404 Not Found")
         calls = [
-            {"type": "function_call", "call_id": call_id, "name": "add", "arguments": {"a": 1, "b": b}}
+            {"type": "function_call", "call_id": call_id, "name": "functions.add", "arguments": {"a": 1, "b": b}}
             for b, call_id in enumerate((None, "", "call_1", "call_1"))
         ]
         raw.add_response(answer(*calls))
