@@ -129,15 +129,15 @@ class ChatBackend:
         async with aclosing(self._complete(state, str(number))) as events:
             async for event in events:
                 yield event
-        if counted := state.count_usage():
-            yield counted
         completion, state.failures = state.completion, 0
+        for made in image_calls(completion.images, str(number)):
+            yield made
+        if counted := state.count_usage():  # after all that it paid for
+            yield counted
         self._remember_what_fitted(state)
         if self._config.show_reasoning and completion.reasoning:
             yield ToolCall(f"reasoning {number}", REASONING)
             yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
-        for made in image_calls(completion.images, str(number)):
-            yield made
         state.accumulator.add_message(completion.text)
         calls = [one.call for one in completion.calls]
         if not calls or of_caller(state.turn.options, calls):
