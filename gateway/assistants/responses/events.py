@@ -84,8 +84,9 @@ class ResponseEventReader:
                 yield from self._show(_place(shown_at), "".join(pieces))
                 pieces = []
             if is_text:
-                pieces.append(as_text(data.get("delta")))
                 shown_at = place
+                if isinstance(piece := data.get("delta"), str):
+                    pieces.append(piece)
                 continue
             yield from self._read_event(kind, data)
             if self.response:

@@ -56,8 +56,8 @@ def text_of_parts(item: Json) -> str:
 def _part_text(part: Json) -> str:
     if as_text(part.get("type")) not in SAID_PARTS:
         return ""
-    text, notes = as_text(part.get("text")), as_objects(part.get("annotations"))
-    return (with_sources(text, notes) if notes else text) or as_text(part.get("refusal"))
+    text, notes = as_text(part.get("text")), part.get("annotations")
+    return (with_sources(text, as_objects(notes)) if notes else text) or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:
