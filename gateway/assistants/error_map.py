@@ -82,6 +82,14 @@ class InputTooLong(AssistantRefused):
     default_user_message = TOO_LONG
 
 
+class CallsUnmatched(ThreadMissing):
+    """A call in the thread has no result, or a result has no call: the server goes on with neither."""
+
+
+REFUSALS = (BadRequest, InputTooLong, Filtered)
+"""What a server may take in another form."""
+
+
 @dataclass(frozen=True, slots=True)
 class VendorError:
     """An error as the server reported it. ``status`` is 0 for errors inside streams and runs that name none."""
@@ -146,6 +154,10 @@ def _not_found(error: VendorError) -> AssistantError:
 
 def _thread_missing(error: VendorError) -> AssistantError:
     return ThreadMissing(error.detail)
+
+
+def _calls_unmatched(error: VendorError) -> AssistantError:
+    return CallsUnmatched(error.detail)
 
 
 def _too_long(error: VendorError) -> AssistantError:
@@ -239,6 +251,7 @@ BY_MESSAGE: tuple[Rule, ...] = (
     (re.compile(r"duplicate tool output found", re.IGNORECASE), _busy),
     (sentences.NO_TOOL_LIST, _tool_server_away),
     (sentences.LOADING, _loading),
+    (sentences.CALLS_UNMATCHED, _calls_unmatched),
     (sentences.CANNOT_CONTINUE, _thread_missing),
     (sentences.NO_CREDIT, _no_credit),
     (sentences.QUOTA, _no_quota),

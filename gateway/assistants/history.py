@@ -85,8 +85,13 @@ def _with_outputs(exchange: Exchange, calls: Iterable[RequestedCall]) -> Exchang
     """Returns an exchange with one result for each of the calls before it; other results become text."""
     given = {one.call_id: one for one in exchange.outputs}
     outputs = tuple(given.pop(call.id, CallOutput(call.id, call.output or NO_RESULT)) for call in calls)
-    texts = [*(f"[the result of a function]\n{one.output}" for one in given.values()), exchange.text]
+    texts = [*(result_text(one.output) for one in given.values()), exchange.text]
     return replace(exchange, text="\n\n".join(filter(None, texts)), outputs=outputs)
+
+
+def result_text(output: str) -> str:
+    """Returns the result of a function as a part of a message, where its call is not known any more."""
+    return f"[the result of a function]\n{output}"
 
 
 def pair_exchanges(messages: Iterable[tuple[str, str]]) -> list[Exchange]:

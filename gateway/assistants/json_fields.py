@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from gateway.assistants.sse import Json
 from gateway.domain.models import NO_TOKENS, RunId, Usage
 from gateway.domain.run_events import UsageCounted
+
+MAX_NUMBER = 2**53
+"""A larger number of tokens is none, and no database would take it."""
 
 
 def as_object(value: Any) -> Json:
@@ -24,14 +26,13 @@ def as_text(value: Any) -> str:
 
 def as_count(value: Any) -> int:
     """Returns a number of tokens; some servers write it as a float."""
-    return value if type(value) is int and value > 0 else int(as_number(value))
+    return value if type(value) is int and 0 <= value <= MAX_NUMBER else int(as_number(value))
 
 
 def as_number(value: Any) -> float:
-    """Returns a number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0.0
-    return max(float(value), 0.0)
+    """Returns a number of 0 or more; 0 for what is none, or cannot be meant."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= MAX_NUMBER else 0.0
 
 
 def as_usage(value: Any) -> Usage:
@@ -43,8 +44,8 @@ def as_usage(value: Any) -> Usage:
     fields = as_object(value)
     tokens_in = as_count(fields.get("input_tokens")) or as_count(fields.get("prompt_tokens"))
     tokens_out = as_count(fields.get("output_tokens")) or as_count(fields.get("completion_tokens"))
-    reasoning = _reasoning_tokens(fields)
-    if reasoning and as_count(fields.get("total_tokens")) >= tokens_in + tokens_out + reasoning:
+    others = as_count(fields.get("total_tokens")) - tokens_in - tokens_out
+    if others > 0 and (reasoning := _reasoning_tokens(fields)) <= others:
         tokens_out += reasoning
     return Usage(tokens_in, tokens_out)
 

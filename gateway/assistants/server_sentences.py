@@ -27,6 +27,7 @@ def _refused(subject: str) -> str:
 
 TOO_LONG = _any_of(
     r"context[ _]length[ _]exceeded|maximum context length|exceeds? the context (?:window|length)",  # OpenAI, vLLM
+    r"context[ _]?window[ _]?exceeded",  # LiteLLM
     r"request too large for|string_above_max_length|tokens_limit_reached|request_too_large",  # OpenAI, GitHub Models
     r"exceed_context_size|exceeds? the available context size|context size has been exceeded",  # llama.cpp
     r"exceeds? (?:the )?(?:model'?s? )?context (?:window|length|size)|context (?:length|window) of only",  # LM Studio
@@ -50,7 +51,7 @@ TOO_LONG = _any_of(
 """Collected in github.com/earendil-works/pi (packages/ai, overflow patterns) and github.com/BerriAI/litellm."""
 
 FILTERED = _any_of(
-    r"content[ _]?filter|content[ _](?:management )?policy|invalid_prompt|_policy|responsible ?ai",  # OpenAI, Azure
+    r"content[ _]?filter|content[ _]?(?:management )?policy|invalid_prompt|_policy|responsible ?ai",  # OpenAI, Azure
     r"moderation|was flagged|flagged (?:by|as|for)|input_flagged",  # OpenRouter: 403 (openrouter.ai/docs, "Errors")
     r"\bsafety\b|PROHIBITED_CONTENT|\bBLOCKLIST\b|\bRECITATION\b",  # Gemini
     r"blocked (?:by|due to|for) (?:the |our )?(?:safety|content|policy|policies|prompt|guard)",  # proxies
@@ -62,12 +63,25 @@ CANNOT_CONTINUE = _any_of(
     # github.com/continuedev/continue/issues/8933 and 11994: both orders of a reasoning item and its item.
     r"provided without its required",
     r"item(?: with id)? '?\"?[\w-]+'?\"? (?:was )?not found|items are not persisted",
-    r"no tool (?:call|output) found for function call|duplicate item found",
+    r"duplicate item found",
     r"previous(?: |_)response(?: |_)(?:with id )?\S* ?(?:was )?not[ _]found|invalid_encrypted_content",
     r"encrypted content .* could not be (?:verified|decrypted)",
-    r"must be followed by tool messages|function call turn comes immediately after",
+    r"function call turn comes immediately after",
 )
 """States of a conversation at the server that no further message can mend."""
+
+CALLS_UNMATCHED = _any_of(
+    # OpenAI: "No tool output found for function call …", "No tool call found for function call output with call_id …".
+    r"no (?:\w+ )?(?:call|output|result|response)s? found for (?:\w+ )*?call",
+    # Chat Completions, also behind proxies: "… must be followed by tool messages responding to each 'tool_call_id'",
+    # "messages with role 'tool' must be a response to a preceding message with 'tool_calls'".
+    r"must be followed by tool messages|must be a response to a prece?ding message with '?tool_?calls",
+    # Anthropic: "`tool_use` ids were found without `tool_result` blocks immediately after", and the other way round.
+    r"`?tool_use`? ids? (?:were|was) found without|unexpected `?tool_use_id`? found in",
+    # Mistral, Gemini
+    r"not the same number of function calls and responses|number of function response parts is equal to",
+)
+"""States that results of the open calls mend."""
 
 LOADING = _any_of(
     r"loading model|model is (?:currently )?(?:loading|starting|warming up)|is currently loading|still loading",

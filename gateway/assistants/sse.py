@@ -107,10 +107,12 @@ class BodyParser:
     """Reads one body. Its form is known from its first bytes that are no white space."""
 
     def __init__(self, ignored: Container[str] = ()) -> None:
-        """``ignored``: names of events that are not decoded, as nobody reads them."""
+        """``ignored``: names of events that are not decoded behind the first one, as nobody reads them."""
         self.is_complete = False
         """Whether the body has said that it ends."""
         self._ignored = ignored
+        self._has_begun = False
+        """Whether an event was decoded."""
         self._is_stream = False
         self._body = bytearray()
         """What came of it, as long as it is not known to be a stream."""
@@ -154,7 +156,8 @@ class BodyParser:
         """Yields events, and END at the end of the stream. Data that is no JSON, as ``ping``, keeps it alive."""
         for name, data in found:
             if data[:1] == "{":
-                if name not in self._ignored:
+                if name not in self._ignored or not self._has_begun:
+                    self._has_begun = True
                     yield name, decode_json(data)
             elif data.strip() == DONE_MARKER:
                 self.is_complete = True

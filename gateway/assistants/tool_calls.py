@@ -52,6 +52,14 @@ class FunctionCall:
 NOBODY: Mapping[FunctionCall, Sequence[str]] = MappingProxyType({})
 
 
+def called_name(name: Any) -> str:
+    """Returns the name of a function that a model calls, without the namespace and the tokens of the harmony format.
+
+    Servers leave them there for gpt-oss: ``functions.add``, ``add<|channel|>commentary``.
+    """
+    return as_text(name).partition("<|")[0].strip().removeprefix("functions.")
+
+
 def arguments_text(arguments: Any) -> str:
     """Returns arguments as text: Ollama's own API and some proxies send an object."""
     return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else as_text(arguments)

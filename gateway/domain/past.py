@@ -16,7 +16,8 @@ def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
     for each in _since_reset(turns):
         if each.options.past is not None:
             known = list(each.options.past)
-        known += each.options.inserted
+        if each.options.inserted:
+            known = [*with_inserted(known, each.options.inserted)]
         if each.is_held:
             held.append(each)
         elif each.is_pushed_text:
@@ -27,6 +28,16 @@ def exchanges_of(turns: Sequence[Turn]) -> tuple[Exchange, ...]:
         elif is_answered(each):
             known += _exchanges_of_turn(each)
     return tuple(known)
+
+
+def with_inserted(known: Sequence[Exchange], inserted: Sequence[Exchange]) -> Sequence[Exchange]:
+    """Returns what was said and what was inserted behind it. What the one ends and the other begins with is said once.
+
+    A turn without an answer leaves what was inserted for it, and who asks again inserts it again.
+    """
+    sizes = range(min(len(known), len(inserted)), 0, -1)
+    again = next((size for size in sizes if list(known[-size:]) == list(inserted[:size])), 0)
+    return [*known, *inserted[again:]]
 
 
 def is_answered(turn: Turn) -> bool:

@@ -8,7 +8,7 @@ from gateway.domain.approvals import asked_by
 from gateway.domain.exchange import Exchange
 from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Message, Turn
-from gateway.domain.past import ends_unanswered, exchanges_of, unanswered
+from gateway.domain.past import ends_unanswered, exchanges_of, unanswered, with_inserted
 from gateway.ports.store import Store
 
 HISTORY_TURNS = 200
@@ -47,4 +47,4 @@ def asked_message(store: Store, turn: Turn) -> Message:
 def past_of(turn: Turn, before: Sequence[Exchange]) -> Sequence[Exchange]:
     """Returns what the assistant knows of the past when it gets a turn: the caller's history, or what was before."""
     own = turn.options.past
-    return (*(own if own is not None else before), *turn.options.inserted)
+    return with_inserted(own if own is not None else before, turn.options.inserted)

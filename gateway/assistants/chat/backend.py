@@ -7,39 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from gateway import logs
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, check_model
 from gateway.assistants.attachments import load, unknown_reference
 from gateway.assistants.chat.calls import output_messages
 from gateway.assistants.chat.completion import CompletionAccumulator, Ending
+from gateway.assistants.chat.images import image_calls
 from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_files_message
 from gateway.assistants.chat.returned import to_return
 from gateway.assistants.chat.run_state import ChatRunState
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
+from gateway.assistants.error_map import REFUSALS, BadRequest, Filtered, NotFound
 from gateway.assistants.history import fit_history, truncated
 from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import (
-    MAX_ROUNDS,
-    check_tokens,
-    held_calls,
-    parts_for_model,
-    ran_calls,
-    run_calls,
-    too_many_rounds,
-)
+from gateway.assistants.tool_calls import check_tokens, held_calls, parts_for_model, ran_calls, run_calls
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import of_caller, refused_parameter
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
-from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import REASONING, CallsHeld, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -98,27 +93,15 @@ class ChatBackend:
     async def create_thread(self, history: Sequence[Exchange], *, is_kept: bool = True) -> ThreadId:  # noqa: ARG002  # every run gets it anyway
         return ThreadId(f"chat_{secrets.token_hex(12)}")
 
-    async def run(
+    def run(
         self,
         turn: Turn,
         thread_id: ThreadId,
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        transcripts = Transcripts(self._api, self._config, attachments, self._limits)
-        state = await self._new_state(turn, thread_id, history, transcripts.load)
-        for heard in transcripts.take_counted():
-            yield heard
-        try:
-            async with aclosing(self._run_until_answered(state)) as events:
-                async for event in events:
-                    yield event
-        except AssistantError as exc:
-            if counted := state.count_usage():
-                yield counted
-            exc.usage = None if state.usage == Usage() else state.usage
-            exc.model, exc.partial_text = state.completion.model, exc.partial_text or state.completion.reasoning
-            raise
+        state = ChatRunState(turn, thread_id, Transcripts(self._api, self._config, attachments, self._limits))
+        return run_in_rounds(self, state, partial(self._load, state, history))
 
     def resume(
         self,
@@ -130,67 +113,67 @@ class ChatBackend:
     ) -> AsyncGenerator[RunEvent, None]:
         return self.run(turn, thread_id, history, attachments)
 
-    async def _new_state(
-        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
-    ) -> ChatRunState:
+    async def _load(self, state: ChatRunState, history: HistoryLoader) -> None:
+        """Loads what the requests are made of."""
+        turn = state.turn
         known = self._filtered.without(truncated(await history(), turn))
-        limit = self._fitted.limit(thread_id, self._history_chars, len(turn.message.text_with_attachments))
-        past = fit_history(known, limit) if turn.options.past is None else known
-        parts = self._limits.accepted(await load(turn, attachments))
+        limit = self._fitted.limit(state.thread_id, self._history_chars, len(state.message_text))
+        state.past = PastOfTurn(fit_history(known, limit) if turn.options.past is None else known)
+        state.message_parts = self._limits.accepted(await load(turn, state.transcripts.load))
+        state.call_ids = {call.id for each in state.past.whole for call in each.calls}
         await self._toolbox.ready()
-        used = {call.id for each in past for call in each.calls}
-        return ChatRunState(turn, thread_id, PastOfTurn(past), parts, call_ids=used)
 
-    async def _run_until_answered(self, state: ChatRunState) -> AsyncGenerator[RunEvent, None]:
-        for number in range(MAX_ROUNDS):
-            async with aclosing(self._complete_with_repeats(state, str(number))) as events:
-                async for event in events:
-                    yield event
-            completion = state.completion
-            self._remember_what_fitted(state)
-            if self._config.show_reasoning and completion.reasoning:
-                yield ToolCall(f"reasoning {number}", REASONING)
-                yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
-            state.accumulator.add_message(completion.text)
-            calls = [one.call for one in completion.calls]
-            if not calls or of_caller(state.turn.options, calls):
-                yield _answer(state)
-                return
-            check_tokens(state.usage, self._config.max_turn_tokens)
-            if held := held_calls(self._toolbox, calls):
-                told = (completion.text, tuple(state.rounds), state.usage, completion.model)
-                yield CallsHeld(held, *told, returned=to_return(completion.to_message()))
-                return
-            outputs: dict[str, ToolResult] = {}
-            async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
-                async for call in tool_events:
-                    yield call
-            called = completion.to_message()
-            state.rounds.append(ran_calls(calls, outputs, completion.text, to_return(called)))
-            state.tool_messages += [called, *output_messages(completion.calls, outputs)]
-            if files := self._limits.accepted(parts_for_model(outputs.values())):
-                state.tool_messages.append(tool_files_message(files))
-        raise too_many_rounds()
+    async def play_round(self, state: ChatRunState, request: None) -> RoundEvents[None]:
+        """Requests an answer, and runs what it calls. The request is made of the state."""
+        number = len(state.rounds)
+        async with aclosing(self._complete(state, str(number))) as events:
+            async for event in events:
+                yield event
+        completion, state.failures = state.completion, 0
+        for made in image_calls(completion.images, str(number)):
+            yield made
+        if counted := state.count_usage():  # after all that it paid for
+            yield counted
+        self._remember_what_fitted(state)
+        if self._config.show_reasoning and completion.reasoning:
+            yield ToolCall(f"reasoning {number}", REASONING)
+            yield ToolCall(f"reasoning {number}", REASONING, output=completion.reasoning, done=True)
+        state.accumulator.add_message(completion.text)
+        calls = [one.call for one in completion.calls]
+        if not calls or of_caller(state.turn.options, calls):
+            yield _answer(state)
+            return
+        check_tokens(state.usage, self._config.max_turn_tokens)
+        if held := held_calls(self._toolbox, calls):
+            told = (completion.text, tuple(state.rounds), state.usage, completion.model)
+            yield CallsHeld(held, *told, returned=to_return(completion.to_message()))
+            return
+        outputs: dict[str, ToolResult] = {}
+        async with aclosing(run_calls(self._toolbox, calls, outputs)) as tool_events:
+            async for call in tool_events:
+                yield call
+        self._add_round(state, outputs)
+        yield NextRequest(request)
 
-    async def _complete_with_repeats(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:
-        """Yields one complete answer. Requests it with less if it is refused, and again if it is lost on the way."""
-        failures, is_answered = 0, False
-        while not is_answered:
-            try:
-                async with aclosing(self._complete(state, message_key)) as events:
-                    async for event in events:
-                        yield event
-                is_answered = True
-            except (InputTooLong, BadRequest, Filtered) as exc:
-                if not self._adapt(state, exc):
-                    raise self._explained(state, exc) from exc
-            except AssistantUnavailable as exc:
-                failures += 1
-                await self._pause_before_repeat(state, exc, failures)
-            if counted := state.count_usage():
-                yield counted
-            if not is_answered:
-                state.accumulator.restart()
+    def _add_round(self, state: ChatRunState, outputs: Mapping[str, ToolResult]) -> None:
+        """Adds the calls of an answer, and what they returned, to what the next request is made of."""
+        completion, called = state.completion, state.completion.to_message()
+        calls = [one.call for one in completion.calls]
+        state.rounds.append(ran_calls(calls, outputs, completion.text, to_return(called)))
+        state.tool_messages += [called, *output_messages(completion.calls, outputs)]
+        if files := self._limits.accepted(parts_for_model(outputs.values())):
+            state.tool_messages.append(tool_files_message(files))
+
+    async def request_after(self, state: ChatRunState, request: None, error: AssistantError) -> None:  # noqa: ARG002  # it is made of the state
+        """Requests the answer with less if it is refused, and again if it is lost on the way."""
+        error.partial_text = error.partial_text or state.completion.reasoning
+        if isinstance(error, AssistantUnavailable):
+            await self._pause_before_repeat(state, error)
+        elif not isinstance(error, REFUSALS):
+            raise error
+        elif not self._adapt(state, error):
+            raise self._explained(state, error)
+        state.accumulator.restart()
 
     def _adapt(self, state: ChatRunState, error: AssistantError) -> bool:
         """Changes the next request after a refusal. Returns whether there was something to change."""
@@ -210,7 +193,7 @@ class ChatBackend:
         sent = state.build_request(self._builder).from_caller
         return refused_parameter(state.turn.options, error, sent) or error
 
-    async def _pause_before_repeat(self, state: ChatRunState, error: AssistantUnavailable, failures: int) -> None:
+    async def _pause_before_repeat(self, state: ChatRunState, error: AssistantUnavailable) -> None:
         """Waits before a lost answer is requested again. Raises the error if it is not to be.
 
         A request that was not accepted costs nothing and goes to the caller, which repeats the whole turn; once the
@@ -219,16 +202,18 @@ class ChatBackend:
         worked = state.completion.opened or state.accumulator.has_shown_text or state.tool_messages
         if not worked:
             raise error
-        if failures > MAX_REPEATS:
+        state.failures += 1
+        if state.failures > MAX_REPEATS:
+            unshown = "" if state.accumulator.has_shown_text else state.completion.filter.text
             raise AssistantError(
-                f"no complete answer in {failures} requests; the last one: {error}",
+                f"no complete answer in {state.failures} requests; the last one: {error}",
                 code=error.code,
                 user_message=error.user_message,
-                partial_text=state.completion.filter.text if not state.accumulator.has_shown_text else "",
+                partial_text=unshown or state.completion.reasoning,
             )
         state.started = False  # the next request has an id of its own
         log.info("answer interrupted; requesting it again", turn=state.turn.id, error=str(error))
-        pause = self._retry_seconds * 2 ** (failures - 1)
+        pause = self._retry_seconds * 2 ** (state.failures - 1)
         await asyncio.sleep(pause if error.retry_after is None else error.retry_after)
 
     async def _complete(self, state: ChatRunState, message_key: str) -> AsyncGenerator[RunEvent, None]:

@@ -13,6 +13,7 @@ from gateway.assistants.tool_calls import (
     arguments_text,
     arguments_to_return,
     arguments_to_run,
+    called_name,
     parse_arguments,
 )
 from gateway.tools import ToolResult
@@ -77,8 +78,9 @@ def _is_another_call(known: Json, call_id: str, name: str) -> bool:
 
 def _received(call: Json, used_ids: set[str]) -> ReceivedCall:
     run, back = arguments_to_run(call["arguments"]), arguments_to_return(call["arguments"])
-    name, call_id = as_text(call["function"].get("name")), _unused_id(as_text(call["fields"].get("id")), used_ids)
-    message = {**call["fields"], "id": call_id, "type": "function", "function": {**call["function"], "arguments": back}}
+    name, call_id = called_name(call["function"].get("name")), _unused_id(as_text(call["fields"].get("id")), used_ids)
+    function = {**call["function"], "name": name, "arguments": back}
+    message = {**call["fields"], "id": call_id, "type": "function", "function": function}
     return ReceivedCall(FunctionCall(call_id, name, run), message)
 
 

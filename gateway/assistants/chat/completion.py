@@ -8,14 +8,16 @@ from typing import Any
 
 from gateway.assistants.chat.calls import CallAssembler, ReceivedCall
 from gateway.assistants.chat.deltas import merge
-from gateway.assistants.error_map import Filtered, error_in
+from gateway.assistants.error_map import Filtered, error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
 from gateway.assistants.reply_filter import ReplyFilter
 from gateway.assistants.sse import END, Event, Json
 from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import Usage
 
-NOT_RETURNED = frozenset({"content", "tool_calls", "function_call", "role", "refusal", "audio", "annotations"})
+NOT_RETURNED = frozenset(
+    {"content", "tool_calls", "function_call", "role", "refusal", "audio", "annotations", "images"}
+)
 """Fields of a delta that do not go back as they came: those that are handled, and those that have no input form."""
 TEXT_PARTS = frozenset({"", "text", "output_text"})
 """Types of the content parts that are said to people."""
@@ -31,14 +33,23 @@ class Ending(Enum):
 
 
 ENDINGS: Mapping[Ending, tuple[str, ...]] = {
-    Ending.CUT_OFF: ("length", "max_tokens", "max_output_tokens", "model_length", "max_length"),
-    Ending.FILTERED: ("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "sensitive"),
-    Ending.BROKEN: ("abort", "error", "cancelled", "insufficient_system_resource", "network_error", "malformed"),
+    Ending.CUT_OFF: (
+        *("length", "max_", "model_length", "model_context_window", "context_length", "token_limit", "error_limit"),
+    ),
+    Ending.FILTERED: (
+        *("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "image_", "model_armor"),
+        *("sensitive", "error_toxic", "refusal", "guardrail"),
+    ),
+    Ending.BROKEN: (
+        *("abort", "error", "cancelled", "timeout", "insufficient_system_resource", "network_error", "malformed"),
+        "unexpected_tool_call",
+    ),
 }
 """How ``finish_reason`` begins, in any case. Every other value is a complete answer (``stop``, ``eos``).
 
 Beside OpenAI's: Mistral ``model_length``; Gemini's names, also in capitals; DeepSeek ``insufficient_system_resource``;
-vLLM ``abort``; Zhipu ``sensitive`` and ``network_error``."""
+vLLM ``abort``; Zhipu ``sensitive`` and ``network_error``; Anthropic ``refusal`` and ``model_context_window_exceeded``;
+Bedrock ``guardrail_intervened``; Cohere ``ERROR_LIMIT`` and ``ERROR_TOXIC``."""
 
 
 class CompletionAccumulator:
@@ -60,6 +71,8 @@ class CompletionAccumulator:
         self._fields: Json = {}
         self._long_texts: dict[str, list[str]] = {}
         self._parts: list[Json] = []
+        self.images: list[Json] = []
+        """Parts with images for people."""
 
     @property
     def text(self) -> str:
@@ -141,18 +154,30 @@ class CompletionAccumulator:
             self.usage = as_usage(usage)  # some servers send running totals: the last one counts
 
     def _add_choice(self, choice: Json, pieces: list[str]) -> None:
+        if choice.get("error"):
+            raise error_from_object(choice["error"])
         self._finish_reason = as_text(choice.get("finish_reason")) or self._finish_reason
         self._add_usage(choice.get("usage"))  # Moonshot (platform.moonshot.ai/docs/api/chat)
         message = as_object(choice.get("message"))
         self._is_whole = self._is_whole or bool(message)
         delta = as_object(choice.get("delta")) or message
-        if "tool_calls" in delta:
-            for place, call in enumerate(as_objects(delta["tool_calls"])):
-                self._assembler.add_delta(call, place)
+        if "tool_calls" in delta or "function_call" in delta:
+            self._add_calls(delta)
         self._keep(delta)
         if any(map(delta.get, REASONING_FIELDS)):
             self.filter.begin_in_text()
         pieces += (self._text_of(delta.get("content")), as_text(delta.get("refusal")))
+        if "images" in delta or "audio" in delta:
+            self.images += as_objects(delta.get("images"))
+            pieces.append(as_text(as_object(delta.get("audio")).get("transcript")))
+
+    def _add_calls(self, delta: Json) -> None:
+        """Adds tool calls, or the one call of the form before these; some servers send both."""
+        calls, single = as_objects(delta.get("tool_calls")), as_object(delta.get("function_call"))
+        for place, call in enumerate(calls):
+            self._assembler.add_delta(call, place)
+        if not calls and any(single.values()):
+            self._assembler.add_delta({"index": 0, "function": single}, 0)
 
     def _keep(self, delta: Json) -> None:
         for name, value in delta.items():
@@ -173,6 +198,8 @@ class CompletionAccumulator:
                 said.append(as_text(part.get("text")))
             elif part.get("type") == "refusal":
                 said.append(as_text(part.get("refusal")))
+            elif part.get("type") == "image_url":
+                self.images.append(part)
             else:
                 self._parts.append(part)
         return "".join(said)

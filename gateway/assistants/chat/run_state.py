@@ -13,6 +13,7 @@ from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
 from gateway.assistants.past import PastOfTurn, shorter_outputs
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.sse import Json
+from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError
 from gateway.domain.exchange import CallRound
 from gateway.domain.models import RunId, Turn, Usage
@@ -27,8 +28,9 @@ class ChatRunState:
 
     turn: Turn
     thread_id: str
-    past: PastOfTurn
-    message_parts: Sequence[MessagePart]
+    transcripts: Transcripts
+    past: PastOfTurn = field(default_factory=lambda: PastOfTurn([]))
+    message_parts: Sequence[MessagePart] = ()
     """The files of the message."""
     accumulator: ReplyAccumulator = field(default_factory=ReplyAccumulator)
     usage: Usage = field(default_factory=Usage)
@@ -39,8 +41,14 @@ class ChatRunState:
     call_ids: set[str] = field(default_factory=set)
     completion: CompletionAccumulator = field(default_factory=CompletionAccumulator)
     started: bool = False
+    failures: int = 0
+    """How often the answer of this round was lost."""
     requests: int = 0
     counted_ids: set[str] = field(default_factory=set)
+
+    @property
+    def model(self) -> str:
+        return self.completion.model
 
     @property
     def message_text(self) -> str:

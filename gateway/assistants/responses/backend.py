@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import NoReturn
+from functools import partial
 
 from gateway import logs
 from gateway.assistants.api_client import (
@@ -23,7 +23,15 @@ from gateway.assistants.api_client import (
 )
 from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_reference, without_sandbox_links
 from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import BadFile, BadRequest, Filtered, InputTooLong, NotFound, ToolServerAway
+from gateway.assistants.error_map import (
+    REFUSALS,
+    BadFile,
+    BadRequest,
+    CallsUnmatched,
+    Filtered,
+    NotFound,
+    ToolServerAway,
+)
 from gateway.assistants.history import fit_history, with_turn
 from gateway.assistants.json_fields import as_objects, counted_usage
 from gateway.assistants.new_threads import NewThreads
@@ -36,16 +44,11 @@ from gateway.assistants.responses.items import image_content, output_items, writ
 from gateway.assistants.responses.local_threads import create_local_thread, is_local
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
+from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
 from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import (
-    MAX_ROUNDS,
-    check_tokens,
-    held_calls,
-    run_calls,
-    too_many_rounds,
-)
+from gateway.assistants.tool_calls import check_tokens, held_calls, run_calls
 from gateway.assistants.transcription import Transcripts
 from gateway.assistants.turn_options import calls_at_end, of_caller, others, refused_parameter
 from gateway.domain.errors import (
@@ -58,7 +61,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -139,7 +142,8 @@ class ResponsesBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        return self._run_until_answered(self._new_state(turn, thread_id, attachments), None, history, is_new=True)
+        state = self._new_state(turn, thread_id, history, attachments)
+        return run_in_rounds(self, state, partial(self._first_items, state))
 
     async def resume(
         self,
@@ -149,45 +153,52 @@ class ResponsesBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = self._new_state(turn, thread_id, attachments)
-        await self._prepare(state, history)
-        left = await self._earlier.items_to_resume_with(state, run_id, history)
-        async with aclosing(self._run_until_answered(state, left, history)) as events:
+        state = self._new_state(turn, thread_id, history, attachments)
+        begin = partial(self._items_left, state, run_id)
+        async with aclosing(run_in_rounds(self, state, begin)) as events:
             async for event in events:
-                if left and not is_local(thread_id) and isinstance(event, RunStarted):
-                    left = None
-                    state = await self._earlier.check_for_late_answer(state, event.run_id, history)
-                    if state.response:
+                if state.may_be_late and isinstance(event, RunStarted):
+                    state.may_be_late = False
+                    if late := await self._earlier.late_answer(state, event.run_id):
                         break
                 yield event
             else:
                 return
-        async with aclosing(self._run_until_answered(state, None, history)) as events:
+        async with aclosing(run_in_rounds(self, late, _nothing)) as events:
             async for event in events:
                 yield event
 
-    def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ResponseRunState:
+    def _new_state(
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
+    ) -> ResponseRunState:
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
         filters = self._filters.with_tools(turn.options.function_names)
-        return ResponseRunState(turn, thread_id, transcripts, filters, self._limits)
+        return ResponseRunState(turn, thread_id, history, transcripts, filters, self._limits)
 
-    async def _prepare(self, state: ResponseRunState, history: HistoryLoader) -> None:
+    async def _first_items(self, state: ResponseRunState) -> list[Json]:
+        await self._prepare(state)
+        return await state.message_items()
+
+    async def _items_left(self, state: ResponseRunState, run_id: RunId | None) -> list[Json] | None:
+        """Returns what an earlier attempt has not posted; None if its response goes on."""
+        await self._prepare(state)
+        items = await self._earlier.items_to_resume_with(state, run_id)
+        state.may_be_late = bool(items) and not is_local(state.thread_id)
+        return items
+
+    async def _prepare(self, state: ResponseRunState) -> None:
         """Waits for the tools, and loads what goes before the message."""
         await self._toolbox.ready()
         turn, options = state.turn, state.turn.options
         if is_local(state.thread_id):
-            known = self._filtered.without(await history())
+            known = self._filtered.without(await state.history())
             limit = self._fitted.limit(state.thread_id, self._history_chars, len(turn.message.text_with_attachments))
             state.past = PastOfTurn(fit_history(known, limit) if options.past is None else known)
         elif options.outputs:
-            before = (await history())[-1:]
+            before = (await state.history())[-1:]
             asked = with_turn(before, turn)[-1]
             asked = asked if asked.outputs else replace(asked, outputs=options.outputs)
             state.outputs = [*(item for each in before for item in written_calls(each.calls)), *output_items(asked)]
-
-    async def _first_items(self, state: ResponseRunState, history: HistoryLoader) -> list[Json]:
-        await self._prepare(state, history)
-        return await state.message_items()
 
     async def cancel_run(self, thread_id: ThreadId, run_id: RunId | None) -> None:  # noqa: ARG002  # required by the port
         if run_id is not None:
@@ -214,54 +225,67 @@ class ResponsesBackend:
             else:
                 raise unknown_reference(file)
 
-    async def _run_until_answered(
-        self, state: ResponseRunState, items: list[Json] | None, history: HistoryLoader, *, is_new: bool = False
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Posts items (None: starts with the response in ``state``) and runs tools until there is an answer.
+    # ------------------------------------------------------------ rounds
 
-        ``is_new``: posts the message. An error says what it cost, and whether a new thread may help.
+    async def play_round(self, state: ResponseRunState, request: list[Json] | None) -> RoundEvents[list[Json] | None]:
+        """Posts items, follows the response to its end, and runs what it calls. None: it is the one in ``state``.
+
+        Raises AssistantUnavailable if it did not start or is lost.
         """
-        items = await self._first_items(state, history) if is_new else items
-        for heard in state.transcripts.take_counted():
-            yield heard
-        try:
-            for _ in range(MAX_ROUNDS):
-                try:
-                    async with aclosing(self._respond(state, items)) as events:
-                        async for event in events:
+        if request is not None:
+            reading = self._reader(state)
+            silence = STREAM_IDLE_SECONDS if self._background_seen else None
+            try:
+                async with await self._responses.create(state, request, idle_seconds=silence) as stream:
+                    async for events in stream:
+                        for event in reading.read_events(events):
                             yield event
-                except (BadRequest, InputTooLong, Filtered) as exc:
-                    items = self._reduced_items(state, exc, items)
-                    continue
-                if not state.calls:
-                    yield await self._answer(state, ())
-                    return
-                async with aclosing(self._handle_calls(state)) as events:
-                    async for event in events:
-                        yield event
-                items = state.next_items
-                if items is None:
-                    return
-            raise too_many_rounds()
-        except AssistantError as exc:
-            if counted := state.count_usage():
-                yield counted
-            await self._raise_explained(state, exc, history)
+                        if reading.response:
+                            break
+            except (NotFound, BadRequest, AssistantUnavailable) as exc:
+                await self._check_started(state, reading, exc)
+            for event in await self._rest(reading):
+                yield event
+            state.response, state.said = reading.response, reading.said
+        for event in state.take_results():
+            yield event
+        if not state.calls:
+            yield await self._answer(state, ())
+            return
+        async with aclosing(self._handle_calls(state)) as after:
+            async for each in after:
+                yield each
 
-    async def _raise_explained(self, state: ResponseRunState, exc: AssistantError, history: HistoryLoader) -> NoReturn:
-        """Raises the error for a turn that ends with this one."""
-        error = exc
-        if isinstance(exc, BadRequest | InputTooLong | Filtered) and not is_local(state.thread_id):
-            error = await self._new_threads.error_for(exc, state.thread_id, history)
-        error.usage, error.model = None if state.usage == Usage() else state.usage, state.model
-        if error is exc:
-            raise exc
-        raise error from exc
+    def _reader(self, state: ResponseRunState) -> ResponseEventReader:
+        return ResponseEventReader(
+            state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
+        )
 
-    async def _handle_calls(self, state: ResponseRunState) -> AsyncGenerator[RunEvent, None]:
+    async def _check_started(
+        self, state: ResponseRunState, reading: ResponseEventReader, error: NotFound | BadRequest | AssistantUnavailable
+    ) -> None:
+        """Raises the error for a response that was rejected or did not start; one that did can be polled."""
+        if not isinstance(error, AssistantUnavailable):
+            raise await self._rejection_error(state, error) from error
+        if not reading.id:
+            raise error
+        log.info("response stream interrupted; polling the response", run=reading.id, error=str(error))
+
+    async def _rest(self, reading: ResponseEventReader) -> Sequence[RunEvent]:
+        """Returns the events that the stream of a response did not bring; waits for the end of the response."""
+        if not reading.id:
+            raise AnswerLost("the stream ended before the response started")
+        self._background_seen = reading.in_background
+        if reading.response:
+            return ()
+        try:
+            return reading.read_response(await self._responses.wait_until_final(reading.id))
+        except AnswerLost as exc:
+            raise reading.error or exc from exc
+
+    async def _handle_calls(self, state: ResponseRunState) -> RoundEvents[list[Json] | None]:
         """Runs the calls of the newest response. Ends the turn with those of the caller, and where people decide."""
         options, calls, outputs = state.turn.options, state.calls, dict[str, ToolResult]()
-        state.next_items = None
         ends = bool(of_caller(options, calls))
         own = () if ends and is_local(state.thread_id) else others(options, calls)
         if not ends:
@@ -274,12 +298,29 @@ class ResponsesBackend:
                 yield call
         if ends:
             yield await self._answer(state, calls_at_end(options, calls, outputs))
-            return
-        state.next_items = state.items_with_outputs(calls, outputs)
+        else:
+            yield NextRequest(state.items_with_outputs(calls, outputs))
 
-    def _reduced_items(self, state: ResponseRunState, error: AssistantError, items: list[Json] | None) -> list[Json]:
-        """Returns what to post after a refusal. Raises the error if there is nothing to leave out."""
+    async def request_after(
+        self, state: ResponseRunState, request: list[Json] | None, error: AssistantError
+    ) -> list[Json] | None:
         state.accumulator.restart()
+        if isinstance(error, CallsUnmatched) and not is_local(state.thread_id) and not state.matched_calls:
+            state.matched_calls = True
+            return await self._earlier.items_that_match(state, request or [], error)
+        if not isinstance(error, REFUSALS):
+            raise error
+        items = self._reduced_items(state, error, request)
+        if items is not None:
+            return items
+        if is_local(state.thread_id):
+            raise error
+        raise await self._new_threads.error_for(error, state.thread_id, state.history)
+
+    def _reduced_items(
+        self, state: ResponseRunState, error: AssistantError, items: list[Json] | None
+    ) -> list[Json] | None:
+        """Returns what to post after a refusal; None if there is nothing to leave out."""
         if isinstance(error, ToolServerAway) and items and self._responses.hosted_servers.leave_out(error):
             return items
         if state.past is not None and items and not state.response and not isinstance(error, BadFile):
@@ -287,9 +328,8 @@ class ResponsesBackend:
             if shorter:
                 return items
         plain = None if isinstance(error, Filtered) else state.fall_back_without_files(items)
-        if plain is None:
-            raise error
-        log.info("server rejected the request; repeating it without files", turn=state.turn.id, error=str(error))
+        if plain is not None:
+            log.info("server rejected the request; repeating it without files", turn=state.turn.id, error=str(error))
         return plain
 
     async def _answer(self, state: ResponseRunState, calls: tuple[RequestedCall, ...]) -> RunCompleted:
@@ -319,44 +359,6 @@ class ResponsesBackend:
             await self._conversations.add(state.thread_id, [exchange], state.accumulator.text)
         except AssistantError as exc:
             log.warning("cut-off answer could not be added to the conversation", turn=state.turn.id, error=str(exc))
-
-    async def _respond(self, state: ResponseRunState, items: list[Json] | None) -> AsyncGenerator[RunEvent, None]:
-        """Creates a response, follows it to its end and takes its results. None: takes those of the one in ``state``.
-
-        Raises AssistantUnavailable if it did not start or is lost.
-        """
-        if items is not None:
-            reading = ResponseEventReader(
-                state.accumulator, state.reported_calls, state.filters, show_reasoning=self._config.show_reasoning
-            )
-            silence = STREAM_IDLE_SECONDS if self._background_seen else None
-            try:
-                async with await self._responses.create(state, items, idle_seconds=silence) as stream:
-                    async for events in stream:
-                        for event in reading.read_events(events):
-                            yield event
-                        if reading.response:
-                            break
-            except (NotFound, BadRequest) as exc:
-                raise await self._rejection_error(state, exc) from exc
-            except AssistantUnavailable as exc:
-                if not reading.id:
-                    raise
-                log.info("response stream interrupted; polling the response", run=reading.id, error=str(exc))
-            for event in await self._rest(reading):
-                yield event
-            state.response, state.said = reading.response, reading.said
-        for event in state.take_results():
-            yield event
-
-    async def _rest(self, reading: ResponseEventReader) -> Sequence[RunEvent]:
-        """Returns the events that the stream of a response did not bring; waits for the end of the response."""
-        if not reading.id:
-            raise AnswerLost("the stream ended before the response started")
-        self._background_seen = reading.in_background
-        if reading.response:
-            return ()
-        return reading.read_response(await self._responses.wait_until_final(reading.id))
 
     # ------------------------------------------------------------ the server
 
@@ -388,3 +390,7 @@ class ResponsesBackend:
         return AssistantMisconfigured(
             f"The server at {self._api.host} has no Responses API. Set ASSISTANT_BACKEND=chat: {error}"
         )
+
+
+async def _nothing() -> None:
+    """Returns what to post for a response that is there already."""

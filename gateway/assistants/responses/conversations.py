@@ -89,6 +89,16 @@ class ServerConversations:
         except NotFound as exc:
             raise ThreadMissing(str(exc)) from exc
 
+    async def newest_items(self, thread_id: ThreadId) -> list[Json]:
+        """Returns the newest hundred items of a conversation, oldest first. Raises ThreadMissing."""
+        newest: list[Json] = []
+        async with aclosing(self.items_newest_first(thread_id)) as items:
+            async for item in items:
+                newest.append(item)
+                if len(newest) == ITEMS_PER_PAGE:
+                    break
+        return newest[::-1]
+
     async def get_item(self, thread_id: str, item_id: str) -> Json:
         """Returns one item. Raises NotFound."""
         return await self._api.get(f"{_path(thread_id)}/items/{path_segment(item_id)}")

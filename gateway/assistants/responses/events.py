@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gateway.assistants.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
@@ -14,10 +15,13 @@ from gateway.domain.errors import AssistantError, AssistantUnavailable
 from gateway.domain.models import RunId
 from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta, ToolCall
 
+NO_TEXT = -1
+"""Stands for the place of an event without text."""
 TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 UNREAD_EVENTS = frozenset(
     f"response.{name}"
     for name in (
+        *("queued", "in_progress"),
         *("content_part.added", "content_part.done", "output_text.annotation.added"),
         *("output_text.done", "refusal.done"),
         *("function_call_arguments.delta", "function_call_arguments.done"),
@@ -26,7 +30,8 @@ UNREAD_EVENTS = frozenset(
         *("reasoning_summary_part.added", "reasoning_summary_part.done", "image_generation_call.partial_image"),
     )
 )
-"""Events whose content comes again with their finished item, as far as it is needed."""
+"""Events whose content comes again with their finished item, as far as it is needed, or came with the first event."""
+END_EVENTS = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 CODE_INTERPRETER_ITEM = "code_interpreter_call"
 NON_TOOL_ITEMS = frozenset({"function_call", "function_call_output", "message", "mcp_list_tools"})
 """Items that are not calls of hosted tools."""
@@ -52,6 +57,8 @@ class ResponseEventReader:
         """Set when the response is finished."""
         self.said: list[ReadMessage] = []
         """Its messages, then."""
+        self.error: AssistantError | None = None
+        """What the stream said is wrong, after the response had begun."""
         self.in_background = False
         """Whether the response runs in the background."""
         self._accumulator = accumulator
@@ -68,29 +75,30 @@ class ResponseEventReader:
 
         Pieces of one text are read as one. Raises AssistantError if an event reports an error.
         """
-        pieces, shown_at = list[str](), 0
+        pieces, shown_at = list[str](), None
         for name, data in events:
-            written = data.get("type")
-            kind = written if written and isinstance(written, str) else name
-            place = _output_index(data) if kind in TEXT_DELTA_EVENTS else None
+            kind = name if name[:9] == "response." else as_text(data.get("type")) or name
+            is_text = kind in TEXT_DELTA_EVENTS
+            place = data.get("output_index") if is_text else NO_TEXT
             if pieces and place != shown_at:
-                yield from self._show(shown_at, "".join(pieces))
+                yield from self._show(_place(shown_at), "".join(pieces))
                 pieces = []
-            if place is not None:
-                piece, shown_at = data.get("delta"), place
-                pieces.append(piece if isinstance(piece, str) else "")
+            if is_text:
+                shown_at = place
+                if isinstance(piece := data.get("delta"), str):
+                    pieces.append(piece)
                 continue
             yield from self._read_event(kind, data)
             if self.response:
                 return
         if pieces:
-            yield from self._show(shown_at, "".join(pieces))
+            yield from self._show(_place(shown_at), "".join(pieces))
 
     def _read_event(self, kind: str, data: Json) -> list[RunEvent]:
         if kind == "response.output_item.added":
             return self._item_added(as_object(data.get("item")))
         if kind == "response.output_item.done":
-            place, item = _output_index(data), as_object(data.get("item"))
+            place, item = _place(data.get("output_index")), as_object(data.get("item"))
             self._items[place] = item
             held_back = self._show(place, "", at_end=True) if place in self._texts else []
             return [*held_back, *self._item_done(item)]
@@ -108,7 +116,10 @@ class ResponseEventReader:
             return self.read_response(data)
         if not kind and (error := error_in(data)):
             raise error
-        return self.read_response(as_object(data.get("response")))
+        response = as_object(data.get("response"))
+        if kind in END_EVENTS and not is_final(response):
+            response = {**response, "status": kind.removeprefix("response.")}
+        return self.read_response(response)
 
     def read_response(self, response: Json) -> list[RunEvent]:
         """Reads a response object, finished or not. Returns the run events for what is new in it."""
@@ -116,7 +127,7 @@ class ResponseEventReader:
             return []
         self.in_background = response.get("background") is True
         events: list[RunEvent] = []
-        name = as_text(response.get("id"))
+        name = as_text(response.get("id")) or self.id
         if self.id != name:
             self.id = name
             events.append(RunStarted(RunId(name)))
@@ -146,9 +157,9 @@ class ResponseEventReader:
         return [TextDelta(shown)] if shown else []
 
     def _reply_of(self, place: int, item: Json) -> ReplyFilter:
-        """Returns the filter that has read a message: that of its stream, if this brought the same text."""
+        """Returns the filter that has read a message: that of its stream, if this brought the same text, or all."""
         text, streamed = text_of_parts(item), self._texts.get(place)
-        if streamed is None or not streamed.has_read(text):
+        if streamed is None or (text and not streamed.has_read(text)):
             return self._filters.read(text)
         streamed.finish()
         return streamed
@@ -165,10 +176,12 @@ class ResponseEventReader:
         return self.read_response({"id": self.id, "status": "completed", "output": []})
 
     def _stream_error(self, data: Json) -> AssistantError:
+        """Returns the error to raise; of a response that has begun, one for which the caller looks up its state."""
         error = error_from_object(data.get("error") or data)
-        return (
-            AssistantUnavailable(str(error)) if self.id else error
-        )  # so that the caller looks up the state of the response
+        if not self.id:
+            return error
+        self.error = error
+        return AssistantUnavailable(str(error))
 
     def _item_added(self, item: Json) -> list[RunEvent]:
         if (
@@ -206,9 +219,9 @@ class ResponseEventReader:
         return [call]
 
 
-def _output_index(data: Json) -> int:
-    index = data.get("output_index")
-    return index if isinstance(index, int) else 0
+def _place(output_index: Any) -> int:
+    """Returns the place of an item; some servers write none."""
+    return output_index if isinstance(output_index, int) else 0
 
 
 def _spoken_item(reply: ReplyFilter) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.assistants.attachments import InlineText, MessagePart, base_name, file_made
@@ -12,7 +13,7 @@ from gateway.assistants.history import exchange_messages
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run
+from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run, called_name
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
@@ -55,8 +56,8 @@ def text_of_parts(item: Json) -> str:
 def _part_text(part: Json) -> str:
     if as_text(part.get("type")) not in SAID_PARTS:
         return ""
-    text, notes = as_text(part.get("text")), as_objects(part.get("annotations"))
-    return (with_sources(text, notes) if notes else text) or as_text(part.get("refusal"))
+    text, notes = as_text(part.get("text")), part.get("annotations")
+    return (with_sources(text, as_objects(notes)) if notes else text) or as_text(part.get("refusal"))
 
 
 def first_text(item: Json) -> str:
@@ -137,14 +138,15 @@ def returned_items(items: Iterable[Json]) -> Iterator[Json]:
 
 
 def _returned_call(item: Json) -> Json:
-    return {**item, "call_id": _call_id(item), "arguments": arguments_to_return(item.get("arguments"))}
+    return {**item, "call_id": call_id_of(item), "arguments": arguments_to_return(item.get("arguments"))}
 
 
 def _returned_part(part: Json) -> Json:
     return {**part, "text": PLAIN.read(as_text(part["text"])).text} if part.get("text") else part
 
 
-def _call_id(item: Json) -> str:
+def call_id_of(item: Json) -> str:
+    """Returns the id of a function call by which its result names it."""
     return as_text(item.get("call_id")) or as_text(item.get("id"))
 
 
@@ -207,13 +209,29 @@ def is_said(item: Json) -> bool:
     return item.get("type") == "message" and item.get("role") == "assistant"
 
 
+def with_call_ids(items: Iterable[Json]) -> list[Json]:
+    """Returns the items of a response, each call with an id that no other one has."""
+    used, found = set[str](), list[Json]()
+    for item in items:
+        found.append(_with_call_id(item, used) if item.get("type") == "function_call" else item)
+    return found
+
+
+def _with_call_id(call: Json, used: set[str]) -> Json:
+    call_id = call_id_of(call)
+    if not call_id or call_id in used:
+        call_id = f"call_{secrets.token_hex(12)}"
+    used.add(call_id)
+    return {**call, "call_id": call_id}
+
+
 def unanswered_calls(items: Sequence[Json]) -> list[FunctionCall]:
     """Returns the function calls that have no output among these items."""
     answered = {item.get("call_id") for item in items if item.get("type") == "function_call_output"}
     return [
-        FunctionCall(_call_id(item), as_text(item.get("name")), arguments_to_run(item.get("arguments")))
+        FunctionCall(call_id_of(item), called_name(item.get("name")), arguments_to_run(item.get("arguments")))
         for item in items
-        if item.get("type") == "function_call" and _call_id(item) not in answered
+        if item.get("type") == "function_call" and call_id_of(item) not in answered
     ]
 
 
@@ -221,7 +239,7 @@ def text_calls(messages: Iterable[ReadMessage]) -> list[FunctionCall]:
     """Returns the calls that the model wrote as text."""
     found: list[FunctionCall] = []
     for item, reply in messages:
-        prefix = as_text(item.get("id"))
+        prefix = as_text(item.get("id")) or secrets.token_hex(8)
         found += [FunctionCall(f"{TEXT_CALL}{f'{prefix}_{n}'[-50:]}", *call) for n, call in enumerate(reply.calls)]
     return found
 

@@ -25,6 +25,7 @@ from gateway.assistants.responses.items import (
     returned_items,
     text_calls,
     unanswered_calls,
+    with_call_ids,
     with_head,
     without_output_files,
 )
@@ -36,6 +37,7 @@ from gateway.domain.exchange import CallRound
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage
 from gateway.domain.run_events import RunEvent, TextDelta, UsageCounted
+from gateway.ports.assistant import HistoryLoader
 from gateway.tools import ToolResult
 
 
@@ -45,6 +47,7 @@ class ResponseRunState:
 
     turn: Turn
     thread_id: ThreadId
+    history: HistoryLoader
     transcripts: Transcripts
     filters: ReplyFilters = PLAIN
     limits: ServerLimits = field(default_factory=ServerLimits)
@@ -75,8 +78,10 @@ class ResponseRunState:
     cut_off: bool = False
     calls: list[FunctionCall] = field(default_factory=list)
     """The calls that the newest response waits for."""
-    next_items: list[Json] | None = None
-    """What is to be posted after them; None: the turn ends with them."""
+    matched_calls: bool = False
+    """Whether the items to post were made to match the calls of the conversation."""
+    may_be_late: bool = False
+    """Whether an earlier attempt may have answered since it was looked for."""
     rounds: list[CallRound] = field(default_factory=list)
     """The rounds of calls so far, where the server keeps no history."""
     said_chars: int = 0
@@ -107,7 +112,7 @@ class ResponseRunState:
 
     def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
-        items = as_objects(self.response.get("output"))
+        items = with_call_ids(as_objects(self.response.get("output")))
         self.cut_off = is_cut_off(self.response)
         if not self.cut_off and (error := failure_of(self.response)):
             raise error
@@ -163,7 +168,8 @@ class ResponseRunState:
         if items and (plain := without_output_files(items)) != items:
             self.since_message = without_output_files(self.since_message)
             return plain
-        if self.message_without_files is None:
+        if items is None or self.message_without_files is None:
             return None
-        self.message, self.message_without_files, self.file_features = self.message_without_files, None, set()
-        return [*self.outputs, self.message]
+        refused, self.message = self.message, self.message_without_files
+        self.message_without_files, self.file_features = None, set()
+        return [self.message if item is refused else item for item in items]

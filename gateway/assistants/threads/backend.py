@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 from gateway import logs
 from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig
-from gateway.assistants.error_map import BadRequest, Filtered, InputTooLong, NotFound
+from gateway.assistants.error_map import REFUSALS, BadRequest, Filtered, NotFound
 from gateway.assistants.history import exchange_messages, pair_exchanges
 from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
 from gateway.assistants.new_threads import NewThreads
 from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
 from gateway.assistants.server_limits import ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
+    REQUIRES_ACTION,
     failure_of,
     first_text,
     is_final,
@@ -32,17 +35,18 @@ from gateway.assistants.threads.replies import PAGE_SIZE, ThreadReplies
 from gateway.assistants.threads.requests import NAME, RunRequests, run_path, thread_path
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
-from gateway.assistants.tool_calls import MAX_ROUNDS, check_tokens, held_calls, run_calls, too_many_rounds
+from gateway.assistants.tool_calls import check_tokens, held_calls, run_calls
 from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,
     AssistantUnavailable,
+    ThreadBusy,
     ThreadMissing,
 )
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
-from gateway.domain.models import RunId, ThreadId, Turn, Usage
+from gateway.domain.models import RunId, ThreadId, Turn
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted, UsageCounted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
@@ -133,19 +137,15 @@ class ThreadsBackend:
 
     # ------------------------------------------------------------ runs
 
-    async def run(
+    def run(
         self,
         turn: Turn,
         thread_id: ThreadId,
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = self._new_state(turn, thread_id, attachments)
-        if turn.rounds:
-            await self._end_waiting_runs(thread_id)
-        async with aclosing(self._run_or_explain(state, await self._requests.create(state), history)) as events:
-            async for event in events:
-                yield event
+        state = self._new_state(turn, thread_id, history, attachments)
+        return run_in_rounds(self, state, partial(self._first_request, state))
 
     async def resume(
         self,
@@ -155,21 +155,24 @@ class ThreadsBackend:
         history: HistoryLoader,
         attachments: AttachmentLoader = no_attachments,
     ) -> AsyncGenerator[RunEvent, None]:
-        state = self._new_state(turn, thread_id, attachments)
+        state = self._new_state(turn, thread_id, history, attachments)
         if run_id is None and (found := await self._find_newest(state, "runs")):
             run_id = RunId(as_text(found.get("id")))
             yield RunStarted(run_id)
-        if run_id is None and turn.rounds:
-            await self._end_waiting_runs(thread_id)
-        run = await self._wait_until_stopped(thread_id, run_id) if run_id else None
-        request = await self._resume_request(state, run)
-        async with aclosing(self._run_or_explain(state, request, history)) as events:
+        async with aclosing(run_in_rounds(self, state, partial(self._request_left, state, run_id))) as events:
             async for event in events:
                 yield event
 
-    def _new_state(self, turn: Turn, thread_id: ThreadId, attachments: AttachmentLoader) -> ThreadRunState:
+    def _new_state(
+        self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader
+    ) -> ThreadRunState:
         transcripts = Transcripts(self._api, self._config, attachments, self._limits)
-        return ThreadRunState(turn, thread_id, transcripts, self._filters)
+        return ThreadRunState(turn, thread_id, history, transcripts, self._filters)
+
+    async def _first_request(self, state: ThreadRunState) -> PostRequest:
+        if state.turn.rounds:
+            await self._end_waiting_runs(state.thread_id)
+        return await self._requests.create(state)
 
     async def fetch_file(self, file: File, writer: FileWriter) -> None:
         await self._files.download(file, writer)
@@ -184,11 +187,13 @@ class ThreadsBackend:
 
     async def _end_waiting_runs(self, thread_id: ThreadId) -> None:
         """Cancels the run whose calls people were asked about: its thread takes no other one before it has ended."""
-        for run in [each for each in await self._newest_page(thread_id, "runs") if not is_final(each)]:
-            run_id = RunId(as_text(run.get("id")))
-            await self.cancel_run(thread_id, run_id)
-            path = run_path(thread_id, run_id)
-            await self._api.poll_until(path, is_final, interval_seconds=self._config.poll_seconds)
+        for run in await self._newest_page(thread_id, "runs"):
+            if not is_final(run):
+                await self._end_run(thread_id, RunId(as_text(run.get("id"))))
+
+    async def _end_run(self, thread_id: ThreadId, run_id: RunId) -> None:
+        await self.cancel_run(thread_id, run_id)
+        await self._api.poll_until(run_path(thread_id, run_id), is_final, interval_seconds=self._config.poll_seconds)
 
     async def run_usage(self, thread_id: ThreadId, run_id: RunId) -> UsageCounted | None:
         try:
@@ -196,60 +201,56 @@ class ThreadsBackend:
         except (ThreadMissing, AssistantUnavailable):
             return None
 
-    async def _run_or_explain(
-        self, state: ThreadRunState, request: PostRequest | None, history: HistoryLoader
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Runs until there is an answer. An error says what it cost, and whether a new thread may help."""
-        for heard in state.transcripts.take_counted():
-            yield heard
-        try:
-            async with aclosing(self._run_until_final(state, request)) as events:
+    # ------------------------------------------------------------ rounds
+
+    async def play_round(self, state: ThreadRunState, request: PostRequest | None) -> RoundEvents[PostRequest | None]:
+        """POSTs, follows the run until it stops, and runs what it calls. None: it is the one in ``state``."""
+        if request is not None:
+            async with aclosing(self._post_and_follow(state, *request)) as events:
                 async for event in events:
                     yield event
-        except AssistantError as exc:
-            if counted := state.count_usage():
-                yield counted
-            error = exc
-            if isinstance(exc, BadRequest | InputTooLong | Filtered):
-                error = await self._new_threads.error_for(exc, state.thread_id, history)
-            error.usage = None if state.usage == Usage() else state.usage
-            error.model = as_text(state.reader.run.get("model"))
-            if error is exc:
-                raise
-            raise error from exc
+            state.message_without_files = None
+        if counted := state.count_usage():
+            yield counted
+        if state.may_run_again():
+            log.warning("the run expired at the server; starting another", turn=state.turn.id, run=state.reader.id)
+            yield NextRequest(await self._requests.create(state, with_message=False))
+            return
+        for event in await self._replies.read_stopped_run(state):
+            yield event
+        if end := await self._end(state):
+            yield end
+            return
+        calls = state.text_calls or pending_calls(state.reader.run)
+        async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
+            async for call in tool_events:
+                yield call
+        yield NextRequest(await self._requests.outputs(state, calls))
 
-    async def _run_until_final(
-        self, state: ThreadRunState, request: PostRequest | None
-    ) -> AsyncGenerator[RunEvent, None]:
-        """POSTs (None: starts with the run in ``state``) and runs tools until the run has ended."""
-        for _ in range(MAX_ROUNDS):
-            reading = state.reader
-            if request is not None:
-                try:
-                    async with aclosing(self._post_and_follow(state, *request)) as events:
-                        async for event in events:
-                            yield event
-                except (BadRequest, InputTooLong) as exc:
-                    request = state.fall_back_without_files(request, exc)
-                    continue
-                state.message_without_files = None
-            if counted := state.count_usage():
-                yield counted
-            if state.may_run_again():
-                log.warning("the run expired at the server; starting another", turn=state.turn.id, run=reading.id)
-                request = await self._requests.create(state, with_message=False)
-                continue
-            for event in await self._replies.read_stopped_run(state):
-                yield event
-            if end := await self._end(state):
-                yield end
-                return
-            calls = state.text_calls or pending_calls(reading.run)
-            async with aclosing(run_calls(self._toolbox, calls, state.outputs)) as tool_events:
-                async for call in tool_events:
-                    yield call
-            request = await self._requests.outputs(state, calls)
-        raise too_many_rounds()
+    async def request_after(
+        self, state: ThreadRunState, request: PostRequest | None, error: AssistantError
+    ) -> PostRequest | None:
+        if isinstance(error, ThreadBusy) and await self._end_runs_of_others(state):
+            return request
+        if not isinstance(error, REFUSALS):
+            raise error
+        is_filtered = isinstance(error, Filtered)
+        if request is not None and not is_filtered and (plain := state.fall_back_without_files(request, error)):
+            return plain
+        raise await self._new_threads.error_for(error, state.thread_id, state.history)
+
+    async def _end_runs_of_others(self, state: ThreadRunState) -> bool:
+        """Ends runs of other turns that wait for outputs, which nobody will bring. Returns whether there were any.
+
+        They were posted late, after their turns were answered or given up. Called once, as each may take its time.
+        """
+        if state.ended_others:
+            return False
+        state.ended_others = True
+        left = [run for run in await self._newest_page(state.thread_id, "runs") if _waits_for_nobody(run, state)]
+        for run in left:
+            await self._end_run(state.thread_id, RunId(as_text(run.get("id"))))
+        return bool(left)
 
     async def _end(self, state: ThreadRunState) -> RunCompleted | CallsHeld | None:
         """Returns the reply of a run that has ended, or its calls if people have to approve one; else None."""
@@ -302,8 +303,11 @@ class ThreadsBackend:
 
     # ------------------------------------------------------------ results of an earlier attempt
 
-    async def _resume_request(self, state: ThreadRunState, run: Json | None) -> PostRequest | None:
-        """Returns the request to resume with; None if the run that was found is to be continued."""
+    async def _request_left(self, state: ThreadRunState, run_id: RunId | None) -> PostRequest | None:
+        """Returns what an earlier attempt has not posted; None if its run is to be continued."""
+        if run_id is None and state.turn.rounds:
+            await self._end_waiting_runs(state.thread_id)
+        run = await self._wait_until_stopped(state.thread_id, run_id) if run_id else None
         if run is None:
             posted = await self._find_newest(state, "messages")
             return await self._requests.create(state, with_message=posted is None)
@@ -361,3 +365,9 @@ class ThreadsBackend:
         if re.search("no thread found", str(error), re.IGNORECASE) or await self._assistant.is_protocol_served():
             return ThreadMissing(str(error))
         return self._assistant.protocol_removed_error()
+
+
+def _waits_for_nobody(run: Json, state: ThreadRunState) -> bool:
+    """Returns whether a run waits for outputs and is of another turn."""
+    turn_id = as_text(as_object(run.get("metadata")).get("turn_id"))
+    return run.get("status") == REQUIRES_ACTION and turn_id not in {"", state.marker}

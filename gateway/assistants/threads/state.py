@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway import logs
-from gateway.assistants.json_fields import counted_usage
+from gateway.assistants.json_fields import as_text, counted_usage
 from gateway.assistants.reply_accumulator import ReplyAccumulator
 from gateway.assistants.reply_filter import PLAIN, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.assistants.transcription import Transcripts
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import AssistantError
 from gateway.domain.models import ThreadId, Turn, Usage
 from gateway.domain.run_events import UsageCounted
+from gateway.ports.assistant import HistoryLoader
 from gateway.tools import ToolResult
 
 PostRequest = tuple[str, Json]
@@ -29,6 +30,7 @@ class ThreadRunState:
 
     turn: Turn
     thread_id: ThreadId
+    history: HistoryLoader
     transcripts: Transcripts
     filters: ReplyFilters = PLAIN
     message_without_files: Json | None = None
@@ -44,11 +46,17 @@ class ThreadRunState:
     usage: Usage = field(default_factory=Usage)
     counted_ids: set[str] = field(default_factory=set)
     """The runs whose tokens are counted."""
+    ended_others: bool = False
+    """Whether runs of other turns, which waited for outputs, were ended."""
     ran_again: bool = False
     """Whether another run was started after one that expired."""
 
     def __post_init__(self) -> None:
         self.reader = RunEventReader(self.accumulator, self.filters)
+
+    @property
+    def model(self) -> str:
+        return as_text(self.reader.run.get("model"))
 
     @property
     def tokens_used(self) -> Usage:
@@ -95,10 +103,10 @@ class ThreadRunState:
         self.usage += counted.usage
         return counted
 
-    def fall_back_without_files(self, request: PostRequest, error: AssistantRefused) -> PostRequest:
-        """Returns the request to send after a rejection: without files. Raises ``error`` if there were none."""
+    def fall_back_without_files(self, request: PostRequest, error: AssistantError) -> PostRequest | None:
+        """Returns the request to send after a rejection: without files. None if there were none."""
         if self.message_without_files is None:
-            raise error
+            return None
         log.info("server rejected the request; repeating it without files", turn=self.turn.id, error=str(error))
         path, body = request
         plain, self.message_without_files = self.message_without_files, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -90,6 +91,7 @@ class TestRepeats:
             {"error": "upstream died"},
             {"message": "upstream died", "code": 500},
             {"object": "error", "message": "upstream died"},
+            {"id": "c1", "choices": [{"delta": {}, "finish_reason": "error", "error": {"message": "upstream died"}}]},
             {"detail": "upstream died"},
             {"detail": [{"loc": ["body"], "msg": "upstream died"}]},
             {"error_code": 500, "error_msg": "upstream died"},
@@ -144,8 +146,42 @@ class TestRepeats:
         assert error.retry_after == seconds
 
 
+class TestMoreThanText:
+    PNG = b"\x89PNG\r\n\x1a\n"
+
+    @pytest.mark.parametrize("place", ["images", "content"])
+    async def test_images_of_an_answer_are_files_for_the_person(
+        self, raw: RawServer, session: AssistantSession, place: str
+    ) -> None:
+        url = "data:image/png;base64," + base64.b64encode(self.PNG).decode()
+        image = {"type": "image_url", "image_url": {"url": url}}
+        raw.add_stream(*chunks({"content": "Here."}, {place: [image]}), DONE)
+        assert await session.say("Draw") == "Here."
+        (made,) = (file for call in session.tool_calls for file in call.files)
+        assert (made.file.name, made.content.head(99)) == ("image.png", self.PNG)
+
+    @pytest.mark.parametrize(
+        "image", [None, "x", {}, {"image_url": None}, {"image_url": {"url": "data:image/png;base64,%"}}]
+    )
+    async def test_what_is_no_image_is_none(self, raw: RawServer, session: AssistantSession, image: object) -> None:
+        raw.add_stream(*chunks({"content": "Here.", "images": [image]}), DONE)
+        assert await session.say("Draw") == "Here."
+        assert not session.tool_calls
+
+    async def test_a_spoken_answer_is_what_was_said(self, raw: RawServer, session: AssistantSession) -> None:
+        said = [{"id": "audio_1", "transcript": "Hel"}, {"data": "AAAA"}, {"transcript": "lo"}]
+        raw.add_stream(*chunks(*({"content": None, "audio": each} for each in said)), DONE)
+        assert await session.say("Hi") == session.shown_text == "Hello"
+
+
 class TestCutOff:
-    @pytest.mark.parametrize("reason", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            *("length", "max_tokens", "MAX_TOKENS", "max_new_tokens", "max_completion_tokens", "model_length"),
+            *("model_context_window_exceeded", "ERROR_LIMIT", "token_limit"),
+        ],
+    )
     async def test_a_cut_off_answer_is_shown_with_a_line(
         self, raw: RawServer, session: AssistantSession, reason: str
     ) -> None:
@@ -172,7 +208,13 @@ class TestCutOff:
         assert "room" in error.user_message
         assert error.usage == Usage(0, 9)
 
-    @pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "sensitive"])
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            *("content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "sensitive", "ERROR_TOXIC", "SPII"),
+            *("refusal", "guardrail_intervened", "IMAGE_SAFETY", "model_armor"),
+        ],
+    )
     async def test_a_filtered_answer_is_withheld(self, raw: RawServer, session: AssistantSession, reason: str) -> None:
         raw.add_stream(*chunks({"content": "How to"}, finish=reason))
         error = await failure(session)

@@ -51,6 +51,33 @@ async def test_reasoning_goes_back_joined(raw: RawServer, session: AssistantSess
     assert message["reasoning_content"] == "Add."
 
 
+@pytest.mark.parametrize("more", [{}, {"tool_calls": None}, {"tool_calls": []}])
+async def test_a_call_in_the_form_before_tools_is_one(
+    raw: RawServer, session: AssistantSession, more: dict[str, object]
+) -> None:
+    pieces = [{"name": "add", "arguments": ""}, {"arguments": SUM[:5]}, {"name": None, "arguments": SUM[5:]}]
+    message, output = await round_trip(raw, session, *({"function_call": piece, **more} for piece in pieces))
+    assert [one["function"] for one in message["tool_calls"]] == [{"name": "add", "arguments": SUM}]  # type: ignore[attr-defined]  # a list
+    assert output["content"] == "3"
+
+
+@pytest.mark.parametrize(
+    "name", ["functions.add", "add<|channel|>commentary", "functions.add<|constrain|>json", " add"]
+)
+async def test_a_name_is_understood_with_what_gpt_oss_writes_around_it(
+    raw: RawServer, session: AssistantSession, name: str
+) -> None:
+    message, output = await round_trip(raw, session, {"tool_calls": [call("x", SUM, name=name)]})
+    assert output["content"] == "3"
+    assert [one["function"]["name"] for one in message["tool_calls"]] == ["add"]  # type: ignore[attr-defined]  # a list
+
+
+async def test_a_call_in_both_forms_is_one(raw: RawServer, session: AssistantSession) -> None:
+    both = {"function_call": {"name": "add", "arguments": SUM}, "tool_calls": [call("x", SUM)]}
+    message, _ = await round_trip(raw, session, both, {"function_call": None})
+    assert [one["id"] for one in message["tool_calls"]] == ["x"]  # type: ignore[attr-defined]  # a list
+
+
 @pytest.mark.parametrize("vendor", ["google", "vertex"])
 async def test_a_signature_goes_back_with_its_call(raw: RawServer, session: AssistantSession, vendor: str) -> None:
     extra = {vendor: {"thought_signature": "c2ln"}}

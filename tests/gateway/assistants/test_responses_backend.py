@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
+from gateway.assistants.history import result_text
 from gateway.assistants.responses import requests
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.assistants.speakers import NOTE
@@ -24,12 +25,13 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import CallOutput, Exchange
 from gateway.domain.models import RunId, ThreadId
 from gateway.domain.run_events import ToolCall
 from gateway.tools import ToolBox
+from tests.contracts.assistant_late import LateRequestContract
 from tests.contracts.assistant_online import FAULTS, OnlineContract
-from tests.contracts.assistant_options import OptionsContract
+from tests.contracts.assistant_options import WITH_WEATHER, OptionsContract
 from tests.contracts.assistant_session import AssistantSession
 from tests.fakes.openai_server import (
     NO_MODEL,
@@ -50,7 +52,7 @@ CONFIG = AssistantConfig("gpt-4o", "Be brief.", hosted_tools=(CODE,), poll_secon
 Make = Callable[..., ResponsesBackend]
 
 
-class TestResponses(OptionsContract, OnlineContract):
+class TestResponses(OptionsContract, LateRequestContract, OnlineContract):
     RUN_PATH = "/responses"
     OUTPUTS_PATH = "/responses"
 
@@ -299,16 +301,17 @@ class TestResponses(OptionsContract, OnlineContract):
         assert await session.say("Hello", may_have_begun=True) == "You said: Hello"
         assert [seen.body["input"] for seen in fake.posts("/responses")] == [[]]
 
-    async def test_a_conversation_with_an_unanswerable_call_is_replaced(
+    async def test_results_go_on_as_text_in_a_conversation_that_a_filter_left_without_their_call(
         self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:
-        fake.script(CallTool("add", {"a": 1, "b": 2}))
-        await session.begin_and_abandon("1 + 2?")
-        await fake.wait_until_async(lambda: any(one["status"] == "completed" for one in fake.responses.values()))
-        left, session.run_id = session.thread_id, None
-        assert "Never mind" in await session.say("Never mind")
-        assert isinstance(session.errors[0], ThreadMissing)
-        assert session.thread_id != left
+        fake.script(CallTool("weather", {"city": "Rome"}), Incomplete("content_filter"), Say("It is sunny."))
+        session.options = WITH_WEATHER
+        await session.say("Weather?")
+        (call,) = session.answer.calls
+        session.options = replace(WITH_WEATHER, outputs=(CallOutput(call.id, "sunny"),))
+        assert await session.say("") == "It is sunny."
+        (item,) = fake.posts("/responses")[-1].body["input"]
+        assert (item["role"], item["content"]) == ("user", result_text("sunny"))
 
     async def test_a_rejected_conversation_id_means_a_missing_thread(
         self, fake: FakeOpenAI, session: AssistantSession

@@ -11,10 +11,11 @@ import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.responses.backend import ResponsesBackend
-from gateway.domain.errors import AnswerLost, AssistantError, AssistantRefused
+from gateway.domain.errors import AnswerLost, AssistantError, AssistantMisconfigured, AssistantRefused
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Usage
+from gateway.domain.run_events import RunStarted
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
@@ -48,8 +49,6 @@ CANNOT_CONTINUE = [
     ("400 Bad Request", "Item 'rs_1' of type 'reasoning' was provided without its required following item."),
     ("400 Bad Request", "Item 'msg_1' of type 'message' was provided without its required 'reasoning' item: 'rs_1'."),
     ("404 Not Found", "Item with id 'rs_1' not found. Items are not persisted when `store` is set to false."),
-    ("400 Bad Request", "No tool call found for function call output with call_id call_1."),
-    ("400 Bad Request", "No tool output found for function call call_1."),
     ("400 Bad Request", "Duplicate item found with id msg_1. Remove duplicate items from your input and try again."),
     ("400 Bad Request", "Etwas an dieser Unterhaltung ist kaputt."),
 ]
@@ -66,6 +65,17 @@ class TestConversationsThatCannotContinue:
         assert await session.say("Who am I?") == "Ada."
         assert session.thread_id == "conv_2"
         assert [item["content"] for item in sent(raw, 1)["items"]] == ["I am Ada.", "Hello Ada.", "Bad", "Worse"]
+
+    async def test_a_new_one_is_made_where_calls_that_are_said_not_to_match_do(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        refuse(raw, "No tool output found for function call call_1.")
+        raw.add_response(b'{"data": []}')
+        raw.add_response(b'{"data": []}')
+        raw.add_response(b'{"id": "conv_2"}')
+        raw.add_response(answer(message("Ada.")))
+        assert await session.say("Who am I?") == "Ada."
+        assert session.thread_id == "conv_2"
 
     async def test_an_unknown_refusal_is_believed_in_the_new_one(
         self, raw: RawServer, session: AssistantSession
@@ -240,6 +250,69 @@ class TestAnswers:
             event("response.completed", response={"id": "resp_1", "status": "completed", "output": []}),
         )
         assert await session.say("Hi") == session.shown_text == "Hello"
+
+    async def test_a_message_without_its_text_is_what_was_streamed(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        raw.add_stream(
+            event("response.created", response={"id": "resp_1", "status": "in_progress"}),
+            event("response.output_text.delta", output_index=0, delta="Hello"),
+            event("response.completed", response={"id": "resp_1", "status": "completed", "output": [message("")]}),
+        )
+        assert await session.say("Hi") == session.shown_text == "Hello"
+
+    @pytest.mark.parametrize("end", [{}, {"id": None, "status": None}, {"id": "resp_1", "status": "in_progress"}])
+    async def test_the_event_says_that_a_response_has_ended_where_it_does_not_itself(
+        self, raw: RawServer, session: AssistantSession, end: dict[str, object]
+    ) -> None:
+        raw.add_stream(
+            event("response.created", response={"id": "resp_1", "status": "in_progress"}),
+            event("response.completed", response={**end, "output": [message("Hello")]}),
+        )
+        assert await session.say("Hi") == "Hello"
+        assert [event.run_id for event in session.events if isinstance(event, RunStarted)] == ["resp_1"]
+
+    async def test_what_a_stream_says_of_its_error_counts_where_the_response_is_not_kept(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        raw.add_stream(
+            event("response.created", response={"id": "resp_1", "status": "in_progress"}),
+            event("error", code="insufficient_quota", message="No money"),
+        )
+        refuse(raw, "Response not found", status="404 Not Found")
+        with pytest.raises(AssistantMisconfigured) as caught:
+            await session.attempt(session.make_turn("Hi"), first=True)
+        assert caught.value.code == "no_credit"
+
+    async def test_calls_without_ids_are_told_apart(self, raw: RawServer, raw_client: openai.AsyncOpenAI) -> None:
+        session = AssistantSession(ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([add])))
+        raw.add_response(b"{}", status="404 Not Found")
+        calls = [
+            {"type": "function_call", "call_id": call_id, "name": "functions.add", "arguments": {"a": 1, "b": b}}
+            for b, call_id in enumerate((None, "", "call_1", "call_1"))
+        ]
+        raw.add_response(answer(*calls))
+        raw.add_response(answer(message("Done.")))
+        assert await session.say("Add") == "Done."
+        items = sent(raw)["input"][1:]
+        ids = [item["call_id"] for item in items if item["type"] == "function_call"]
+        assert len(set(ids)) == len(calls)
+        outputs = {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
+        assert [outputs[call_id] for call_id in ids] == ["1", "2", "3", "4"]
+
+    async def test_calls_written_as_text_are_told_apart_between_rounds(
+        self, raw: RawServer, raw_client: openai.AsyncOpenAI
+    ) -> None:
+        session = AssistantSession(ResponsesBackend(AssistantApiClient(raw_client), CONFIG, ToolBox([add])))
+        raw.add_response(b"{}", status="404 Not Found")
+        for b in (2, 3):
+            written = json.dumps({"name": "add", "arguments": {"a": 1, "b": b}})
+            raw.add_response(answer(message(f"<tool_call>{written}</tool_call>")))
+        raw.add_response(answer(message("Done.")))
+        assert await session.say("Add") == "Done."
+        items = sent(raw)["input"][1:]
+        assert [item["type"] for item in items] == ["function_call", "function_call_output"] * 2
+        assert [item["output"] for item in items[1::2]] == ["3", "4"]
 
     async def test_done_ends_a_response_that_was_streamed(self, raw: RawServer, session: AssistantSession) -> None:
         raw.add_stream(

@@ -95,9 +95,14 @@ def test_nothing_is_read_after_the_end() -> None:
     assert read(b'data: {"a": 1}\n\ndata: [DONE]\n\ndata: {"b": 2}\n\n') == [("", {"a": 1}), sse.END]
 
 
-def test_events_that_nobody_reads_are_not_decoded() -> None:
+def test_events_that_nobody_reads_are_not_decoded_behind_the_first() -> None:
     unread, at_end = b"event: unread\ndata: {never looked at}\n\n", b"event: unread\ndata: [DONE]\n\n"
-    assert read(unread + b'data: {"a": 1}\n\n', unread, at_end) == [("", {"a": 1}), sse.END]
+    first = b'event: unread\ndata: {"a": 1}\n\n'
+    assert read(first, unread + b'data: {"b": 2}\n\n', unread, at_end) == [
+        ("unread", {"a": 1}),
+        ("", {"b": 2}),
+        sse.END,
+    ]
 
 
 def test_what_came_before_an_invalid_event_is_read() -> None:

@@ -30,6 +30,7 @@ from gateway.domain.models import ThreadId
 from gateway.domain.run_events import ToolCall
 from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
+from tests.contracts.assistant_late import LateRequestContract, has_open_call
 from tests.contracts.assistant_online import FAULTS, TOOL_RUNS, OnlineContract
 from tests.contracts.assistant_session import AssistantSession, make_attachment
 from tests.fakes.openai_script import Act
@@ -64,7 +65,7 @@ def make_threads_backend(
     return ThreadsBackend(api, wanted, toolbox, ServerAssistant(api, wanted, toolbox, facts, assistant_id))
 
 
-class TestThreads(OnlineContract):
+class TestThreads(LateRequestContract, OnlineContract):
     RUN_PATH = "/threads/[^/]+/runs"
     OUTPUTS_PATH = "/threads/.*/submit_tool_outputs"
 
@@ -255,6 +256,15 @@ class TestThreads(OnlineContract):
         fake.script(Fail("invalid_prompt"), Say("Here."))
         assert await session.say("Hello") == "Here."
         assert session.thread_id != old
+
+    async def test_a_run_that_others_posted_is_waited_for(self, fake: FakeOpenAI, session: AssistantSession) -> None:
+        thread = await session.open_thread()
+        fake.script(CallTool("add", {"a": 1, "b": 2}))
+        run = {"assistant_id": ASSISTANT_ID}
+        await session.assistant._api.post(f"/threads/{thread}/runs", run)  # type: ignore[attr-defined]
+        await fake.wait_until_async(lambda: has_open_call(fake, session))
+        with pytest.raises(ThreadBusy):
+            await session.attempt(session.make_turn("Hello"), first=True)
 
     async def test_a_cancelled_run_is_not_restarted(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Hang())
