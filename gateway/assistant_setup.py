@@ -68,7 +68,8 @@ class AssistantBuilder:
         settings, hosted = definition.settings, [each for each in servers if each.hosted]
         toolbox = ToolBox(functions, settings.tool_timeout_seconds, sources=sources, hosted=hosted)
         online = assistants.build(settings, toolbox, self.store)
-        backend = AssistantWithToolFiles(online, self.tool_files, partial(self.servers.release, sources))
+        release, has_tools = partial(self.servers.release, sources), bool(functions or sources)
+        backend = AssistantWithToolFiles(online, self.tool_files, release, has_tools=has_tools)
         runner = AssistantRunner(
             self.store,
             backend,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TypeVar
 
 from gateway.coordination.async_store import BACKOFF
 from gateway.coordination.retry import retry
-from gateway.coordination.threads import in_thread
+from gateway.coordination.threads import Threads, in_thread
 from gateway.domain.approvals import HeldCall
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.exchange import Exchange
@@ -41,9 +40,9 @@ FILE_GONE = sentence("A file that a tool made is no longer available.")
 class KeptFiles:
     """The files that tools returned. Used on the worker's loop only."""
 
-    def __init__(self, store: ToolFiles, executor: Executor) -> None:
+    def __init__(self, store: ToolFiles, threads: Threads) -> None:
         self._store = store
-        self._executor = executor
+        self._threads = threads
 
     async def keep(self, turn: Turn, files: Sequence[Attachment]) -> None:
         """Stores files; one that the turn has already is stored once."""
@@ -62,15 +61,22 @@ class KeptFiles:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Calls the store in a thread, and again until the database is available."""
-        once = partial(in_thread, self._executor, work)
+        once = partial(in_thread, self._threads, work)
         return await retry(once, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
 
 class AssistantWithToolFiles:
     """Implements Assistant: as another one does, and its replies have the files that tools returned for them."""
 
-    def __init__(self, assistant: Assistant, files: KeptFiles, on_close: Callable[[], None] = lambda: None) -> None:
-        """``on_close``: called when it is closed."""
+    def __init__(
+        self,
+        assistant: Assistant,
+        files: KeptFiles,
+        on_close: Callable[[], None] = lambda: None,
+        *,
+        has_tools: bool = True,
+    ) -> None:
+        """``on_close``: called when it is closed. ``has_tools``: whether it calls tools, as only these return files."""
         self.name = assistant.name
         self.description = assistant.description
         self.model = assistant.model
@@ -80,6 +86,7 @@ class AssistantWithToolFiles:
         self._assistant = assistant
         self._files = files
         self._on_close = on_close
+        self._has_tools = has_tools
 
     # ------------------------------------------------------------ runs
 
@@ -87,7 +94,9 @@ class AssistantWithToolFiles:
         self, turn: Turn, thread_id: ThreadId, history: HistoryLoader, attachments: AttachmentLoader = no_attachments
     ) -> AsyncGenerator[RunEvent, None]:
         events = self._assistant.run(turn, thread_id, history, attachments)
-        return self._with_files(turn, events, may_have_files=bool(turn.rounds))
+        if self._has_tools or turn.rounds:
+            return self._with_files(turn, events, may_have_files=bool(turn.rounds))
+        return events
 
     def resume(
         self,

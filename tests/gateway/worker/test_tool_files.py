@@ -87,6 +87,14 @@ async def test_a_file_of_an_attempt_that_died_comes_once(kept: KeptFiles) -> Non
         assert len(cast("RunCompleted", last).files) == 1
 
 
+async def test_an_assistant_without_tools_still_has_the_files_of_an_attempt_that_died(kept: KeptFiles) -> None:
+    async for _ in AssistantWithToolFiles(Drawing(), kept).run(TURN, THREAD, cast("Any", None)):
+        pass
+    assistant = AssistantWithToolFiles(Drawing(), kept, has_tools=False)
+    *_, last = [event async for event in assistant.resume(TURN, THREAD, None, cast("Any", None))]
+    assert len(cast("RunCompleted", last).files) == 1
+
+
 async def test_there_are_only_so_many_files(kept: KeptFiles) -> None:
     drawing = Drawing()
     drawing.drawn = [b"%d" % number for number in range(MAX_FILES + 3)]
