@@ -34,20 +34,19 @@ class EarlyChanges:
         while len(self._kept) > MOST_CHANGES or self._is_old(next(iter(self._kept))):
             del self._kept[next(iter(self._kept))]
 
-    def is_deleted(self, message: Message) -> bool:
-        """Returns whether its author has deleted a message."""
-        return isinstance(self._change_of(message), MessageDeleted)
+    def applied_to(self, message: Message) -> Message | None:
+        """Returns a message as its author has left it; None if they have deleted it.
 
-    def edited(self, message: Message) -> Message:
-        """Returns a message as its author has left it. An album has one text for several items: it stays."""
-        change = self._change_of(message)
-        if not isinstance(change, MessageEdited) or message.kind is not MessageKind.PROMPT or message.album_item_id:
-            return message
-        return replace(message, text=change.text)
-
-    def _change_of(self, message: Message) -> MessageEdited | MessageDeleted | None:
+        An album has one text for several items: it stays.
+        """
         name = message.key.platform, message.message_id
-        return self._kept[name][1] if name in self._kept and not self._is_old(name) else None
+        if name not in self._kept or self._is_old(name):
+            return message
+        change = self._kept[name][1]
+        if isinstance(change, MessageDeleted):
+            return None
+        is_edited = message.kind is MessageKind.PROMPT and not message.album_item_id
+        return replace(message, text=change.text) if is_edited else message
 
     def _is_old(self, name: MessageName) -> bool:
         return self._kept[name][0] < self._clock() - KEEP_SECONDS
