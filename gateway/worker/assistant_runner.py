@@ -51,6 +51,7 @@ from gateway.worker.reply_limit import ReplyLimit
 from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
 
@@ -89,10 +90,12 @@ class AssistantRunner:
         limits: TurnLimits | None = None,
         name: str = DEFAULT_ASSISTANT,
         run_calls: RunCalls | None = None,
+        tool_files: KeptFiles | None = None,
     ) -> None:
         """``name``: of the assistant, whose threads no other one goes on in. ``max_retries``: how often a failed run is
         retried, the first time after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests
-        that nobody counted. ``run_calls``: runs tools that people have approved.
+        that nobody counted. ``run_calls``: runs tools that people have approved. ``tool_files``: keeps what tools
+        return for the reply; None: that is dropped.
         """
         self.run_calls = run_calls or _no_tools
         self._store = store
@@ -105,6 +108,7 @@ class AssistantRunner:
         """What attempts used."""
         self._limits = limits or TurnLimits()
         self._name = name
+        self._tool_files = tool_files
 
     @property
     def approval_seconds(self) -> float:
@@ -249,14 +253,26 @@ class AssistantRunner:
                         attempt.preview.emit(event)
                     case ToolCall():
                         self._limits.check_cost(event, attempt.meter.counted)
-                        attempt.preview.emit(event)
+                        attempt.preview.emit(await self._without_files(event, attempt) if event.files else event)
                     case RunStarted():
                         await self._store_run(attempt, event.run_id)
                     case CallsHeld():
                         raise ApprovalsNeeded(event)
                     case RunCompleted():
-                        return event
+                        return await self._with_files(event, attempt) if attempt.may_have_files else event
         raise AssistantUnavailable("the run ended without an answer")
+
+    async def _without_files(self, call: ToolCall, attempt: RunAttempt) -> ToolCall:
+        """Keeps the files that a tool returned; previews do not show them."""
+        attempt.may_have_files = True
+        if self._tool_files is not None:
+            await self._tool_files.keep(attempt.turn, call.files)
+        return replace(call, files=())
+
+    async def _with_files(self, answer: RunCompleted, attempt: RunAttempt) -> RunCompleted:
+        """Returns the answer with the files that tools have returned for it."""
+        kept = () if self._tool_files is None else await self._tool_files.of_turn(attempt.turn)
+        return replace(answer, files=(*answer.files, *kept))
 
     async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:
         """Stops a run whose reply is too long already, and returns what there is of it."""

@@ -71,6 +71,8 @@ class RunAttempt:
     meter: UsageMeter
     is_accepted: bool = False
     """Whether it has reached it even if the current call is rejected: it had before, or a run of it has begun."""
+    may_have_files: bool = False
+    """Whether tools may have returned files for the reply: in this attempt, or in an earlier one."""
     has_fallback: bool = False
     """Whether another assistant is asked rather than to wait long for this one."""
     failures: int = 0
@@ -91,6 +93,7 @@ class RunAttempt:
         self.is_accepted = self.run_started
         self.meter.begin_call(self.run_id if self.is_accepted else None)
         self.run_started = True
+        self.may_have_files = self.may_have_files or self.is_accepted or bool(self.turn.rounds)
         return self.is_accepted
 
     def fail_call(self, error: AssistantError) -> None:
