@@ -24,6 +24,7 @@ class ConversationTask:
     """A conversation that this process works on."""
 
     lease_guard: LeaseGuard
+    platform: str
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
     share: Share = NOBODY
@@ -45,10 +46,6 @@ class ConversationTask:
     @property
     def claim(self) -> Claim:
         return self.lease_guard.claim
-
-    @property
-    def platform(self) -> str:
-        return self.claim.turn.message.key.platform
 
     def interrupt(self, turn: TurnId) -> None:
         """Interrupts the turn, if it is the current one."""

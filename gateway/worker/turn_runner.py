@@ -93,7 +93,8 @@ class TurnRunner:
     async def _outcome_of_task(
         self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
     ) -> RecordOutcome | ParkTurn:
-        lease, turn = work.claim.lease, work.claim.turn
+        claim = work.claim
+        lease, turn = claim.lease, claim.turn
         if ended.cancelled():
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
@@ -144,17 +145,18 @@ class TurnRunner:
 
         Raises AssistantError, RunPostponed.
         """
-        lease, turn = work.claim.lease, work.claim.turn
-        admitted = await self._admission.admit(turn)
+        claim = work.claim
+        admitted = await self._admission.admit(claim.turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(lease, turn, failure=admitted.failure)
+            return RecordOutcome(claim.lease, claim.turn, failure=admitted.failure)
         if isinstance(admitted, Wait):
-            return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
+            until = admitted.wake_seconds, admitted.max_seconds
+            return ParkTurn(claim.lease, claim.turn, BUDGET, *until, admitted.key)
         work.budget_grant = admitted
         unseen = await self._fetch_context(work, attempt, context)
         if unseen is not None:
             return unseen
-        said = await self._go_on(work, attempt, context) if turn.rounds else ""
+        said = await self._go_on(work, attempt, context) if claim.turn.rounds else ""
         reply = await attempt.run()
         text = _full_text(said, reply.text, attempt.turn, files, admitted)
         return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
@@ -163,12 +165,12 @@ class TurnRunner:
         self, work: ConversationTask, attempt: TurnAttempt, context: WorkerDeliveryContext
     ) -> RecordOutcome | None:
         """Fetches what belongs to the message; returns the outcome of a turn whose reply nobody would see."""
-        lease, turn = work.claim.lease, work.claim.turn
+        turn = work.claim.turn
         try:
             await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], context)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
-            return RecordOutcome(lease, turn, failure=CANCELLED)
+            return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
@@ -196,9 +198,10 @@ class TurnRunner:
         calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
+        spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
+        turn = claim.turn
         return RecordOutcome(
-            work.claim.lease,
+            claim.lease,
             turn,
             reply,
             spent.usage + turn.usage,  # a turn that waited for outputs has used some before

@@ -287,7 +287,8 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = ConversationTask(guard, over_capacity=not self._free_capacity(), share=claim.share)
+        platform = claim.turn.message.key.platform
+        work = ConversationTask(guard, platform, over_capacity=not self._free_capacity(), share=claim.share)
         self._tasks[conversation] = work
         self._places.take(work.share)
         # In a new context: a caller's would be kept in memory for as long as the turn runs.
