@@ -19,16 +19,26 @@ class PreviewTask:
     """The task of one preview. A turn that ends in its platform's quiet period has none, and most do."""
 
     def __init__(
-        self, show: Callable[[], Coroutine[Any, Any, None]], stream: PreviewStream, quiet_seconds: float
+        self,
+        show: Callable[[], Coroutine[Any, Any, None]],
+        stream: PreviewStream,
+        quiet_seconds: float,
+        *,
+        shows_events_only: bool = False,
     ) -> None:
-        """``show``: shows what the turn does until its stream is closed; begun after ``quiet_seconds``."""
+        """``show``: shows what the turn does until its stream is closed; begun after ``quiet_seconds``.
+
+        ``shows_events_only``: whether it is begun with the first event, as nothing is shown before.
+        """
         self._show = show
         self._stream = stream
         self._quiet_seconds = quiet_seconds
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
-        if quiet_seconds:
+        if shows_events_only:
+            stream.on_first = self._begin
+        elif quiet_seconds:
             self._wait()
         else:
             self._begin()

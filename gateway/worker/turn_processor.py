@@ -73,6 +73,7 @@ class TurnProcessor:
         self._quiet_seconds = {
             name: adapter.quiet_seconds for name, adapter in adapters.items() if isinstance(adapter, HasQuietPeriod)
         }
+        self._has_callers = {name for name, adapter in adapters.items() if isinstance(adapter, HasWaitingCallers)}
         self._delivery_context_of = delivery_context_of
         self._metrics = metrics
         self._tracing = tracing
@@ -266,8 +267,9 @@ class TurnProcessor:
             self._metrics.expense_added(turn, expense)
 
     def _preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> PreviewTask:
-        show = partial(self._stream_preview, turn, stream, context)
-        return PreviewTask(show, stream, self._quiet_seconds.get(turn.message.key.platform, 0.0))
+        platform, show = turn.message.key.platform, partial(self._stream_preview, turn, stream, context)
+        for_callers, quiet = platform in self._has_callers, self._quiet_seconds.get(platform, 0.0)
+        return PreviewTask(show, stream, quiet, shows_events_only=for_callers)
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:

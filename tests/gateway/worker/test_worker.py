@@ -422,6 +422,33 @@ async def test_a_quiet_period_begins_again_while_the_loop_does_not_keep_up() -> 
     assert shown == []
 
 
+async def test_a_preview_of_events_only_begins_with_the_first() -> None:
+    live, shown = PreviewStream(), list[PreviewEvent]()
+
+    async def show() -> None:
+        shown.append(ToolCall("begun", "t"))
+        shown.extend([event async for event in live])
+
+    preview = PreviewTask(show, live, 0.0, shows_events_only=True)
+    await asyncio.sleep(0)
+    assert shown == []
+    live.put(TextDelta("a"))
+    await preview.finish()
+    assert shown == [ToolCall("begun", "t"), TextDelta("a")]
+
+
+async def test_a_preview_of_events_only_is_none_for_a_turn_without() -> None:
+    live, begun = PreviewStream(), asyncio.Event()
+
+    async def show() -> None:
+        begun.set()
+
+    await PreviewTask(show, live, 0.0, shows_events_only=True).finish()
+    live.put(TextDelta("late"))
+    await asyncio.sleep(0)
+    assert not begun.is_set()
+
+
 def test_a_finished_turn_is_freed_without_the_garbage_collector(start: Start) -> None:
     """Cycles of each turn's objects would make the collector stop the event loop for tens of milliseconds."""
     process = start()
