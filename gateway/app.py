@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +17,7 @@ from gateway.coordination.backpressure import Backpressure
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.coordination.shares import SharedPlaces
+from gateway.coordination.threads import ThreadPool
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import SettingsError
 from gateway.handover import HandoverSettings
@@ -59,7 +59,7 @@ class _Parts:
     load: Load
     adapters: Sequence[Adapter]
     store: SqlStore
-    executor: ThreadPoolExecutor
+    threads: ThreadPool
     async_store: AsyncStore
     metrics: Metrics
     tracer: Tracing
@@ -111,15 +111,15 @@ def open_gateway(
 def _parts(
     settings: Settings, load: Load, adapters: Sequence[Adapter], store: SqlStore, current: CurrentConfiguration
 ) -> _Parts:
-    executor = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="database")
-    async_store, tool_servers = AsyncStore(store, executor), ToolServers()
+    threads = ThreadPool(DATABASE_THREADS, "database")
+    async_store, tool_servers = AsyncStore(store, threads), ToolServers()
     metrics, handover = _metrics(load, adapters, store, current), load(HandoverSettings)
     handovers = AutomaticHandovers(async_store, store.handovers, seconds=handover.seconds)
     builder = AssistantBuilder(
         async_store,
         metrics,
         tool_servers,
-        KeptFiles(store.tool_files, executor),
+        KeptFiles(store.tool_files, threads),
         load(PriceSettings),
         hand_over_tool(handovers.hand_over_current),
         handover.handover_tool,
@@ -129,7 +129,7 @@ def _parts(
         load=load,
         adapters=adapters,
         store=store,
-        executor=executor,
+        threads=threads,
         async_store=async_store,
         metrics=metrics,
         tracer=tracing.build(load(TracingSettings)),
@@ -249,7 +249,7 @@ def _gateway(parts: _Parts, current: CurrentConfiguration, worker: Worker, inbox
         async_inbox=inbox,
         inbox=ThreadInbox(inbox, worker),
         adapters=parts.adapters,
-        executor=parts.executor,
+        threads=parts.threads,
         metrics=parts.metrics,
         tracing=parts.tracer,
         tool_servers=parts.tool_servers,

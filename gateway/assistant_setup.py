@@ -24,7 +24,7 @@ from gateway.tools.sources import FoundTool
 from gateway.tools.toolbox import ToolSource
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import RunningAssistant
-from gateway.worker.tool_files import AssistantWithToolFiles, KeptFiles
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_limits import TurnLimits
 
 
@@ -67,8 +67,7 @@ class AssistantBuilder:
     ) -> RunningAssistant:
         settings, hosted = definition.settings, [each for each in servers if each.hosted]
         toolbox = ToolBox(functions, settings.tool_timeout_seconds, sources=sources, hosted=hosted)
-        online = assistants.build(settings, toolbox, self.store)
-        backend = AssistantWithToolFiles(online, self.tool_files, partial(self.servers.release, sources))
+        backend = assistants.build(settings, toolbox, self.store)
         runner = AssistantRunner(
             self.store,
             backend,
@@ -76,9 +75,11 @@ class AssistantBuilder:
             estimator=_estimator(settings, backend, toolbox),
             limits=_limits(settings, self.prices),
             name=definition.name,
-            run_calls=backend.run_calls(partial(run_approved, toolbox)),
+            run_calls=self.tool_files.kept_from(partial(run_approved, toolbox)),
+            tool_files=self.tool_files,
         )
-        return RunningAssistant(definition.name, backend, runner, definition.fallback)
+        release = partial(self.servers.release, sources)
+        return RunningAssistant(definition.name, backend, runner, definition.fallback, self.tool_files, release)
 
 
 def tools_of(

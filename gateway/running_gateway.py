@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from adapters.http import HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext, AdminSettings, RunningBackend
 from gateway.configuration import CurrentConfiguration
+from gateway.coordination.threads import ThreadPool, in_thread
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.languages import Languages, LanguageSettings
@@ -63,7 +63,8 @@ class Gateway:
     inbox: ThreadInbox
     """The same for any other thread."""
     adapters: Sequence[Adapter]
-    executor: ThreadPoolExecutor
+    threads: ThreadPool
+    """Of the database."""
     metrics: Metrics
     tracing: Tracing
     tool_servers: ToolServers
@@ -149,7 +150,7 @@ class Gateway:
 
     async def readiness(self) -> Sequence[CheckResult]:
         """Checks the database and the default assistant's backend: without another one the process is of use."""
-        database = asyncio.get_running_loop().run_in_executor(self.executor, check_database, self.store)
+        database = in_thread(self.threads, check_database, self.store)
         return (*await database, *await self.assistants.default.backend.check())
 
     def checks(self) -> Mapping[str, Sequence[CheckResult]]:
@@ -182,7 +183,7 @@ class Gateway:
         self.worker.drain()
         for adapter in self.adapters:
             if isinstance(adapter, BackgroundReceiver):
-                self.executor.submit(adapter.stop_receiving)
+                self.threads.submit(adapter.stop_receiving)
             if isinstance(adapter, HasWaitingCallers):
                 adapter.drain(grace)
 
@@ -197,7 +198,7 @@ class Gateway:
                 self.worker.run_coroutine(adapter.close())
         self.worker.run_coroutine(self.assistants.close())
         self.worker.stop()
-        self.executor.shutdown()
+        self.threads.shutdown()
         self.store.close()
         self.tracing.close(grace)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from adapters.openai_api import not_served, program_routes
 from adapters.openai_api.assistants import routes as assistant_routes
@@ -16,6 +15,7 @@ from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.uploaded_files import UploadedFiles
+from gateway.coordination.threads import ThreadPool
 from gateway.web.api.routes import Route
 
 READERS = 8
@@ -36,7 +36,7 @@ def all_routes(
     server_files = ServerFiles(context.inbox, uploaded_files, directory)
     assistants_context = AssistantsContext(
         *(context, kept.objects, directory, uploaded_files, server_files, running),
-        ThreadPoolExecutor(READERS, thread_name_prefix="v1"),
+        ThreadPool(READERS, "v1"),
         opens_unknown_threads=opens_unknown_threads,
     )
     programs = program_routes.routes(context, kept, inline_files, directory)

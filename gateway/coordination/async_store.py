@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import TypeVar
 
 from gateway.coordination.group_commit import GroupCommit
 from gateway.coordination.retry import Backoff, retry
-from gateway.coordination.threads import in_thread
+from gateway.coordination.threads import Threads, in_thread
 from gateway.domain.errors import StoreUnavailable
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import Store
@@ -24,22 +24,22 @@ BACKOFF = Backoff(0.1, 5.0)
 class AsyncStore:
     """The store as the worker calls it. Used on the worker's loop only."""
 
-    def __init__(self, store: Store, executor: Executor) -> None:
+    def __init__(self, store: Store, threads: Threads) -> None:
         self._store = store
-        self._executor = executor
+        self._threads = threads
         self._writes: GroupCommit[LeasedWrite, WriteResult] = GroupCommit(self._apply)
         self._tokens: GroupCommit[TokenRequest, float | None] = GroupCommit(self._take_all)
 
     async def read(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
-        return await in_thread(self._executor, operation, self._store)
+        return await in_thread(self._threads, operation, self._store)
 
     async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` like ``read``, and retries until the database is available."""
         work = partial(self.read, operation)
         return await retry(work, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
-    def write(self, change: LeasedWrite) -> Awaitable[WriteResult]:
+    def write(self, change: LeasedWrite) -> asyncio.Future[WriteResult]:
         """Commits a lease holder's write; its result is there once it is on disk. Raises LeaseLost where it is awaited.
 
         Waits while the database is unavailable: whether the lease still holds is checked when the write is applied.

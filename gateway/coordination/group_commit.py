@@ -41,8 +41,7 @@ class GroupCommit(Generic[T, R]):
             while self._pending:
                 group, self._pending = self._pending[:MAX_GROUP], self._pending[MAX_GROUP:]
                 results = await self._results([request for request, _ in group])
-                for (_, future), result in zip(group, results, strict=True):
-                    _resolve(future, result)
+                _resolve([future for _, future in group], results)
         finally:
             self._flushing = None
 
@@ -53,10 +52,11 @@ class GroupCommit(Generic[T, R]):
             return [exc] * len(requests)
 
 
-def _resolve(future: asyncio.Future[R], result: R | Exception) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _resolve(futures: Sequence[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():  # its caller was cancelled
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from functools import partial
 
 from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.futures import until_done
 from gateway.domain.audit import AuditEvent
 from gateway.domain.conversations import Claim, Lease
 from gateway.domain.copies import changed
@@ -41,7 +42,7 @@ class LeaseGuard:
         self._store = store
         self._lease_seconds = lease_seconds * (1 - SAFETY_MARGIN)
         self._valid_until = requested_at + self._lease_seconds
-        self._writing = asyncio.Lock()
+        self._writing: asyncio.Future[WriteResult] | None = None
 
     async def write(self, make: Callable[[Lease, Turn], LeasedWrite]) -> WriteResult:
         """Commits the write that ``make`` returns for the lease and the turn; returns its result. Raises LeaseLost.
@@ -49,11 +50,16 @@ class LeaseGuard:
         One at a time: each one has the turn that the one before resulted in. So ``claim.turn`` is the turn as it is
         stored, unless another process changed it; the next write then learns it.
         """
-        async with self._writing:
-            result = await self._store.write(make(self.claim.lease, self.claim.turn))
-            if isinstance(result, Turn) and result.id == self.claim.turn.id:
-                self.claim = changed(self.claim, turn=result)
-            return result
+        while self._writing is not None:
+            await until_done(self._writing)
+        self._writing = self._store.write(make(self.claim.lease, self.claim.turn))
+        try:
+            result = await self._writing
+        finally:
+            self._writing = None
+        if isinstance(result, Turn) and result.id == self.claim.turn.id:
+            self.claim = changed(self.claim, turn=result)
+        return result
 
     def mark_renewed(self, requested_at: float) -> None:
         """Extends the lease after a renewal that was requested at ``requested_at``."""

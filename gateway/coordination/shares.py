@@ -57,7 +57,8 @@ class SharedPlaces:
 
     def try_take(self, share: Share) -> bool:
         """Takes a place, and returns whether there was one for this share."""
-        if self.is_workspace_full(share.workspace) or self._held[share] >= self.limit_of(share):
+        held = self._held[share]
+        if self.is_workspace_full(share.workspace) or (held and held >= self.limit_of(share)):  # one is anybody's
             self.has_refused = True
             return False
         self.take(share)
@@ -81,7 +82,8 @@ class SharedPlaces:
     def holds_too_many(self, share: Share) -> bool:
         """Returns whether a caller or its workspace holds more than it may, since others came."""
         held, workspace = self._held[share], share.workspace
-        return held > self.limit_of(share) or self._workspaces[workspace] > self.workspace_limit(workspace)
+        is_beyond_share = held > 1 and held > self.limit_of(share)
+        return is_beyond_share or self._workspaces[workspace] > self.workspace_limit(workspace)
 
     def full_callers(self) -> list[str]:
         """Returns which callers may take no more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from gateway.domain.run_events import PreviewEvent, TextDelta
@@ -18,10 +18,15 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
         """What the reader waits for."""
         self._closed = False
         self.has_viewer = True
+        self.on_first: Callable[[], None] | None = None
+        """Called once, before the first event is there."""
 
     def put(self, event: PreviewEvent) -> None:
         if not self.has_viewer:
             return
+        if self.on_first is not None:
+            on_first, self.on_first = self.on_first, None
+            on_first()
         if isinstance(event, TextDelta) and self._pending and isinstance(last := self._pending[-1], TextDelta):
             self._pending[-1] = TextDelta(last.text + event.text)
         else:
@@ -29,7 +34,7 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
         _wake(self._changed)
 
     def close(self) -> None:
-        self._closed = True
+        self._closed, self.on_first = True, None
         _wake(self._changed)
 
     async def __anext__(self) -> PreviewEvent:

@@ -136,7 +136,7 @@ class Adapter(Protocol):
         """Shows a preview of a turn while it runs, as far as the platform can.
 
         Called by the worker once per attempt at a message of kind PROMPT; other kinds are done as soon as they start.
-        What was shown during a quiet period comes first.
+        What was shown during a quiet period comes first. For callers that wait it is called with the first event.
         Deltas that arrive while the adapter is busy are merged. It may return early when nobody watches. The final
         reply is posted by ``deliver``. Whatever it raises is logged and ignored.
         """

@@ -51,6 +51,7 @@ from gateway.worker.reply_limit import ReplyLimit
 from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
+from gateway.worker.tool_files import KeptFiles
 from gateway.worker.turn_limits import TurnLimits
 from gateway.worker.usage_meter import UsageMeter
 
@@ -89,10 +90,12 @@ class AssistantRunner:
         limits: TurnLimits | None = None,
         name: str = DEFAULT_ASSISTANT,
         run_calls: RunCalls | None = None,
+        tool_files: KeptFiles | None = None,
     ) -> None:
         """``name``: of the assistant, whose threads no other one goes on in. ``max_retries``: how often a failed run is
         retried, the first time after ``retry_delay`` seconds, which double with each retry. ``estimator``: of requests
-        that nobody counted. ``run_calls``: runs tools that people have approved.
+        that nobody counted. ``run_calls``: runs tools that people have approved. ``tool_files``: keeps what tools
+        return for the reply; None: that is dropped.
         """
         self.run_calls = run_calls or _no_tools
         self._store = store
@@ -105,6 +108,7 @@ class AssistantRunner:
         """What attempts used."""
         self._limits = limits or TurnLimits()
         self._name = name
+        self._tool_files = tool_files
 
     @property
     def approval_seconds(self) -> float:
@@ -214,41 +218,61 @@ class AssistantRunner:
             attempt.preview.restart()
 
     async def _run_once(self, attempt: RunAttempt) -> RunCompleted:
+        """Gives the turn to the assistant, or goes on with the run of an earlier call, and returns the reply.
+
+        Raises what ``run_turn`` raises, and what it tries again.
+        """
         thread = attempt.thread_id or await self._open_thread(attempt)
         await assert_current_lease_held()
-        posting = not attempt.run_started
-        attempt.run_started = True
-        attempt.meter.begin_call(None if posting else attempt.run_id)
         limit = ReplyLimit(self._limits.reply_chars, attempt.turn.message.language)
+        resumes = attempt.begin_call()
         try:
-            async with aclosing(self._run(attempt, thread, posting=posting)) as run:
-                async for event in run:
-                    attempt.meter.add(event)
-                    match event:
-                        case TextDelta():
-                            if limit.add(event.text):
-                                break
-                            attempt.preview.emit(event)
-                        case ToolCall():
-                            self._limits.check_cost(event, attempt.meter.counted)
-                            attempt.preview.emit(event)
-                        case RunStarted():
-                            posting = False
-                            await self._store_run(attempt, event.run_id)
-                        case CallsHeld():
-                            raise ApprovalsNeeded(event)
-                        case RunCompleted():
-                            return await self._checked(attempt, event, limit)
-                else:
-                    raise AssistantUnavailable("the run ended without an answer")
+            events = self._run(attempt, thread, resumes=resumes)
+            answer = await self._follow(events, attempt, limit)
+            if answer is not None:
+                return await self._checked(attempt, answer, limit)
         except AssistantError as exc:
-            attempt.meter.fail(exc)
-            if not isinstance(exc, AssistantRateLimited | ThreadBusy):
-                raise
-            attempt.run_started = not posting
-            attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
+            attempt.fail_call(exc)
             raise
         return await self._broken_off(attempt, limit)
+
+    async def _follow(
+        self, events: AsyncGenerator[RunEvent, None], attempt: RunAttempt, limit: ReplyLimit
+    ) -> RunCompleted | None:
+        """Shows and stores what a run tells until it is complete; returns None as soon as its reply is too long.
+
+        Raises AssistantError, ApprovalsNeeded.
+        """
+        async with aclosing(events):
+            async for event in events:
+                attempt.meter.add(event)
+                match event:
+                    case TextDelta():
+                        if limit.add(event.text):
+                            return None
+                        attempt.preview.emit(event)
+                    case ToolCall():
+                        self._limits.check_cost(event, attempt.meter.counted)
+                        attempt.preview.emit(await self._without_files(event, attempt) if event.files else event)
+                    case RunStarted():
+                        await self._store_run(attempt, event.run_id)
+                    case CallsHeld():
+                        raise ApprovalsNeeded(event)
+                    case RunCompleted():
+                        return await self._with_files(event, attempt) if attempt.may_have_files else event
+        raise AssistantUnavailable("the run ended without an answer")
+
+    async def _without_files(self, call: ToolCall, attempt: RunAttempt) -> ToolCall:
+        """Keeps the files that a tool returned; previews do not show them."""
+        attempt.may_have_files = True
+        if self._tool_files is not None:
+            await self._tool_files.keep(attempt.turn, call.files)
+        return replace(call, files=())
+
+    async def _with_files(self, answer: RunCompleted, attempt: RunAttempt) -> RunCompleted:
+        """Returns the answer with the files that tools have returned for it."""
+        kept = () if self._tool_files is None else await self._tool_files.of_turn(attempt.turn)
+        return replace(answer, files=(*answer.files, *kept))
 
     async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:
         """Stops a run whose reply is too long already, and returns what there is of it."""
@@ -270,16 +294,16 @@ class AssistantRunner:
             answer = replace(answer, text=text)
         return _has_content(answer, attempt.turn)
 
-    def _run(self, attempt: RunAttempt, thread: ThreadId, *, posting: bool) -> AsyncGenerator[RunEvent, None]:
+    def _run(self, attempt: RunAttempt, thread: ThreadId, *, resumes: bool) -> AsyncGenerator[RunEvent, None]:
         history, turn = self._history(attempt.turn), as_asked(attempt.turn)
-        if posting:
-            return self._assistant.run(turn, thread, history, attempt.attachments)
-        return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
+        if resumes:
+            return self._assistant.resume(turn, thread, attempt.run_id, history, attempt.attachments)
+        return self._assistant.run(turn, thread, history, attempt.attachments)
 
     async def _open_thread(self, attempt: RunAttempt) -> ThreadId:
-        turn = attempt.turn
-        history = await self._history(turn)() if turn.seq > 1 or turn.options != NO_OPTIONS else ()
-        thread = await self._assistant.create_thread(history, is_kept=not turn.options.is_last)
+        turn, options = attempt.turn, attempt.turn.options
+        history = await self._history(turn)() if turn.seq > 1 or options != NO_OPTIONS else ()
+        thread = await self._assistant.create_thread(history, is_kept=not options.is_last)
         await set_thread(attempt.lease_guard, thread, self._assistant.name, self._name)
         about = {"assistant": self._name, "backend": self._assistant.name, "remembers": len(history)}
         log.info("thread created", turn=turn.id, thread=thread, **about)
@@ -287,6 +311,7 @@ class AssistantRunner:
         return thread
 
     async def _store_run(self, attempt: RunAttempt, run_id: RunId) -> None:
+        attempt.is_accepted = True
         if run_id == attempt.run_id:
             return
         attempt.run_id = run_id  # known from here on, so that a stop or a time-out during the write cancels it

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from gateway import logs
 from gateway.configuration import AssistantDefinition, Configuration, CurrentConfiguration, McpServerDefinition
 from gateway.domain.errors import SettingsError
+from gateway.domain.files import File
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.policy.routes import AssistantRouter
 from gateway.ports.assistant import Assistant
+from gateway.ports.spool import FileWriter
 from gateway.worker.assistant_runner import AssistantRunner
+from gateway.worker.tool_files import KeptFiles, is_kept
 
 log = logs.get_logger(__name__)
 
@@ -27,10 +30,25 @@ class RunningAssistant:
     runner: AssistantRunner
     fallback: Sequence[str] = ()
     """Names of the assistants that are asked in its place, in this order, while it is unavailable."""
+    tool_files: KeptFiles | None = None
+    """Has those files of its replies that tools returned."""
+    on_close: Callable[[], None] = lambda: None
+    """Called when it is closed."""
     users: int = 0
     """How many turns use it."""
     is_replaced: bool = False
     """Whether it is closed as soon as nothing uses it."""
+
+    async def fetch_file(self, file: File, writer: FileWriter) -> None:
+        """Writes the content of a file of a reply. Raises AssistantError."""
+        if self.tool_files is not None and is_kept(file):
+            await self.tool_files.fetch(file, writer)
+        else:
+            await self.backend.fetch_file(file, writer)
+
+    async def close(self) -> None:
+        await self.backend.close()
+        self.on_close()
 
 
 Blueprint = tuple[AssistantDefinition, tuple[McpServerDefinition, ...]]
@@ -116,7 +134,7 @@ class Assistants:
 
     async def close(self) -> None:
         """Closes all, also those that are still in use."""
-        await asyncio.gather(*(_close(each) for each in (*self._running.values(), *self._replaced)), *self._closing)
+        await asyncio.gather(*(each.close() for each in (*self._running.values(), *self._replaced)), *self._closing)
 
     def _replace(self, running: RunningAssistant) -> None:
         running.is_replaced = True
@@ -127,7 +145,7 @@ class Assistants:
 
     def _close_soon(self, running: RunningAssistant) -> None:
         self._replaced.discard(running)
-        task = asyncio.get_running_loop().create_task(_close(running))
+        task = asyncio.get_running_loop().create_task(running.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -138,7 +156,3 @@ def _blueprints(configuration: Configuration) -> Mapping[str, Blueprint]:
         name: (definition, tuple(servers[each] for each in definition.mcp_servers))
         for name, definition in configuration.assistants.items()
     }
-
-
-async def _close(running: RunningAssistant) -> None:
-    await running.backend.close()

@@ -10,6 +10,7 @@ from gateway.coordination.lease import LeaseGuard
 from gateway.domain.approvals import Approval
 from gateway.domain.conversations import Claim
 from gateway.domain.copies import changed
+from gateway.domain.errors import LeaseLost
 from gateway.domain.models import TurnId
 from gateway.domain.shares import NOBODY, Share
 from gateway.policy.admission import Grant
@@ -18,11 +19,12 @@ from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.turn_attempt import TurnAttempt
 
 
-@dataclass
+@dataclass(slots=True)
 class ConversationTask:
     """A conversation that this process works on."""
 
     lease_guard: LeaseGuard
+    platform: str
     over_capacity: bool
     """Whether the process has no capacity for it or is draining: its lease is released without starting the turn."""
     share: Share = NOBODY
@@ -45,10 +47,6 @@ class ConversationTask:
     def claim(self) -> Claim:
         return self.lease_guard.claim
 
-    @property
-    def platform(self) -> str:
-        return self.claim.turn.message.key.platform
-
     def interrupt(self, turn: TurnId) -> None:
         """Interrupts the turn, if it is the current one."""
         if self.claim.turn.id == turn:
@@ -69,6 +67,13 @@ class ConversationTask:
         self.lease_guard.claim = changed(self.claim, lease=claim.lease, turn=claim.turn)
         self.lease_guard.mark_renewed(since)
         return True
+
+    def begin_next(self, claim: Claim, since: float) -> None:
+        """Continues with the next turn, which was claimed with the end of this one. Raises LeaseLost."""
+        if self.lease_guard.is_lost:  # another process took it before we received the claim
+            raise LeaseLost
+        self.lease_guard.claim, self.attempt, self.budget_grant = claim, None, None
+        self.lease_guard.mark_renewed(since)
 
     def abandon(self) -> None:
         """Stops work on the conversation, as its lease is lost. A last write in progress is completed."""

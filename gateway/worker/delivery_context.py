@@ -86,7 +86,7 @@ class WorkerDeliveryContext:
         with self._assistants.using(self._lease_guard.claim.turn.assistant) as running:
             if running is None:
                 raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
-            async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
+            async with self._spool.kept(partial(running.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
 
     @asynccontextmanager

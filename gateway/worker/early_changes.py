@@ -34,20 +34,15 @@ class EarlyChanges:
         while len(self._kept) > MOST_CHANGES or self._is_old(next(iter(self._kept))):
             del self._kept[next(iter(self._kept))]
 
-    def is_deleted(self, message: Message) -> bool:
-        """Returns whether its author has deleted a message."""
-        return isinstance(self._change_of(message), MessageDeleted)
-
-    def edited(self, message: Message) -> Message:
-        """Returns a message as its author has left it."""
-        change = self._change_of(message)
-        if not isinstance(change, MessageEdited) or message.kind is not MessageKind.PROMPT:
-            return message
-        return replace(message, text=change.text)
-
-    def _change_of(self, message: Message) -> MessageEdited | MessageDeleted | None:
+    def applied_to(self, message: Message) -> Message | None:
+        """Returns a message as its author has left it; None if they have deleted it."""
         name = message.key.platform, message.own_id
-        return self._kept[name][1] if name in self._kept and not self._is_old(name) else None
+        if name not in self._kept or self._is_old(name):
+            return message
+        change = self._kept[name][1]
+        if isinstance(change, MessageDeleted):
+            return None
+        return replace(message, text=change.text) if message.kind is MessageKind.PROMPT else message
 
     def _is_old(self, name: MessageName) -> bool:
         return self._kept[name][0] < self._clock() - KEEP_SECONDS

@@ -192,12 +192,13 @@ class StoreInbox:
         results = [await self._apply(event) for event in update.events]
         return tuple(filter(None, results))
 
-    async def _accept_or_append(self, message: Message) -> None:
+    async def _accept_or_append(self, sent: Message) -> None:
         """Accepts a message of an update, or appends an album item to the queued turn of the items before it."""
-        if self._early_changes.is_deleted(message):
-            log.info("message dropped: its author has deleted it", platform=message.key.platform)
+        left = self._early_changes.applied_to(sent)
+        if left is None:
+            log.info("message dropped: its author has deleted it", platform=sent.key.platform)
             return
-        message = self._early_changes.edited(message)
+        message = left
         if message.max_from_author and await self._has_enough(message):
             return
         if message.album_item_id and not message.may_start_conversation:
@@ -223,10 +224,11 @@ class StoreInbox:
 
     async def _change_meanwhile(self, message: Message, turn_id: TurnId) -> None:
         """Makes the changes that came while a message was recorded, and did not find it."""
-        if self._early_changes.is_deleted(message):
+        left = self._early_changes.applied_to(message)
+        if left is None:
             await self._withdraw(turn_id)
-        elif (edited := self._early_changes.edited(message)).text != message.text:
-            edit = MessageEdited(message.key.platform, message.own_id, edited.text)
+        elif left.text != message.text:
+            edit = MessageEdited(message.key.platform, message.own_id, left.text)
             await self._store.read(lambda store: store.edit_queued(edit))
 
     async def _complete(self, again: Message, turn: Turn) -> None:
@@ -333,7 +335,7 @@ class StoreInbox:
         with self._assistants.using(turn.assistant) as running:
             if running is None:
                 raise AssistantRefused(ASSISTANT_IS_GONE, code="file_gone")
-            async with self._spool.kept(partial(running.backend.fetch_file, file), MAX_FILE_BYTES) as content:
+            async with self._spool.kept(partial(running.fetch_file, file), MAX_FILE_BYTES) as content:
                 yield content
 
     @contextmanager

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from gateway.domain.stream_buffer import PreviewStream
+
 PREVIEW_GRACE = 5.0
 CANCEL_GRACE = 5.0
 """Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
@@ -16,23 +18,37 @@ MAX_LATENESS = 0.02
 class PreviewTask:
     """The task of one preview. A turn that ends in its platform's quiet period has none, and most do."""
 
-    def __init__(self, show: Callable[[], Coroutine[Any, Any, None]], quiet_seconds: float) -> None:
-        """``show``: shows what the turn does until its stream is closed; begun after ``quiet_seconds``."""
+    def __init__(
+        self,
+        show: Callable[[], Coroutine[Any, Any, None]],
+        stream: PreviewStream,
+        quiet_seconds: float,
+        *,
+        shows_events_only: bool = False,
+    ) -> None:
+        """``show``: shows what the turn does until its stream is closed; begun after ``quiet_seconds``.
+
+        ``shows_events_only``: whether it is begun with the first event, as nothing is shown before.
+        """
         self._show = show
+        self._stream = stream
         self._quiet_seconds = quiet_seconds
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.Handle | None = None
-        if quiet_seconds:
+        if shows_events_only:
+            stream.on_first = self._begin
+        elif quiet_seconds:
             self._wait()
         else:
             self._begin()
 
     async def finish(self) -> None:
-        """Waits up to ``PREVIEW_GRACE`` seconds until the rest is shown, then cancels the task.
+        """Closes the stream, waits up to ``PREVIEW_GRACE`` seconds until the rest is shown, then cancels the task.
 
-        Called once the stream is closed, and again does nothing.
+        Called again, it does nothing.
         """
+        self._stream.close()
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None and not self._task.done():

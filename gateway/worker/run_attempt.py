@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.coordination.lease import LeaseGuard
+from gateway.domain.errors import AssistantError, AssistantRateLimited, ThreadBusy
 from gateway.domain.exchange import CallRound
 from gateway.domain.files import Attachment
 from gateway.domain.models import RunId, ThreadId, Turn
@@ -56,7 +57,7 @@ class MeteredAttachments:
         return attachments
 
 
-@dataclass
+@dataclass(slots=True)
 class RunAttempt:
     """The state of one process's attempt at a turn."""
 
@@ -68,6 +69,10 @@ class RunAttempt:
     run_started: bool
     """Whether the turn may have reached the assistant."""
     meter: UsageMeter
+    is_accepted: bool = False
+    """Whether it has reached it even if the current call is rejected: it had before, or a run of it has begun."""
+    may_have_files: bool = False
+    """Whether tools may have returned files for the reply: in this attempt, or in an earlier one."""
     has_fallback: bool = False
     """Whether another assistant is asked rather than to wait long for this one."""
     failures: int = 0
@@ -82,3 +87,18 @@ class RunAttempt:
     def may_fall_back(self) -> bool:
         """Whether another assistant may be asked: there is one, and nothing was shown of what this one did."""
         return self.has_fallback and not self.preview.has_shown
+
+    def begin_call(self) -> bool:
+        """Notes that the assistant is called now. Returns whether the turn may have reached it before."""
+        self.is_accepted = self.run_started
+        self.meter.begin_call(self.run_id if self.is_accepted else None)
+        self.run_started = True
+        self.may_have_files = self.may_have_files or self.is_accepted or bool(self.turn.rounds)
+        return self.is_accepted
+
+    def fail_call(self, error: AssistantError) -> None:
+        """Notes that the call has failed. One that was rejected has not brought the turn to the assistant."""
+        self.meter.fail(error)
+        if isinstance(error, AssistantRateLimited | ThreadBusy):
+            self.run_started = self.is_accepted
+            self.run_id = None  # the run has ended; ``resume`` looks for what it left behind

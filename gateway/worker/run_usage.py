@@ -67,7 +67,8 @@ class RunUsage:
 
     def _counted(self, meter: UsageMeter) -> tuple[ModelUsage, ...]:
         """Returns what was counted; where a server names no model, the configured one is meant."""
-        return tuple(ModelUsage(each.model or self._assistant.model, each.usage) for each in meter.counted())
+        model = self._assistant.model
+        return tuple(each if each.model else ModelUsage(model, each.usage) for each in meter.counted())
 
     async def _look_up_all(self, turn: Turn, thread_id: ThreadId | None, meter: UsageMeter) -> Sequence[OpenRun]:
         """Looks up what the server has not counted yet; returns what it does not know."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway import logs
-from gateway.coordination.file_spool import FileSpool
+from gateway.coordination.file_spool import FileSpool, TurnSpool
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn
 from gateway.domain.sentences import sentence
@@ -26,7 +26,8 @@ class TurnFiles:
     def __init__(self, turn: Turn, adapter: Adapter, spool: FileSpool) -> None:
         self._turn = turn
         self._adapter = adapter
-        self._spool = spool.open_turn()
+        self._file_spool = spool
+        self._spool: TurnSpool | None = None
         self._attachments: Sequence[Attachment] | None = None
         self.left_out = False
         """Whether the assistant was told that the files were left out."""
@@ -39,7 +40,8 @@ class TurnFiles:
 
     def close(self) -> None:
         """Deletes the content of the files."""
-        self._spool.close()
+        if self._spool is not None:
+            self._spool.close()
 
     async def _load(self) -> Sequence[Attachment]:
         files = self._turn.message.files
@@ -49,6 +51,8 @@ class TurnFiles:
             log.warning("files left out: earlier attempts were interrupted", turn=self._turn.id, files=len(files))
             self.left_out = True
             return [Attachment(file, problem=LEFT_OUT) for file in files]
+        if self._spool is None:
+            self._spool = self._file_spool.open_turn()
         return await self._adapter.fetch_attachments(self._turn, self._spool)
 
 

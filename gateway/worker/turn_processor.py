@@ -17,7 +17,7 @@ from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.conversations import Claim, Lease
 from gateway.domain.copies import changed
 from gateway.domain.errors import GatewayError, LeaseLost
-from gateway.domain.models import MessageKind, Turn, TurnState
+from gateway.domain.models import Failure, MessageKind, Turn, TurnState
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
@@ -73,6 +73,7 @@ class TurnProcessor:
         self._quiet_seconds = {
             name: adapter.quiet_seconds for name, adapter in adapters.items() if isinstance(adapter, HasQuietPeriod)
         }
+        self._has_callers = {name for name, adapter in adapters.items() if isinstance(adapter, HasWaitingCallers)}
         self._delivery_context_of = delivery_context_of
         self._metrics = metrics
         self._tracing = tracing
@@ -88,34 +89,39 @@ class TurnProcessor:
         ``may_claim_next``: returns whether the next turn may be claimed. Raises LeaseLost.
         """
         context = task.delivery_context = self._delivery_context_of(task.lease_guard)
-        turn = task.claim.turn
-        logs.bind_turn(turn.id)
-        if not turn.state.is_resolved:
-            outcome = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
-            outcome = outcome or await self._answer(task, context)
-            if outcome is None:
-                return False
-            turn = outcome
+        logs.bind_turn(task.claim.turn.id)
+        turn = await self._resolve(task, context)
+        if turn is None:
+            return False
         failure = None
         if turn.erased_at is None:  # neither the reply nor its address exists any more
-            await self.on_resolved(turn)
-            if turn.rounds:
-                await self._held_calls.close(task.lease_guard, context)
-            failure = await self._delivery.deliver(task.lease_guard, turn, context)
-            if turn.is_pushed_text and failure is None:
-                await self._remember(task.lease_guard)
+            failure = await self._deliver(task, turn, context)
         task.is_finishing, since = True, lease_clock()
         write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
         next_claim = cast("Claim | None", await task.lease_guard.write(write))
         task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
-        if next_claim is None:
-            return False
-        if task.lease_guard.is_lost:  # another process took the next turn before we received the claim
-            raise LeaseLost
-        task.lease_guard.claim, task.attempt, task.budget_grant = next_claim, None, None
-        task.lease_guard.mark_renewed(since)
-        return True
+        if next_claim is not None:
+            task.begin_next(next_claim, since)
+        return next_claim is not None
+
+    async def _resolve(self, task: ConversationTask, context: WorkerDeliveryContext) -> Turn | None:
+        """Returns the turn once it has an outcome; None: it is parked."""
+        turn = task.claim.turn
+        if turn.state.is_resolved:
+            return turn
+        held = await self.handovers.prepare(task.lease_guard, self._adapters[task.platform], context)
+        return held or await self._answer(task, context)
+
+    async def _deliver(self, task: ConversationTask, turn: Turn, context: WorkerDeliveryContext) -> Failure | None:
+        """Delivers an outcome, and tells whoever else is to know it; returns the failure if it was not accepted."""
+        await self.on_resolved(turn)
+        if turn.rounds:
+            await self._held_calls.close(task.lease_guard, context)
+        failure = await self._delivery.deliver(task.lease_guard, turn, context)
+        if turn.is_pushed_text and failure is None:
+            await self._remember(task.lease_guard)
+        return failure
 
     async def release(self, task: ConversationTask, *, delay_seconds: float) -> None:
         """Releases the lease with the turn unfinished; the next claim continues from what is stored."""
@@ -162,7 +168,8 @@ class TurnProcessor:
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt
         try:
-            return await self._answer_with(work, attempt, stream, files, context)
+            preview = self._preview(turn, stream, context)
+            return await self._answer_with(work, attempt, preview, files, context)
         finally:
             attempt.close()
 
@@ -170,47 +177,64 @@ class TurnProcessor:
         self,
         work: ConversationTask,
         attempt: TurnAttempt,
-        stream: PreviewStream,
+        preview: PreviewTask,
         files: TurnFiles,
         context: WorkerDeliveryContext,
     ) -> Turn | None:
         turn = work.claim.turn
-        charged_before = turn.cost
-        preview = self._preview(turn, stream, context)
         try:
-            about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
-            with self._tracing.span("run", turn.message.traceparent, **about) as span:
-                outcome = await self._runner.outcome(work, attempt, files, context)
-                if isinstance(outcome, ParkTurn):
-                    if outcome.awaits_approvals:
-                        stream.close()  # the questions come below what was said before them
-                        await preview.finish()
-                        is_new = len(work.claim.turn.rounds) > len(turn.rounds)
-                        outcome = await self._held_calls.ask(
-                            work.lease_guard, outcome, work.held, context, is_new=is_new
-                        )
-                    await self._park(work, outcome, charged_before)
-                    if work.leaves_run:
-                        self._create_background_task(attempt.stop(), attempt)
-                    return None
-                if outcome.failure is not None:
-                    span.record_error(GatewayError(code=outcome.failure.code))
-            # With the lease and the turn as they are now: they may be newer than those the turn was started with.
-            turn = cast("Turn", await work.lease_guard.write(partial(_with_current, outcome, attempt.shown)))
+            outcome = await self._outcome_unless_parked(work, attempt, preview, files, context)
+            resolved = None if outcome is None else await self._record(outcome, work, attempt)
         except LeaseLost:
             self._create_background_task(self._settle_if_ended(turn, attempt), attempt)  # it may have been deleted
             raise
         finally:
             files.close()
-            stream.close()
             await preview.finish()
+        if resolved is not None:
+            await self._settle(work, attempt, resolved, charged_before=turn.cost)
+        return resolved
+
+    async def _outcome_unless_parked(
+        self,
+        work: ConversationTask,
+        attempt: TurnAttempt,
+        preview: PreviewTask,
+        files: TurnFiles,
+        context: WorkerDeliveryContext,
+    ) -> RecordOutcome | None:
+        """Runs the turn and returns its outcome; None when it has to wait for something: then it is parked."""
+        turn = work.claim.turn
+        about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
+        with self._tracing.span("run", turn.message.traceparent, **about) as span:
+            outcome = await self._runner.outcome(work, attempt, files, context)
+            if isinstance(outcome, RecordOutcome):
+                if outcome.failure is not None:
+                    span.record_error(GatewayError(code=outcome.failure.code))
+                return outcome
+            if outcome.awaits_approvals:
+                await preview.finish()  # the questions come below what was said before them
+                is_new = len(work.claim.turn.rounds) > len(turn.rounds)
+                outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, context, is_new=is_new)
+            await self._park(work, outcome, turn.cost)
+        if work.leaves_run:
+            self._create_background_task(attempt.stop(), attempt)
+        return None
+
+    @staticmethod
+    async def _record(outcome: RecordOutcome, work: ConversationTask, attempt: TurnAttempt) -> Turn:
+        """Stores an outcome, with the lease and the turn as they are now: they may be newer than when it started."""
+        write = partial(_with_current, outcome, attempt.shown)
+        return cast("Turn", await work.lease_guard.write(write))
+
+    async def _settle(self, work: ConversationTask, attempt: TurnAttempt, turn: Turn, *, charged_before: int) -> None:
+        """Charges a turn whose outcome is stored, and stops its run if it was cancelled."""
         if turn.state is TurnState.CANCELLED:
             self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
         elif work.budget_grant is not None:
             await self._admission.settle(work.budget_grant, turn.cost - charged_before)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
-        return turn
 
     async def _park(self, work: ConversationTask, write: ParkTurn, charged_before: int) -> None:
         """Puts the turn off. Unless it waits for people or for its sender's functions, nothing of it has reached the
@@ -243,8 +267,9 @@ class TurnProcessor:
             self._metrics.expense_added(turn, expense)
 
     def _preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> PreviewTask:
-        show = partial(self._stream_preview, turn, stream, context)
-        return PreviewTask(show, self._quiet_seconds.get(turn.message.key.platform, 0.0))
+        platform, show = turn.message.key.platform, partial(self._stream_preview, turn, stream, context)
+        for_callers, quiet = platform in self._has_callers, self._quiet_seconds.get(platform, 0.0)
+        return PreviewTask(show, stream, quiet, shows_events_only=for_callers)
 
     async def _stream_preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> None:
         try:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
+from gateway.coordination.futures import until_done
 from gateway.domain.errors import AssistantError, DeliveryError, NotForUs
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
-from gateway.domain.models import AWAITS_OUTPUTS, Failure
+from gateway.domain.models import AWAITS_OUTPUTS, Failure, Turn
 from gateway.domain.past import said_in_rounds
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
-from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Wait
+from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome
 from gateway.ports.platform import Adapter, HasWaitingCallers
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
@@ -85,7 +85,7 @@ class TurnRunner:
         log.info("turn started", turn=turn.id, attempt=turn.attempts, platform=work.platform)
         work.outcome_task = asyncio.create_task(self._start_attempt(work, attempt, files, context))
         try:
-            await _until_done(work.outcome_task)
+            await until_done(work.outcome_task)
         finally:
             work.outcome_task.cancel()
         return await self._outcome_of_task(work, attempt, work.outcome_task)
@@ -93,7 +93,8 @@ class TurnRunner:
     async def _outcome_of_task(
         self, work: ConversationTask, attempt: TurnAttempt, ended: asyncio.Task[RecordOutcome | ParkTurn]
     ) -> RecordOutcome | ParkTurn:
-        lease, turn = work.claim.lease, work.claim.turn
+        claim = work.claim
+        lease, turn = claim.lease, claim.turn
         if ended.cancelled():
             return RecordOutcome(lease, turn, failure=CANCELLED)
         try:
@@ -144,34 +145,47 @@ class TurnRunner:
 
         Raises AssistantError, RunPostponed.
         """
-        lease, turn = work.claim.lease, work.claim.turn
-        admitted = await self._admission.admit(turn)
+        claim = work.claim
+        admitted = await self._admission.admit(claim.turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(lease, turn, failure=admitted.failure)
+            return RecordOutcome(claim.lease, claim.turn, failure=admitted.failure)
         if isinstance(admitted, Wait):
-            return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
+            until = admitted.wake_seconds, admitted.max_seconds
+            return ParkTurn(claim.lease, claim.turn, BUDGET, *until, admitted.key)
         work.budget_grant = admitted
+        unseen = await self._fetch_context(work, attempt, context)
+        if unseen is not None:
+            return unseen
+        said = await self._go_on(work, attempt, context) if claim.turn.rounds else ""
+        reply = await attempt.run()
+        text = _full_text(said, reply.text, attempt.turn, files, admitted)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
+
+    async def _fetch_context(
+        self, work: ConversationTask, attempt: TurnAttempt, context: WorkerDeliveryContext
+    ) -> RecordOutcome | None:
+        """Fetches what belongs to the message; returns the outcome of a turn whose reply nobody would see."""
+        turn = work.claim.turn
         try:
             await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], context)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn.id))
-            return RecordOutcome(lease, turn, failure=CANCELLED)
+            return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))
             return await self._outcome_of(work, attempt, failure=undeliverable(exc))
+        return None
+
+    async def _go_on(self, work: ConversationTask, attempt: TurnAttempt, context: WorkerDeliveryContext) -> str:
+        """Runs the calls that the turn has waited for, if they are not done; returns what was said before them."""
+        turn = work.claim.turn
         if turn.has_open_round:
             await self._held_calls.run(work.lease_guard, attempt, work.held, context)
             attempt.begin()
         said = said_in_rounds(turn)
         if said:
             attempt.go_on_after(said, is_shown=isinstance(self._adapters[work.platform], HasWaitingCallers))
-        reply = await attempt.run()
-        text, language = "\n\n".join(filter(None, (said, reply.text))), attempt.turn.message.language
-        if not turn.options.is_program:
-            if files.left_out:
-                text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
-            text = admitted.with_notice(text, language)
-        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
+        return said
 
     async def _outcome_of(
         self,
@@ -184,9 +198,10 @@ class TurnRunner:
         calls: tuple[RequestedCall, ...] = (),
     ) -> RecordOutcome:
         """Returns an outcome with what all runs of the turn used."""
-        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
+        spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
+        turn = claim.turn
         return RecordOutcome(
-            work.claim.lease,
+            claim.lease,
             turn,
             reply,
             spent.usage + turn.usage,  # a turn that waited for outputs has used some before
@@ -199,13 +214,11 @@ class TurnRunner:
         )
 
 
-async def _until_done(task: asyncio.Task[Any]) -> None:
-    """Waits until a task has ended, however it ends. ``asyncio.wait`` takes three times as many steps for one."""
-    ended = asyncio.get_running_loop().create_future()
-
-    def end(_: object) -> None:
-        if not ended.done():  # it is when who waits was cancelled
-            ended.set_result(None)
-
-    task.add_done_callback(end)
-    await ended
+def _full_text(said: str, reply: str, turn: Turn, files: TurnFiles, admitted: Grant) -> str:
+    """Returns a reply behind what was ``said`` before it, and with what a person is to be told about it."""
+    text, language = "\n\n".join(filter(None, (said, reply))), turn.message.language
+    if turn.options.is_program:
+        return text
+    if files.left_out:
+        text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
+    return admitted.with_notice(text, language)

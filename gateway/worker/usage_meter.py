@@ -22,7 +22,7 @@ from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage
 
 
-@dataclass
+@dataclass(slots=True)
 class _Round:
     """One request to the model: what it wrote, and what the next request carries beyond that."""
 
@@ -30,7 +30,7 @@ class _Round:
     outputs: list[str] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """One call of ``run`` or ``resume``."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import CURRENT_LEASE, LeaseGuard, lease_clock
-from gateway.coordination.peers import MAX_AGE_SECONDS, SLACK, PeerLoads
+from gateway.coordination.peers import SLACK, PeerLoads
 from gateway.coordination.retry import repeat
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.conversations import Claim
@@ -26,6 +26,7 @@ from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
 from gateway.worker.burst import Burst
 from gateway.worker.conversation_task import ConversationTask
+from gateway.worker.load_announcer import LoadAnnouncer
 from gateway.worker.preview_task import cancel_all
 from gateway.worker.start_pace import StartPace
 from gateway.worker.turn_processor import TurnProcessor
@@ -42,8 +43,6 @@ BUSY_PAUSE_SECONDS = 0.05
 """Seconds between two claims of a process that has something to do: a claim costs several statements, however many
 turns it finds."""
 ANNOUNCE_SECONDS = 0.1
-HEARTBEAT_SECONDS = MAX_AGE_SECONDS / 3
-"""Seconds between announcements while nothing changes."""
 
 log = logs.get_logger(__name__)
 
@@ -79,8 +78,7 @@ class Worker:
         self._has_refused = False
         """Whether the last claim left conversations whose share has no place now."""
         self._peers = PeerLoads(owner)
-        self._announced: tuple[WorkerLoad, float] | None = None
-        """The last announcement, and when it was made by the clock of the loop."""
+        self._announcer = LoadAnnouncer(store)
         self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._burst = Burst()
@@ -214,11 +212,13 @@ class Worker:
             log.info("worker stopping", in_hand=len(running), grace=grace_seconds)
             await asyncio.wait(running, timeout=grace_seconds)
         await cancel_all([task for task in running if not task.done()])
+        self._metrics.set_conversations_in_progress(len(self._tasks))
         await cancel_all(tuple(self._background_tasks))
         await self._turn_processor.close()
 
     async def _sweep(self) -> None:
         """Claims what is due, as far as there is capacity. Raises StoreUnavailable."""
+        self._metrics.set_conversations_in_progress(len(self._tasks))
         self._wake_up.clear()
         while await self._claim_due():
             await self._pause_if_busy()
@@ -258,11 +258,8 @@ class Worker:
         return 0 if self._draining else max(0, self._places.capacity - len(self._tasks))
 
     async def _announce(self) -> None:
-        """Announces how busy this process is, if that has changed, and from time to time. Raises StoreUnavailable."""
-        load, last = WorkerLoad(self.owner, len(self._tasks), self._free_capacity() > 0), self._announced
-        if last is None or _differs(load, last[0]) or self._loop.time() - last[1] >= HEARTBEAT_SECONDS:
-            self._announced = load, self._loop.time()
-            await self._store.read(partial(_announce, load=load))
+        """Raises StoreUnavailable."""
+        await self._announcer.announce(WorkerLoad(self.owner, len(self._tasks), self._free_capacity() > 0))
 
     async def _renew(self) -> None:
         """Raises StoreUnavailable."""
@@ -290,10 +287,10 @@ class Worker:
                 return
             previous.abandon()
         guard = LeaseGuard(self._store, claim, lease_seconds=self._lease_seconds, requested_at=since)
-        work = ConversationTask(guard, over_capacity=not self._free_capacity(), share=claim.share)
+        platform = claim.turn.message.key.platform
+        work = ConversationTask(guard, platform, over_capacity=not self._free_capacity(), share=claim.share)
         self._tasks[conversation] = work
         self._places.take(work.share)
-        self._metrics.set_conversations_in_progress(len(self._tasks))
         # In a new context: a caller's would be kept in memory for as long as the turn runs.
         work.task = self._loop.create_task(self._process_conversation(work), context=Context())
         work.task.add_done_callback(lambda _: self._task_done(conversation, work))
@@ -302,7 +299,6 @@ class Worker:
         if self._tasks.get(conversation) is work:
             del self._tasks[conversation]
         self._places.release(work.share)
-        self._metrics.set_conversations_in_progress(len(self._tasks))
         if len(self._tasks) == self._places.capacity - 1 or self._has_refused:
             self._wake_up.set()  # there was no capacity until now: a conversation may be waiting for it
 
@@ -340,15 +336,6 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def _differs(load: WorkerLoad, announced: WorkerLoad) -> bool:
-    moved = abs(load.in_progress - announced.in_progress)
-    return load.has_capacity != announced.has_capacity or moved >= SLACK // 2
-
-
-def _announce(store: Store, *, load: WorkerLoad) -> None:
-    store.announce(load)
 
 
 def run_once(work: Coroutine[Any, Any, T]) -> T:

@@ -40,9 +40,9 @@ def definition(**values: Any) -> AssistantDefinition:
 
 async def test_a_server_is_released_when_its_assistants_are_closed(builder: AssistantBuilder) -> None:
     first, second = (builder.build(definition(assistant_backend="offline"), [ORDERS]) for _ in range(2))
-    await first.backend.close()
+    await first.close()
     assert builder.servers.in_use
-    await second.backend.close()
+    await second.close()
     assert not builder.servers.in_use
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,7 +23,7 @@ from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.uploaded_files import UploadedFiles, as_file
-from gateway.coordination.threads import in_thread
+from gateway.coordination.threads import Threads, in_thread
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.files import File
 from gateway.domain.models import Turn, TurnId
@@ -48,7 +47,7 @@ class AssistantsContext:
     files: UploadedFiles
     server_files: ServerFiles
     running: RunningTurns
-    readers: Executor
+    readers: Threads
     """For what is read at each step of a run."""
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""

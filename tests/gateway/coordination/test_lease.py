@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.domain.audit import AuditEvent
-from gateway.domain.conversations import Claim
+from gateway.domain.conversations import Claim, Lease
 from gateway.domain.errors import LeaseLost
-from gateway.domain.models import ConversationKey, Message, TurnId
+from gateway.domain.models import ConversationKey, Message, RunId, Turn, TurnId
+from gateway.ports.leased_writes import AppendAuditEntry, LeasedWrite, SetRun
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 
@@ -82,3 +85,31 @@ async def test_a_lease_is_lost_once_any_process_claimed_again_even_the_same_one(
     for _ in range(2):
         with pytest.raises(LeaseLost):
             await guard.assert_held()
+
+
+async def test_of_two_writes_at_once_the_second_has_the_turn_of_the_first(
+    async_store: AsyncStore, claim: Claim, brief_store: SqlStore
+) -> None:
+    guard, known = LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=lease_clock()), list[Turn]()
+
+    def mark(lease: Lease, turn: Turn) -> LeasedWrite:
+        known.append(turn)
+        return AppendAuditEntry(lease, turn, AuditEvent.RUN_RETRIED)
+
+    first, _ = await asyncio.gather(guard.write(partial(SetRun, run_id=RunId("run_1"))), guard.write(mark))
+    assert known == [first]
+    assert guard.claim.turn == brief_store.get_turn(TURN)
+
+
+async def test_a_write_whose_caller_is_cancelled_does_not_hold_up_the_next_one(
+    async_store: AsyncStore, claim: Claim
+) -> None:
+    guard = LeaseGuard(async_store, claim, lease_seconds=60.0, requested_at=lease_clock())
+    given_up = asyncio.create_task(guard.write(partial(SetRun, run_id=RunId("run_1"))))
+    following = asyncio.create_task(guard.write(partial(AppendAuditEntry, event=AuditEvent.RUN_RETRIED)))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    async with asyncio.timeout(10):
+        turn = await following
+    assert isinstance(turn, Turn)
+    assert turn.run_id == "run_1"

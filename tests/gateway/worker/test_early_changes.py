@@ -26,26 +26,25 @@ def deletion(number: int = 1) -> MessageDeleted:
 def test_the_newest_change_counts() -> None:
     kept = EarlyChanges()
     kept.keep(edit())
-    assert kept.edited(message()).text == "as it is"
-    assert not kept.is_deleted(message())
+    assert kept.applied_to(message()) == replace(message(), text="as it is")
     kept.keep(deletion())
-    assert kept.is_deleted(message())
-    assert not kept.is_deleted(message(2))
-    assert not kept.is_deleted(replace(message(), key=ConversationKey("raven")))
+    assert kept.applied_to(message()) is None
+    for other in (message(2), replace(message(), key=ConversationKey("raven"))):
+        assert kept.applied_to(other) == other
 
 
 def test_a_command_stays_as_it_is() -> None:
     kept = EarlyChanges()
     kept.keep(edit())
     command = replace(message(), kind=MessageKind.STOP)
-    assert kept.edited(command) == command
+    assert kept.applied_to(command) == command
 
 
 def test_of_an_album_the_edited_item_is_changed() -> None:
     kept = EarlyChanges()
     first, second = (replace(message(), album_item_id=number) for number in ("1", "2"))
     kept.keep(replace(edit(), message_id=first.own_id))
-    assert (kept.edited(first).text, kept.edited(second)) == ("as it is", second)
+    assert [kept.applied_to(each) for each in (first, second)] == [replace(first, text="as it is"), second]
 
 
 def test_a_change_is_forgotten_after_some_minutes() -> None:
@@ -53,14 +52,14 @@ def test_a_change_is_forgotten_after_some_minutes() -> None:
     kept = EarlyChanges(clock)
     kept.keep(deletion())
     clock.now += KEEP_SECONDS + 1
-    assert not kept.is_deleted(message())
+    assert kept.applied_to(message()) == message()
     kept.keep(deletion(2))
-    assert kept.is_deleted(message(2))
+    assert kept.applied_to(message(2)) is None
 
 
 def test_only_so_many_changes_are_kept() -> None:
     kept = EarlyChanges()
     for number in range(early_changes.MOST_CHANGES + 1):
         kept.keep(deletion(number))
-    assert not kept.is_deleted(message(0))
-    assert kept.is_deleted(message(1))
+    assert kept.applied_to(message(0)) == message(0)
+    assert kept.applied_to(message(1)) is None

@@ -415,11 +415,38 @@ async def test_a_quiet_period_begins_again_while_the_loop_does_not_keep_up() -> 
         shown.append("preview")
 
     loop.call_soon(time.sleep, 0.1)  # the timer of the first period is late
-    preview, just_after = PreviewTask(show, 0.02), loop.create_future()
+    preview, just_after = PreviewTask(show, PreviewStream(), 0.02), loop.create_future()
     loop.call_later(0.021, just_after.set_result, None)
     await just_after
     await preview.finish()
     assert shown == []
+
+
+async def test_a_preview_of_events_only_begins_with_the_first() -> None:
+    live, shown = PreviewStream(), list[PreviewEvent]()
+
+    async def show() -> None:
+        shown.append(ToolCall("begun", "t"))
+        shown.extend([event async for event in live])
+
+    preview = PreviewTask(show, live, 0.0, shows_events_only=True)
+    await asyncio.sleep(0)
+    assert shown == []
+    live.put(TextDelta("a"))
+    await preview.finish()
+    assert shown == [ToolCall("begun", "t"), TextDelta("a")]
+
+
+async def test_a_preview_of_events_only_is_none_for_a_turn_without() -> None:
+    live, begun = PreviewStream(), asyncio.Event()
+
+    async def show() -> None:
+        begun.set()
+
+    await PreviewTask(show, live, 0.0, shows_events_only=True).finish()
+    live.put(TextDelta("late"))
+    await asyncio.sleep(0)
+    assert not begun.is_set()
 
 
 def test_a_finished_turn_is_freed_without_the_garbage_collector(start: Start) -> None:
