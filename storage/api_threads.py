@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select
 
 from gateway.domain.models import ConversationKey, Message, Turn
+from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.column_types import SafeText
@@ -113,7 +113,7 @@ def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
 def to_object(row: Sequence[Any]) -> ApiObject:
     """Reads a row of OBJECT."""
     identity, kind, owner, body, *rest = row
-    return ApiObject(identity, kind, owner, json.loads(body), *rest)
+    return ApiObject(identity, kind, owner, decode_json(body), *rest)
 
 
 def _divided(rows: Sequence[Row], key: ConversationKey) -> tuple[ApiObject | None, Sequence[ApiObject]]:
