@@ -9,10 +9,11 @@ from typing import Any
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import AssistantError, DeliveryError, NotForUs
-from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.exchange import CallRound
 from gateway.domain.files import File
 from gateway.domain.models import AWAITS_OUTPUTS, Failure
 from gateway.domain.past import said_in_rounds
+from gateway.domain.run_events import RunCompleted
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
@@ -171,7 +172,7 @@ class TurnRunner:
             if files.left_out:
                 text = f"{text}\n\n{say(LEFT_OUT_NOTICE, language)}"
             text = admitted.with_notice(text, language)
-        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, said=reply)
 
     async def _outcome_of(
         self,
@@ -181,9 +182,9 @@ class TurnRunner:
         reply: str = "",
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
-        calls: tuple[RequestedCall, ...] = (),
+        said: RunCompleted | None = None,
     ) -> RecordOutcome:
-        """Returns an outcome with what all runs of the turn used."""
+        """Returns an outcome with what all runs of the turn used. ``said``: what may have calls."""
         spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
         return RecordOutcome(
             work.claim.lease,
@@ -195,7 +196,8 @@ class TurnRunner:
             spent.model or turn.model,
             spent.cost + turn.cost,
             spent.is_estimate or turn.cost_is_estimate,
-            calls=calls,
+            calls=said.calls if said else (),
+            returned=said.returned if said else "",
         )
 
 
