@@ -108,6 +108,8 @@ def _returned_with_calls(rounds: tuple[CallRound, ...], returned: tuple[str, ...
 
 
 def _returned_of(turn: Turn) -> tuple[str, ...]:
+    if not turn.rounds:
+        return (turn.returned,) if turn.returned else ()
     found = (*(each.returned for each in turn.rounds), turn.returned)
     return found if any(found) else ()
 
