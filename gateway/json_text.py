@@ -1,4 +1,4 @@
-"""Decodes JSON that others wrote."""
+"""Decodes JSON that servers, platforms and the gateway itself wrote."""
 
 from __future__ import annotations
 

@@ -119,6 +119,11 @@ def bind_turn(turn: str) -> None:
     structlog.contextvars.bind_contextvars(turn=turn)
 
 
+def bind_request(request: str) -> None:
+    """Has all entries of the current task name the request that it answers."""
+    structlog.contextvars.bind_contextvars(request=request)
+
+
 def has_tap() -> bool:
     """Returns whether ``note`` does anything."""
     return _tap is not None

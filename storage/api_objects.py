@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
 from gateway.domain.errors import Conflict
 from gateway.domain.models import ConversationKey, TurnId
-from gateway.ports.api_objects import ApiObject, ThreadMessages, ThreadState
+from gateway.ports.api_objects import ApiObject, NewestMessages, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.api_threads import NO_LIMIT, OBJECT, THREAD, O, SqlThreadReader, get_object, to_object
 from storage.clock import clock, read_clock
@@ -88,7 +88,7 @@ class SqlApiObjects:
     def __init__(self, database: Database, platform: str) -> None:
         self._database = database
         self._platform = platform
-        self._threads = SqlThreadReader(database, platform)
+        self._threads = SqlThreadReader(database)
 
     # ---------------------------------------------------------------- making
 
@@ -158,11 +158,11 @@ class SqlApiObjects:
         with self._database.read() as connection:
             return [*map(to_object, connection.execute(_of_parent, parameters))][::-1]
 
-    def thread_state(self, owner: str, thread_id: str) -> ThreadState:
-        return self._threads.state(owner, thread_id)
+    def thread_states(self, keys: Sequence[ConversationKey]) -> Sequence[ThreadState]:
+        return self._threads.states(keys)
 
-    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
-        return self._threads.newest_messages(owner, thread_id, most_turns)
+    def newest_messages(self, asked: Sequence[NewestMessages]) -> Sequence[ThreadMessages]:
+        return self._threads.newest_messages(asked)
 
     # ---------------------------------------------------------------- changing
 

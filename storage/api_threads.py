@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select
 
 from gateway.domain.models import ConversationKey, Message, Turn
-from gateway.ports.api_objects import ApiObject, NewestTurn, ThreadMessages, ThreadState
+from gateway.json_text import decode_json
+from gateway.ports.api_objects import ApiObject, NewestMessages, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
 from storage.column_types import SafeText
 from storage.database import Database
-from storage.driver_sql import Call, DriverStatement, Parameters, Row, run_all
+from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.program_tables import api_objects
 from storage.schema import conversations, turns
 from storage.sql import C, T
@@ -58,36 +58,44 @@ _statements = cache(_Statements)
 class SqlThreadReader:
     """Implements the reading of threads of ApiObjects."""
 
-    def __init__(self, database: Database, platform: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._platform = platform
 
-    def state(self, owner: str, thread_id: str) -> ThreadState:
-        key, statements = self._key(owner, thread_id), _statements(self._database.kind)
+    def states(self, keys: Sequence[ConversationKey]) -> Sequence[ThreadState]:
+        statements = _statements(self._database.kind)
         with self._database.driver_read() as cursor:
-            found = _rows(cursor, statements.state, row_mapping.key_columns(key, "key_"))
-            newest = _newest_of(found[0]) if found else None
-            after = {"name": thread_id, "after": _taken(newest)}
-            thread, pending = _divided(_rows(cursor, statements.pending, after), key)
-        conversation = row_mapping.to_conversation(found[0]) if found else None
-        return ThreadState(thread, conversation, newest, pending if thread else [])
+            calls = [Call(statements.state, row_mapping.key_columns(key, "key_")) for key in keys]
+            found = [rows[0] if rows else None for rows in run_all(cursor, calls)]
+            newest = [None if row is None else _newest_of(row) for row in found]
+            after = [{"name": key.channel, "after": _taken(each)} for key, each in zip(keys, newest, strict=True)]
+            objects = run_all(cursor, [Call(statements.pending, each) for each in after])
+        return [*map(_to_state, keys, found, newest, objects)]
 
-    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
-        key, statements = self._key(owner, thread_id), _statements(self._database.kind)
+    def newest_messages(self, asked: Sequence[NewestMessages]) -> Sequence[ThreadMessages]:
+        statements = _statements(self._database.kind)
         with self._database.driver_read() as cursor:
-            asked = {**row_mapping.key_columns(key, "key_"), "most": most_turns}
-            known = [_to_turn(row, key) for row in reversed(_rows(cursor, statements.shown, asked))]
-            since = {"name": thread_id, "since": known[0].seq - 1 if known else 0}
-            thread, added = _divided(_rows(cursor, statements.since, since), key)
-        return ThreadMessages(thread, known, added if thread or known else [])
+            ends = [{**row_mapping.key_columns(each.key, "key_"), "most": each.most_turns} for each in asked]
+            found = run_all(cursor, [Call(statements.shown, each) for each in ends])
+            turns = [
+                [_to_turn(row, each.key) for row in reversed(rows)] for each, rows in zip(asked, found, strict=True)
+            ]
+            since = [
+                {"name": each.key.channel, "since": known[0].seq - 1 if known else 0}
+                for each, known in zip(asked, turns, strict=True)
+            ]
+            objects = run_all(cursor, [Call(statements.since, each) for each in since])
+        return [*map(_to_messages, asked, turns, objects)]
 
-    def _key(self, owner: str, thread_id: str) -> ConversationKey:
-        return ConversationKey(self._platform, owner, thread_id)
+
+def _to_state(key: ConversationKey, row: Row | None, newest: NewestTurn | None, objects: Sequence[Row]) -> ThreadState:
+    thread, pending = _divided(objects, key)
+    conversation = None if row is None else row_mapping.to_conversation(row)
+    return ThreadState(thread, conversation, newest, pending if thread else [])
 
 
-def _rows(cursor: Any, statement: DriverStatement, parameters: Parameters) -> list[Row]:
-    (found,) = run_all(cursor, [Call(statement, parameters)])
-    return found
+def _to_messages(asked: NewestMessages, turns: Sequence[Turn], objects: Sequence[Row]) -> ThreadMessages:
+    thread, added = _divided(objects, asked.key)
+    return ThreadMessages(thread, turns, added if thread or turns else [])
 
 
 def _newest_of(row: Sequence[Any]) -> NewestTurn | None:
@@ -113,7 +121,7 @@ def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
 def to_object(row: Sequence[Any]) -> ApiObject:
     """Reads a row of OBJECT."""
     identity, kind, owner, body, *rest = row
-    return ApiObject(identity, kind, owner, json.loads(body), *rest)
+    return ApiObject(identity, kind, owner, decode_json(body), *rest)
 
 
 def _divided(rows: Sequence[Row], key: ConversationKey) -> tuple[ApiObject | None, Sequence[ApiObject]]:

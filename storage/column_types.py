@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeDecorator
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.files import File
 from gateway.domain.models import Address, MessageKind, Parking, TurnState
+from gateway.json_text import decode_json
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class AddressJson(ConvertedText[Address]):
 
     @staticmethod
     def from_sql(stored: str | None) -> Address | None:
-        return None if stored is None else cast("Mapping[str, str]", json.loads(stored))
+        return None if stored is None else cast("Mapping[str, str]", decode_json(stored))
 
 
 class TurnStateText(ConvertedText[TurnState]):
@@ -144,7 +145,7 @@ class FilesJson(ConvertedText[Sequence[File]]):
 
     @staticmethod
     def from_sql(stored: str | None) -> tuple[File, ...]:
-        return () if stored is None or stored == EMPTY_LIST else tuple(File(**each) for each in json.loads(stored))
+        return () if stored is None or stored == EMPTY_LIST else tuple(File(**each) for each in decode_json(stored))
 
 
 class StringListJson(ConvertedText[Sequence[str]]):
@@ -158,7 +159,7 @@ class StringListJson(ConvertedText[Sequence[str]]):
 
     @staticmethod
     def from_sql(stored: str | None) -> tuple[str, ...]:
-        return () if stored is None or stored == EMPTY_LIST else tuple(json.loads(stored))
+        return () if stored is None or stored == EMPTY_LIST else tuple(decode_json(stored))
 
 
 class AuditLog(tuple[AuditEntry, ...]):  # noqa: SLOT001  # its text is kept
@@ -184,7 +185,7 @@ class AuditLogJson(ConvertedText[Sequence[AuditEntry]]):
     def from_sql(stored: str | None) -> tuple[AuditEntry, ...]:
         if stored is None or stored == EMPTY_LIST:
             return ()
-        log = AuditLog(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in json.loads(stored))
+        log = AuditLog(AuditEntry(at, AuditEvent(mark), detail) for at, mark, detail in decode_json(stored))
         log.text = stored
         return log
 
@@ -200,4 +201,4 @@ class ParkingJson(ConvertedText[Parking]):
 
     @staticmethod
     def from_sql(stored: str | None) -> Parking | None:
-        return None if stored is None else Parking(**json.loads(stored))
+        return None if stored is None else Parking(**decode_json(stored))

@@ -83,7 +83,7 @@ set_context = _change(_known_turn, T.context).returning(T.seq)
 set_posted_messages = _change(_known_turn, T.parts).returning(T.seq)
 record_outcome = _change(
     _known_turn,
-    *(T.state, T.answered_at, T.reply, T.made, T.calls, T.tokens_in, T.tokens_out, T.model),
+    *(T.state, T.answered_at, T.reply, T.made, T.calls, T.returned, T.tokens_in, T.tokens_out, T.model),
     *(T.cost, T.cost_is_estimate),
     *(T.error_code, T.error_sentence, T.error_parts, T.error_detail, T.error_retry_after),
 ).returning(T.awaited_by)

@@ -65,6 +65,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         parking=row[34],
         assistant=row[35],
         calls=row[38],
+        returned=_returned_with_calls(row[39], row[42]),
         rounds=_to_rounds(row[39], row[42]),
         handover=_to_handover_part(row[41]),
     )
@@ -73,7 +74,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
 def to_past_turn(row: Sequence[Any], later: Turn) -> Turn:
     """Reads a row of sql.PAST_TURN, of the conversation of a later turn; what is not there is as in a new turn."""
     turn_id, seq, message_id, text, author, kind, files, state, reply, made = row[:10]
-    caller, context, command, options, calls, rounds, handover = row[10:]
+    caller, context, command, options, calls, rounds, handover, returned = row[10:]
     message = Message(
         *(later.message.key, message_id, text, author),
         kind=_to_kind(kind, command, handover),
@@ -87,7 +88,8 @@ def to_past_turn(row: Sequence[Any], later: Turn) -> Turn:
         reply=reply,
         reply_files=made,
         calls=calls,
-        rounds=rounds,
+        returned=_returned_with_calls(rounds, returned),
+        rounds=_to_rounds(rounds, returned),
         handover=_to_handover_part(handover),
     )
 
@@ -98,6 +100,18 @@ def _to_rounds(rounds: tuple[CallRound, ...], returned: tuple[str, ...]) -> tupl
         return rounds
     kept = (replace(each, returned=back) for each, back in zip(rounds, returned, strict=False))
     return (*kept, *rounds[len(returned) :])
+
+
+def _returned_with_calls(rounds: tuple[CallRound, ...], returned: tuple[str, ...]) -> str:
+    """Returns what goes back with the calls of the reply, which comes after that of the rounds."""
+    return returned[len(rounds)] if len(returned) > len(rounds) else ""
+
+
+def _returned_of(turn: Turn) -> tuple[str, ...]:
+    if not turn.rounds:
+        return (turn.returned,) if turn.returned else ()
+    found = (*(each.returned for each in turn.rounds), turn.returned)
+    return found if any(found) else ()
 
 
 def _to_kind(kind: MessageKind, command: str, handover: str) -> MessageKind:
@@ -151,6 +165,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
         "reply": turn.reply,
         "made": turn.reply_files,
         "calls": turn.calls,
+        "returned": _returned_of(turn),
         "tokens_in": turn.usage.tokens_in,
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,
@@ -168,8 +183,7 @@ def changed_columns(turn: Turn, stored: Turn) -> dict[str, Any]:
         columns["context"] = turn.message.context
     if turn.rounds != stored.rounds:
         columns["rounds"] = turn.rounds
-        if any(each.returned for each in turn.rounds):
-            columns["returned"] = tuple(each.returned for each in turn.rounds)
+        columns["returned"] = _returned_of(turn)
     if turn.message.kind is not stored.message.kind:  # a command became a question
         said = turn.message
         columns |= {"text": said.text, "files": said.files, "author": said.author, "address": said.address}

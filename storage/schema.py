@@ -176,7 +176,7 @@ turns = Table(
 
 """``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on. ``handover``:
 what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know. ``returned``: what goes back
-with each of ``rounds``; NULL for nothing."""
+with each of ``rounds``, and with ``calls`` after them; NULL for nothing."""
 
 Index("turns_received", turns.c.received_at)
 partial_index("turns_failed", turns.c.received_at, where=turns.c.error_code.is_not(None))

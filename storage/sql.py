@@ -58,7 +58,7 @@ TURN = (
 )
 PAST_TURN = (
     *(T.id, T.seq, T.message_id, T.text, T.author, T.kind, T.files, T.state, T.reply, T.made),
-    *(T.caller, T.context, T.command, T.options, T.calls, T.rounds, T.handover),
+    *(T.caller, T.context, T.command, T.options, T.calls, T.rounds, T.handover, T.returned),
 )
 """What the assistant is told of earlier turns. A third of the columns take a fifth of the time."""
 

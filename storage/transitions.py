@@ -188,6 +188,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         reply=storable(write.reply),
         reply_files=tuple(map(storable_file, write.files)),
         calls=write.calls,
+        returned=write.returned,
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

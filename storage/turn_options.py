@@ -13,8 +13,14 @@ from storage.column_types import ConvertedText
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Returns the fields of a dataclass; ``asdict`` would also copy all that is in them."""
-    return {name: getattr(value, name) for name in value.__slots__}
+    """Returns the fields of a dataclass; ``asdict`` would also copy all that is in them.
+
+    Without ``returned`` if it is empty: 0.9.0 and earlier do not know it.
+    """
+    fields = {name: getattr(value, name) for name in value.__slots__}
+    if not fields.get("returned", True):
+        del fields["returned"]
+    return fields
 
 
 ENCODER = json.JSONEncoder(default=_fields)

@@ -45,12 +45,12 @@ class MessageReader:
         Raises MalformedRequest, Overloaded (also ``rate_limited``), StoreUnavailable.
         """
         if request.headers.get("content-type", "").lower().startswith(FORM):
-            await self._check_limit(owner or network)
+            await self.check_limit(owner or network)
             return await self._read_form(request, owner)
         async with self._room_for(request) as max_bytes:
             body = await request.read_body(max_bytes)
             asked = self.parser.parse_for(owner, Request(request.headers, body))
-            await self._check_limit(owner or network)
+            await self.check_limit(owner or network)
             return await self._store_inline(asked) if asked.inline else asked
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ class MessageReader:
             await uploads.discard()
             raise
 
-    async def _check_limit(self, caller: str) -> None:
+    async def check_limit(self, caller: str) -> None:
         """Raises Overloaded (``rate_limited``), StoreUnavailable."""
         if not self.limit.take_held(caller):
             await asyncio.to_thread(self.limit.check, caller)

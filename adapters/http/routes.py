@@ -154,12 +154,13 @@ class ChatRoutes:
     async def _record_command(self, request: HttpRequest, kind: MessageKind) -> HttpResponse:
         """Records a command about a thread as a turn of it. Without an Idempotency-Key each one is a new turn."""
         conversation = await self._conversation(request)
-        owner = conversation.key.workspace
+        owner, network = conversation.key.workspace, self._network(request)
+        await self.reader.check_limit(owner or network)
         message = Message(
             *(conversation.key, message_id_of(owner, request.headers), COMMAND_TEXTS[kind]),
             kind=kind,
             may_start_conversation=False,
-            caller=caller_name(owner, self._network(request)),
+            caller=caller_name(owner, network),
             context=self.parser.context(request.headers),
         )
         turn = (await self.inbox.accept(message)).turn

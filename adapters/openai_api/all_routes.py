@@ -8,6 +8,7 @@ from adapters.openai_api import not_served, program_routes
 from adapters.openai_api.assistants import routes as assistant_routes
 from adapters.openai_api.assistants.context import AssistantsContext
 from adapters.openai_api.assistants.running import RunningTurns
+from adapters.openai_api.assistants.thread_reads import ThreadReads
 from adapters.openai_api.context import ApiContext, KeptObjects
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.files.file_routes import FileRoutes
@@ -15,11 +16,7 @@ from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.files.vector_store_routes import VectorStoreRoutes
 from adapters.openai_api.inline_files import InlineFileKeeper
 from adapters.openai_api.uploaded_files import UploadedFiles
-from gateway.coordination.threads import ThreadPool
 from gateway.web.api.routes import Route
-
-READERS = 8
-"""How many reads of threads are made at once."""
 
 
 def all_routes(
@@ -36,7 +33,7 @@ def all_routes(
     server_files = ServerFiles(context.inbox, uploaded_files, directory)
     assistants_context = AssistantsContext(
         *(context, kept.objects, directory, uploaded_files, server_files, running),
-        ThreadPool(READERS, "v1"),
+        ThreadReads(kept.objects),
         opens_unknown_threads=opens_unknown_threads,
     )
     programs = program_routes.routes(context, kept, inline_files, directory)

@@ -57,16 +57,11 @@ class Asking:
         self.waiters.check_open()
         return (await self._record(post, message, self.inbox.new_turn_id())).turn
 
-    async def earlier(self, post: Post, platform: str = NAME) -> Turn | None:
-        """Returns the turn of an earlier attempt at a request. Raises Conflict if that had another body.
-
-        A turn that was cancelled since nobody waited for it is not what the caller asks for again.
-        """
-        found = await self.newest(post, platform)
-        return None if found is None or is_replaced(found, post) else found
-
     async def newest(self, post: Post, platform: str = NAME) -> Turn | None:
-        """Returns the turn of the last attempt at a request, also a cancelled one. Raises as ``earlier``."""
+        """Returns the turn of the last attempt at a request, also a cancelled one, see ``is_replaced``.
+
+        Raises Conflict if that attempt had another body.
+        """
         if not post.may_be_repeated:
             return None
         found = await self.inbox.find_newest_turn(platform, post.first_of_long or post.first, post.last)

@@ -53,11 +53,10 @@ class Callers:
         """Raises Unauthenticated. OpenAI's clients send the key as bearer token, Azure's as ``api-key``."""
         headers = request.headers
         owner = self.keys.owner(headers.get("api-key") or bearer_token(headers.get("authorization", "")), REFUSAL)
-        allowed = tuple(self.keys.assistants_of(owner))
         if owner:
-            return Caller(owner, caller_name(owner, ""), owner, allowed)
+            return Caller(owner, caller_name(owner, ""), owner, tuple(self.keys.assistants_of(owner)))
         network = network_of(client_ip(request.peer, headers.get("x-forwarded-for", ""), self.trusted_proxies))
-        return Caller("", caller_name("", network), network, allowed)
+        return Caller("", caller_name("", network), network)
 
     def reader(self, request: HttpRequest) -> Caller:
         """Returns who reads. Raises Unauthenticated, Overloaded.

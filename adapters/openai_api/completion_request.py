@@ -60,6 +60,8 @@ class CompletionToolCall(Ignoring):
     id: Text
     type: Literal["function"] = "function"
     function: CalledFunction
+    extra_content: Any = None
+    """As the answer had it that made the call."""
 
 
 class ChatMessage(Ignoring):
@@ -141,10 +143,10 @@ def _steps(message: ChatMessage, where: str) -> Iterator[Step]:
         case "user":
             yield Step(where, Asked(content, message.name or ""))
         case "assistant":
-            calls = tuple(
-                RequestedCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
-            )
-            yield Step(where, Answered(text_only(content, where) or message.refusal or "", calls))
+            given = message.tool_calls or []
+            calls = tuple(RequestedCall(call.id, call.function.name, call.function.arguments) for call in given)
+            extra = {call.id: call.extra_content for call in given if isinstance(call.extra_content, dict)}
+            yield Step(where, Answered(text_only(content, where) or message.refusal or "", calls, extra))
         case "tool":
             if not message.tool_call_id:
                 raise refusal(f"{where}.tool_call_id", "is missing")

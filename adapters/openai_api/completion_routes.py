@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from adapters.openai_api.answering import streamed, whole
-from adapters.openai_api.asking import Asking
+from adapters.openai_api.asking import Asking, is_replaced
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.completion_request import CompletionRequest
 from adapters.openai_api.completion_view import CompletionStream, completion_response
 from adapters.openai_api.content_parts import refusal
+from adapters.openai_api.conversations import Conversations
 from adapters.openai_api.directory import AssistantDirectory
 from adapters.openai_api.ids import OBJECT_ID, new_id
 from adapters.openai_api.inline_files import InlineFileKeeper
@@ -39,6 +40,7 @@ class CompletionRoutes:
     asking: Asking
     bodies: BodyReader
     files: InlineFileKeeper
+    conversations: Conversations
     directory: AssistantDirectory
     max_message_chars: int
 
@@ -55,12 +57,15 @@ class CompletionRoutes:
             said = arrange(asked.steps())
         check_length(said, self.max_message_chars, "messages")
         await self.callers.count_message(caller)
-        if (earlier := await self.asking.earlier(post)) is not None:
+        earlier = await self.asking.newest(post)
+        if earlier is not None and not is_replaced(earlier, post):
             return await self._answer(request, post, earlier.message, asked, model)
         thread = _thread(request, asked)
         key = caller.thread_key(thread or new_id("chatcmpl"))
         author = asked.user or asked.safety_identifier or ""
         options = _options(asked, said, in_thread=bool(thread))
+        if thread and earlier is not None:  # of the answer that was cut off there may be a part
+            options = replace(options, past=await self.conversations.past_without(key, post))
         message = Message(key, post.name, said.text, author, caller=caller.name, options=options)
         message = replace(message, assistant=assistant, allowed_assistants=caller.assistants)
         message = await self.files.attached(caller, message, said.files)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from adapters.openai_api.errors import error_form
 from adapters.openai_api.ids import name_of
 from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, text_of, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
+from gateway.domain.extra_content import NAME as EXTRA
+from gateway.domain.extra_content import extra_contents
 from gateway.domain.models import Turn
 from gateway.web.api import problems
 from gateway.web.api.event_stream import TurnWriter, sse_event
@@ -21,7 +23,7 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
     """Returns the answer to a caller whose turn is resolved."""
     if (failure := failure_of(turn)) is not None:
         return error_form(problems.from_failure(failure))
-    calls = [_call(call) for call in calls_of(turn)]
+    calls = _calls(turn)
     content = text_of(turn) or (None if calls else "")
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
     choice = {
@@ -55,8 +57,8 @@ class CompletionStream(TurnWriter):
             return
         if rest := unsent(turn, sent):
             yield from self.on_text(rest)
-        for index, call in enumerate(calls_of(turn)):
-            yield self._chunk({"tool_calls": [{"index": index, **_call(call)}]})
+        for index, call in enumerate(_calls(turn)):
+            yield self._chunk({"tool_calls": [{"index": index, **call}]})
         yield self._chunk({}, _finish_reason(turn))
         if self.with_usage:
             yield sse_event({**self._head, "choices": [], "usage": _usage(turn)})
@@ -84,6 +86,12 @@ def _usage(turn: Turn) -> dict[str, Any]:
     """Returns the tokens of a turn, with the details that programs read unasked: 0, as they are not known here."""
     details = {"prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}}
     return usage_of(turn) | details | {"completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0}}
+
+
+def _calls(turn: Turn) -> Sequence[dict[str, Any]]:
+    """Returns the calls, with what their caller has to bring again beside them."""
+    extra = extra_contents(turn.returned)
+    return [_call(call) | ({EXTRA: extra[call.id]} if call.id in extra else {}) for call in calls_of(turn)]
 
 
 def _call(call: RequestedCall) -> dict[str, Any]:

@@ -115,9 +115,13 @@ class Conversations:
         """
         key = cancelled.message.key
         turns = await self._turns(key, MAX_PAST_TURNS)
-        past = exchanges_of([turn for turn in turns if not post.is_of(turn.message.message_id)])
         inserted = (*cancelled.options.inserted, *await self._added(key.channel, turns[-1:]))
-        return replace(cancelled.message, options=replace(cancelled.options, past=past, inserted=inserted))
+        options = replace(cancelled.options, past=_past_without(turns, post), inserted=inserted)
+        return replace(cancelled.message, options=options)
+
+    async def past_without(self, key: ConversationKey, post: Post) -> tuple[Exchange, ...]:
+        """Returns what was said in a thread, without the attempts at a request."""
+        return _past_without(await self._turns(key, MAX_PAST_TURNS), post)
 
     async def response(self, caller: Caller, identity: str) -> Turn:
         """Returns a stored response of a caller. Raises NoSuchObject."""
@@ -215,6 +219,10 @@ class Conversations:
             return None if turn_id is None else await self.inbox.get_turn(turn_id)
         except TurnNotFound:
             return None
+
+
+def _past_without(turns: Sequence[Turn], post: Post) -> tuple[Exchange, ...]:
+    return exchanges_of([turn for turn in turns if not post.is_of(turn.message.message_id)])
 
 
 def _objects(conversation: ApiObject, items: Items, post: Post) -> Sequence[ApiObject]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ TYPES: Mapping[int, str] = {
     500: "server_error",
 }
 """The type of an error, by its status; of any other status: ``invalid_request_error``."""
+UNSUPPORTED = "unsupported"
+"""The code of a failure that is about a field of the request, which its message names first."""
 CODES: Mapping[str, str] = {
     "not_found": "",
     "unknown_model": "model_not_found",
@@ -30,9 +33,11 @@ CODES: Mapping[str, str] = {
     "refused": "invalid_prompt",
     "too_long": "context_length_exceeded",
     "not_allowed": "content_filter",
+    UNSUPPORTED: "unsupported_parameter",
 }
 """Codes that OpenAI names otherwise."""
-REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", "unsupported", "blocked"})
+FIELD = re.compile(r"`([\w.]+)`")
+REFUSED = frozenset({"refused", "too_long", "not_allowed", "file_too_large", "file_gone", UNSUPPORTED, "blocked"})
 """Codes of failures that are about the message."""
 UPSTREAM = STATUS_OF_CLASS[AssistantError]
 """The status of a failure of the assistant. At OpenAI it is 400 if it is about the message, and some programs retry any
@@ -65,14 +70,16 @@ class NoSuchObject(InputError):
 
 def error_form(response: JsonResponse) -> JsonResponse:
     """Returns an error response of the gateway as OpenAI's API would send it."""
-    body, status, headers = response
-    problem = body["error"]
+    given, status, headers = response
+    problem = given["error"]
     code = problem["code"]
     if status == UPSTREAM and code in REFUSED:
         status = BAD_REQUEST
     if code in FINAL:
         headers = {**headers, **NO_RETRY}
-    return error_body(problem["message"], status, code=CODES.get(code, code) or None), status, headers
+    named = FIELD.search(problem["message"]) if code == UNSUPPORTED else None
+    body = error_body(problem["message"], status, code=CODES.get(code, code) or None, param=named and named[1])
+    return body, status, headers
 
 
 def invalid_request(error: InvalidRequest) -> JsonResponse:

@@ -28,7 +28,7 @@ def routes(
     bodies, most = BodyReader(), limits.max_message_chars
     shared = (context.callers, asking, bodies, files)
     return (
-        *CompletionRoutes(*shared, directory, most).routes(),
+        *CompletionRoutes(*shared, conversations, directory, most).routes(),
         *ResponseRoutes(*shared, conversations, references, directory, most).routes(),
         *ConversationRoutes(context.callers, asking, conversations, references).routes(),
         *ModelRoutes(context.callers, directory).routes(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_c
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
+from gateway.json_text import decode_json
 
 ECHO = "echo"
 """Where a turn's address has what the response repeats of its request."""
@@ -23,7 +23,7 @@ Body = dict[str, Any]
 
 def echo_of(turn: Turn) -> Mapping[str, Any]:
     """Returns what the response repeats of its request; {} for a turn that is no response, or was erased."""
-    found: Mapping[str, Any] = json.loads(turn.message.address.get(ECHO, "{}"))
+    found: Mapping[str, Any] = decode_json(turn.message.address.get(ECHO, "{}"))
     return found
 
 

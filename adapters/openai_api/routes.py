@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from adapters.openai_api.errors import InvalidRequest, error_form, invalid_request
+from adapters.openai_api.ids import new_id
 from adapters.openai_api.settings import AZURE_PREFIXES, PREFIX
 from gateway.web.api.cors import ANY, Cors
 from gateway.web.api.routes import Api, Handler, HttpRequest, HttpResponse, Route, json_response
@@ -25,7 +27,7 @@ def api(load_routes: Callable[[], Sequence[Route]], origins: Sequence[str]) -> A
     def load() -> Sequence[Route]:
         return [replace(route, handle=_with_invalid_requests(route.handle)) for route in load_routes()]
 
-    return Api(PREFIX, (), cors, AZURE_PREFIXES, error_form, load)
+    return Api(PREFIX, (), cors, AZURE_PREFIXES, error_form, load, partial(new_id, "req"))
 
 
 def _with_invalid_requests(handle: Handler) -> Handler:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered, refusal
 from gateway.domain.context import clean_name
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+from gateway.domain.extra_content import with_extra_contents
 
 SEPARATOR = "\n\n"
 """Between texts that were separate messages."""
@@ -36,6 +38,8 @@ class Answered:
 
     text: str = ""
     calls: tuple[RequestedCall, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What came beside single calls, by their ids: see ``extra_contents``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class _Exchange:
     outputs: list[CallOutput] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
     calls: list[RequestedCall] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_answered(self) -> bool:
@@ -94,6 +99,7 @@ class _Exchange:
             SEPARATOR.join(filter(None, self.replies)),
             outputs=tuple(self.outputs),
             calls=tuple(self.calls),
+            returned=with_extra_contents(self.extra),
         )
 
 
@@ -176,9 +182,10 @@ def _exchanges(steps: Iterable[Step], files: list[RequestFile], *, in_order: boo
 
 def _add(exchange: _Exchange, step: Step, files: list[RequestFile], *, in_order: bool) -> None:
     match step.said:
-        case Answered(text, calls):
+        case Answered(text, calls, extra):
             exchange.replies += [text] if text or not calls else []
             exchange.calls += calls
+            exchange.extra |= extra
         case Asked(content):
             files += content.files
             exchange.texts.append(f"{name}: {content.text}" if (name := _name_of(step)) else content.text)

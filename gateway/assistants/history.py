@@ -78,7 +78,17 @@ def with_turn(past: Iterable[Exchange], turn: Turn) -> list[Exchange]:
     for each in (*past, Exchange(turn.message.text_with_attachments, "", outputs=options.outputs)):
         matched.append(_with_outputs(each, calls) if calls or each.outputs else each)
         calls = each.calls
-    return matched
+    return _since_user_spoke(matched)
+
+
+def _since_user_spoke(exchanges: list[Exchange]) -> list[Exchange]:
+    """Returns the exchanges with what goes back with calls only where nothing but results followed: servers want it
+    there, and some refuse it of what was before.
+    """
+    begin = len(exchanges) - 1
+    while begin > 0 and exchanges[begin].outputs and not exchanges[begin].text:
+        begin -= 1
+    return [*(replace(each, returned="") if each.returned else each for each in exchanges[:begin]), *exchanges[begin:]]
 
 
 def _with_outputs(exchange: Exchange, calls: Iterable[RequestedCall]) -> Exchange:

@@ -40,6 +40,8 @@ class Exchange:
     """Results of the calls that the exchange before it ended with; they come before the text."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls that the reply ends with."""
+    returned: str = ""
+    """As ``CallRound.returned``, for these."""
 
 
 @dataclass(frozen=True, slots=True)

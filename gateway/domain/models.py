@@ -313,6 +313,8 @@ class Turn:
     """Files that the assistant created for the reply."""
     calls: tuple[RequestedCall, ...] = ()
     """Calls of the caller's functions that the reply ends with: their results come with the caller's next message."""
+    returned: str = ""
+    """As ``CallRound.returned``, for these."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""

@@ -112,10 +112,10 @@ def _exchanges_of_turn(turn: Turn) -> Sequence[Exchange]:
     message, outputs, found = turn.message, turn.options.outputs, list[Exchange]()
     text, author, speaker = message.text_with_attachments, message.author, message.speaker
     for each in turn.rounds:
-        found.append(Exchange(text, each.text, author, speaker, outputs, _without_outputs(each)))
+        found.append(Exchange(text, each.text, author, speaker, outputs, _without_outputs(each), each.returned))
         text, outputs = "", each.outputs
     reply = turn.reply.removeprefix(said_in_rounds(turn)).lstrip("\n") if found else turn.reply
-    return (*found, Exchange(text, reply, author, speaker, outputs, turn.calls))
+    return (*found, Exchange(text, reply, author, speaker, outputs, turn.calls, turn.returned))
 
 
 def said_in_rounds(turn: Turn) -> str:

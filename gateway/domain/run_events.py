@@ -77,7 +77,7 @@ class RunCompleted:
     calls: tuple[RequestedCall, ...] = ()
     """Calls of functions that the turn's caller runs."""
     returned: str = ""
-    """What the server wants back with these calls if the turn waits for their outputs; see ``CallRound.returned``."""
+    """What the server wants back with these calls; see ``CallRound.returned``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,14 @@ class AdmissionControl:
 
     # ------------------------------------------------------------ rate limits
 
+    async def is_within_rate(self, message: Message) -> bool:
+        """Counts a message that ``admit`` does not count; returns whether its author may send so many.
+
+        Raises StoreUnavailable.
+        """
+        limits = self._rules.rate_limits_of(message)
+        return not limits or await self._store.read(lambda store: _first_exceeded(store, limits)) is None
+
     async def _check_rate(self, turn: Turn) -> Denial | None:
         limits = self._rules.rate_limits_of(turn.message)
         if not limits or _was_counted_before(turn):

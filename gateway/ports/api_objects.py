@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.domain.conversations import Conversation
-from gateway.domain.models import Address, Turn, TurnId, TurnState
+from gateway.domain.models import Address, ConversationKey, Turn, TurnId, TurnState
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ class ThreadState:
     newest: NewestTurn | None = None
     pending: Sequence[ApiObject] = ()
     """The messages that no turn took so far, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestMessages:
+    """Which messages of a thread of its owner (``workspace``) are asked for: those of its newest turns."""
+
+    key: ConversationKey
+    most_turns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +123,12 @@ class ApiObjects(Protocol):
         """
         ...
 
-    def thread_state(self, owner: str, thread_id: str) -> ThreadState:
-        """Returns what there is of a thread of this owner."""
+    def thread_states(self, keys: Sequence[ConversationKey]) -> Sequence[ThreadState]:
+        """Returns what there is of threads, each of its owner (``workspace``), in order."""
         ...
 
-    def newest_messages(self, owner: str, thread_id: str, most_turns: int) -> ThreadMessages:
-        """Returns the end of a thread of this owner. All is empty if there is no such thread."""
+    def newest_messages(self, asked: Sequence[NewestMessages]) -> Sequence[ThreadMessages]:
+        """Returns the ends of threads, in order. All is empty of one that is not there."""
         ...
 
     def count_ownerless(self) -> int:

@@ -80,6 +80,7 @@ class RecordOutcome:
     cost_is_estimate: bool = False
     shown: str = ""
     calls: tuple[RequestedCall, ...] = ()
+    returned: str = ""
 
 
 @dataclass(frozen=True, slots=True)

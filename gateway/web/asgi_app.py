@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gateway import logs
 from gateway.domain.errors import Unauthenticated
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.inbox import AsyncInbox
@@ -151,12 +152,15 @@ class WebApp:
             return
         request = HttpRequest(scope, receive, values)
         problems.reader_language.set(self._languages.accepted(request.headers.get("accept-language", "")))
+        name = "" if api is None else api.name_request()
+        if name:
+            logs.bind_request(name)
         try:
             response = await self._respond(request, path, resource, api)
         except ClientDisconnected:
             return
-        added = api.cors.response_headers(request.method, request.headers) if api is not None else {}
-        await _send(response, added, send)
+        added = {} if api is None else api.cors.response_headers(request.method, request.headers)
+        await _send(response, added, send, name)
 
     @property
     def pages(self) -> flask.Flask:
@@ -232,9 +236,12 @@ class WebApp:
         await self._pages.serve(scope, body, receive, send)
 
 
-async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send) -> None:
+async def _send(response: HttpResponse, added_headers: Mapping[str, str], send: Send, name: str = "") -> None:
+    """``name``: that of the request, if it has one."""
     try:
         raw = {**RAW_DEFAULT_HEADERS, **_raw({**response.headers, **added_headers})}
+        if name:
+            raw[b"x-request-id"] = name.encode()
         if response.stream is None and response.status != 204:  # noqa: PLR2004  # a length is not allowed with 204
             raw[b"content-length"] = b"%d" % len(response.body)
         await send({"type": "http.response.start", "status": response.status, "headers": [*raw.items()]})

@@ -114,6 +114,8 @@ class Connections:
         if phase is None:
             return
         del self._phases[phase][connection]
+        if phase is Phase.IDLE:  # that of nobody's address
+            return
         of_address = self._of_address.get(connection.address, {})
         of_address.pop(connection, None)
         if not of_address:

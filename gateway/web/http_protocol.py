@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import chain
 from typing import Any, cast
 
 import httptools
@@ -67,13 +68,16 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
     # With these beside uvicorn's own a connection would have more attributes than Python keeps in a compact form.
-    __slots__ = ("_head_bytes", "_head_complete", "_in_request", "_refused", "_table", "address")
+    __slots__ = ("_head_complete", "_in_request", "_refused", "_table", "_unread", "address")
 
     def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.address = ""
         self._table = connections
-        self._head_bytes = 0
+        self._unread = 0
+        """Bytes that came since the parser began a request or passed on some of its body: it keeps a header, or what
+        follows a body in chunks, until it has all of it.
+        """
         self._in_request = False
         """Whether a request has begun that is not complete."""
         self._head_complete = False
@@ -95,20 +99,23 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         before = self._table.phase_of(self)
+        self._unread += len(data)
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
             self._continue_without_upgrade(data[exc.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(*(TOO_LARGE if self._is_head_too_large() else MALFORMED))
+        except httptools.HttpParserError as exc:
+            self._refuse(*(TOO_LARGE if isinstance(exc.__context__, HeadTooLargeError) else MALFORMED))
         if not self._refused:
             self._note_incomplete(before)
 
     def _note_incomplete(self, before: Phase | None) -> None:
         """Notes what is missing of a request, once all that has come is read: most requests come whole."""
         phase = self._table.phase_of(self)
-        if self._in_request and self._head_complete:
+        if self._in_request and self._unread > self._table.limits.head_bytes:
+            self._refuse(*TOO_LARGE)
+        elif self._in_request and self._head_complete:
             if phase is not Phase.BODY and self._is_answering() and not self.cycle.response_complete:
                 self._table.waits(self, Phase.BODY)
         elif phase is before and phase in (Phase.OPENED, Phase.IDLE):
@@ -139,26 +146,24 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_request, self._head_complete = True, False
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._head_bytes += len(url)
-        if self._is_head_too_large():
-            raise HeadTooLargeError
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        if self._is_head_too_large():
-            raise HeadTooLargeError
-        if b"_" not in name:  # WSGI could not tell it from the one with hyphens, which a proxy may have checked
-            super().on_header(name, value)
+        self._unread = 0
 
     def on_headers_complete(self) -> None:
+        limits = self._table.limits
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
+        if size > limits.head_bytes or len(self.headers) > limits.headers:
+            raise HeadTooLargeError
+        # WSGI could not tell a name with _ from the one with hyphens, which a proxy may have checked.
+        self.headers[:] = [pair for pair in self.headers if b"_" not in pair[0]]
         super().on_headers_complete()
+        self.headers = []  # what follows a body in chunks is none of the request's headers
         self._head_complete = True
         if self._table.stopping:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -187,20 +192,16 @@ class LimitedProtocol(HttpToolsProtocol):
 
         A new parser is given the request's length, and then its body.
         """
-        framing = [pair for pair in self.headers if pair[0] in {b"content-length", b"transfer-encoding"}]
+        framing = [pair for pair in self.scope["headers"] if pair[0] in {b"content-length", b"transfer-encoding"}]
         self.parser = httptools.HttpRequestParser(_BodyOf(self))
         head = b"".join(b"%s: %s\r\n" % pair for pair in framing)
         self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
 
     # ------------------------------------------------------------ refusing
 
-    def _is_head_too_large(self) -> bool:
-        limits = self._table.limits
-        return self._head_bytes > limits.head_bytes or len(self.headers or ()) >= limits.headers
-
     def _is_answering(self) -> bool:
         """Returns whether the newest request is the one that is being answered, not one that waits behind it."""
-        return not any(cycle is self.cycle for cycle, _ in self.pipeline)
+        return not self.pipeline or not any(cycle is self.cycle for cycle, _ in self.pipeline)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         """Answers a request that never became complete, and reads no further one."""

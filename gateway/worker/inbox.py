@@ -107,7 +107,7 @@ class StoreInbox:
             raise Blocked
         message = answer or message
         platform = message.key.platform
-        message, route = self._router.place(self._as_meant(message))
+        message, route = self._router.place(await self._as_meant(message))
         turn_id = turn_id or self.new_turn_id()
         with self._tracing.span("accept", message.traceparent, turn=turn_id, platform=platform) as span:
             if span.traceparent:
@@ -131,11 +131,14 @@ class StoreInbox:
         claimed_here = recorded.claim is not None or self._worker.is_processing(turn.conversation_id)
         return AcceptResult(turn, recorded.is_new, claimed_here, recorded.is_joined)
 
-    def _as_meant(self, message: Message) -> Message:
-        """Returns a message; as a PROMPT if it asks for a person where nobody is to."""
-        if message.kind is MessageKind.HAND_OVER and not (self.hands_over or message.is_pushed):
-            return replace(message, kind=MessageKind.PROMPT)
-        return message
+    async def _as_meant(self, message: Message) -> Message:
+        """Returns a message; as a PROMPT if it asks for a person where nobody is to, or more often than its author may
+        ask anything: then its rate limit answers it.
+        """
+        if message.kind is not MessageKind.HAND_OVER or message.is_pushed:
+            return message
+        is_meant = self.hands_over and await self._admission.is_within_rate(message)
+        return message if is_meant else replace(message, kind=MessageKind.PROMPT)
 
     async def _enqueue(self, arrival: Arrival) -> EnqueueResult:
         message, turn_id, route = arrival

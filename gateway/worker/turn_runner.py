@@ -9,10 +9,11 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.futures import until_done
 from gateway.domain.errors import AssistantError, DeliveryError, NotForUs
-from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.exchange import CallRound
 from gateway.domain.files import File
 from gateway.domain.models import AWAITS_OUTPUTS, Failure, Turn
 from gateway.domain.past import said_in_rounds
+from gateway.domain.run_events import RunCompleted
 from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
@@ -159,7 +160,7 @@ class TurnRunner:
         said = await self._go_on(work, attempt, context) if claim.turn.rounds else ""
         reply = await attempt.run()
         text = _full_text(said, reply.text, attempt.turn, files, admitted)
-        return await self._outcome_of(work, attempt, reply=text, files=reply.files, calls=reply.calls)
+        return await self._outcome_of(work, attempt, reply=text, files=reply.files, said=reply)
 
     async def _fetch_context(
         self, work: ConversationTask, attempt: TurnAttempt, context: WorkerDeliveryContext
@@ -195,9 +196,9 @@ class TurnRunner:
         reply: str = "",
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
-        calls: tuple[RequestedCall, ...] = (),
+        said: RunCompleted | None = None,
     ) -> RecordOutcome:
-        """Returns an outcome with what all runs of the turn used."""
+        """Returns an outcome with what all runs of the turn used. ``said``: what may have calls."""
         spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
         turn = claim.turn
         return RecordOutcome(
@@ -210,7 +211,8 @@ class TurnRunner:
             spent.model or turn.model,
             spent.cost + turn.cost,
             spent.is_estimate or turn.cost_is_estimate,
-            calls=calls,
+            calls=said.calls if said else (),
+            returned=said.returned if said else "",
         )
 
 

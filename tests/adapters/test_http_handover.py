@@ -115,6 +115,14 @@ def test_what_the_staff_notes_is_not_shown_to_callers(site: GatewaySite, desk: H
     assert "nuisance" not in json.dumps(thread_of(site, first["thread_id"]))
 
 
+def test_asking_for_a_person_counts_as_a_message(sqlite_url: str) -> None:
+    with open_site(sqlite_url, HANDOVER_COMMAND="true", CHAT_REQUESTS_PER_MINUTE="2") as site:
+        _, first = call(site, "POST", "/chat", {"message": "one"})
+        path = f"/chat/threads/{first['thread_id']}/handover"
+        assert call(site, "POST", path)[0] == 202
+        assert [call(site, method, path)[1]["error"]["code"] for method in ("DELETE", "POST")] == ["rate_limited"] * 2
+
+
 def test_one_may_ask_for_a_person_only_where_somebody_answers(sqlite_url: str) -> None:
     with open_site(sqlite_url) as site:
         _, first = call(site, "POST", "/chat", {"message": "one"})

@@ -95,7 +95,7 @@ class AssistantSession:
             else:
                 said = turn.message.text_with_attachments
                 speaker, outputs = turn.message.speaker, turn.options.outputs
-                self.exchanges.append(Exchange(said, answer.text, "", speaker, outputs, answer.calls))
+                self.exchanges.append(Exchange(said, answer.text, "", speaker, outputs, answer.calls, answer.returned))
                 self.run_id = None
                 return answer.text
         raise AssertionError(f"no answer in {ATTEMPTS} attempts: {self.errors}")

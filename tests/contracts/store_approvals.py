@@ -17,6 +17,7 @@ from gateway.ports.leased_writes import (
     HoldCalls,
     HoldTurn,
     ParkTurn,
+    RecordOutcome,
     SetOutputs,
     SetQuestion,
     SetRun,
@@ -112,6 +113,11 @@ class ApprovalsContract:
         turn = apply_write(store, SetOutputs(claim.lease, claim.turn, OUTPUTS))
         assert isinstance(turn, Turn)
         assert [each.returned for each in get_turn(peer, turn).rounds] == ["", signed.returned]
+        ended = apply_write(store, RecordOutcome(claim.lease, turn, "Done.", calls=ROUND.calls, returned="last"))
+        assert isinstance(ended, Turn)
+        (past,) = peer.past_turns(replace(ended, seq=ended.seq + 1), 1)
+        for found in (ended, get_turn(peer, ended), past):
+            assert ([each.returned for each in found.rounds], found.returned) == (["", signed.returned], "last")
 
     def test_a_decision_is_made_once_and_wakes_the_turn(self, store: Store, peer: Store) -> None:
         claim, approvals = hold(store, enqueue_and_claim(store), asked=2)

@@ -92,7 +92,8 @@ def remembered(turn: Turn) -> Turn:
     message = Message(said.key, said.message_id, said.text, said.author, kind=said.kind, files=said.files)
     message = replace(message, caller=said.caller, context=said.context, options=said.options)
     told = Turn(turn.id, turn.conversation_id, turn.seq, message, turn.state, reply=turn.reply, calls=turn.calls)
-    return replace(told, reply_files=turn.reply_files, rounds=turn.rounds, handover=turn.handover)
+    told = replace(told, returned=turn.returned, rounds=turn.rounds)
+    return replace(told, reply_files=turn.reply_files, handover=turn.handover)
 
 
 def audit_log(store: Store, turn: Turn | TurnId) -> list[tuple[AuditEvent, str]]:

@@ -192,9 +192,9 @@ class FakeChatRoutes:
         index = len(completion.tool_calls)
         name = self._state.new_id("call")
         function = {"name": act.name, "arguments": act.arguments_json}
-        completion.tool_calls.append({"id": name, "type": "function", "function": function})
+        completion.tool_calls.append({"id": name, "type": "function", "function": function, **act.beside})
         completion.finish_reason = "tool_calls"
-        head = {"index": index, "id": name, "type": "function", "function": {"name": act.name, "arguments": ""}}
+        head = {"index": index, **completion.tool_calls[-1], "function": {"name": act.name, "arguments": ""}}
         completion.emit({"tool_calls": [head]})
         for piece in split_evenly(act.arguments_json, 3):
             completion.emit({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})

@@ -38,6 +38,8 @@ class CallTool:
     name: str
     arguments: dict[str, Any] | str = field(default_factory=dict)
     """A string is sent unchanged, as models sometimes write arguments that are invalid JSON."""
+    beside: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the call, as some servers have them (chat only)."""
 
     @property
     def arguments_json(self) -> str:

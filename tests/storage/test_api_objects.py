@@ -11,7 +11,7 @@ from gateway.domain.conversations import Claim
 from gateway.domain.errors import Conflict
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import AWAITS_OUTPUTS, ConversationKey, Message, TurnState, Usage
-from gateway.ports.api_objects import ApiObject
+from gateway.ports.api_objects import ApiObject, NewestMessages, ThreadState
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
 from gateway.ports.leased_writes import ParkTurn
 from storage.store import SqlStore
@@ -26,8 +26,7 @@ def note(name: str, *, owner: str = "ann", request: str | None = None) -> ApiObj
 
 
 def said(text: str, *, idle: bool = True, **address: str) -> Message:
-    own = ConversationKey("openai", "ann", "thread_1")
-    return Message(own, f"m {text}", text, address=address, only_if_idle=idle)
+    return Message(key_of("ann"), f"m {text}", text, address=address, only_if_idle=idle)
 
 
 def looked_at(store: SqlStore, *, max_seconds: float) -> Claim:
@@ -37,6 +36,15 @@ def looked_at(store: SqlStore, *, max_seconds: float) -> Claim:
     asked = CallRound((RequestedCall("c1", "weather", "{}"),))
     apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, max_seconds, claim.turn.id, round=asked))
     return store.claim("one", ["openai"], 1)[0]
+
+
+def state_of(store: SqlStore, owner: str) -> ThreadState:
+    (found,) = store.api_objects.thread_states([key_of(owner)])
+    return found
+
+
+def key_of(owner: str) -> ConversationKey:
+    return ConversationKey("openai", owner, "thread_1")
 
 
 class ApiObjectsContract:
@@ -50,7 +58,7 @@ class ApiObjectsContract:
         objects = store.api_objects
         assert objects.add_messages(THREAD, [note("a")]) is None
         assert objects.add_messages(THREAD, [note("a"), note("b")], opens=True) is not None
-        assert [each.id for each in objects.thread_state("ann", "thread_1").pending] == ["msg_a", "msg_b"]
+        assert [each.id for each in state_of(store, "ann").pending] == ["msg_a", "msg_b"]
         turn = enqueue_one(store, said("a b", taken="2"), new_turn()).turn
         with pytest.raises(Conflict):
             objects.add_messages(THREAD, [note("c")])
@@ -58,12 +66,12 @@ class ApiObjectsContract:
         added = objects.add_messages(THREAD, [note("c")])
         assert added is not None
         assert [(each.position, each.turns) for each in added] == [(3, 1)]
-        state = objects.thread_state("ann", "thread_1")
+        state = state_of(store, "ann")
         assert [each.id for each in state.pending] == ["msg_c"]
         assert state.newest is not None
         assert [each.id for each in objects.list_of_parent("thread_1", turns_from=1)] == ["msg_c"]
         assert [each.id for each in objects.list_of_parent("thread_1", newest=2)] == ["msg_b", "msg_c"]
-        assert objects.thread_state("bob", "thread_1").thread is None
+        assert state_of(store, "bob").thread is None
         self._check_the_end_is_read_alone(store)
         assert objects.delete("thread_1")
         assert objects.list_of_parent("thread_1") == []
@@ -80,14 +88,13 @@ class ApiObjectsContract:
 
     def _check_the_end_is_read_alone(self, store: SqlStore) -> None:
         newer = enqueue_one(store, said("c", taken="3"), new_turn()).turn
-        found = store.api_objects.newest_messages("ann", "thread_1", 1)
+        asked = [NewestMessages(key_of(owner), most) for owner, most in (("ann", 1), ("ann", 9), ("bob", 9))]
+        found, whole, another = store.api_objects.newest_messages(asked)
         assert found.thread is not None
         assert [each.id for each in found.turns] == [newer.id]
         assert [each.id for each in found.rows] == ["msg_c"]
-        whole = store.api_objects.newest_messages("ann", "thread_1", 9)
         assert [each.seq for each in whole.turns] == [1, 2]
         assert [each.id for each in whole.rows] == ["msg_a", "msg_b", "msg_c"]
-        another = store.api_objects.newest_messages("bob", "thread_1", 9)
         assert (another.thread, another.turns, another.rows) == (None, [], [])
 
     def test_an_id_is_added_once_and_found_by_its_request(self, store: SqlStore) -> None:
@@ -111,7 +118,7 @@ class ApiObjectsContract:
         assert objects.count_ownerless() == 2
         assert objects.assign_ownerless("ann") == 2
         assert objects.count_ownerless() == 0
-        state = objects.thread_state("ann", "thread_1")
+        state = state_of(store, "ann")
         assert state.thread is not None
         assert state.newest is not None
         assert state.newest.id == ended.id

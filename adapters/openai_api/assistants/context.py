@@ -14,6 +14,7 @@ from adapters.openai_api.assistants.bodies import (
     MessageTextPart,
 )
 from adapters.openai_api.assistants.running import RunningTurns
+from adapters.openai_api.assistants.thread_reads import ThreadReads
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.content_parts import RequestFile, refusal
 from adapters.openai_api.context import ApiContext
@@ -23,7 +24,6 @@ from adapters.openai_api.files.server_files import ServerFiles
 from adapters.openai_api.ids import OBJECT_ID, new_id, turn_of_run
 from adapters.openai_api.repetition import Post
 from adapters.openai_api.uploaded_files import UploadedFiles, as_file
-from gateway.coordination.threads import Threads, in_thread
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.files import File
 from gateway.domain.models import Turn, TurnId
@@ -47,15 +47,14 @@ class AssistantsContext:
     files: UploadedFiles
     server_files: ServerFiles
     running: RunningTurns
-    readers: Threads
-    """For what is read at each step of a run."""
+    reads: ThreadReads
     opens_unknown_threads: bool
     """See ``V1_UNKNOWN_THREADS``."""
 
     async def thread_state(self, caller: Caller, thread_id: str) -> ThreadState:
         """Raises NoSuchObject for a thread that this caller has not."""
         if OBJECT_ID.fullmatch(thread_id):
-            state = await in_thread(self.readers, self.objects.thread_state, caller.owner, thread_id)
+            state = await self.reads.state(caller.thread_key(thread_id))
             if state.thread is not None or state.conversation is not None:
                 return state
             if self.opens_unknown_threads and thread_id.startswith("thread_"):

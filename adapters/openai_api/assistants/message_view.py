@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import additional_of, reply_of, run_of
 from adapters.openai_api.outcome import is_cut_off, text_of
 from gateway.domain.models import Turn, TurnState
+from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject
 
 Item = dict[str, Any]
@@ -37,7 +37,7 @@ def messages_of_turn(turn: Turn) -> Iterator[tuple[MessagePosition, Item]]:
 
 
 def additional_bodies(turn: Turn) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = json.loads(turn.message.address.get("messages", "[]"))
+    found: Sequence[Mapping[str, Any]] = decode_json(turn.message.address.get("messages", "[]"))
     return found
 
 

@@ -45,7 +45,7 @@ PARAMETERS = (
 """Fields that the assistant's server gets."""
 LIMITS = ("truncation_strategy", "max_prompt_tokens")
 """Fields that the assistant's backend gets where it heeds them."""
-OF_RUN_OR_ASSISTANT = tuple(dict.fromkeys((*ECHOED, *PARAMETERS, *LIMITS)))
+OF_RUN_OR_ASSISTANT = frozenset((*ECHOED, *PARAMETERS, *LIMITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +86,22 @@ def new_message(
     tools = asked.tools if asked.tools is not None else TOOLS.validate_python(known.body["tools"])
     refuse_tools(tools, known.configured)
     _check_choice(asked, tools)
-    given = {name: _given(asked, known, name) for name in OF_RUN_OR_ASSISTANT}
+    given = _given(asked, known)
     options = _options(asked, known, directory, tools, state, given)
     options = replace(options, inserted=said.before) if said.before else options
     _check_limits(options, known)
     taken = state.pending[-1].position if state.pending else _taken(state.newest)
-    fields = {name: given[name] for name in ECHOED if given[name] is not None}
+    fields = {name: given[name] for name in ECHOED if name in given}
     fields |= {
         "model": options.model or known.configured.model,
         "instructions": options.instructions or "",
         "tools": [each.model_dump(exclude_none=True) for each in tools],
     }
-    address = {
-        "assistant": asked.assistant_id,
-        "metadata": json.dumps(asked.metadata or {}),
-        "taken": str(taken),
-        "messages": json.dumps(additional),
-        "run": json.dumps(fields),
-    }
+    address = {"assistant": asked.assistant_id, "taken": str(taken), "run": json.dumps(fields)}
+    if asked.metadata:
+        address["metadata"] = json.dumps(asked.metadata)
+    if additional:
+        address["messages"] = json.dumps(additional)
     return Message(
         caller.thread_key(thread_id),
         new.request,
@@ -216,13 +214,15 @@ def _parameters(given: Json) -> Json:
         "parallel_tool_calls": (True,),
         "truncation_strategy": ({"type": "auto"},),
     }
-    asked = {name: given[name] for name in (*PARAMETERS, *LIMITS) if given[name] is not None}
+    asked = {name: given[name] for name in (*PARAMETERS, *LIMITS) if name in given}
     return {name: value for name, value in asked.items() if value not in defaults.get(name, ())}
 
 
-def _given(asked: RunRequest, known: KnownAssistant, name: str) -> Any:
-    """Returns a field as the run has it, else as the assistant has it."""
-    value = getattr(asked, name)
-    if value is None:
-        return known.body.get(name)
-    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+def _given(asked: RunRequest, known: KnownAssistant) -> Json:
+    """Returns the fields that the run has, and those of the assistant that it has not."""
+    said = {**known.body, **{name: value for name, value in vars(asked).items() if value is not None}}
+    return {
+        name: value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+        for name, value in said.items()
+        if name in OF_RUN_OR_ASSISTANT and value is not None
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from adapters.openai_api.ids import reply_of, run_of, step_of
 from adapters.openai_api.outcome import failure_code, failure_of, is_cut_off, limit_of, usage_of
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
+from gateway.json_text import decode_json
 
 Item = dict[str, Any]
 
@@ -17,6 +17,20 @@ EXPIRY_SECONDS = 600
 """``expires_at`` of a run, counted from when it was created."""
 ANSWER_LIMIT = "max_completion_tokens"
 EXPIRED_CODES = frozenset({"expired", "timed_out"})
+UNSAID: Mapping[str, Any] = {
+    "model": "",
+    "instructions": "",
+    "tools": [],
+    "temperature": None,
+    "top_p": None,
+    "max_prompt_tokens": None,
+    "max_completion_tokens": None,
+    "truncation_strategy": {"type": "auto", "last_messages": None},
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "response_format": "auto",
+}
+"""What a run shows of fields that neither it nor its assistant has, and of all once its content is erased."""
 ACTIVE = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 """The states of a run that has not ended."""
 
@@ -36,11 +50,11 @@ def status_of(turn: Turn) -> str:
 
 
 def run_view(turn: Turn) -> Item:
-    """Returns a run. What its content said is gone once that is erased."""
+    """Returns a run, without what its content said once that is erased."""
     address, status = turn.message.address, status_of(turn)
-    fields = json.loads(address.get("run", "{}"))
+    fields = {**UNSAID, **decode_json(address.get("run", "{}"))}
     created, ended = int(turn.received_at), _seconds(turn.answered_at)
-    return {
+    return fields | {
         "id": run_of(turn.id),
         "object": "thread.run",
         "created_at": created,
@@ -55,18 +69,8 @@ def run_view(turn: Turn) -> Item:
         "required_action": required_action(turn.rounds[-1]) if status == "requires_action" else None,
         "last_error": last_error(failure_of(turn)) if status in ("failed", "expired") else None,
         "incomplete_details": {"reason": limit_of(turn) or ANSWER_LIMIT} if status == "incomplete" else None,
-        "model": turn.model or fields.get("model", ""),
-        "instructions": fields.get("instructions", ""),
-        "tools": fields.get("tools", []),
-        "metadata": json.loads(address.get("metadata", "{}")),
-        "temperature": fields.get("temperature"),
-        "top_p": fields.get("top_p"),
-        "max_prompt_tokens": fields.get("max_prompt_tokens"),
-        "max_completion_tokens": fields.get("max_completion_tokens"),
-        "truncation_strategy": fields.get("truncation_strategy", {"type": "auto", "last_messages": None}),
-        "tool_choice": fields.get("tool_choice", "auto"),
-        "parallel_tool_calls": fields.get("parallel_tool_calls", True),
-        "response_format": fields.get("response_format", "auto"),
+        "model": turn.model or fields["model"],
+        "metadata": decode_json(address.get("metadata", "{}")),
         "usage": None if status in ACTIVE else usage_of(turn),
     }
 

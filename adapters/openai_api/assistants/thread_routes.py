@@ -36,7 +36,6 @@ from adapters.openai_api.paging import Page, paged, read_page
 from adapters.openai_api.repetition import Post, read_post
 from adapters.openai_api.request_fields import read_request
 from adapters.openai_api.stored_objects import made_once
-from gateway.coordination.threads import in_thread
 from gateway.domain.errors import Conflict
 from gateway.ports.api_objects import ApiObject, ThreadState
 from gateway.web.api.routes import HttpRequest, HttpResponse, Route, json_response
@@ -206,9 +205,7 @@ class ThreadRoutes:
         """Returns at least the messages of the first page and one more, if there are so many. Raises NoSuchObject."""
         most_turns = page.limit // 2 + 1  # a turn has a message and a reply
         while True:
-            found = await in_thread(
-                self.context.readers, self.context.objects.newest_messages, caller.owner, name, most_turns
-            )
+            found = await self.context.reads.newest_messages(caller.thread_key(name), most_turns)
             if found.thread is None and not found.turns:
                 await self.context.thread_state(caller, name)  # unless it may be opened
             items = timeline(found.turns, found.rows)

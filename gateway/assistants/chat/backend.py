@@ -310,7 +310,7 @@ def _answer(state: ChatRunState) -> RunCompleted:
         model=completion.model,
         cut_off=cut_off,
         calls=calls,
-        returned=to_return(completion.to_message()) if calls and options.waits_for_outputs else "",
+        returned=to_return(completion.to_message()) if calls else "",
     )
 
 

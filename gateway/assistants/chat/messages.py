@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from gateway.assistants.attachments import InlineText, MessagePart
-from gateway.assistants.chat.returned import by_first_call, with_returned
+from gateway.assistants.chat.returned import with_returned
 from gateway.assistants.history import with_turn
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.parameters import TRUNCATION
@@ -34,7 +33,6 @@ NAME, STREAM = "name", "stream"
 TOOL_FILES = "[files that the tools returned]"
 KNOWN_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 MAX_TOKENS = "max_completion_tokens"
-NOTHING: Mapping[str, Json] = MappingProxyType({})
 PARAMETERS = (
     *("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
     *("response_format", "tool_choice", "parallel_tool_calls", "reasoning_effort", "verbosity", MAX_TOKENS),
@@ -88,10 +86,7 @@ class RequestBuilder:
     ) -> PreparedCompletion:
         options = turn.options
         *past, asked = with_turn(history, turn)
-        returned = by_first_call(turn.rounds)
-        messages = [
-            self._named(message, each.speaker) for each in past for message in self._messages(each, returned=returned)
-        ]
+        messages = [self._named(message, each.speaker) for each in past for message in self._messages(each)]
         messages += [self._named(message, turn.message.speaker) for message in self._messages(asked, parts)]
         messages += map(self._without_refused, tool_messages)
         instructions = instructions_for(turn, self._instructions.for_message(turn.message), self._toolbox.notice)
@@ -122,10 +117,8 @@ class RequestBuilder:
             return []
         return [{"type": "function", "function": each} for each in function_schemas(options, self._toolbox.schemas)]
 
-    def _messages(
-        self, exchange: Exchange, parts: Sequence[MessagePart] = (), returned: Mapping[str, Json] = NOTHING
-    ) -> list[Json]:
-        """Returns an exchange as messages, without those that say nothing. ``returned``: see ``by_first_call``."""
+    def _messages(self, exchange: Exchange, parts: Sequence[MessagePart] = ()) -> list[Json]:
+        """Returns an exchange as messages, without those that say nothing."""
         messages: list[Json] = [
             {"role": "tool", "tool_call_id": each.call_id, "content": each.output} for each in exchange.outputs
         ]
@@ -133,7 +126,7 @@ class RequestBuilder:
             messages.append({"role": "user", "content": _content(exchange.text, parts)})
         if exchange.calls:
             called = {"role": "assistant", "content": exchange.reply, "tool_calls": _calls(exchange)}
-            messages.append(self._without_refused(with_returned(called, returned)))
+            messages.append(self._without_refused(with_returned(called, exchange.returned)))
         elif exchange.reply:
             messages.append({"role": "assistant", "content": exchange.reply})
         return messages

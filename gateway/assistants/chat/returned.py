@@ -1,14 +1,12 @@
-"""What a server wants back with calls that a turn waits for, beside the text and the calls themselves."""
+"""What a server wants back with calls that end a reply, or wait, beside the text and the calls themselves."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.assistants.json_fields import as_object
 from gateway.assistants.sse import Json
-from gateway.domain.exchange import CallRound
 
 STORED_OF_CALL = frozenset({"id", "type", "function"})
 STORED_OF_FUNCTION = frozenset({"name", "arguments"})
@@ -25,18 +23,12 @@ def to_return(message: Json) -> str:
     return json.dumps({"fields": fields, "calls": calls}, ensure_ascii=False) if fields or calls else ""
 
 
-def by_first_call(rounds: Iterable[CallRound]) -> Mapping[str, Json]:
-    """Returns what goes back with rounds of calls, by the id of the first call of each."""
-    return {each.calls[0].id: json.loads(each.returned) for each in rounds if each.returned}
-
-
-def with_returned(message: Json, returned: Mapping[str, Json]) -> Json:
-    """Returns an assistant's message with calls, with what goes back with them."""
-    calls: list[Json] = message["tool_calls"]
-    kept = returned.get(calls[0]["id"])
-    if kept is None:
-        return message
-    return {**message, **kept["fields"], "tool_calls": [_with(call, kept["calls"].get(call["id"])) for call in calls]}
+def with_returned(message: Json, returned: str) -> Json:
+    """Returns an assistant's message with calls, with what goes back with them. Another backend may have written it."""
+    kept = as_object(json.loads(returned)) if returned else {}
+    beside = as_object(kept.get("calls"))
+    calls = [_with(call, beside.get(call["id"])) for call in message["tool_calls"]]
+    return {**message, **as_object(kept.get("fields")), "tool_calls": calls}
 
 
 def _beside(call: Json) -> Json:

@@ -348,7 +348,8 @@ class ResponsesBackend:
                 self._fitted.note(state.thread_id, size)
             self._filtered.add(state.past.left_out)
         files = tuple(state.files.values())
-        return RunCompleted(text, state.usage, files, state.model, cut_off=state.cut_off, calls=calls)
+        returned, used = state.returned_with(calls), (state.usage, files, state.model)
+        return RunCompleted(text, *used, cut_off=state.cut_off, calls=calls, returned=returned)
 
     async def _keep_cut_off(self, state: ResponseRunState, text: str) -> None:
         """Adds the exchange to the conversation, which has no items of an incomplete response."""

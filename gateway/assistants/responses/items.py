@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,6 +22,8 @@ from gateway.domain.files import File
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "incomplete"})
 SAID_PARTS = frozenset({"", "output_text", "text", "refusal", "input_text"})
 """Types of the parts of a message that are said to people; ``reasoning_text`` is not."""
+RETURNED = frozenset({"reasoning", "message", "function_call"})
+"""Types of items that are understood without what the server knows of them."""
 IMAGE_ITEM = "image_generation_call"
 TEXT_CALL = "call_text_"
 """How the ids of calls begin that the model wrote as text."""
@@ -100,8 +103,31 @@ def with_head(items: Sequence[Json], text: str) -> list[Json]:
 
 def exchange_items(exchange: Exchange) -> list[Json]:
     """Returns an exchange as input items, with the calls of the caller's functions and their results."""
+    if items := items_of(exchange.returned):
+        asked = [{"type": "message", "role": "user", "content": exchange.text}] if exchange.text else []
+        return [*output_items(exchange), *asked, *items]
     messages = [{"type": "message", **message} for message in exchange_messages(exchange)]
     return [*output_items(exchange), *messages, *map(_past_call_item, exchange.calls)]
+
+
+def to_return(items: Iterable[Json], calls: Sequence[RequestedCall]) -> str:
+    """Returns, as JSON, the items of a response that ends with calls; "" if there is no reasoning that can go back, or
+    more than what is said and these calls.
+    """
+    kept = [*returned_items(item for item in items if item.get("type") != "reasoning" or _is_sealed(item))]
+    called = {item["call_id"] for item in kept if item.get("type") == "function_call"}
+    is_whole = called == {call.id for call in calls} and all(item.get("type") in RETURNED for item in kept)
+    return json.dumps({"items": kept}, ensure_ascii=False) if is_whole and any(map(_is_sealed, kept)) else ""
+
+
+def _is_sealed(item: Json) -> bool:
+    """Returns whether an item is reasoning that a server reads which stores none."""
+    return item.get("type") == "reasoning" and bool(item.get("encrypted_content"))
+
+
+def items_of(returned: str) -> list[Json]:
+    """Returns the items of ``to_return``; none of what another backend wrote."""
+    return as_objects(as_object(json.loads(returned)).get("items")) if returned else []
 
 
 def output_items(exchange: Exchange) -> list[Json]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
@@ -24,6 +24,7 @@ from gateway.assistants.responses.items import (
     read_messages,
     returned_items,
     text_calls,
+    to_return,
     unanswered_calls,
     with_call_ids,
     with_head,
@@ -33,7 +34,7 @@ from gateway.assistants.server_limits import Feature, ServerLimits, features_of_
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, parts_for_model, ran_calls
 from gateway.assistants.transcription import Transcripts
-from gateway.domain.exchange import CallRound
+from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage
 from gateway.domain.run_events import RunEvent, TextDelta, UsageCounted
@@ -141,6 +142,10 @@ class ResponseRunState:
 
     def _output_item(self, call_id: str, result: ToolResult) -> Json:
         return output_item(call_id, result.text, self.limits.accepted(parts_for_model([result])))
+
+    def returned_with(self, calls: Sequence[RequestedCall]) -> str:
+        """Returns what goes back with calls that end the turn, where the server keeps no history."""
+        return to_return(as_objects(self.response.get("output")), calls) if calls and self.past is not None else ""
 
     def to_input(self, items: list[Json]) -> list[Json]:
         """Returns the input of a request: ``items``, or all that was said where the server keeps no history."""

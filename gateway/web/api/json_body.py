@@ -86,7 +86,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     """
     try:
         text = body.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+        value = STRICT.decode(text)
         _check_depth(text, value)
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -145,6 +145,9 @@ def _unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _invalid(f"The body holds {name}, which is not JSON.")
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
 
 
 def _advice(text: str, exc: json.JSONDecodeError) -> str:

@@ -111,6 +111,10 @@ def _as_it_is(response: JsonResponse) -> JsonResponse:
     return response
 
 
+def _no_name() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """Native routes below one path: everything else below it does not exist, in Flask neither."""
@@ -125,6 +129,8 @@ class Api:
     """Gives the body of an error, as ``gateway.web.api.problems`` makes it, the form of this API."""
     load: Callable[[], Sequence[Route]] | None = None
     """Returns further routes. Called once, in a thread, when the first request below the path comes."""
+    name_request: Callable[[], str] = _no_name
+    """Returns a name for a request, for the log and for ``X-Request-Id`` of its answer; "" for none."""
 
 
 @runtime_checkable

@@ -79,6 +79,21 @@ def test_the_same_request_is_answered_by_one_turn_in_place_of_the_cancelled_one(
         assert len(site.fake.posts("/chat/completions")) == before + 1
 
 
+def test_a_thread_remembers_nothing_of_an_answer_that_was_cut_off(sqlite_url: str, cancelled: Queue[Turn]) -> None:
+    def in_thread(client: OpenAI) -> Any:
+        headers = {**KEY, "X-Thread-Id": "orders"}
+        return client.chat.completions.create(model="default", messages=MESSAGES, stream=True, extra_headers=headers)
+
+    with open_api(sqlite_url) as site:
+        for _ in range(2):
+            cut(site, in_thread)
+            cancelled.get(timeout=LONGEST_WAIT)
+        site.fake.script(Say("There you are."))
+        assert told(in_thread, site.client())[1] == "There you are."
+        _, *said = site.fake.posts("/chat/completions")[-1].body["messages"]
+        assert [each["content"] for each in said] == ["hello"]
+
+
 def test_results_of_calls_are_taken_by_the_turn_in_place_of_the_cancelled_one(
     sqlite_url: str, cancelled: Queue[Turn]
 ) -> None:

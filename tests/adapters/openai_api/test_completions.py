@@ -159,6 +159,7 @@ def test_what_the_backend_has_not_is_refused_by_name(site: ProgramSite) -> None:
         return
     error = refused(site, USER, seed=3)
     assert (error.status_code, error.type) == (400, "invalid_request_error")
+    assert (error.param, error.code) == ("seed", "unsupported_parameter")
     assert "`seed` is not supported" in error.message
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import httpx2
 import pytest
-from openai import DEFAULT_TIMEOUT, BadRequestError, InternalServerError, OpenAI
+from openai import DEFAULT_TIMEOUT, BadRequestError, InternalServerError, NotFoundError, OpenAI
 from openai.types.beta.threads.run import LastError
 from openai.types.responses import ResponseError, ResponseErrorEvent
 
@@ -144,6 +144,15 @@ def test_why_a_run_or_a_response_failed_is_a_code_that_both_have(code: str) -> N
     shown = failure_code(Failure(code, "No."))
     for model in (LastError, ResponseError):
         assert shown in get_args(model.model_fields["code"].annotation)
+
+
+def test_each_answer_names_its_request(client: OpenAI) -> None:
+    answers = [client.models.list(), client.beta.threads.create()]
+    with pytest.raises(NotFoundError) as unknown:
+        client.responses.retrieve("resp_nothing")
+    names = [*(each._request_id for each in answers), unknown.value.request_id]
+    assert len(set(names)) == len(names)
+    assert all(name is not None and name.startswith("req_") for name in names)
 
 
 def test_a_page_may_send_what_its_client_adds(site: ApiSite) -> None:

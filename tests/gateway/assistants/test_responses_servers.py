@@ -12,10 +12,11 @@ import pytest
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.domain.errors import AnswerLost, AssistantError, AssistantMisconfigured, AssistantRefused
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import CallOutput, Exchange
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Usage
 from gateway.domain.run_events import RunStarted
+from gateway.domain.turn_options import TurnOptions
 from gateway.tools import ToolBox
 from tests.contracts.assistant_online import TOOL_RUNS, add
 from tests.contracts.assistant_session import AssistantSession
@@ -144,6 +145,28 @@ class TestServersWithoutConversations:
             {"type": "function_call_output", "call_id": "x", "output": "3"},
         ]
         assert session.answer.usage == Usage(5, 2)
+
+    async def test_reasoning_goes_back_with_the_results_of_a_callers_function(
+        self, raw: RawServer, session: AssistantSession
+    ) -> None:
+        reasoning = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "xyz"}
+        call = {"type": "function_call", "call_id": "x", "name": "weather", "arguments": "{}"}
+        raw.add_response(b"{}", status="404 Not Found")
+        for output in ((reasoning, call), (message("Sunny."),), (message("Bye."),)):
+            raw.add_response(answer(*output))
+        session.options = TurnOptions(functions=({"name": "weather"},))
+        await session.say("How is it?")
+        session.options = replace(session.options, outputs=(CallOutput("x", "sun"),))
+        await session.say("")
+        assert sent(raw)["input"][4:] == [
+            {"type": "message", "role": "user", "content": "How is it?"},
+            reasoning,
+            call,
+            {"type": "function_call_output", "call_id": "x", "output": "sun"},
+        ]
+        session.options = None
+        await session.say("Thanks")
+        assert reasoning not in sent(raw)["input"], "the user has said something since"
 
     async def test_a_call_goes_back_in_a_form_that_the_server_takes(
         self, raw: RawServer, session: AssistantSession

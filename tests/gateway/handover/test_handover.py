@@ -22,6 +22,7 @@ from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted
 from gateway.domain.turn_options import TurnOptions
 from gateway.handover import messages
 from gateway.handover.automatic import HANDED_OVER, NOT_HERE
+from gateway.policy.admission import RATE_LIMITED
 from gateway.ports.people import PersonId
 from gateway.worker.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.assistant import FakeAssistant
@@ -205,6 +206,17 @@ def test_people_ask_for_a_person_and_end_it_themselves(process: WorkerProcess) -
     assert replies(process, 5)[1:] == said
     found = process.store.handovers.of_conversation(conversation_of(process).id)
     assert [(each.by, each.reason, each.ended_by) for each in found] == [("ann", "", "ann")]
+
+
+def test_who_may_ask_nothing_more_asks_for_no_person_either(start: Start) -> None:
+    process = start(rules={"user_turns_per_hour": "2"})
+    process.say("one")
+    for again in ("", " again"):
+        process.say(f"/human{again}", kind=MessageKind.HAND_OVER)
+        process.say(f"/resume{again}", kind=MessageKind.RESUME)
+    found = [turn.failure.code if turn.failure else "" for turn in process.platform.wait_for(5)]
+    assert found == ["", "", "", RATE_LIMITED, ""]
+    assert len(process.store.handovers.of_conversation(conversation_of(process).id)) == 1
 
 
 def test_where_nobody_answers_a_command_is_a_message(process: WorkerProcess) -> None:

@@ -17,6 +17,7 @@ import flask
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from werkzeug.exceptions import BadGateway, ImATeapot
 
@@ -269,6 +270,18 @@ def test_the_routes_of_an_api_are_loaded_once_and_in_a_thread_when_the_first_is_
     assert web.get("/late/others").status_code == 404
     (name,) = loaded_in
     assert name != LOOP_THREAD
+
+
+def test_the_log_has_the_name_that_the_answer_gives_a_request() -> None:
+    async def fail(_: HttpRequest) -> HttpResponse:
+        raise RuntimeError
+
+    api = Api("/named", [Route("GET", "/named/things", fail)], Cors((), (), (), ()), name_request=iter("abc").__next__)
+    web = AppClient(create_app([], NO_INBOX, all_ok, apis=[api]))
+    with capture_logs([merge_contextvars]) as logs:
+        answers = [web.get(path) for path in ("/named/things", "/named/nothing", "/healthz")]
+    assert [each.headers.get("X-Request-Id") for each in answers] == ["a", "b", None]
+    assert [each["request"] for each in logs] == ["a"]
 
 
 def test_pages_that_cannot_be_made_are_tried_again() -> None:

@@ -178,6 +178,27 @@ async def test_too_much_before_the_body_is_a_431_in_our_form(head: bytes) -> Non
     assert app.scopes == []
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [GET[:-2] + b"A: ", POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: "],
+    ids=["a header", "what follows a body in chunks"],
+)
+async def test_what_does_not_end_is_a_431_before_all_of_it_is_kept(begun: bytes) -> None:
+    async with serving(App(), head_bytes=2000) as connect:
+        client = await connect()
+        status, body = await exchange(client, begun, b"x" * 2**20)
+        assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
+        assert await rest(client) == b""
+
+
+async def test_what_follows_a_body_in_chunks_is_no_header() -> None:
+    app = App()
+    async with serving(app) as connect:
+        late = b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Late: 1\r\n\r\n"
+        assert await exchange(await connect(), POST + late) == (200, b"2")
+    assert b"x-late" not in app.headers()
+
+
 async def test_what_a_header_says_of_the_client_is_not_believed() -> None:
     app = App()
     lies = b"X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=9.9.9.9\r\nScript-Name: /a\r\n"
