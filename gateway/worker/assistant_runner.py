@@ -230,12 +230,13 @@ class AssistantRunner:
                                 break
                             attempt.preview.emit(event)
                         case ToolCall():
-                            self._limits.check_cost(event, attempt.meter.counted)
+                            self._check_cost(attempt, event)
                             attempt.preview.emit(event)
                         case RunStarted():
                             posting = False
                             await self._store_run(attempt, event.run_id)
                         case CallsHeld():
+                            self._check_cost(attempt, event)
                             raise ApprovalsNeeded(event)
                         case RunCompleted():
                             return await self._checked(attempt, event, limit)
@@ -249,6 +250,10 @@ class AssistantRunner:
             attempt.run_id = None  # a rate-limited run has ended; ``resume`` looks for what it left behind
             raise
         return await self._broken_off(attempt, limit)
+
+    def _check_cost(self, attempt: RunAttempt, event: ToolCall | CallsHeld) -> None:
+        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""
+        self._limits.check_cost(event, attempt.meter.counted, attempt.turn.cost)
 
     async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:
         """Stops a run whose reply is too long already, and returns what there is of it."""
