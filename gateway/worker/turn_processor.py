@@ -117,13 +117,16 @@ class TurnProcessor:
         task.lease_guard.mark_renewed(since)
         return True
 
-    async def release(self, task: ConversationTask, *, delay_seconds: float) -> None:
-        """Releases the lease with the turn unfinished; the next claim continues from what is stored."""
+    async def release(self, task: ConversationTask, *, delay_seconds: float, failed: bool = False) -> None:
+        """Releases the lease with the turn unfinished; the next claim continues from what is stored.
+
+        ``failed``: what ended the attempt may end the next one, so it is counted: one day it is the last.
+        """
         if task.lease_guard.is_lost:
             self.lease_lost(task)
             return
         started = task.attempt.run_started if task.attempt else not task.claim.first_attempt
-        write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started)
+        write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started, failed=failed)
         with suppress(LeaseLost):
             if task.delivery_context is not None:
                 await task.delivery_context.commit()

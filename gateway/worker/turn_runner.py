@@ -17,6 +17,7 @@ from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Wait
+from gateway.ports.budgets import AttemptUsage
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome
 from gateway.ports.platform import Adapter, HasWaitingCallers
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
@@ -72,7 +73,8 @@ class TurnRunner:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         turn = work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return await self._outcome_of(work, attempt, failure=GAVE_UP)
+            await attempt.stop()
+            return await self._outcome_of(work, attempt, failure=GAVE_UP, used=await attempt.usage_before())
         if work.interrupted_turn == turn.id:
             return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         if turn.has_open_round:
@@ -182,9 +184,10 @@ class TurnRunner:
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
         calls: tuple[RequestedCall, ...] = (),
+        used: AttemptUsage | None = None,
     ) -> RecordOutcome:
-        """Returns an outcome with what all runs of the turn used."""
-        spent, turn = self._admission.expense_of(await attempt.usage()), work.claim.turn
+        """Returns an outcome with what all runs of the turn used. ``used``: by its last ones; None: by ``attempt``."""
+        spent, turn = self._admission.expense_of(used or await attempt.usage()), work.claim.turn
         return RecordOutcome(
             work.claim.lease,
             turn,
