@@ -22,6 +22,7 @@ from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import AdmissionControl
+from gateway.ports.budgets import Expense
 from gateway.ports.leased_writes import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.ports.platform import Adapter, DeliveryContext, HasQuietPeriod, HasWaitingCallers
 from gateway.worker.assistant_selector import AssistantSelector
@@ -178,7 +179,7 @@ class TurnProcessor:
         context: WorkerDeliveryContext,
     ) -> Turn | None:
         turn = work.claim.turn
-        charged_before = turn.cost
+        before = Expense.of(turn)
         preview = self._preview(turn, stream, context)
         try:
             about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
@@ -192,7 +193,7 @@ class TurnProcessor:
                         outcome = await self._held_calls.ask(
                             work.lease_guard, outcome, work.held, context, is_new=is_new
                         )
-                    await self._park(work, outcome, charged_before)
+                    await self._park(work, outcome, before.cost)
                     if work.leaves_run:
                         self._create_background_task(attempt.stop(), attempt)
                     return None
@@ -208,9 +209,9 @@ class TurnProcessor:
             stream.close()
             await preview.finish()
         if turn.state is TurnState.CANCELLED:
-            self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
+            self._create_background_task(self._stop_and_settle(turn, attempt, before), attempt)
         elif work.budget_grant is not None:
-            await self._admission.settle(work.budget_grant, turn.cost - charged_before)
+            await self._admission.settle(work.budget_grant, turn.cost - before.cost)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
         return turn
@@ -236,13 +237,13 @@ class TurnProcessor:
         """Stops and charges a turn whose lease is lost, unless another process goes on with its run."""
         found = await self._store.read_with_retry(lambda store: store.get_turn(turn.id))
         if found is None or found.state is TurnState.CANCELLED:
-            await self._stop_and_settle(turn, attempt)
+            await self._stop_and_settle(turn, attempt, Expense.of(turn))
 
-    async def _stop_and_settle(self, turn: Turn, attempt: TurnAttempt) -> None:
-        """Stops the run of a turn that was cancelled or deleted, then charges what it used."""
+    async def _stop_and_settle(self, turn: Turn, attempt: TurnAttempt, before: Expense) -> None:
+        """Stops the run of a turn that was cancelled or deleted, then charges what it used since ``before``."""
         await attempt.stop()
         expense = self._admission.expense_of(await attempt.usage())
-        if await self._admission.settle_ended(turn.id, expense):
+        if await self._admission.settle_ended(turn.id, expense, before):
             self._metrics.expense_added(turn, expense)
 
     def _preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> PreviewTask:

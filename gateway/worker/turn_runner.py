@@ -149,7 +149,7 @@ class TurnRunner:
         lease, turn = work.claim.lease, work.claim.turn
         admitted = await self._admission.admit(turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(lease, turn, failure=admitted.failure)
+            return await self._outcome_of(work, attempt, failure=admitted.failure)
         if isinstance(admitted, Wait):
             return ParkTurn(lease, turn, BUDGET, admitted.wake_seconds, admitted.max_seconds, admitted.key)
         work.budget_grant = admitted
