@@ -66,6 +66,8 @@ REMEMBER_SECONDS = 20.0
 """How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
+TOO_MANY_ROUNDS = "too_many_rounds"
+"""The code of a refusal to run more tools. The run waits for their outputs, and its thread takes no other one."""
 
 RunCalls = Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
 """Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is
@@ -186,6 +188,10 @@ class AssistantRunner:
         except TimeoutError:
             await self.stop(attempt)
             raise AssistantTimedOut(f"no answer within {self._limits.seconds:g} s") from None
+        except AssistantRefused as exc:
+            if exc.code == TOO_MANY_ROUNDS:
+                await self.stop(attempt)
+            raise
 
     def _seconds_left(self, turn: Turn) -> float:
         """Returns the seconds that a turn may take from now on. It had fewer before if it was postponed."""

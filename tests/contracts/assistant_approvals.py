@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.assistants.api_client import AssistantConfig
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.exchange import CallRound, Exchange
 from gateway.domain.models import RunId, Turn, Usage
@@ -186,7 +185,7 @@ class ApprovalContract:
         self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:
         fake.script(CallTool("refund", {"order": 1}), Say("Done."))
-        turn = replace(session.make_turn("Refund 1"), usage=Usage(AssistantConfig("").max_turn_tokens, 1))
+        turn = replace(session.make_turn("Refund 1"), usage=Usage(10**9, 0))
         with pytest.raises(AssistantRefused) as caught:
             await self.hold(session, turn)
         assert caught.value.code == "too_many_rounds"

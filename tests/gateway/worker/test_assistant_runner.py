@@ -134,6 +134,7 @@ async def test_a_loop_of_tools_ends_at_a_cost(harness: Room) -> None:
         await harness.answer(harness.say("1 + 2?"))
     assert caught.value.code == "too_many_rounds"
     assert [event.call_id for event in harness.shown if isinstance(event, ToolCall)] == ["call_1"]
+    assert harness.assistant.cancelled == [("fake_1", "run_1")]
 
 
 @pytest.mark.parametrize(
