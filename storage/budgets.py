@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from gateway.domain.models import TurnId, TurnState
-from gateway.ports.budgets import Budget, BudgetDecision, BudgetUsage, Expense, wake_key
+from gateway.ports.budgets import NOTHING_SPENT, Budget, BudgetDecision, BudgetUsage, Expense, wake_key
 from storage import parking
 from storage.clock import clock
 from storage.column_types import SafeText
@@ -111,10 +111,10 @@ abandoned = (
 state_of_turn = select(T.state).where(T.id == bindparam("turn"))
 set_expense = (
     update(turns)
-    .where(T.id == bindparam("turn"), T.state == TurnState.CANCELLED, T.cost == 0)
-    .where(T.tokens_in == 0, T.tokens_out == 0)
+    .where(T.id == bindparam("turn"), T.state == TurnState.CANCELLED, T.cost == bindparam("known_cost"))
+    .where(T.tokens_in == bindparam("known_in"), T.tokens_out == bindparam("known_out"))
 )
-"""Sets the columns given as parameters, unless they were set before."""
+"""Sets the columns given as parameters, unless somebody has done so."""
 seconds_until_token = select(limits.c.at - clock()).where(limits.c.name == bindparam("bucket"))
 
 _earlier_periods = spending.alias("earlier")
@@ -205,7 +205,7 @@ class SqlBudgetStore:
                 else:
                     _add_costs(connection, [(scope, period, cost) for scope, period in released])
 
-    def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+    def charge_ended(self, turn_id: TurnId, expense: Expense | None, before: Expense = NOTHING_SPENT) -> bool:
         with self._database.transaction() as connection:
             state = connection.execute(state_of_turn, {"turn": turn_id}).scalar()
             if state not in (None, TurnState.CANCELLED):
@@ -217,7 +217,9 @@ class SqlBudgetStore:
                 charged = _charge_reservations(connection, turn_id, expense)
             if state is None or expense is None:
                 return charged
-            changed = connection.execute(set_expense, {"turn": turn_id} | _expense_columns(expense))
+            known = {"turn": turn_id, "known_cost": before.cost, "known_in": before.usage.tokens_in}
+            known |= {"known_out": before.usage.tokens_out}
+            changed = connection.execute(set_expense, known | _expense_columns(expense.after(before)))
             return changed.rowcount > 0 or charged
 
     def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:

@@ -248,7 +248,8 @@ class LeasedWriteBatch:
     def _release_lease(self, locked: LockedConversation, write: ReleaseLease) -> None:
         turn = self._turns.get(locked.current_position)
         if turn is not None:
-            self._set_turn(transitions.released(turn, write.lease.owner, self._now, not_started=write.not_started))
+            how = {"not_started": write.not_started, "failed": write.failed}
+            self._set_turn(transitions.released(turn, write.lease.owner, self._now, **how))
         self._make_claimable(locked, write.delay_seconds)
 
     def _make_claimable(self, locked: LockedConversation, delay_seconds: float) -> None:

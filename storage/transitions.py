@@ -75,12 +75,15 @@ def with_context(turn: Turn, context: ChatContext) -> Turn:
     return turn if turn.erased_at is not None else changed(turn, message=changed(turn.message, context=context))
 
 
-def released(turn: Turn, owner: str, at: float, *, not_started: bool) -> Turn:
-    """With this claim undone; ``not_started``: queued again, as if it had never been claimed."""
+def released(turn: Turn, owner: str, at: float, *, not_started: bool, failed: bool = False) -> Turn:
+    """With this claim undone; ``not_started``: queued again, as if it had never been claimed.
+
+    ``failed``: the attempt is counted all the same.
+    """
     audit_log = appended(turn, AuditEvent.RELEASED, owner, at)
     if turn.state is not TurnState.RUNNING:
         return changed(turn, audit_log=audit_log)
-    attempts = max(turn.attempts - 1, 0)
+    attempts = turn.attempts if failed else max(turn.attempts - 1, 0)
     if not_started:
         return changed(turn, state=TurnState.QUEUED, attempts=attempts, started_at=None, audit_log=audit_log)
     return changed(turn, attempts=attempts, audit_log=audit_log)

@@ -279,7 +279,7 @@ class Metrics:
             self._of(self._steps, platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
             if turn.state is not TurnState.CANCELLED:
                 self._of(self._steps, platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
-        self.expense_added(turn, Expense(turn.usage, turn.model, turn.cost, turn.cost_is_estimate))
+        self.expense_added(turn, Expense.of(turn))
 
     def expense_added(self, turn: Turn, expense: Expense) -> None:
         """Counts what a turn used; of one that was cancelled, after ``turn_resolved``."""

@@ -15,7 +15,15 @@ from gateway.policy import replies
 from gateway.policy.block_list import BlockList
 from gateway.policy.prices import SOURCE, Prices
 from gateway.policy.rules import ApplicableBudget, Rules, UserRateLimit
-from gateway.ports.budgets import AttemptUsage, BudgetDecision, BudgetStore, BudgetUsage, Expense, ModelUsage
+from gateway.ports.budgets import (
+    NOTHING_SPENT,
+    AttemptUsage,
+    BudgetDecision,
+    BudgetStore,
+    BudgetUsage,
+    Expense,
+    ModelUsage,
+)
 from gateway.ports.check import CheckResult
 from gateway.ports.store import Store
 
@@ -140,13 +148,13 @@ class AdmissionControl:
             )
         self.on_woken()
 
-    async def settle_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+    async def settle_ended(self, turn_id: TurnId, expense: Expense | None, before: Expense = NOTHING_SPENT) -> bool:
         """Charges a turn that was cancelled or deleted while it ran, see ``BudgetStore.charge_ended``. Raises nothing.
 
         If this fails, maintenance charges an estimate later; until then the reservation stays.
         """
         try:
-            charged = await self._store.read(lambda _: self._budget_store.charge_ended(turn_id, expense))
+            charged = await self._store.read(lambda _: self._budget_store.charge_ended(turn_id, expense, before))
         except StoreUnavailable as exc:
             log.warning("ended turn not charged yet", turn=turn_id, error=str(exc))
             return False

@@ -24,6 +24,8 @@ SOURCE = f"genai-prices {genai_prices.__version__}"
 """The package has its prices inside; it downloads newer ones only when asked to (github.com/pydantic/genai-prices)."""
 PROVIDER = "openai"
 SAMPLE_TOKENS = 1000
+TRANSCRIBES = "transcribe"
+"""In the names of models that read sound, whose tokens cost more than those of text. To others none is sent."""
 ENTRY_PATTERN = re.compile(
     r"(?P<model>[^\s=,]+)\s*=\s*(?P<tokens_in>\d{1,9}(\.\d{1,9})?)\s*/\s*(?P<tokens_out>\d{1,9}(\.\d{1,9})?)"
 )
@@ -154,10 +156,13 @@ _load_packaged_prices()
 def _packaged_price(name: str) -> tuple[str, Price | None]:
     """Returns the package's own name for a model and its price; an empty name and None when it does not know it."""
     # Computed for few tokens: a turn may be several requests, so its sum says nothing about rates for long prompts.
-    sample = genai_prices.Usage(input_tokens=SAMPLE_TOKENS, output_tokens=SAMPLE_TOKENS)
+    sound = SAMPLE_TOKENS if TRANSCRIBES in name else 0
+    sample = genai_prices.Usage(input_tokens=SAMPLE_TOKENS, output_tokens=SAMPLE_TOKENS, input_audio_tokens=sound)
     try:
         found = genai_prices.calc_price(sample, name, provider_id=PROVIDER)
     except LookupError:
+        return "", None
+    if not (found.input_price or found.output_price):  # what is paid by the minute, or in a way it does not know yet
         return "", None
     scale = Decimal(1_000_000) / SAMPLE_TOKENS
     return found.model.id, Price(found.input_price * scale, found.output_price * scale)

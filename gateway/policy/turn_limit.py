@@ -24,6 +24,11 @@ class TurnCostLimit:
     def of(cls, prices: PriceSettings, settings: Settings) -> Self:
         return cls(Prices.of(prices, settings), round(settings.max_turn_cost * MILLION))
 
-    def is_reached(self, used: Iterable[ModelUsage]) -> bool:
-        """Returns whether these tokens cost so much. A model without a price costs nothing."""
-        return self.most > 0 and sum(self.prices.cost(each.model, each.usage) for each in used) >= self.most
+    def is_reached(self, used: Iterable[ModelUsage], before: int = 0) -> bool:
+        """Returns whether these tokens cost so much. A model without a price costs nothing.
+
+        ``before``: what the turn had cost when it began to wait.
+        """
+        if not self.most:
+            return False
+        return before + sum(self.prices.cost(each.model, each.usage) for each in used) >= self.most

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from gateway.domain.models import NO_TOKENS, TurnId, Usage
+from gateway.domain.models import NO_TOKENS, Turn, TurnId, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,23 @@ class Expense:
     cost: int = 0
     """In millionths of the currency of the price table."""
     is_estimate: bool = False
+
+    @classmethod
+    def of(cls, turn: Turn) -> Self:
+        """Returns what is stored with a turn."""
+        return cls(turn.usage, turn.model, turn.cost, turn.cost_is_estimate)
+
+    def after(self, before: Expense) -> Expense:
+        """Returns it with what was spent before."""
+        return Expense(
+            before.usage + self.usage,
+            self.model or before.model,
+            before.cost + self.cost,
+            before.is_estimate or self.is_estimate,
+        )
+
+
+NOTHING_SPENT = Expense()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +149,10 @@ class BudgetStore(Protocol):
         """
         ...
 
-    def charge_ended(self, turn_id: TurnId, expense: Expense | None) -> bool:
+    def charge_ended(self, turn_id: TurnId, expense: Expense | None, before: Expense = NOTHING_SPENT) -> bool:
         """Charges a turn that was cancelled or deleted while it ran; stores the expense with the turn if it exists.
 
+        ``before``: what it had used when it waited for something, which is charged and stored already.
         Does nothing if the turn is unfinished or has an outcome, as ``charge`` follows then. None: the expense is not
         known; then each budget pays as much as for the most expensive turn so far. Returns whether a budget was charged
         or the turn changed; repeated calls charge a turn once.

@@ -121,12 +121,14 @@ class FinishTurn:
 class ReleaseLease:
     """Releases the lease with the turn unfinished: claimable in ``delay_seconds``. Result: None.
 
-    ``not_started``: nothing of the turn has reached the assistant. The attempt is not counted.
+    ``not_started``: nothing of the turn has reached the assistant. The attempt is counted only if it has ``failed``, in
+    a way that may come again with the next one.
     """
 
     lease: Lease
     delay_seconds: float = 0.0
     not_started: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.domain.models import Turn, TurnId
 from gateway.observability.metrics import Metrics
 from gateway.policy.admission import AdmissionControl
-from gateway.ports.budgets import AttemptUsage
+from gateway.ports.budgets import AttemptUsage, Expense
 from gateway.worker.assistants import Assistants
 
 SETTLE_SECONDS = 120.0
@@ -49,7 +49,7 @@ class AbandonedTurns:
             await self._admission.settle_ended(turn_id, None)
             return
         expense = self._admission.expense_of(used)
-        if await self._admission.settle_ended(turn_id, expense):
+        if await self._admission.settle_ended(turn_id, expense, Expense.of(turn)):
             self._metrics.expense_added(turn, expense)
             log.warning("turn of a dead process charged", turn=turn_id, cost=expense.cost, estimate=expense.is_estimate)
 

@@ -38,16 +38,14 @@ from gateway.domain.run_events import (
     TextDelta,
     ToolCall,
 )
-from gateway.domain.sentences import sentence
 from gateway.domain.turn_options import NO_OPTIONS
-from gateway.domain.visible_text import is_visible
 from gateway.observability.metrics import Metrics
 from gateway.policy.request_estimate import RequestEstimator
 from gateway.ports.assistant import Assistant, AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.leased_writes import AppendAuditEntry, SetRun
 from gateway.worker.past_turns import exchanges_before, left_unanswered, past_of
 from gateway.worker.preview_deduplicator import PreviewDeduplicator
-from gateway.worker.reply_limit import ReplyLimit
+from gateway.worker.reply_limit import ReplyLimit, require_content
 from gateway.worker.run_attempt import ApprovalsNeeded, MeteredAttachments, OutputsNeeded, RunAttempt, RunPostponed
 from gateway.worker.run_usage import RunUsage
 from gateway.worker.threads import set_thread
@@ -67,6 +65,8 @@ REMEMBER_SECONDS = 20.0
 """How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
+TOO_MANY_ROUNDS = "too_many_rounds"
+"""The code of a refusal to run more tools. The run waits for their outputs, and its thread takes no other one."""
 
 RunCalls = Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
 """Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is
@@ -190,6 +190,10 @@ class AssistantRunner:
         except TimeoutError:
             await self.stop(attempt)
             raise AssistantTimedOut(f"no answer within {self._limits.seconds:g} s") from None
+        except AssistantRefused as exc:
+            if exc.code == TOO_MANY_ROUNDS:
+                await self.stop(attempt)
+            raise
 
     def _seconds_left(self, turn: Turn) -> float:
         """Returns the seconds that a turn may take from now on. It had fewer before if it was postponed."""
@@ -252,11 +256,12 @@ class AssistantRunner:
                             return None
                         attempt.preview.emit(event)
                     case ToolCall():
-                        self._limits.check_cost(event, attempt.meter.counted)
+                        self._check_cost(attempt, event)
                         attempt.preview.emit(await self._without_files(event, attempt) if event.files else event)
                     case RunStarted():
                         await self._store_run(attempt, event.run_id)
                     case CallsHeld():
+                        self._check_cost(attempt, event)
                         raise ApprovalsNeeded(event)
                     case RunCompleted():
                         return await self._with_files(event, attempt) if attempt.may_have_files else event
@@ -274,12 +279,16 @@ class AssistantRunner:
         kept = () if self._tool_files is None else await self._tool_files.of_turn(attempt.turn)
         return replace(answer, files=(*answer.files, *kept))
 
+    def _check_cost(self, attempt: RunAttempt, event: ToolCall | CallsHeld) -> None:
+        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""
+        self._limits.check_cost(event, attempt.meter.counted, attempt.turn.cost)
+
     async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:
         """Stops a run whose reply is too long already, and returns what there is of it."""
         log.warning("the answer is longer than MAX_REPLY_CHARS; stopped", turn=attempt.turn.id)
         await self.stop(attempt)
         await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=TOO_LONG))
-        return _has_content(RunCompleted(limit.text, cut_off=True), attempt.turn)
+        return require_content(RunCompleted(limit.text, cut_off=True), attempt.turn)
 
     async def _checked(self, attempt: RunAttempt, answer: RunCompleted, limit: ReplyLimit) -> RunCompleted:
         """Returns the answer, marked if it was cut off. Raises OutputsNeeded; AssistantRefused when it is empty."""
@@ -292,7 +301,7 @@ class AssistantRunner:
             detail = named if answer.cut_off else TOO_LONG
             await attempt.lease_guard.write(partial(AppendAuditEntry, event=AuditEvent.CUT_OFF, detail=detail))
             answer = replace(answer, text=text)
-        return _has_content(answer, attempt.turn)
+        return require_content(answer, attempt.turn)
 
     def _run(self, attempt: RunAttempt, thread: ThreadId, *, resumes: bool) -> AsyncGenerator[RunEvent, None]:
         history, turn = self._history(attempt.turn), as_asked(attempt.turn)
@@ -371,18 +380,6 @@ def _brings_history(claim: Claim) -> bool:
     """Returns whether the thread at the backend lacks what a new turn brings; then another one is opened with it."""
     options = claim.turn.options
     return claim.first_attempt and not claim.turn.rounds and bool(options.past or options.inserted)
-
-
-def _has_content(answer: RunCompleted, turn: Turn) -> RunCompleted:
-    """Returns the answer. Raises AssistantRefused when it is empty, unless a program is told so as it is.
-
-    Of a run that waits for its outputs no message could be shown.
-    """
-    is_told = turn.options.is_program and not turn.options.waits_for_outputs
-    if is_told or is_visible(answer.text) or answer.files or answer.calls:
-        return answer
-    why = sentence("The assistant gave an empty answer. Please try again.")
-    raise AssistantRefused("the reply is empty", code="empty_answer", user_message=why)
 
 
 def failure_of(exc: AssistantError) -> Failure:

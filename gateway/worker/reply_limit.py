@@ -1,10 +1,15 @@
-"""Cuts a reply that is longer than a setting allows, whichever backend it comes from."""
+"""Cuts a reply that is longer than a setting allows, and refuses an empty one, whichever backend it comes from."""
 
 from __future__ import annotations
 
-from gateway.domain.sentences import Sentence, counted
-from gateway.domain.visible_text import with_note
+from gateway.domain.errors import AssistantRefused
+from gateway.domain.models import Turn
+from gateway.domain.run_events import RunCompleted
+from gateway.domain.sentences import Sentence, counted, sentence
+from gateway.domain.visible_text import is_visible, with_note
 from gateway.languages import say
+
+EMPTY = sentence("The assistant gave an empty answer. Please try again.")
 
 
 class ReplyLimit:
@@ -43,3 +48,14 @@ def cut_note(max_chars: int) -> Sentence:
         "_The answer was longer than {count} characters and was cut off here._",
         max_chars,
     )
+
+
+def require_content(answer: RunCompleted, turn: Turn) -> RunCompleted:
+    """Returns the answer. Raises AssistantRefused when it is empty, unless a program is told so as it is.
+
+    Of a run that waits for its outputs no message could be shown.
+    """
+    is_told = turn.options.is_program and not turn.options.waits_for_outputs
+    if is_told or is_visible(answer.text) or answer.files or answer.calls:
+        return answer
+    raise AssistantRefused("the reply is empty", code="empty_answer", user_message=EMPTY)

@@ -171,6 +171,11 @@ class TurnAttempt:
             any(each.is_estimate for each in (*before, used)),
         )
 
+    async def usage_before(self) -> AttemptUsage:
+        """Returns what the attempts before this one used, where this one does not go on. Raises as ``usage``."""
+        used = await self._running.runner.usage.of_abandoned(self.turn, self._lease_guard.claim.conversation)
+        return used or AttemptUsage()
+
     def keep(self) -> None:
         """Has ``close`` be called once more before the assistant may be closed."""
         self._assistants.keep(self._running)

@@ -22,6 +22,7 @@ from gateway.domain.stream_buffer import PreviewStream
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import SpanAttributes, Tracing
 from gateway.policy.admission import AdmissionControl
+from gateway.ports.budgets import Expense
 from gateway.ports.leased_writes import FinishTurn, ParkTurn, RecordOutcome, ReleaseLease
 from gateway.ports.platform import Adapter, DeliveryContext, HasQuietPeriod, HasWaitingCallers
 from gateway.worker.assistant_selector import AssistantSelector
@@ -123,13 +124,16 @@ class TurnProcessor:
             await self._remember(task.lease_guard)
         return failure
 
-    async def release(self, task: ConversationTask, *, delay_seconds: float) -> None:
-        """Releases the lease with the turn unfinished; the next claim continues from what is stored."""
+    async def release(self, task: ConversationTask, *, delay_seconds: float, failed: bool = False) -> None:
+        """Releases the lease with the turn unfinished; the next claim continues from what is stored.
+
+        ``failed``: what ended the attempt may end the next one, so it is counted: one day it is the last.
+        """
         if task.lease_guard.is_lost:
             self.lease_lost(task)
             return
         started = task.attempt.run_started if task.attempt else not task.claim.first_attempt
-        write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started)
+        write = ReleaseLease(task.claim.lease, delay_seconds, not_started=not started, failed=failed)
         with suppress(LeaseLost):
             if task.delivery_context is not None:
                 await task.delivery_context.commit()
@@ -192,7 +196,7 @@ class TurnProcessor:
             files.close()
             await preview.finish()
         if resolved is not None:
-            await self._settle(work, attempt, resolved, charged_before=turn.cost)
+            await self._settle(work, attempt, resolved, Expense.of(turn))
         return resolved
 
     async def _outcome_unless_parked(
@@ -227,12 +231,12 @@ class TurnProcessor:
         write = partial(_with_current, outcome, attempt.shown)
         return cast("Turn", await work.lease_guard.write(write))
 
-    async def _settle(self, work: ConversationTask, attempt: TurnAttempt, turn: Turn, *, charged_before: int) -> None:
-        """Charges a turn whose outcome is stored, and stops its run if it was cancelled."""
+    async def _settle(self, work: ConversationTask, attempt: TurnAttempt, turn: Turn, before: Expense) -> None:
+        """Charges a turn whose outcome is stored, and stops its run if it was cancelled. ``before``: what is charged already."""
         if turn.state is TurnState.CANCELLED:
-            self._create_background_task(self._stop_and_settle(turn, attempt), attempt)
+            self._create_background_task(self._stop_and_settle(turn, attempt, before), attempt)
         elif work.budget_grant is not None:
-            await self._admission.settle(work.budget_grant, turn.cost - charged_before)
+            await self._admission.settle(work.budget_grant, turn.cost - before.cost)
         self._metrics.turn_resolved(turn)
         log.info("turn resolved", turn=turn.id, state=turn.state.value, code=turn.failure and turn.failure.code)
 
@@ -257,13 +261,13 @@ class TurnProcessor:
         """Stops and charges a turn whose lease is lost, unless another process goes on with its run."""
         found = await self._store.read_with_retry(lambda store: store.get_turn(turn.id))
         if found is None or found.state is TurnState.CANCELLED:
-            await self._stop_and_settle(turn, attempt)
+            await self._stop_and_settle(turn, attempt, Expense.of(turn))
 
-    async def _stop_and_settle(self, turn: Turn, attempt: TurnAttempt) -> None:
-        """Stops the run of a turn that was cancelled or deleted, then charges what it used."""
+    async def _stop_and_settle(self, turn: Turn, attempt: TurnAttempt, before: Expense) -> None:
+        """Stops the run of a turn that was cancelled or deleted, then charges what it used since ``before``."""
         await attempt.stop()
         expense = self._admission.expense_of(await attempt.usage())
-        if await self._admission.settle_ended(turn.id, expense):
+        if await self._admission.settle_ended(turn.id, expense, before):
             self._metrics.expense_added(turn, expense)
 
     def _preview(self, turn: Turn, stream: PreviewStream, context: DeliveryContext) -> PreviewTask:

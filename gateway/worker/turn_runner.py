@@ -18,6 +18,7 @@ from gateway.domain.sentences import sentence
 from gateway.languages import say
 from gateway.observability.metrics import Metrics
 from gateway.policy.admission import BUDGET, AdmissionControl, Denial, Grant, Wait
+from gateway.ports.budgets import AttemptUsage
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome
 from gateway.ports.platform import Adapter, HasWaitingCallers
 from gateway.worker.assistant_runner import ASSISTANT, failure_of
@@ -73,7 +74,8 @@ class TurnRunner:
         """Runs the turn unless it was cancelled or failed too often, and returns its outcome, whatever it is."""
         turn = work.claim.turn
         if turn.attempts > MAX_ATTEMPTS:
-            return await self._outcome_of(work, attempt, failure=GAVE_UP)
+            await attempt.stop()
+            return await self._outcome_of(work, attempt, failure=GAVE_UP, used=await attempt.usage_before())
         if work.interrupted_turn == turn.id:
             return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         if turn.has_open_round:
@@ -149,7 +151,7 @@ class TurnRunner:
         claim = work.claim
         admitted = await self._admission.admit(claim.turn)
         if isinstance(admitted, Denial):
-            return RecordOutcome(claim.lease, claim.turn, failure=admitted.failure)
+            return await self._outcome_of(work, attempt, failure=admitted.failure)
         if isinstance(admitted, Wait):
             until = admitted.wake_seconds, admitted.max_seconds
             return ParkTurn(claim.lease, claim.turn, BUDGET, *until, admitted.key)
@@ -197,9 +199,13 @@ class TurnRunner:
         files: tuple[File, ...] = (),
         failure: Failure | None = None,
         said: RunCompleted | None = None,
+        used: AttemptUsage | None = None,
     ) -> RecordOutcome:
-        """Returns an outcome with what all runs of the turn used. ``said``: what may have calls."""
-        spent, claim = self._admission.expense_of(await attempt.usage()), work.claim
+        """Returns an outcome with what all runs of the turn used.
+
+        ``said``: what may have calls. ``used``: by its last runs; None: by ``attempt``.
+        """
+        spent, claim = self._admission.expense_of(used or await attempt.usage()), work.claim
         turn = claim.turn
         return RecordOutcome(
             claim.lease,

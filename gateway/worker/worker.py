@@ -319,9 +319,10 @@ class Worker:
             self._turn_processor.lease_lost(work)
         except asyncio.CancelledError:
             await self._turn_processor.release(work, delay_seconds=0.0)
-        except Exception:
+        except Exception as exc:
             log.exception("turn failed unexpectedly", turn=work.claim.turn.id)
-            await self._turn_processor.release(work, delay_seconds=RETRY_DELAY_AFTER_FAULT)
+            failed = not isinstance(exc, StoreUnavailable)  # the turn has no part in that
+            await self._turn_processor.release(work, delay_seconds=RETRY_DELAY_AFTER_FAULT, failed=failed)
 
     def _may_claim_next(self, work: ConversationTask) -> bool:
         """Returns whether a conversation may be kept for its next turn, while nobody else waits for its place."""

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.domain.errors import AssistantRefused
 from gateway.domain.exchange import CallRound, Exchange
-from gateway.domain.models import RunId, Turn
+from gateway.domain.models import RunId, Turn, Usage
 from gateway.domain.past import as_asked, exchanges_of, open_rounds
 from gateway.domain.run_events import CallsHeld, RunCompleted, RunEvent, RunStarted
 from gateway.ports.assistant import Assistant
@@ -179,6 +180,15 @@ class ApprovalContract:
         turn, held = await self.hold(session, turn, first=False)
         assert json.loads(held.calls[0].call.arguments) == {"order": 2}
         assert (await self.go_on(session, turn, refund="two")).text == "Done."
+
+    async def test_the_tokens_before_it_waited_count_for_those_of_the_turn(
+        self, fake: FakeOpenAI, session: AssistantSession
+    ) -> None:
+        fake.script(CallTool("refund", {"order": 1}), Say("Done."))
+        turn = replace(session.make_turn("Refund 1"), usage=Usage(10**9, 0))
+        with pytest.raises(AssistantRefused) as caught:
+            await self.hold(session, turn)
+        assert caught.value.code == "too_many_rounds"
 
     async def test_the_message_is_in_the_thread_once(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("refund", {"order": 1}), Say("Done."), Say(" | ".join))

@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 from gateway.domain.conversations import Claim
-from gateway.domain.models import TurnId, Usage
+from gateway.domain.exchange import CallRound, RequestedCall
+from gateway.domain.models import AWAITS_OUTPUTS, TurnId, Usage
 from gateway.ports.budgets import Budget, BudgetStore, Expense
-from gateway.ports.leased_writes import RecordOutcome, ReleaseLease
+from gateway.ports.leased_writes import ParkTurn, RecordOutcome, ReleaseLease
 from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 from gateway.ports.token_buckets import Rate
@@ -195,10 +196,10 @@ class AdmissionContract:
     def test_concurrent_requests_do_not_exceed_the_limit(
         self, store: Store, budget_store: BudgetStore, peer: BudgetStore
     ) -> None:
-        run_turn(store, budget_store, 30, ANN, ANN_MONTH)
+        run_turn(store, budget_store, 25, ANN, ANN_MONTH)  # three more of them use up the budget of the day
         budgets = ([ANN, ANN_MONTH], [ANN_MONTH, ANN])
         asked = [partial((budget_store, peer)[n % 2].admit, running_turn(store), budgets[n // 2 % 2]) for n in range(8)]
-        assert [each.is_granted for each in run_concurrently(asked)].count(True) == 2
+        assert [each.is_granted for each in run_concurrently(asked)].count(True) == 3
 
 
 class ReservationReleaseContract:
@@ -230,6 +231,24 @@ class ReservationReleaseContract:
         assert turn is not None
         assert (turn.usage, turn.model, turn.cost, turn.cost_is_estimate) == (Usage(3, 4), "m", 30, True)
         assert cost_of(peer, ANN) == (30, 0)
+
+    def test_expense_of_a_cancelled_turn_is_added_to_what_it_had_used_before_it_waited(
+        self, store: Store, budget_store: BudgetStore
+    ) -> None:
+        claim = enqueue_and_claim(store)
+        asked = CallRound((RequestedCall("c1", "look", "{}"),))
+        before = Expense(Usage(10, 20), "n", 7)
+        used = {"usage": before.usage, "model": before.model, "cost": before.cost}
+        apply_write(store, ParkTurn(claim.lease, claim.turn, AWAITS_OUTPUTS, 0.0, 60.0, round=asked, **used))  # type: ignore[arg-type]  # of many types
+        claim_one(store)
+        budget_store.admit(claim.turn.id, [ANN])
+        store.cancel_turn(claim.turn.id)
+        assert budget_store.charge_ended(claim.turn.id, SPENT, before)
+        assert not budget_store.charge_ended(claim.turn.id, SPENT, before)
+        turn = store.get_turn(claim.turn.id)
+        assert turn is not None
+        assert Expense.of(turn) == Expense(Usage(13, 24), "m", 37, is_estimate=True)
+        assert cost_of(budget_store, ANN) == (30, 0)
 
     def test_expense_of_a_cancelled_turn_is_stored_without_budgets(
         self, store: Store, budget_store: BudgetStore

@@ -238,6 +238,17 @@ class HandoverContract:
         assert get_turn(store, turn) == turn
         assert store.handovers.count_open() == 0
 
+    def test_what_was_cancelled_meanwhile_gives_nothing_back(self, store: HandoverStore) -> None:
+        take_over(store)
+        handled(store)
+        give_back(store)
+        claim = claim_one(store)
+        store.cancel_turn(claim.turn.id)
+        turn = apply_write(store, GiveBack(claim.lease, claim.turn, message(text="Hello?")))
+        assert isinstance(turn, Turn)
+        assert (turn.state, turn.message.kind) == (TurnState.CANCELLED, MessageKind.RESUME)
+        assert store.handovers.count_open() == 1
+
     def test_who_takes_over_behind_is_not_ended_by_what_was_before(self, store: HandoverStore) -> None:
         first = take_over(store)
         handled(store)

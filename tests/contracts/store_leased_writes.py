@@ -305,6 +305,13 @@ class WritingContract:
         again = claim_one(store)
         assert (again.turn.attempts, again.first_attempt) == (1, True)
 
+    @pytest.mark.parametrize("not_started", [False, True])
+    def test_an_attempt_that_failed_is_counted(self, store: Store, *, not_started: bool) -> None:
+        claim = enqueue_and_claim(store)
+        apply_write(store, ReleaseLease(claim.lease, not_started=not_started, failed=True))
+        again = claim_one(store)
+        assert (again.turn.attempts, again.first_attempt) == (2, not_started)
+
     def test_conversation_released_with_delay_waits(self, store: Store, expire_lease: ExpireLease) -> None:
         claim = enqueue_and_claim(store)
         apply_write(store, ReleaseLease(claim.lease, delay_seconds=60.0))

@@ -29,6 +29,7 @@ from gateway.ports.cluster import ClusterEvent
 from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.assistant_runner import AssistantRunner
 from gateway.worker.assistants import Assistants, RunningAssistant
+from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox
 from gateway.worker.thread_inbox import ThreadInbox
@@ -67,6 +68,16 @@ class _ListeningStore:
             self._listening.set()
 
         self._store.listen(on_event, stopped)
+
+
+class _Processor(TurnProcessor):
+    """Counts what fails in a way that nobody foresaw: it is done again, so that a test may see nothing of it."""
+
+    failed = 0
+
+    async def release(self, task: ConversationTask, *, delay_seconds: float, failed: bool = False) -> None:
+        self.failed += failed
+        await super().release(task, delay_seconds=delay_seconds, failed=failed)
 
 
 class WorkerProcess:
@@ -114,9 +125,14 @@ class WorkerProcess:
         delivery_context_of = partial(WorkerDeliveryContext, rate_limiter, assistants, spool, adapters=platforms)
         gatekeeper = open_admission(store, async_store, prices=EACH_TOKEN, **rules)
         self.abandoned_turns = AbandonedTurns(async_store, assistants, gatekeeper, metrics, settle_seconds=0.0)
+        self.processor = _Processor(
+            async_store, assistants, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool
+        )
+        self.unforeseen = 0
+        """How many attempts at turns are to fail in a way that nobody foresaw."""
         self.worker = Worker(
             async_store,
-            TurnProcessor(async_store, assistants, platforms, delivery_context_of, gatekeeper, metrics, tracing, spool),
+            self.processor,
             tuple(platforms),
             metrics,
             owner=owner,
@@ -168,6 +184,7 @@ class WorkerProcess:
             self.worker.finish(grace)
             self.worker.stop()
             self.executor.shutdown()
+            assert self.processor.failed == self.unforeseen
 
 
 Start = Callable[..., WorkerProcess]

@@ -143,7 +143,7 @@ class ChatBackend:
         if not calls or of_caller(state.turn.options, calls):
             yield _answer(state)
             return
-        check_tokens(state.usage, self._config.max_turn_tokens)
+        check_tokens(state.turn.usage + state.usage, self._config.max_turn_tokens)
         if held := held_calls(self._toolbox, calls):
             told = (completion.text, tuple(state.rounds), state.usage, completion.model)
             yield CallsHeld(held, *told, returned=to_return(completion.to_message()))

@@ -289,7 +289,7 @@ class ResponsesBackend:
         ends = bool(of_caller(options, calls))
         own = () if ends and is_local(state.thread_id) else others(options, calls)
         if not ends:
-            check_tokens(state.usage, self._config.max_turn_tokens)
+            check_tokens(state.turn.usage + state.usage, self._config.max_turn_tokens)
             if held := held_calls(self._toolbox, calls):
                 yield CallsHeld(held, state.take_said(), tuple(state.rounds), state.usage, state.model)
                 return

@@ -258,7 +258,7 @@ class ThreadsBackend:
         if is_final(run) and not state.text_calls:
             self._new_threads.answered(state.thread_id)
             return await self._replies.answer(state)
-        check_tokens(state.tokens_used, self._config.max_turn_tokens)
+        check_tokens(state.turn.usage + state.tokens_used, self._config.max_turn_tokens)
         held = held_calls(self._toolbox, state.text_calls or pending_calls(run))
         if not held:
             return None

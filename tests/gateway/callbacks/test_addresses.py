@@ -8,7 +8,7 @@ from gateway.callbacks.addresses import AddressRule
 from gateway.domain.errors import MalformedRequest
 from gateway.settings.values import read_networks
 
-STRICT, LENIENT = AddressRule(), AddressRule(read_networks("127.0.0.0/8, 10.1.2.3, fd00::/8"))
+STRICT, LENIENT = AddressRule(), AddressRule(read_networks("127.0.0.0/8, 10.1.2.3, fd00::/8, ::1"))
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:93.184.215.14"])
@@ -31,13 +31,15 @@ def test_any_other_address_is_refused_however_it_is_written(address: str) -> Non
     assert not STRICT.allows(address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.9", "::ffff:127.0.0.1", "10.1.2.3", "fd12::1", "64:ff9b::7f00:1"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.9", "::ffff:127.0.0.1", "::127.0.0.1", "::1", "10.1.2.3", "fd12::1", "64:ff9b::7f00:1"]
+)
 def test_the_operator_may_allow_private_networks(address: str) -> None:
     assert LENIENT.allows(address)
     assert not LENIENT.allows("10.1.2.4")
 
 
-@pytest.mark.parametrize("url", ["https://example.com/hook?a=1", "https://example.com:8443", "https://[2606:2800::1]/"])
+@pytest.mark.parametrize("url", ["https://example.com/hook?a=1", "https://example.com:1", "https://[2606:2800::1]/"])
 def test_an_address_of_a_program_is_a_url_of_a_host(url: str) -> None:
     STRICT.check_url(url)
 
@@ -67,5 +69,6 @@ def test_any_other_url_is_refused(url: str) -> None:
 def test_where_private_networks_are_allowed_http_is_too() -> None:
     LENIENT.check_url("http://127.0.0.1:8080/hook")
     LENIENT.check_url("http://receiver.internal/hook")
-    with pytest.raises(MalformedRequest):
-        LENIENT.check_url("http://192.168.0.1/")
+    for refused in ("http://192.168.0.1/", "ftp://127.0.0.1/", "gopher://receiver.internal/"):
+        with pytest.raises(MalformedRequest):
+            LENIENT.check_url(refused)

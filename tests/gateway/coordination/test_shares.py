@@ -18,7 +18,11 @@ def take_all(places: SharedPlaces, name: str, workspace: str = "") -> int:
 
 def test_one_alone_leaves_a_part_free_and_so_do_two() -> None:
     places = SharedPlaces(20, 0.8)
-    assert [take_all(places, name) for name in "abc"] == [16, 3, 1]
+    assert not places.has_refused
+    assert take_all(places, "a") == 16
+    assert places.has_refused
+    assert places.full_callers() == ["a"]
+    assert [take_all(places, name) for name in "bc"] == [3, 1]
     assert places.full_callers() == ["a", "b", "c"]
 
 
@@ -27,7 +31,8 @@ def test_without_a_limit_one_may_have_all() -> None:
 
 
 def test_there_is_always_a_place_for_somebody_new_while_there_is_one() -> None:
-    assert take_all(SharedPlaces(1, 0.1), "a") == 1
+    places = SharedPlaces(1, 0.1)
+    assert [take_all(places, name) for name in "ab"] == [1, 0]
 
 
 def test_who_holds_more_than_the_others_leave_is_known() -> None:
@@ -45,10 +50,18 @@ def test_a_workspace_leaves_a_part_free_and_so_does_each_of_its_callers() -> Non
     assert [take_all(places, name, "big") for name in "abcdef"] == [8, 4, 2, 1, 1, 0]
     assert places.full_workspaces() == ["big"]
     assert places.full_callers() == list("abcde")
+    assert not places.holds_too_many(Share("f", "big"))
     assert take_all(places, "a", "small") == 1
     assert take_all(places, "a") == 1
     assert places.holds_too_many(Share("f", "big"))
     assert not places.holds_too_many(Share("a", "small"))
+
+
+def seen_of(places: SharedPlaces) -> object:
+    """Returns all that a process asks about its places."""
+    shares = [Share(*each) for each in CALLERS]
+    limits = [(places.limit_of(each), places.holds_too_many(each)) for each in shares]
+    return places.total, limits, sorted(places.full_callers()), sorted(places.full_workspaces())
 
 
 CALLERS = [(caller, workspace) for caller in "ab" for workspace in ("", "w", "x")]
@@ -69,4 +82,11 @@ def test_no_more_are_held_than_there_are(
             places.release(Share(*name))
             held[name] -= 1
         assert places.total == sum(held.values()) <= capacity
-        assert places.copy().total == places.total
+        anew = SharedPlaces(
+            capacity,
+            fraction,
+            {Share(*each): count for each, count in held.items() if count},
+            workspace_fraction=of_workspace,
+        )
+        for each in (places, places.copy()):
+            assert seen_of(each) == seen_of(anew)

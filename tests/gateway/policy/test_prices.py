@@ -62,9 +62,15 @@ def test_a_version_costs_what_its_model_costs(monkeypatch: pytest.MonkeyPatch, m
     assert prices.price_of(model) == prices.price_of(priced_as) is not None
 
 
-@pytest.mark.parametrize("model", ["gpt-5.99", "gpt-50", "llama3", "o33", "", "gpt", "ft:gpt-4o:us"])
+@pytest.mark.parametrize("model", ["gpt-5.99", "gpt-50", "llama3", "o33", "", "gpt", "ft:gpt-4o:us", "whisper-1"])
 def test_another_model_has_no_price(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     assert load(monkeypatch).price_of(model) is None
+
+
+def test_a_recording_costs_what_sound_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = load(monkeypatch)
+    assert prices.cost("gpt-4o-mini-transcribe", MILLION) == 8_000_000
+    assert prices.cost("gpt-4o-mini", MILLION) == 750_000
 
 
 def test_own_prices_come_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,13 @@ def test_with_one_assistant_there_is_no_such_command(text: str) -> None:
     assert placed == asking(text)
 
 
+@pytest.mark.parametrize(("text", "kind"), [("/assistants", MessageKind.CHOOSE), ("assistants", MessageKind.PROMPT)])
+def test_where_nothing_can_be_chosen_mere_words_are_no_command(text: str, kind: MessageKind) -> None:
+    alone = RouteRule("slack", "support")
+    placed, _ = router("support", "code", routes=(alone,)).place(asking(text, kind=MessageKind.CHOOSE))
+    assert placed.kind is kind
+
+
 def test_a_route_in_words() -> None:
     assert described(None) == "no route leads elsewhere"
     route = RouteRule("slack", "support", workspace="T1", channel="C1")

@@ -13,6 +13,7 @@ import pytest
 from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
+from gateway.domain.approvals import HeldCall
 from gateway.domain.audit import AuditEvent
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import (
@@ -25,10 +26,18 @@ from gateway.domain.errors import (
     ThreadBusy,
     ThreadMissing,
 )
-from gateway.domain.exchange import Exchange
+from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind, RunId, ThreadId, TurnId, Usage
-from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
+from gateway.domain.run_events import (
+    CallsHeld,
+    PreviewEvent,
+    RunCompleted,
+    RunStarted,
+    TextDelta,
+    ToolCall,
+    UsageCounted,
+)
 from gateway.observability.metrics import Metrics
 from gateway.policy.prices import Price, Prices
 from gateway.policy.routes import AssistantRouter
@@ -125,6 +134,25 @@ async def test_a_loop_of_tools_ends_at_a_cost(harness: Room) -> None:
         await harness.answer(harness.say("1 + 2?"))
     assert caught.value.code == "too_many_rounds"
     assert [event.call_id for event in harness.shown if isinstance(event, ToolCall)] == ["call_1"]
+    assert harness.assistant.cancelled == [("fake_1", "run_1")]
+
+
+@pytest.mark.parametrize(
+    "called", [ToolCall("call_1", "add"), CallsHeld((HeldCall(RequestedCall("call_1", "add", "{}"), ("asker",)),))]
+)
+async def test_what_a_turn_cost_before_it_waited_counts_for_its_cost(
+    harness: Room, called: ToolCall | CallsHeld
+) -> None:
+    limit = TurnCostLimit(Prices({"fake-1": Price(Decimal(1), Decimal(1))}), most=100)
+    harness.conversations = AssistantRunner(
+        harness.journal, harness.assistant, Metrics(), limits=TurnLimits(cost=limit)
+    )
+    claim = harness.say("1 + 2?")
+    claim = replace(claim, turn=replace(claim.turn, cost=50))
+    harness.assistant.script(UsageCounted(RunId("run_1"), Usage(40, 10), "fake-1"), called)
+    with pytest.raises(AssistantRefused) as caught:
+        await harness.answer(claim)
+    assert caught.value.code == "too_many_rounds"
 
 
 async def test_the_first_turn_creates_a_thread_and_later_turns_use_it(harness: Room) -> None:

@@ -13,15 +13,16 @@ from gateway.domain.errors import DeliveryError
 from gateway.domain.exchange import CallOutput, CallRound, RequestedCall
 from gateway.domain.models import MessageKind, RunId, TurnId, TurnState, Usage
 from gateway.domain.platform_events import MessageEdited
-from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted, TextDelta, ToolCall
+from gateway.domain.run_events import CallsHeld, RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.domain.shown_arguments import arguments_content, arguments_file
+from gateway.policy.admission import BUDGET_EXHAUSTED
 from gateway.ports.people import PersonId
 from gateway.ports.platform import ParsedUpdate
 from gateway.tools import ToolBox, tool
 from gateway.worker import held_calls
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
-from tests.waiting import until
+from tests.waiting import ThreadEvent, until
 
 REFUND = RequestedCall("c1", "refund", '{"order": 1}')
 LOOK = RequestedCall("c2", "look", "{}")
@@ -72,6 +73,33 @@ def test_an_approved_call_runs_once_and_its_output_goes_to_the_assistant(start: 
     assert tools.calls.count("run") == 3  # nothing that was sent has to be looked for
     assert [each.decision for each in process.platform.questions] == [None, Decision.APPROVED]
     assert process.platform.questions[-1].decided_name == "Ann"
+
+
+def test_a_turn_that_its_budget_ends_while_it_waits_keeps_what_it_used(start: Start, tools: FakeAssistant) -> None:
+    process = start(rules={"budget_user_day": "0.000011"})
+    turn, asked = ask(process, tools)
+    decide(process, asked)
+    (ended,) = process.platform.wait_for(1)
+    assert ended.failure is not None
+    assert ended.failure.code == BUDGET_EXHAUSTED
+    assert (process.stored(turn).usage, process.stored(turn).cost, process.stored(turn).model) == (
+        *(Usage(5, 6), 11),
+        "fake-1",
+    )
+    assert tools.ran == []
+
+
+def test_a_turn_that_is_stopped_after_it_waited_has_all_that_it_used(start: Start, tools: FakeAssistant) -> None:
+    process, counted, hang = start(), threading.Event(), threading.Event()
+    turn, asked = ask(process, tools)
+    used = UsageCounted(RunId("r2"), Usage(20, 3), "fake-1")
+    tools.script(RunStarted(RunId("r2")), used, counted.set, ThreadEvent(hang))
+    decide(process, asked)
+    assert counted.wait(20.0)
+    process.inbox.cancel_turn(turn)
+    hang.set()
+    until(lambda: process.stored(turn).usage == Usage(25, 9))
+    assert process.stored(turn).cost == 34
 
 
 def test_a_denied_call_does_not_run_and_the_assistant_is_told(start: Start, tools: FakeAssistant) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,11 @@ from gateway.coordination.retry import Backoff
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import AssistantRefused, StoreUnavailable
 from gateway.domain.files import Attachment, BytesContent, File
-from gateway.domain.models import MessageKind, RunId, Turn, TurnId, TurnState
-from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall
+from gateway.domain.models import MessageKind, RunId, ThreadId, Turn, TurnId, TurnState, Usage
+from gateway.domain.run_events import PreviewEvent, RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
-from gateway.ports.leased_writes import LeasedWrite
+from gateway.ports.leased_writes import LeasedWrite, SetRun, SetThread
 from gateway.ports.platform import DeliveryContext
 from gateway.worker.commands import STOPPED_REPLY
 from gateway.worker.preview_task import PreviewTask
@@ -366,18 +367,59 @@ def test_a_draining_process_claims_nothing_and_its_messages_are_not_lost(start: 
     assert second.platform.wait_for(1)[0].id == turn
 
 
-def test_a_turn_that_kills_every_process_fails_and_the_next_turn_runs(start: Start, sqlite_url: str) -> None:
-    doomed = SqlStore(sqlite_url, lease_seconds=0.0)
+def test_a_turn_that_kills_every_process_fails_is_paid_and_the_next_turn_runs(
+    start: Start, assistant: FakeAssistant, sqlite_url: str
+) -> None:
+    doomed, thread, run = SqlStore(sqlite_url, lease_seconds=0.0), ThreadId("t"), RunId("r")
     enqueue_one(doomed, FakePlatform().message("poison"), TurnId("turn_poison"))
     for n in range(MAX_ATTEMPTS):
-        assert len(doomed.claim(f"victim {n}", ["fake"], 1)) == 1
+        (claim,) = doomed.claim(f"victim {n}", ["fake"], 1)
+        doomed.apply_writes([SetThread(claim.lease, thread, "fake"), SetRun(claim.lease, claim.turn, run)])
     doomed.close()
+    assistant.is_metered, assistant.usages[run] = True, UsageCounted(run, Usage(20, 3), "fake-1")
     process = start()
     process.say("next")
     given_up, following = process.platform.wait_for(2)
     assert given_up.failure is not None
     assert given_up.failure.code == "gave_up"
+    assert (given_up.usage, given_up.cost) == (Usage(20, 3), 23)
+    assert assistant.cancelled == [(thread, run)]
     assert following.reply == "You said: next"
+
+
+def test_a_turn_that_fails_as_nobody_foresaw_is_given_up(
+    start: Start, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.worker.RETRY_DELAY_AFTER_FAULT", 0.0)
+
+    def fail(turn: Turn) -> None:
+        raise LookupError(turn.message.text)
+
+    assistant.think = fail
+    process = start()
+    process.unforeseen = MAX_ATTEMPTS
+    process.say("poison")
+    (given_up,) = process.platform.wait_for(1)
+    assert given_up.failure is not None
+    assert given_up.failure.code == "gave_up"
+    assert assistant.calls == ["open_thread", "run", *["resume"] * (MAX_ATTEMPTS - 1)]
+
+
+def test_an_outage_while_a_turn_is_admitted_is_no_attempt_at_it(
+    brief_store: SqlStore, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.worker.RETRY_DELAY_AFTER_FAULT", 0.0)
+    process = start(rules={"user_turns_per_hour": "5"})
+    take, outage = brief_store.take_token, iter(range(MAX_ATTEMPTS + 1))
+
+    def flaky(*request: Any) -> float | None:
+        if next(outage, None) is not None:
+            raise StoreUnavailable("away")
+        return take(*request)
+
+    monkeypatch.setattr(brief_store, "take_token", flaky)
+    process.say("hello")
+    assert process.platform.wait_for(1)[0].reply == "You said: hello"
 
 
 def test_a_turn_survives_an_outage_of_the_database(
