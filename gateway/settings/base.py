@@ -27,7 +27,7 @@ from gateway.settings import dotenv_file
 from gateway.settings.sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
 from gateway.settings.text_file import ENCODING
 from gateway.settings.toml_file import TomlFile
-from gateway.settings.values import spell_choice
+from gateway.settings.values import clean_text, spell_choice, split_list
 from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
@@ -104,7 +104,15 @@ class EnvironmentSettings(BaseSettings):
     def _read_value(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Unreadable):
             raise ValueError(value.reason)  # noqa: TRY004  # of the setting
-        return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
+        name = info.field_name or ""
+        field = cls.model_fields[name]
+        if isinstance(value, str) and value != field.default:  # defaults are validated too
+            value = clean_text(value)
+            if not value and field.annotation is not str:
+                raise ValueError("is blank; write a value, or unset it")
+            if cls.lists.get(name) == "," and not split_list(value):
+                raise ValueError("lists nothing; write what it is to list, or unset it")
+        return spell_choice(value, field.annotation)
 
     @field_validator("*", mode="after")
     @classmethod

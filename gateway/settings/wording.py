@@ -5,8 +5,10 @@ from __future__ import annotations
 from pydantic_core import ErrorDetails
 
 WRONG = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number, in digits alone"
+    ),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number, such as 2 or 0.5"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), 'must be a list, such as ["a", "b"]'),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be a table"),
