@@ -33,6 +33,10 @@ from gateway.settings.wording import what_is_wrong
 ENV_FILE = ".env"
 MOST: Mapping[type[Any], int] = {int: 10**15, float: 10**9}
 """By the type of a setting. A float is an amount of money or a time, if only in seconds."""
+SECONDS_OF = {"minutes": 60, "hours": 3600, "days": 86_400}
+"""By how the names of times end."""
+MOST_SECONDS = 10**10
+"""Of those times: 300 years, after which there is still a date."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set counts: pubs.opengroup.org/onlinepubs/9799919799, 8.2 Internationalization Variables"""
 
@@ -116,10 +120,11 @@ class EnvironmentSettings(BaseSettings):
 
     @field_validator("*", mode="after")
     @classmethod
-    def _has_a_use(cls, value: Any) -> Any:
+    def _has_a_use(cls, value: Any, info: ValidationInfo) -> Any:
         """Raises ValueError for a number with which no time can be reckoned, or that no database takes."""
-        most = MOST.get(type(value))
-        if most is not None and value > most:
+        unit = SECONDS_OF.get((info.field_name or "").rpartition("_")[2])
+        most = MOST.get(type(value)) if unit is None else MOST_SECONDS // unit
+        if most is not None and value is not None and value > most:
             raise ValueError(f"is too large; it can be {most:,} at most")
         return value
 

@@ -103,6 +103,22 @@ def test_what_is_blank_is_refused_where_it_would_switch_something_off(
 
 
 @pytest.mark.parametrize(
+    ("cls", "name", "most"),
+    [
+        (AdminSettings, "ADMIN_HOURS", 2_777_777),
+        (Settings, "RETENTION_DAYS", 115_740),
+        (Settings, "APPROVAL_MINUTES", 166_666_666),
+    ],
+)
+def test_a_time_after_which_there_is_no_date_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, cls: type[EnvironmentSettings], name: str, most: int
+) -> None:
+    assert refused(cls, name, str(most + 1)) == f"{name}: is too large; it can be {most:,} at most."
+    monkeypatch.setenv(name, str(most))
+    assert getattr(cls.load(), name.lower()) == most
+
+
+@pytest.mark.parametrize(
     ("cls", "name", "value"),
     [
         (TelegramSettings, "TELEGRAM_ALLOWED_CHATS", "-100123, @alice"),
