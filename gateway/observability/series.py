@@ -1,6 +1,6 @@
-"""A metric's series by their labels, and the counters and histograms of a process that nobody is collected with.
+"""The series of a metric by their labels, and the counters and histograms of a process that shares no folder.
 
-Those are plain numbers: the library's own take a lock and several calls for each, so that any thread may count. Here
+Those are plain numbers. The library's own take a lock and several calls for each, so that any thread may count; here
 the event loop alone counts, and what the library shows is made when somebody collects.
 """
 

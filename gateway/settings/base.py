@@ -27,7 +27,7 @@ from gateway.settings import dotenv_file
 from gateway.settings.sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
 from gateway.settings.text_file import ENCODING
 from gateway.settings.toml_file import TomlFile
-from gateway.settings.values import clean_text, spell_choice, split_list
+from gateway.settings.values import check_list, clean_text, spell_choice
 from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
@@ -114,8 +114,8 @@ class EnvironmentSettings(BaseSettings):
             value = clean_text(value)
             if not value and field.annotation is not str:
                 raise ValueError("is blank; write a value, or unset it")
-            if cls.lists.get(name) == "," and not split_list(value):
-                raise ValueError("lists nothing; write what it is to list, or unset it")
+            if cls.lists.get(name) == ",":
+                check_list(value)
         return spell_choice(value, field.annotation)
 
     @field_validator("*", mode="after")

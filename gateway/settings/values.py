@@ -22,6 +22,7 @@ ONLINE = BACKENDS[:-1]
 BACKEND_ENTRY_POINTS = "gateway.assistants"
 """The group of entry points by which an installed package offers backends."""
 QUOTES = frozenset("\"'`")
+PAIR = 2
 IN_QUOTES = "stands in quotes, which are taken for a part of it here; write it without them"
 PLACEHOLDERS = ("...", "<", ">")
 """Of examples in documentation, which is copied."""
@@ -38,9 +39,22 @@ def clean_text(text: str) -> str:
     control = next((char for char in text if char < " " and not char.isspace()), None)
     if control is not None:
         raise ValueError(f"contains {_name_of(control)}, a control character; write it anew")
-    if text[:1] in {'"', "'"} and text.endswith(text[0]) and text.count(text[0]) == 2:  # noqa: PLR2004  # around it
+    if _is_quoted(text):
         raise ValueError(IN_QUOTES)
     return text
+
+
+def check_list(listed: str) -> None:
+    """Raises ValueError for what somebody wrote by mistake in a setting that lists something with commas."""
+    items = split_list(listed)
+    if not items:
+        raise ValueError("lists nothing; write what it is to list, or unset it")
+    if any(map(_is_quoted, items)) or (listed.startswith("[") and listed.endswith("]")):
+        raise ValueError("has quotes or brackets around what it lists; write the items alone, with commas between them")
+
+
+def _is_quoted(text: str) -> bool:
+    return text[:1] in {'"', "'"} and text.endswith(text[0]) and text.count(text[0]) == PAIR
 
 
 def check_key(key: SecretStr) -> SecretStr:

@@ -135,13 +135,22 @@ def test_what_is_no_id_of_a_platform_is_refused(
     assert refused(cls, name, value).startswith(f"{name}: has an item that is no id")
 
 
-def test_a_list_of_nothing_is_refused_as_it_would_let_everybody_in(
-    refused: Refused, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (" , ", "lists nothing"),
+        ('"ann","bob"', "has quotes or brackets around what it lists"),
+        ("ann, 'bob'", "has quotes or brackets around what it lists"),
+        ("[ann, bob]", "has quotes or brackets around what it lists"),
+    ],
+)
+def test_what_no_list_can_mean_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, value: str, reason: str
 ) -> None:
     listing = [(cls, name) for cls in SETTINGS for name, separator in cls.lists.items() if separator == ","]
     assert (HttpSettings, "gateway_api_keys") in listing
     for cls, name in listing:
-        assert refused(cls, name.upper(), " , ").startswith(f"{name.upper()}: lists nothing")
+        assert refused(cls, name.upper(), value).startswith(f"{name.upper()}: {reason}")
         monkeypatch.delenv(name.upper())
 
 
