@@ -66,6 +66,7 @@ def talk(
 ) -> int:
     """Holds a conversation, in a new thread or in ``thread``, until the person ends it. Returns the exit status.
 
+    That is 1 for a thread that is not there, and where a program reads: for a message that got no reply.
     Raises StoreUnavailable, AssistantError before the first prompt only.
     """
     console = adapter.console
@@ -90,7 +91,7 @@ def talk(
         dialogue.recall(turn)
     for line in _lines(read_line):
         dialogue.say(line)
-    return 0
+    return int(dialogue.has_failed and isinstance(screen, PlainOutput))
 
 
 def _lines(read_line: ReadLine) -> Iterator[str]:

@@ -17,7 +17,7 @@ from adapters.console.turn_printer import TurnPrinter
 from gateway.domain.approvals import Decider, Verdict
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, GatewayError, TurnNotFound
-from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId
+from gateway.domain.models import ConversationKey, MessageKind, Turn, TurnId, TurnState
 from gateway.domain.run_events import TextDelta, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.domain.shown_arguments import readable
@@ -48,6 +48,8 @@ class Dialogue:
     """The seq of the newest turn that was shown."""
     is_held: bool = False
     """Whether the last message was left to a person."""
+    has_failed: bool = False
+    """Whether a message got no reply."""
     not_ours: set[str] = field(default_factory=set)
     """Questions that somebody else has to answer."""
 
@@ -75,6 +77,7 @@ class Dialogue:
         except TurnNotFound:
             self.screen.line(say(sentence("Cancelled, before it was sent."), self.screen.language), "yellow")
         except GatewayError as exc:
+            self.has_failed = True
             self.screen.line(printable(say(exc.message, self.screen.language)), "red")
 
     def _show_answers(self) -> None:
@@ -105,6 +108,7 @@ class Dialogue:
         except KeyboardInterrupt:
             outcome = self._cancel(turn)
         printer.outcome(outcome)
+        self.has_failed |= outcome.state is TurnState.FAILED
         self.last_shown, self.is_held = outcome.seq, outcome.is_held or outcome.message.kind is MessageKind.HAND_OVER
 
     def _watched(self, turn: TurnId, begin: Callable[[], bool], printer: TurnPrinter) -> Turn:

@@ -11,11 +11,12 @@ from pydantic import NonNegativeInt, PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import Key, ServerUrl, split_list
+from gateway.settings.values import Key, ServerUrl, check_ids, split_list
 
 DISCORD = "https://discord.com/api/v10"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{18,40}\.[A-Za-z0-9_-]{4,10}\.[A-Za-z0-9_-]{20,80}")
 PUBLIC_KEY = re.compile(r"[0-9a-fA-F]{64}")
+ID = re.compile(r"[0-9]{1,20}|\*")
 
 
 class DiscordSettings(PlatformSettings):
@@ -82,6 +83,11 @@ class DiscordSettings(PlatformSettings):
         if key is not None and not PUBLIC_KEY.fullmatch(key):
             raise ValueError("is not a public key, which has 64 hexadecimal digits; see General Information")
         return key
+
+    @field_validator("discord_allowed_guilds", "discord_allowed_channels", "discord_allowed_bots")
+    @classmethod
+    def _are_ids(cls, listed: str) -> str:
+        return check_ids(listed, ID, "1234567890123456789 (Developer Mode, Copy ID)")
 
     @field_validator("discord_api_url")
     @classmethod

@@ -44,17 +44,10 @@ class HttpSettings(EnvironmentSettings):
     """How many of your own proxies add to ``X-Forwarded-For`` and ``X-Forwarded-Proto``; 0: clients connect
     directly."""
 
-    @field_validator("gateway_api_keys")
-    @classmethod
-    def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not split_list(keys.get_secret_value()):
-            raise ValueError("holds no key; list the keys with commas between them, or unset it to let everybody in")
-        return keys
-
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, origins: str) -> str:
-        if not split_list(origins) or not all(ORIGIN.fullmatch(origin) for origin in split_list(origins)):
+        if not all(ORIGIN.fullmatch(origin) for origin in split_list(origins)):
             raise ValueError("must be * or a list of origins such as https://example.com, with commas between them")
         return origins
 

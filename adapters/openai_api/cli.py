@@ -67,7 +67,7 @@ def _import_command(open_objects: OpenObjects) -> click.Command:
             owner = _owner(owners, key)
             for name, thread in threads.items():
                 count += _load(objects, owner, name, thread)
-        click.echo(f"{len(threads)} threads with {count} messages are loaded.")
+        click.echo(f"Loaded. Threads: {len(threads)}, messages: {count}.")
 
     return import_threads
 
@@ -92,7 +92,7 @@ def _assign_command(open_objects: OpenObjects) -> click.Command:
             if not owner:
                 raise SettingsError("GATEWAY_API_KEYS is not set: everybody sees these threads already.")
             count = objects.assign_ownerless(owner)
-        click.echo(f"{count} threads and assistants belong to the key now.")
+        click.echo(f"Threads and assistants that belong to the key now: {count}.")
 
     return assign_threads
 
@@ -101,8 +101,11 @@ def _owner(owners: Sequence[str], key: int | None) -> str:
     """Returns the digest of the chosen key; "" without keys. Raises SettingsError."""
     if key is None and len(owners) <= 1:
         return owners[0] if owners else ""
+    if not owners:
+        raise SettingsError("GATEWAY_API_KEYS is not set, so there is no key that --key could name.")
     if key is None or key > len(owners):
-        raise SettingsError(f"GATEWAY_API_KEYS has {len(owners)} keys: say by --key N whose threads they are.")
+        whose = "which key of GATEWAY_API_KEYS they are to belong to"
+        raise SettingsError(f"--key must be a number from 1 to {len(owners)}, which says {whose}.")
     return owners[key - 1]
 
 

@@ -12,11 +12,12 @@ from adapters.base.public_url import public_url
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key, ServerUrl, reject_prefixes, split_list
+from gateway.settings.values import JoinSeconds, Key, ServerUrl, check_ids, reject_prefixes, split_list
 
 SLACK = "https://slack.com"
 Scope = Literal["topic", "channel", "user"]
 MIN_KEY_CHARS = 32
+BOT_ID = re.compile(r"[A-Z0-9]{2,30}|\*")
 PROMPTS = 4
 """The most that Slack shows (docs.slack.dev/reference/methods/assistant.threads.setSuggestedPrompts)."""
 
@@ -129,6 +130,11 @@ class SlackSettings(PlatformSettings):
         if keys is not None and any(len(key) < MIN_KEY_CHARS for key in split_list(keys.get_secret_value())):
             raise ValueError(f"has a key of fewer than {MIN_KEY_CHARS} characters; openssl rand -hex 32 prints one")
         return keys
+
+    @field_validator("slack_allowed_bots")
+    @classmethod
+    def _are_ids(cls, listed: str) -> str:
+        return check_ids(listed, BOT_ID, "B0123ABC or U0123ABC")
 
     @field_validator("public_url")
     @classmethod

@@ -11,10 +11,11 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr, field_validator
 from gateway.domain.errors import SettingsError
 from gateway.settings import SetupGuide, TokenPattern
 from gateway.settings.platforms import PlatformSettings
-from gateway.settings.values import JoinSeconds, Key, ServerUrl, split_list
+from gateway.settings.values import JoinSeconds, Key, ServerUrl, check_ids, split_list
 
 TELEGRAM = "https://api.telegram.org"
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,100}")
+ID = re.compile(r"-?[0-9]{1,20}")
 WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 """core.telegram.org/bots/api#setwebhook"""
 
@@ -76,6 +77,11 @@ class TelegramSettings(PlatformSettings):
         if secret is not None and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
             raise ValueError("has 1 to 256 characters of A-Z, a-z, 0-9, _ and -")
         return secret
+
+    @field_validator("telegram_allowed_chats")
+    @classmethod
+    def _are_ids(cls, listed: str) -> str:
+        return check_ids(listed, ID, "123456789 of a user or -1001234567890 of a group")
 
     @field_validator("telegram_api_url", "public_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -11,11 +12,13 @@ from gateway.admin.access.oidc_values import OidcOptions
 from gateway.admin.access.proxy import ProxySignIn, read_addresses
 from gateway.admin.access.roles import AccessList, RoleLists
 from gateway.settings import EnvironmentSettings
-from gateway.settings.values import split_server_url
+from gateway.settings.values import OwnKey, split_server_url
 
 MIN_PASSWORD_CHARS = 8
 CALLBACK_PATH = "/oidc/callback"
 SIGNED_OUT_PATH = "/signed-out"
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token of RFC 9110, 5.6.2."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,7 +55,7 @@ class AdminSettings(EnvironmentSettings):
     and ``ADMIN_URL``."""
     admin_oidc_client_id: str | None = None
     """This gateway's id at the provider."""
-    admin_oidc_client_secret: SecretStr | None = None
+    admin_oidc_client_secret: OwnKey | None = None
     """Its secret there. Unset: it is a public client, which PKCE protects."""
     admin_oidc_scopes: str = "openid email profile"
     """What the provider is asked for, separated by spaces. Some tell groups only with another scope, such as
@@ -98,6 +101,20 @@ class AdminSettings(EnvironmentSettings):
         except ValueError as exc:
             raise ValueError(f"must be a list of addresses and networks, such as 10.0.3.0/24: {exc}") from None
         return text
+
+    @field_validator("admin_proxy_header", "admin_proxy_groups_header")
+    @classmethod
+    def _is_header(cls, name: str | None) -> str | None:
+        if name is not None and not HEADER_NAME.fullmatch(name):
+            raise ValueError("must be the name of a header alone, such as X-Forwarded-Email")
+        return name
+
+    @field_validator("admin_proxy_sign_out_url")
+    @classmethod
+    def _is_link(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("/") and split_server_url(url) is None:
+            raise ValueError("must be an address, or a path on the gateway's own, such as /oauth2/sign_out")
+        return url
 
     @field_validator("admin_url", "admin_oidc_issuer")
     @classmethod
@@ -145,8 +162,9 @@ class AdminSettings(EnvironmentSettings):
             )
         if self.admin_proxy_addresses and not self.admin_proxy_header:
             yield "ADMIN_PROXY_ADDRESSES: has no meaning without ADMIN_PROXY_HEADER."
-        if self.admin_proxy_groups_header and not self.admin_proxy_header:
-            yield "ADMIN_PROXY_GROUPS_HEADER: has no meaning without ADMIN_PROXY_HEADER."
+        beside = {"GROUPS_HEADER": self.admin_proxy_groups_header, "SIGN_OUT_URL": self.admin_proxy_sign_out_url}
+        for name in (name for name, value in beside.items() if value and not self.admin_proxy_header):
+            yield f"ADMIN_PROXY_{name}: has no meaning without ADMIN_PROXY_HEADER."
         vouched = self.admin_oidc_issuer or self.admin_proxy_header
         if vouched and not self.role_lists:
             yield "ADMIN_OPERATORS: nobody could sign in; say who may, here or in ADMIN_VIEWERS."

@@ -61,8 +61,7 @@ class CallbackSettings(EnvironmentSettings):
     @field_validator("callback_events")
     @classmethod
     def _are_events(cls, listed: str) -> str:
-        wrong = [name for name in split_list(listed) if name not in EVENTS]
-        if wrong or not split_list(listed):
+        if any(name not in EVENTS for name in split_list(listed)):
             raise ValueError(f"must be a list of {', '.join(EVENTS)}")
         return listed
 

@@ -136,4 +136,6 @@ def check_folder(folder: Path | None) -> None:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as exc:
             reason = f"{folder} cannot be written to: {exc.strerror}"
-            raise SettingsError(f"PROMETHEUS_MULTIPROC_DIR: {reason}.") from exc
+            raise SettingsError(
+                f"PROMETHEUS_MULTIPROC_DIR: {reason}. Name a folder that this user may write to."
+            ) from exc

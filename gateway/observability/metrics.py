@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -18,6 +16,7 @@ from gateway.observability.collectors import (
     SharedFolderCollector,
     check_folder,
 )
+from gateway.observability.series import Counts, Observes, ProcessCounter, ProcessHistogram, Series
 from gateway.ports.budgets import Expense
 
 TURN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -29,11 +28,11 @@ BY_CODE = ("platform", "code")
 BY_ASSISTANT = ("platform", "assistant")
 BY_ASSISTANT_AND_CODE = ("platform", "assistant", "code")
 
-Labelled = TypeVar("Labelled", Counter, Histogram)
-
 
 class Metrics:
-    """The gateway's counters, gauges and histograms. Thread-safe; no event method does I/O or raises.
+    """The gateway's counters, gauges and histograms. No event method does I/O or raises.
+
+    Events are told on one thread, which is the worker's loop; any thread may collect.
 
     Labels are platforms, assistants, our own error codes and names defined here: never a person, a channel or a text.
     """
@@ -57,21 +56,17 @@ class Metrics:
         self.registry = CollectorRegistry(support_collectors_without_names=True)
         """Everything to collect."""
         self._platforms: set[str] = set()
-        self._series: dict[tuple[object, ...], Any] = {}
-        """Those that had an event, by metric and labels: the library takes longer to find one than to count the event.
-        None is ever removed."""
         self._assistants = tuple(assistants)
         # With a folder, metrics are collected from the files of all processes, not from this process's objects.
-        registered = None if folder else self.registry
-        counter = partial(Counter, labelnames=BY_PLATFORM, registry=registered)
-        self._define_counters_of_messages(counter)
-        self._define_counters_of_attempts(counter)
-        self._define_counters_of_outcomes(counter, partial(counter, labelnames=BY_ASSISTANT))
-        self._define_timings(partial(Histogram, registry=registered))
+        self._registered = None if folder else self.registry
+        self._define_counters_of_messages()
+        self._define_counters_of_attempts()
+        self._define_counters_of_outcomes()
+        self._define_timings()
         self._in_progress = Gauge(
             "gateway_conversations_in_hand",
             "Conversations that are being worked on.",
-            registry=registered,
+            registry=self._registered,
             multiprocess_mode="livesum",  # a dead process works on nothing
         )
         self._in_progress.set(0)  # an earlier process with the same id may have left a value in the folder
@@ -83,139 +78,148 @@ class Metrics:
 
     # ------------------------------------------------------------ definitions
 
-    def _define_counters_of_messages(self, counter: Callable[..., Counter]) -> None:
-        self._accepted = counter("gateway_turns_accepted_total", "Messages that were committed as a turn.")
-        self._deduplicated = counter(
+    def _counter(self, name: str, about: str, labels: Sequence[str] = BY_PLATFORM) -> Series[Counts]:
+        if self._registered is None:
+            return Series(Counter(name, about, labels, registry=None).labels, self._initialise)
+        return Series(ProcessCounter(name, about, labels, self._registered).labels, self._initialise)
+
+    def _histogram(self, name: str, about: str, labels: Sequence[str]) -> Series[Observes]:
+        buckets = TURN_BUCKETS
+        if self._registered is None:
+            return Series(Histogram(name, about, labels, registry=None, buckets=buckets).labels, self._initialise)
+        own = ProcessHistogram(name, about, labels, self._registered, buckets=buckets)
+        return Series(own.labels, self._initialise)
+
+    def _define_counters_of_messages(self) -> None:
+        self._accepted = self._counter("gateway_turns_accepted_total", "Messages that were committed as a turn.")
+        self._deduplicated = self._counter(
             "gateway_messages_deduplicated_total",
             "Messages that came again and did not become a second turn.",
         )
-        self._refused = counter(
-            "gateway_messages_refused_total", "Messages that were not accepted, by error code.", labelnames=BY_CODE
+        self._refused = self._counter(
+            "gateway_messages_refused_total", "Messages that were not accepted, by error code.", BY_CODE
         )
 
-    def _define_counters_of_attempts(self, counter: Callable[..., Counter]) -> None:
-        self._started = counter(
+    def _define_counters_of_attempts(self) -> None:
+        self._started = self._counter(
             "gateway_turns_started_total",
             "Attempts at turns; exceeds the number of turns when a process died or released one.",
         )
-        self._retried = counter(
+        self._retried = self._counter(
             "gateway_assistant_asked_again_total",
             "Repeated requests to the assistant for a turn, by the code of the error before.",
-            labelnames=BY_ASSISTANT_AND_CODE,
+            BY_ASSISTANT_AND_CODE,
         )
-        self._passed_on = counter(
+        self._passed_on = self._counter(
             "gateway_turns_passed_on_total",
             "Turns that another assistant was asked for, by the assistant that was unavailable and the error's code.",
-            labelnames=BY_ASSISTANT_AND_CODE,
+            BY_ASSISTANT_AND_CODE,
         )
-        self._leases_lost = counter(
+        self._leases_lost = self._counter(
             "gateway_leases_lost_total", "Conversations that another process took over from one that was still running."
         )
 
-    def _define_counters_of_outcomes(
-        self, counter: Callable[..., Counter], by_assistant: Callable[..., Counter]
-    ) -> None:
-        self._answered = by_assistant("gateway_turns_answered_total", "Turns whose reply was stored.")
-        self._failed = counter(
+    def _define_counters_of_outcomes(self) -> None:
+        self._answered = self._counter("gateway_turns_answered_total", "Turns whose reply was stored.", BY_ASSISTANT)
+        self._failed = self._counter(
             "gateway_turns_failed_total",
             "Turns that got no reply, by error code.",
-            labelnames=BY_ASSISTANT_AND_CODE,
+            BY_ASSISTANT_AND_CODE,
         )
-        self._cancelled = by_assistant(
-            "gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply."
+        self._cancelled = self._counter(
+            "gateway_turns_cancelled_total", "Turns that were cancelled before they had a reply.", BY_ASSISTANT
         )
-        self._handed_over = counter(
+        self._handed_over = self._counter(
             "gateway_handovers_total",
             "Conversations that a person took over, by who asked for it: assistant, staff, person.",
-            labelnames=(*BY_PLATFORM, "by"),
+            (*BY_PLATFORM, "by"),
         )
-        self._resumed = counter("gateway_handovers_ended_total", "Conversations that were given back to the assistant.")
-        self._held = counter("gateway_turns_held_total", "Turns that were left to a person, and have no reply.")
-        self._delivered = counter(
+        self._resumed = self._counter(
+            "gateway_handovers_ended_total", "Conversations that were given back to the assistant."
+        )
+        self._held = self._counter("gateway_turns_held_total", "Turns that were left to a person, and have no reply.")
+        self._delivered = self._counter(
             "gateway_turns_delivered_total",
             "Turns whose outcome the platform accepted: a reply, or the sentence that says why there is none.",
         )
-        self._undeliverable = counter(
+        self._undeliverable = self._counter(
             "gateway_turns_undeliverable_total", "Turns whose outcome the platform rejected for good."
         )
-        self._tokens = counter(
+        self._tokens = self._counter(
             "gateway_tokens_total",
             "Tokens of resolved turns, in (read) or out (written); as the backend counted them, else estimated.",
-            labelnames=(*BY_ASSISTANT, "direction"),
+            (*BY_ASSISTANT, "direction"),
         )
-        self._cost = by_assistant("gateway_cost_total", "Cost of resolved turns, in the currency of the prices.")
-        self._estimated_cost = by_assistant(
-            "gateway_cost_estimated_total", "The part of gateway_cost_total of turns that the backend did not count."
+        self._cost = self._counter(
+            "gateway_cost_total", "Cost of resolved turns, in the currency of the prices.", BY_ASSISTANT
+        )
+        self._estimated_cost = self._counter(
+            "gateway_cost_estimated_total",
+            "The part of gateway_cost_total of turns that the backend did not count.",
+            BY_ASSISTANT,
         )
 
-    def _define_timings(self, histogram: Callable[..., Histogram]) -> None:
-        self._until_answered = histogram(
+    def _define_timings(self) -> None:
+        self._until_answered = self._histogram(
             "gateway_turn_answer_seconds",
             "Seconds from a message's receipt until its reply was stored, of turns that have one.",
             BY_PLATFORM,
-            buckets=TURN_BUCKETS,
         )
-        self._steps = histogram(
+        self._steps = self._histogram(
             "gateway_turn_step_seconds",
             "Seconds that a turn waited for its start, was being answered (or failed), and was being delivered.",
             ("platform", "step"),
-            buckets=TURN_BUCKETS,
         )
-        self._sweeps = histogram(
+        self._sweeps = Histogram(
             "gateway_sweep_seconds",
             "Seconds that one query for due conversations took in the database.",
+            registry=self._registered,
             buckets=SWEEP_BUCKETS,
         )
 
     def _initialise(self, platform: str) -> None:
-        """Creates a platform's series at 0, as far as their labels can be known, so that rates see the first event."""
+        """Makes a platform's series, as far as their labels can be known, so that rates see the first event.
+
+        Does nothing for one that has them.
+        """
+        if platform in self._platforms:
+            return
+        self._platforms.add(platform)
         for counter in (
             *(self._accepted, self._deduplicated, self._started, self._leases_lost),
             *(self._delivered, self._undeliverable, self._resumed, self._held),
         ):
-            counter.labels(platform)
-        self._until_answered.labels(platform)
+            counter.show(platform)
+        self._until_answered.show(platform)
         for assistant in self._assistants:
             self._initialise_assistant(platform, assistant)
         for step in STEPS:
-            self._steps.labels(platform, step)
+            self._steps.show((platform, step))
         for who in HANDOVER_ASKERS:
-            self._handed_over.labels(platform, who)
-        self._refused.labels(platform, Overloaded.code)
-        self._platforms.add(platform)
+            self._handed_over.show((platform, who))
+        self._refused.show((platform, Overloaded.code))
 
     def _initialise_assistant(self, platform: str, assistant: str) -> None:
         for counter in (self._answered, self._cancelled, self._cost, self._estimated_cost):
-            counter.labels(platform, assistant)
+            counter.show((platform, assistant))
         for direction in ("in", "out"):
-            self._tokens.labels(platform, assistant, direction)
+            self._tokens.show((platform, assistant, direction))
         for code in sorted(_codes(AssistantError)):
-            self._failed.labels(platform, assistant, code)
-
-    def _of(self, metric: Labelled, platform: str, *labels: str) -> Labelled:
-        """Returns the series of an event."""
-        name = (metric, platform, *labels)
-        if name not in self._series:
-            # Without a lock: when two threads initialise the same platform, they create the same series.
-            if platform not in self._platforms:
-                self._initialise(platform)
-            self._series[name] = metric.labels(platform, *labels)
-        found: Labelled = self._series[name]
-        return found
+            self._failed.show((platform, assistant, code))
 
     # ------------------------------------------------------------ receiving
 
     def accepted(self, turn: Turn) -> None:
         """Counts a message that was committed as a new turn."""
-        self._of(self._accepted, _platform_of(turn)).inc()
+        self._accepted[turn.message.key.platform].inc()
 
     def deduplicated(self, platform: str) -> None:
         """Counts a message that was recorded before."""
-        self._of(self._deduplicated, platform).inc()
+        self._deduplicated[platform].inc()
 
     def refused(self, platform: str, code: str) -> None:
         """Counts a message that was not accepted."""
-        self._of(self._refused, platform, code).inc()
+        self._refused[platform, code].inc()
 
     # ------------------------------------------------------------ working
 
@@ -229,84 +233,81 @@ class Metrics:
 
     def attempt_started(self, turn: Turn) -> None:
         """Counts an attempt at a turn, before the assistant is asked."""
-        self._of(self._started, _platform_of(turn)).inc()
+        self._started[turn.message.key.platform].inc()
 
     def run_retried(self, turn: Turn, code: str) -> None:
         """Counts a repeated request to the assistant, by the code of the error before."""
-        self._of(self._retried, _platform_of(turn), turn.assistant, code).inc()
+        self._retried[turn.message.key.platform, turn.assistant, code].inc()
 
     def passed_on(self, platform: str, assistant: str, code: str) -> None:
         """Counts a turn that another assistant is asked for, by the one that did not answer and its error's code."""
-        self._of(self._passed_on, platform, assistant, code).inc()
+        self._passed_on[platform, assistant, code].inc()
 
     def handed_over(self, turn: Turn) -> None:
         """Counts a conversation that a person takes over, by the turn that asked for it."""
         first = turn.message.sender.partition(" ")[0] if turn.message.is_pushed else ""
-        self._of(self._handed_over, _platform_of(turn), first if first in HANDOVER_ASKERS else "person").inc()
+        self._handed_over[turn.message.key.platform, first if first in HANDOVER_ASKERS else "person"].inc()
 
     def resumed(self, turn: Turn) -> None:
         """Counts a conversation that is given back to its assistant."""
-        self._of(self._resumed, _platform_of(turn)).inc()
+        self._resumed[turn.message.key.platform].inc()
 
     def turn_held(self, turn: Turn) -> None:
         """Counts a turn that is left to a person."""
-        self._of(self._held, _platform_of(turn)).inc()
+        self._held[turn.message.key.platform].inc()
 
     def lease_lost(self, platform: str) -> None:
         """Counts a conversation that another process took over from this one."""
-        self._of(self._leases_lost, platform).inc()
+        self._leases_lost[platform].inc()
 
     # ------------------------------------------------------------ resolving and delivering
 
     def turn_resolved(self, turn: Turn) -> None:
         """Counts a turn whose outcome is stored. Does nothing for a turn that has none yet."""
-        platform = _platform_of(turn)
+        platform = turn.message.key.platform
         match turn.state:
             case TurnState.ANSWERED | TurnState.DELIVERED:
-                self._of(self._answered, platform, turn.assistant).inc()
-                self._of(self._until_answered, platform).observe(_elapsed(turn.received_at, turn.answered_at))
+                self._answered[platform, turn.assistant].inc()
+                self._until_answered[platform].observe(_elapsed(turn.received_at, turn.answered_at))
             case TurnState.FAILED:
                 code = turn.failure.code if turn.failure else GatewayError.code
-                self._of(self._failed, platform, turn.assistant, code).inc()
+                self._failed[platform, turn.assistant, code].inc()
             case TurnState.CANCELLED:
-                self._of(self._cancelled, platform, turn.assistant).inc()
+                self._cancelled[platform, turn.assistant].inc()
             case _:
                 return
         self._count_usage(turn, platform)
 
     def _count_usage(self, turn: Turn, platform: str) -> None:
         if turn.started_at is not None:
-            self._of(self._steps, platform, "waiting").observe(_elapsed(turn.received_at, turn.started_at))
+            self._steps[platform, "waiting"].observe(_elapsed(turn.received_at, turn.started_at))
             if turn.state is not TurnState.CANCELLED:
-                self._of(self._steps, platform, "answering").observe(_elapsed(turn.started_at, turn.answered_at))
+                self._steps[platform, "answering"].observe(_elapsed(turn.started_at, turn.answered_at))
         self.expense_added(turn, Expense.of(turn))
 
     def expense_added(self, turn: Turn, expense: Expense) -> None:
         """Counts what a turn used; of one that was cancelled, after ``turn_resolved``."""
-        whose = (_platform_of(turn), turn.assistant)
-        self._of(self._tokens, *whose, "in").inc(expense.usage.tokens_in)
-        self._of(self._tokens, *whose, "out").inc(expense.usage.tokens_out)
-        self._of(self._cost, *whose).inc(expense.cost / MILLIONTHS)
+        whose = (turn.message.key.platform, turn.assistant)
+        self._tokens[*whose, "in"].inc(expense.usage.tokens_in)
+        self._tokens[*whose, "out"].inc(expense.usage.tokens_out)
+        self._cost[whose].inc(expense.cost / MILLIONTHS)
         if expense.is_estimate:
-            self._of(self._estimated_cost, *whose).inc(expense.cost / MILLIONTHS)
+            self._estimated_cost[whose].inc(expense.cost / MILLIONTHS)
 
     def delivered(self, turn: Turn, seconds: float) -> None:
         """Counts a turn whose outcome, of any kind, was delivered, and records how long the delivery took."""
-        self._of(self._delivered, _platform_of(turn)).inc()
-        self._of(self._steps, _platform_of(turn), "delivering").observe(seconds)
+        platform = turn.message.key.platform
+        self._delivered[platform].inc()
+        self._steps[platform, "delivering"].observe(seconds)
 
     def undeliverable(self, turn: Turn) -> None:
         """Counts a turn whose delivery was given up because the platform rejected it."""
-        self._of(self._undeliverable, _platform_of(turn)).inc()
-
-
-def _platform_of(turn: Turn) -> str:
-    return turn.message.key.platform
+        self._undeliverable[turn.message.key.platform].inc()
 
 
 def _elapsed(begin: float, end: float | None) -> float:
     """Returns seconds; 0 when the clock was set back in between, as a sum may not decrease."""
-    return max((end or begin) - begin, 0.0)
+    return end - begin if end is not None and end > begin else 0.0
 
 
 def _codes(kind: type[GatewayError]) -> set[str]:

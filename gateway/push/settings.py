@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import SecretStr, field_validator
-
 from gateway.settings import EnvironmentSettings
 from gateway.settings.values import OwnKey, split_list
 
@@ -22,13 +20,6 @@ class PushSettings(EnvironmentSettings):
     push_missed: Literal["skip", "once"] = "once"
     """What becomes of scheduled messages that were due while no process ran: nothing, or one message for all ticks of
     a schedule that were missed."""
-
-    @field_validator("push_api_keys")
-    @classmethod
-    def _some_key(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not split_list(keys.get_secret_value()):
-            raise ValueError("holds no key; list the keys with commas between them, or unset it to let nobody in")
-        return keys
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -27,12 +27,16 @@ from gateway.settings import dotenv_file
 from gateway.settings.sources import TABLE, FileSource, TomlSource, Unreadable, Variables, find_config_file, values_of
 from gateway.settings.text_file import ENCODING
 from gateway.settings.toml_file import TomlFile
-from gateway.settings.values import spell_choice
+from gateway.settings.values import check_list, clean_text, spell_choice
 from gateway.settings.wording import what_is_wrong
 
 ENV_FILE = ".env"
 MOST: Mapping[type[Any], int] = {int: 10**15, float: 10**9}
 """By the type of a setting. A float is an amount of money or a time, if only in seconds."""
+SECONDS_OF = {"minutes": 60, "hours": 3600, "days": 86_400}
+"""By how the names of times end."""
+MOST_SECONDS = 10**10
+"""Of those times: 300 years, after which there is still a date."""
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set counts: pubs.opengroup.org/onlinepubs/9799919799, 8.2 Internationalization Variables"""
 
@@ -104,14 +108,23 @@ class EnvironmentSettings(BaseSettings):
     def _read_value(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Unreadable):
             raise ValueError(value.reason)  # noqa: TRY004  # of the setting
-        return spell_choice(value, cls.model_fields[info.field_name or ""].annotation)
+        name = info.field_name or ""
+        field = cls.model_fields[name]
+        if isinstance(value, str) and value != field.default:  # defaults are validated too
+            value = clean_text(value)
+            if not value and field.annotation is not str:
+                raise ValueError("is blank; write a value, or unset it")
+            if cls.lists.get(name) == ",":
+                check_list(value)
+        return spell_choice(value, field.annotation)
 
     @field_validator("*", mode="after")
     @classmethod
-    def _has_a_use(cls, value: Any) -> Any:
+    def _has_a_use(cls, value: Any, info: ValidationInfo) -> Any:
         """Raises ValueError for a number with which no time can be reckoned, or that no database takes."""
-        most = MOST.get(type(value))
-        if most is not None and value > most:
+        unit = SECONDS_OF.get((info.field_name or "").rpartition("_")[2])
+        most = MOST.get(type(value)) if unit is None else MOST_SECONDS // unit
+        if most is not None and value is not None and value > most:
             raise ValueError(f"is too large; it can be {most:,} at most")
         return value
 

@@ -12,7 +12,15 @@ from gateway.settings.text_file import read_text
 
 
 def check_file(path: Path) -> None:
-    """Raises SettingsError, which names each line that cannot be parsed, without what it says."""
+    """Raises SettingsError, which names each line that cannot be parsed, without what it says.
+
+    A folder is passed over, as a virtual environment may be called so, unless it is empty.
+    """
+    if path.is_symlink() and not path.exists():
+        raise SettingsError(f"{path} is a link to a file that does not exist. Write that file, or remove the link.")
+    if path.is_dir() and not any(path.iterdir()):
+        how = "Docker makes one where it finds no file to mount"
+        raise SettingsError(f"{path} is an empty folder: {how}. Write the file, or remove the folder.")
     if not path.is_file():
         return
     bindings = parse_stream(StringIO(read_text(path)))

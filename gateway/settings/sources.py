@@ -106,7 +106,7 @@ def find_config_file(variables: Variables) -> TomlFile | None:
     Raises SettingsError.
     """
     if named := variables.get(CONFIG_VARIABLE):
-        return toml_file.read(_named_path(named), variables.get)
+        return toml_file.read(_named_path(named.strip()), variables.get)
     path = Path(CONFIG_FILE)
     is_there = os.path.lexists(path)  # also a folder, or a link to nothing, which are mistakes
     return toml_file.read(path, variables.get) if is_there else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -21,11 +22,39 @@ ONLINE = BACKENDS[:-1]
 BACKEND_ENTRY_POINTS = "gateway.assistants"
 """The group of entry points by which an installed package offers backends."""
 QUOTES = frozenset("\"'`")
+PAIR = 2
+IN_QUOTES = "stands in quotes, which are taken for a part of it here; write it without them"
 PLACEHOLDERS = ("...", "<", ">")
 """Of examples in documentation, which is copied."""
 REQUEST_PATHS = ("/chat/completions", "/completions", "/responses", "/conversations", "/models", "/embeddings")
 """Ends of the addresses of single requests, which are copied for that of the API."""
 NO_SERVER_URL = "must be the address of a server that begins with http:// or https://, such as https://example.com"
+
+
+def clean_text(text: str) -> str:
+    """Returns a value without space around it. Raises ValueError for what somebody wrote by mistake in any setting."""
+    text = text.strip()
+    if any("\ud800" <= char <= "\udfff" for char in text):  # so Python reads bytes that are no UTF-8
+        raise ValueError("is not UTF-8 text; write it anew")
+    control = next((char for char in text if char < " " and not char.isspace()), None)
+    if control is not None:
+        raise ValueError(f"contains {_name_of(control)}, a control character; write it anew")
+    if _is_quoted(text):
+        raise ValueError(IN_QUOTES)
+    return text
+
+
+def check_list(listed: str) -> None:
+    """Raises ValueError for what somebody wrote by mistake in a setting that lists something with commas."""
+    items = split_list(listed)
+    if not items:
+        raise ValueError("lists nothing; write what it is to list, or unset it")
+    if any(map(_is_quoted, items)) or (listed.startswith("[") and listed.endswith("]")):
+        raise ValueError("has quotes or brackets around what it lists; write the items alone, with commas between them")
+
+
+def _is_quoted(text: str) -> bool:
+    return text[:1] in {'"', "'"} and text.endswith(text[0]) and text.count(text[0]) == PAIR
 
 
 def check_key(key: SecretStr) -> SecretStr:
@@ -35,7 +64,7 @@ def check_key(key: SecretStr) -> SecretStr:
     if " " in text:
         raise ValueError("contains a space, which no key does; copy the key again, and nothing else")
     if text[:1] in QUOTES or text[-1:] in QUOTES:
-        raise ValueError("stands in quotes, which are taken for a part of it here; write it without them")
+        raise ValueError(IN_QUOTES)
     if any(part in text for part in PLACEHOLDERS):
         raise ValueError("is shortened or a placeholder; copy the whole key")
     return SecretStr(text)
@@ -125,6 +154,13 @@ def check_base_url(url: str | None) -> str | None:
 def split_list(listed: str) -> tuple[str, ...]:
     """Returns the items of a setting that lists them with commas, without space around them and without empty ones."""
     return tuple(part.strip() for part in listed.split(",") if part.strip())
+
+
+def check_ids(listed: str, form: re.Pattern[str], such_as: str) -> str:
+    """Raises ValueError for an item that does not have the form of an id, as nobody would ever have it."""
+    if not all(map(form.fullmatch, split_list(listed))):
+        raise ValueError(f"has an item that is no id; write ids such as {such_as}, with commas between them")
+    return listed
 
 
 def read_networks(listed: str) -> tuple[Network, ...]:

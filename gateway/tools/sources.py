@@ -99,7 +99,7 @@ def _list_files(folder: Path) -> Sequence[Path]:
     except (OSError, RuntimeError) as exc:  # RuntimeError: there is no such home directory
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(
-            f"TOOLS_PATH: the folder {folder} cannot be read: {reason}. Create it, or unset the variable."
+            f"TOOLS_PATH: the folder {folder} cannot be read: {reason}. Name a folder of tools, or unset the variable."
         ) from exc
     public = [path for path in files if not path.name.startswith(("_", "."))]
     if not public:

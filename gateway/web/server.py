@@ -191,8 +191,9 @@ def _open_listener(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as exc:
-        reason = "the port is in use" if exc.errno == errno.EADDRINUSE else exc.strerror
+    except (OSError, UnicodeError) as exc:  # the latter for what can be no name of a machine
+        is_taken = isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE
+        reason = "the port is in use" if is_taken else getattr(exc, "strerror", None) or "this is no name of a machine"
         raise SettingsError(f"Cannot listen on {host}:{port}: {reason}. Set HOST and PORT to a free address.") from exc
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from click.testing import CliRunner, Result
@@ -168,6 +168,17 @@ def test_a_failure_is_told_in_its_sentence(piped: Talk) -> None:
     shown = piped.says("hello")
     assert "That is not possible.\n" in shown
     assert "internal" not in shown
+
+
+@pytest.mark.parametrize(("terminal", "status"), [(False, 1), (True, 0)])
+def test_a_program_learns_that_a_message_got_no_reply(*, terminal: bool, status: int) -> None:
+    with closing(Talk(terminal=terminal)) as talking:
+        talking.inbox.script = answering(AssistantRefused("internal detail"))
+        talking.says("hello")
+        assert talking.status == status
+        talking.inbox.script, talking.inbox.fault = answering(), Overloaded("Too much to do.")
+        talking.says("hello")
+        assert talking.status == status
 
 
 def test_a_message_that_is_not_taken_is_told_and_the_talk_goes_on(piped: Talk) -> None:

@@ -247,7 +247,7 @@ WRONG: list[tuple[str, int, str]] = [
         "bots: a bot with this name stands in line 1",
     ),
     ("[[keys]]\nname='a'\nkey='a,b'\nassistants=['default']", 3, "keys.key: must be one key: write a table for each."),
-    ("[[keys]]\nname='a'\nkey='sk-oops'\nassistants=[]", 4, "keys.assistants: Tuple should have at least 1 item"),
+    ("[[keys]]\nname='a'\nkey='sk-oops'\nassistants=[]", 4, "keys.assistants: is empty; write something"),
 ]
 
 

@@ -112,11 +112,16 @@ class OidcClient:
             keys = KeySet.import_key_set(await self._documents.keys())  # type: ignore[arg-type]  # foreign JSON
         except (SignInFailed, JoseError, ValueError, TypeError, KeyError) as exc:
             detail = exc.detail if isinstance(exc, SignInFailed) else "its keys cannot be read"
-            return (CheckResult(name, ok=False, detail=f"{self.options.issuer}: {detail or exc}"),)
+            advice = "check ADMIN_OIDC_ISSUER, and whether this machine reaches it"
+            return (CheckResult(name, ok=False, detail=f"{self.options.issuer}: {detail or exc}; {advice}"),)
         if problem := _unsupported(metadata):
             return (CheckResult(name, ok=False, detail=f"{self.options.issuer} {problem}"),)
-        detail = f"{metadata.issuer} answers, with {len(keys.keys)} keys; to be registered there: "
-        return (CheckResult(name, ok=True, detail=detail + self.options.redirect_uri),)
+        if not keys.keys:
+            return (
+                CheckResult(name, ok=False, detail=f"{self.options.issuer} publishes no key to verify tokens with"),
+            )
+        detail = f"{metadata.issuer} answers; to be registered there: {self.options.redirect_uri}"
+        return (CheckResult(name, ok=True, detail=detail),)
 
     # ------------------------------------------------------------ the code
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from gateway.admin.access.oidc_values import SignInFailed
-from gateway.http_client import HttpClient, read_limited
+from gateway.http_client import HttpClient, read_limited, reason_of
 
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 """openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig"""
@@ -127,7 +127,8 @@ async def _request(
         async with sent as response:
             return response.status, _object(await read_limited(response, MAX_BYTES), is_error=response.status >= ERROR)
     except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
-        raise SignInFailed("provider_away", AWAY, 503, detail=type(exc).__name__) from exc
+        cause = str(getattr(exc, "strerror", None) or reason_of(exc)) or type(exc).__name__
+        raise SignInFailed("provider_away", AWAY, 503, detail=f"cannot be reached: {cause}") from exc
     except ValueError as exc:
         raise SignInFailed("provider_answer", UNREADABLE, 502, detail=f"no JSON at {URL(url).path}") from exc
     finally:

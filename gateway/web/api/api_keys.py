@@ -54,7 +54,9 @@ class ApiKeys:
     def describe(self) -> str:
         """Returns how many keys there are, for ``check``."""
         count = len(self.owners)
-        return f"{count} API keys" if count else "open to everybody: GATEWAY_API_KEYS is not set"
+        return (
+            f"{count} API key{'s' if count > 1 else ''}" if count else "open to everybody: GATEWAY_API_KEYS is not set"
+        )
 
     def _assistants(self) -> Mapping[str, Sequence[str]]:
         """Returns the assistants of the bound keys, by owner."""

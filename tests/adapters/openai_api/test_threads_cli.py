@@ -54,9 +54,9 @@ def test_exported_messages_are_loaded_once_and_remembered(site: ApiSite, tmp_pat
     }
     file = tmp_path / "threads.json"
     file.write_text(files[form])
-    assert run(site, "import-threads", str(file), "--key", "1") == (0, "1 threads with 2 messages are loaded.")
-    assert run(site, "import-threads", str(file), "--key", "1")[1].startswith("1 threads with 0 messages")
-    assert run(site, "import-threads", str(file))[1].startswith("GATEWAY_API_KEYS has 2 keys")
+    assert run(site, "import-threads", str(file), "--key", "1") == (0, "Loaded. Threads: 1, messages: 2.")
+    assert run(site, "import-threads", str(file), "--key", "1") == (0, "Loaded. Threads: 1, messages: 0.")
+    assert run(site, "import-threads", str(file))[1].startswith("--key must be a number from 1 to 2")
     client = site.client()
     listed = list(client.beta.threads.messages.list(thread, order="asc"))
     assert [(each.id, each.created_at) for each in listed] == [

@@ -149,6 +149,10 @@ def test_who_is_on_both_lists_is_an_operator() -> None:
         ({"ADMIN_URL": "https://bot.example.com/"}, "ADMIN_URL: must end with /admin"),
         ({"ADMIN_PROXY_HEADER": "X-Forwarded-Email", "ADMIN_OPERATORS": "*"}, "ADMIN_PROXY_HEADER: anybody could send"),
         ({"ADMIN_PROXY_ADDRESSES": "10.0.0.0/8"}, "ADMIN_PROXY_ADDRESSES: has no meaning without"),
+        ({"ADMIN_PROXY_SIGN_OUT_URL": "/oauth2/sign_out"}, "ADMIN_PROXY_SIGN_OUT_URL: has no meaning without"),
+        ({"ADMIN_PROXY_SIGN_OUT_URL": "sign out"}, "ADMIN_PROXY_SIGN_OUT_URL: must be an address, or a path"),
+        ({"ADMIN_PROXY_HEADER": "X-Forwarded-Email: "}, "ADMIN_PROXY_HEADER: must be the name of a header"),
+        ({"ADMIN_OIDC_CLIENT_SECRET": "abc…"}, "ADMIN_OIDC_CLIENT_SECRET: contains …"),
         ({"ADMIN_PROXY_ADDRESSES": "0.0.0.0/0"}, "ADMIN_PROXY_ADDRESSES: .*would believe everybody"),
         ({"ADMIN_PROXY_ADDRESSES": "proxy.local"}, "ADMIN_PROXY_ADDRESSES: must be a list of addresses"),
         (

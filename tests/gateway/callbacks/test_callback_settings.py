@@ -54,8 +54,7 @@ def test_events_are_those_that_exist() -> None:
     assert settings().events == frozenset()
     url = "https://example.com/"
     assert settings(callback_events_url=url, callback_events="turn.failed").events == {"turn.failed"}
-    for wrong in ("turn.started", ""):
-        with pytest.raises(ValidationError, match=r"turn\.answered"):
-            settings(callback_events=wrong)
+    with pytest.raises(ValidationError, match=r"turn\.answered"):
+        settings(callback_events="turn.started")
     with pytest.raises(ValidationError, match="cannot be read"):
         settings(callback_private_networks="10.0.0.1/8")

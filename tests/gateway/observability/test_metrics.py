@@ -110,21 +110,6 @@ def test_platforms_that_are_named_at_the_start_count_from_zero() -> None:
     assert value(metrics, "gateway_turns_accepted_total", platform="slack") is None
 
 
-def test_threads_that_count_at_the_same_time_lose_nothing() -> None:
-    metrics = Metrics()
-
-    def count(_: int) -> None:
-        for number in range(500):
-            metrics.accepted(TURN)
-            metrics.refused(f"p{number % 7}", f"c{number % 3}")
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(count, range(8)))
-    assert value(metrics, "gateway_turns_accepted_total", platform="slack") == 4000
-    refused = [s for family in metrics.registry.collect() if "refused" in family.name for s in family.samples]
-    assert sum(s.value for s in refused if s.name.endswith("_total")) == 4000
-
-
 # ---------------------------------------------------------------- how it is told
 
 

@@ -31,6 +31,19 @@ def test_there_may_be_no_file(tmp_path: Path) -> None:
     check_file(tmp_path / ".env")
 
 
+def test_a_folder_of_another_use_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / ".env" / "bin").mkdir(parents=True)
+    check_file(tmp_path / ".env")
+
+
+def test_what_stands_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, what in [("folder", "is an empty folder"), ("link", "is a link to a file that does not exist")]:
+        with pytest.raises(SettingsError, match=f"{name} {what}"):
+            check_file(tmp_path / name)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_file_of_powershell_is_named(tmp_path: Path, encoding: str) -> None:
     said = said_of(tmp_path / ".env", f"\ufeff{FINE}".removeprefix("\ufeff" * (encoding == "utf-16")).encode(encoding))

@@ -107,10 +107,11 @@ def test_values_of_the_environment_are_filled_in(folder: Path, monkeypatch: pyte
     ("line", "wrong"),
     [
         ("port = 99999", "settings.port: must be less than or equal to 65535."),
-        ("port = 'sk-oops'", "settings.port: must be a whole number."),
+        ("port = 'sk-oops'", "settings.port: must be a whole number, in digits alone."),
         ("port = [1]", "settings.port: must be text, a number, true or false."),
-        ("retention_days = 'often'", "settings.retention_days: must be a number."),
+        ("retention_days = 'often'", "settings.retention_days: must be a number, such as 2 or 0.5."),
         ("assistant_show_reasoning = 'maybe'", "settings.assistant_show_reasoning: must be true or false."),
+        (f"web_chat_title = '{'x' * 61}'", "settings.web_chat_title: must have at most 60 characters."),
         ("web_threads = 0", "settings.web_threads: must be greater than 0."),
         ("openai_tools = ['a,b']", "settings.openai_tools: must be a list of texts without ',' in them."),
         ("openai_model = { a = 1 }", "settings.openai_model: must be text, a number, true or false."),

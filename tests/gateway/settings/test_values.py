@@ -12,8 +12,11 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin.settings import AdminSettings
 from gateway.domain.errors import SettingsError
+from gateway.loading import SETTINGS
 from gateway.observability.tracing import TracingSettings
+from gateway.policy.prices import PriceSettings
 from gateway.settings import EnvironmentSettings, Settings
+from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
 
 ISSUED: list[tuple[type[EnvironmentSettings], str]] = [
@@ -47,6 +50,117 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Refused:
     return say
 
 
+@pytest.mark.parametrize("cls", SETTINGS)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ('"any value"', "stands in quotes"),
+        ("'any value'", "stands in quotes"),
+        ("any\x1bvalue", "contains U+001B, a control character"),
+        ("any\udcffvalue", "is not UTF-8 text"),
+    ],
+)
+def test_what_no_setting_can_mean_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, cls: type[EnvironmentSettings], value: str, reason: str
+) -> None:
+    for name in sorted(cls.variables() - {"GATEWAY_CONFIG"}):
+        assert refused(cls, name, value).startswith(f"{name}: {reason}")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value"),
+    [
+        (Settings, "DATABASE_URL", "sqlite:///a.db"),
+        (Settings, "ASSISTANT_TIME_ZONE", "Europe/Berlin"),
+        (Settings, "ASSISTANT_SHOW_REASONING", "true"),
+        (MetricsSettings, "METRICS_TOKEN", "secret"),
+        (PriceSettings, "PRICE_CURRENCY", "EUR"),
+    ],
+)
+def test_space_around_a_value_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, cls: type[EnvironmentSettings], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    written = cls.load()
+    monkeypatch.setenv(name, f" \t{value} \r\n")
+    assert cls.load() == written
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (Settings, "OPENAI_API_KEY"),
+        (Settings, "TOOLS_PATH"),
+        (Settings, "OPENAI_MODEL"),
+        (MetricsSettings, "METRICS_TOKEN"),
+    ],
+)
+def test_what_is_blank_is_refused_where_it_would_switch_something_off(
+    refused: Refused, cls: type[EnvironmentSettings], name: str
+) -> None:
+    assert refused(cls, name, "\t \n").startswith(f"{name}: is blank")
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "most"),
+    [
+        (AdminSettings, "ADMIN_HOURS", 2_777_777),
+        (Settings, "RETENTION_DAYS", 115_740),
+        (Settings, "APPROVAL_MINUTES", 166_666_666),
+    ],
+)
+def test_a_time_after_which_there_is_no_date_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, cls: type[EnvironmentSettings], name: str, most: int
+) -> None:
+    assert refused(cls, name, str(most + 1)) == f"{name}: is too large; it can be {most:,} at most."
+    monkeypatch.setenv(name, str(most))
+    assert getattr(cls.load(), name.lower()) == most
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value"),
+    [
+        (TelegramSettings, "TELEGRAM_ALLOWED_CHATS", "-100123, @alice"),
+        (TelegramSettings, "TELEGRAM_ALLOWED_CHATS", "123; 456"),
+        (DiscordSettings, "DISCORD_ALLOWED_GUILDS", "My server"),
+        (DiscordSettings, "DISCORD_ALLOWED_CHANNELS", "#general"),
+        (DiscordSettings, "DISCORD_ALLOWED_BOTS", "helper"),
+        (SlackSettings, "SLACK_ALLOWED_BOTS", "@helper"),
+    ],
+)
+def test_what_is_no_id_of_a_platform_is_refused(
+    refused: Refused, cls: type[EnvironmentSettings], name: str, value: str
+) -> None:
+    assert refused(cls, name, value).startswith(f"{name}: has an item that is no id")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (" , ", "lists nothing"),
+        ('"ann","bob"', "has quotes or brackets around what it lists"),
+        ("ann, 'bob'", "has quotes or brackets around what it lists"),
+        ("[ann, bob]", "has quotes or brackets around what it lists"),
+    ],
+)
+def test_what_no_list_can_mean_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, value: str, reason: str
+) -> None:
+    listing = [(cls, name) for cls in SETTINGS for name, separator in cls.lists.items() if separator == ","]
+    assert (HttpSettings, "gateway_api_keys") in listing
+    for cls, name in listing:
+        assert refused(cls, name.upper(), value).startswith(f"{name.upper()}: {reason}")
+        monkeypatch.delenv(name.upper())
+
+
+def test_a_text_may_be_blank_and_may_have_quotes_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CHAT_GREETING", "  ")
+    monkeypatch.setenv("WEB_CHAT_TITLE", '"Ann" & "Bob"')
+    settings = ChatPageSettings.load()
+    assert (settings.web_chat_greeting, settings.web_chat_title) == ("", '"Ann" & "Bob"')
+
+
 @pytest.mark.parametrize(("cls", "name"), ISSUED + OWN)
 @pytest.mark.parametrize(
     ("value", "named"),
@@ -65,8 +179,7 @@ def test_a_character_that_no_key_has_is_named(
     [
         ("sk-1 sk-2", "contains a space"),
         ("sk-1\nsk-2", "contains a line break"),
-        ('"sk-1"', "stands in quotes"),
-        ("'sk-1'", "stands in quotes"),
+        ("`sk-1`", "stands in quotes"),
         ("sk-...", "is shortened or a placeholder"),
         ("<your-key>", "is shortened or a placeholder"),
     ],
@@ -116,7 +229,7 @@ def test_swapped_tokens_are_named(refused: Refused, name: str, value: str, advic
     "value",
     [
         *("localhost:11434/v1", "ftp://localhost/v1", "https:///v1", "http://[::1", "http://local host/v1"),
-        *("http://localhost:port/v1", "http://localhost:99999/v1", "http://localhost:0", "'http://localhost/v1'"),
+        *("http://localhost:port/v1", "http://localhost:99999/v1", "http://localhost:0", "`http://localhost/v1`"),
     ],
 )
 def test_what_is_no_address_of_a_server_is_refused(

@@ -222,7 +222,7 @@ def test_what_all_names_and_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_or_empty_or_holds_odd_names_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "missing", tmp_path / "file", Path("~nobody-here/tools")):
-        with pytest.raises(SettingsError, match=r"TOOLS_PATH: the folder .* cannot be read: .* Create it"):
+        with pytest.raises(SettingsError, match=r"TOOLS_PATH: the folder .* cannot be read: .* Name a folder"):
             find_tools(wrong)
     with pytest.raises(SettingsError, match=r"TOOLS_PATH: .* has no Python files"):
         find_tools(folder_with(tmp_path, _hidden="x = 1"))

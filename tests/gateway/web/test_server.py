@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.errors import SettingsError
+from gateway.web import server
 from tests.adapters.chat import parse
 from tests.fakes import chat_server
 from tests.faults.crashing_process import fork_context
@@ -216,6 +219,12 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(start: Start) -> None:
         status, errors = process.wait_for_exit()
     assert status == 1
     assert errors == f"Cannot listen on 127.0.0.1:{port}: the port is in use. Set HOST and PORT to a free address.\n"
+
+
+@pytest.mark.parametrize("host", ["bot..example.com", "a" * 64, "bot.example.com:8080"])
+def test_what_is_no_name_of_a_machine_is_one_line(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"^Cannot listen on {re.escape(host)}:0: .*Set HOST and PORT"):
+        server.serve(pytest.fail, host=host, port=0, grace_seconds=0.0)
 
 
 # ---------------------------------------------------------------- serving
