@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.assistant_setup import AssistantBuilder
-from gateway.background import BackgroundWork
 from gateway.configuration import CurrentConfiguration
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.backpressure import Backpressure
@@ -23,19 +21,21 @@ from gateway.domain.errors import SettingsError
 from gateway.handover import HandoverSettings
 from gateway.handover.automatic import AutomaticHandovers
 from gateway.handover.tool import hand_over_tool
-from gateway.loading import Load, load, load_configuration
 from gateway.observability import tracing
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing, TracingSettings
-from gateway.platforms import people_hand_over, staff_place
 from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, NamesAssistants
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.wiring.assistant_setup import AssistantBuilder
+from gateway.wiring.background import BackgroundWork
+from gateway.wiring.loading import Load, load, load_configuration
+from gateway.wiring.platforms import people_hand_over, staff_place
+from gateway.wiring.running_gateway import Gateway
 from gateway.worker.assistants import Assistants
 from gateway.worker.delivery_context import WorkerDeliveryContext
 from gateway.worker.inbox import StoreInbox

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.configuration import CurrentConfiguration
-    from gateway.loading import Load
     from gateway.ports.platform import Adapter
+    from gateway.wiring.loading import Load
     from storage.store import SqlStore
 
     Build = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]

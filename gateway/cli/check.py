@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
-from gateway import assistants, loading, operations, platforms
+from gateway import assistants, operations
 from gateway.admin import AdminSettings
 from gateway.admin.access.oidc_setup import check_provider
 from gateway.cli.start_facts import start_facts
@@ -19,17 +19,18 @@ from gateway.domain.models import ConversationKey
 from gateway.handover import HandoverSettings
 from gateway.handover.looking_back import refusals
 from gateway.handover.tool import NAME as HAND_OVER
-from gateway.loading import Load
 from gateway.policy import admission
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
-from gateway.running_gateway import DISK_FULL
 from gateway.settings import Settings, config_file
 from gateway.tools import FoundTool, Tool, ToolBox, find_tools
 from gateway.tools.servers import ToolServers, check_servers
+from gateway.wiring import loading, platforms
+from gateway.wiring.loading import Load
+from gateway.wiring.running_gateway import DISK_FULL
 from gateway.worker.worker import run_once
 from storage import migrations
 from storage.store import SqlStore

@@ -20,9 +20,7 @@ from gateway.cli import callbacks, config, explain, handover, init, people, push
 from gateway.cli.actor import actor
 from gateway.configuration import CurrentConfiguration
 from gateway.handover import HandoverSettings
-from gateway.loading import load, load_bot, load_configuration, load_settings, platform_settings, settings_classes
 from gateway.operations import BackendThreads
-from gateway.platforms import enabled_platforms, people_hand_over
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.rules import Rules
 from gateway.ports.assistant import Assistant
@@ -34,6 +32,15 @@ from gateway.push.messages import PushMessages
 from gateway.settings import Settings
 from gateway.tools import ToolBox
 from gateway.web.api.api_keys import ApiKeys
+from gateway.wiring.loading import (
+    load,
+    load_bot,
+    load_configuration,
+    load_settings,
+    platform_settings,
+    settings_classes,
+)
+from gateway.wiring.platforms import enabled_platforms, people_hand_over
 from gateway.worker.worker import run_once
 from storage.database_url import require_file
 from storage.store import SqlStore

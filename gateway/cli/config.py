@@ -6,10 +6,11 @@ import json
 
 import click
 
-from gateway import loading, logs
+from gateway import logs
 from gateway.config_file.schema import schema
 from gateway.config_file.text import effective, example
 from gateway.settings import config_file
+from gateway.wiring import loading
 
 
 def command() -> click.Command:

@@ -16,7 +16,7 @@ from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
 from adapters.http import HttpSettings
-from gateway import app, loading, logs, platforms
+from gateway import app, logs
 from gateway.admin import AdminSettings
 from gateway.assistants.api_client import AssistantApiClient, connect
 from gateway.cli.check import check_assistant, check_platform
@@ -26,6 +26,7 @@ from gateway.domain.errors import AssistantError, SettingsError
 from gateway.ports.check import CheckResult
 from gateway.settings import ENV_FILE, EnvironmentSettings, Settings, SetupGuide, environment_variables
 from gateway.tools import ToolBox
+from gateway.wiring import loading, platforms
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import click
 
-from gateway import app, loading, logs
+from gateway import app, logs
 from gateway.cli.check import check as run_checks
 from gateway.cli.start_facts import example_request, start_facts
 from gateway.cli.terminal import has_terminal
 from gateway.cli.version import version
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
-from gateway.loading import Loaded
-from gateway.platforms import enabled_platforms
 from gateway.process import adapt_gc, freeze_gc, stop_signals
-from gateway.running_gateway import Gateway
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.wiring import loading
+from gateway.wiring.loading import Loaded
+from gateway.wiring.platforms import enabled_platforms
+from gateway.wiring.running_gateway import Gateway
 from storage import migrations
 
 log = logs.get_logger(__name__)

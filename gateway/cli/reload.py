@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 
 import click
 
-from gateway import logs, reloading
+from gateway import logs
 from gateway.cli.actor import actor
 from gateway.domain.errors import StoreUnavailable
-from gateway.loading import Loaded
 from gateway.ports.audit_trail import AuditedAction
-from gateway.reloading import ReloadAnswer, Reloader, ReloadRequests
-from gateway.running_gateway import Gateway
+from gateway.wiring import reloading
+from gateway.wiring.loading import Loaded
+from gateway.wiring.reloading import ReloadAnswer, Reloader, ReloadRequests
+from gateway.wiring.running_gateway import Gateway
 from storage.store import SqlStore
 
 log = logs.get_logger(__name__)

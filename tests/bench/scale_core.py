@@ -24,8 +24,8 @@ from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachme
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.spool import FileWriter
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
+from gateway.wiring.running_gateway import Gateway
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 

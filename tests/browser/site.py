@@ -21,13 +21,13 @@ from gateway import admin
 from gateway.admin import AdminContext
 from gateway.admin.pages import blueprint
 from gateway.app import open_gateway
-from gateway.loading import load
-from gateway.platforms import people_hand_over
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox
 from gateway.settings import Settings
 from gateway.web import asgi_app
 from gateway.web.chat_page import Assets
+from gateway.wiring.loading import load
+from gateway.wiring.platforms import people_hand_over
 from storage.store import SqlStore
 from tests.adapters.app_client import served
 from tests.fakes.openai_server import FakeOpenAI

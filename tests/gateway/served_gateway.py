@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from gateway.app import open_gateway
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_configuration
-from gateway.platforms import enabled_platforms
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
 from gateway.web.connections import Limits
 from gateway.web.server import HttpServer
+from gateway.wiring.loading import load_configuration
+from gateway.wiring.platforms import enabled_platforms
+from gateway.wiring.running_gateway import Gateway
 from storage.store import SqlStore
 
 CLOSE_SECONDS = 0.5

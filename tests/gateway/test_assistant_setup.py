@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.assistant_setup import AssistantBuilder, tools_of
 from gateway.configuration import AssistantDefinition, McpServerDefinition
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.errors import SettingsError
@@ -19,6 +18,7 @@ from gateway.observability.metrics import Metrics
 from gateway.policy.prices import PriceSettings
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
+from gateway.wiring.assistant_setup import AssistantBuilder, tools_of
 from gateway.worker.tool_files import KeptFiles
 from tests.settings import settings_of
 

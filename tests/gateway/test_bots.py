@@ -18,9 +18,9 @@ from gateway.cli import commands
 from gateway.cli.check import check
 from gateway.cli.explain import explain
 from gateway.domain.models import ConversationKey, Turn, TurnState
-from gateway.loading import load_settings
 from gateway.ports.platform import SyntheticMessage
-from gateway.running_gateway import Gateway
+from gateway.wiring.loading import load_settings
+from gateway.wiring.running_gateway import Gateway
 from storage import migrations
 from tests.adapters.app_client import AppClient
 from tests.fakes.discord_server import FakeDiscord

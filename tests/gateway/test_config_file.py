@@ -9,11 +9,11 @@ import pytest
 
 from adapters.http import HttpSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import loading
 from gateway.config_file.conflicts import conflicts
 from gateway.configuration import Configuration, RouteRule
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings, config_file
+from gateway.wiring import loading
 from tests.gateway.settings.test_settings_file import folder, write
 
 __all__ = ["folder"]

@@ -14,11 +14,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import loading, logs
+from gateway import logs
 from gateway.cli.config import command
 from gateway.config_file import text
 from gateway.config_file.schema import schema
 from gateway.settings import Settings
+from gateway.wiring import loading
 from tests.gateway.settings.test_settings_file import folder, write
 from tests.gateway.test_config_file import EXAMPLE, VARIABLES
 

@@ -13,8 +13,8 @@ from adapters.console.adapter import ConsoleAdapter
 from adapters.console.chat_command import talk
 from gateway.app import open_gateway
 from gateway.configuration import CurrentConfiguration
-from gateway.loading import load_configuration
 from gateway.settings import Settings
+from gateway.wiring.loading import load_configuration
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 from tests.fakes.openai_server import CallTool, FakeOpenAI, Say

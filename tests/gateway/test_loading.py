@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway import loading
 from gateway.app import open_gateway
 from gateway.configuration import CurrentConfiguration
-from gateway.platforms import enabled_platforms
+from gateway.wiring import loading
+from gateway.wiring.platforms import enabled_platforms
 from storage.store import SqlStore
 from tests.gateway.settings.test_settings_file import folder, write
 

@@ -15,7 +15,8 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import loading, logs
+from gateway import logs
+from gateway.wiring import loading
 
 Format = Literal["text", "json"]
 ReadStderr = Callable[[], str]

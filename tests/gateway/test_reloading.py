@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import loading, logs, reloading
+from gateway import logs
 from gateway.configuration import Configuration
 from gateway.coordination.retry import repeat
 from gateway.domain.errors import SettingsError
-from gateway.reloading import ReloadAnswer, Reloader, ReloadRequests
+from gateway.wiring import loading, reloading
+from gateway.wiring.reloading import ReloadAnswer, Reloader, ReloadRequests
 from storage.store import SqlStore
 from tests.gateway.settings.test_settings_file import folder, write
 

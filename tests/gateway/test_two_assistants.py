@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.configuration import Configuration
-from gateway.loading import load_settings
-from gateway.running_gateway import Gateway
+from gateway.wiring.loading import load_settings
+from gateway.wiring.running_gateway import Gateway
 from tests.adapters.app_client import AppClient
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
 from tests.gateway.served_gateway import run_gateway

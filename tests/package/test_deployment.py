@@ -15,7 +15,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from gateway.cli.main import main
-from gateway.loading import SETTINGS
+from gateway.wiring.loading import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway import loading
 from gateway.assistants import NoSharedValues, build
 from gateway.cli import settings_table
 from gateway.cli.check import check
 from gateway.config_file.schema import schema
 from gateway.domain.errors import SettingsError
-from gateway.loading import load_settings, load_valid_settings
 from gateway.settings import Settings
 from gateway.tools import ToolBox
+from gateway.wiring import loading
+from gateway.wiring.loading import load_settings, load_valid_settings
 from tests.adapters.app_client import AppClient
 from tests.gateway.served_gateway import run_gateway
 from tests.waiting import until

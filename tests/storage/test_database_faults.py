@@ -17,7 +17,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from gateway.domain.errors import StoreUnavailable
-from gateway.running_gateway import check_database
+from gateway.wiring.running_gateway import check_database
 from storage import database, error_map
 from storage.database import is_nearly_full
 from storage.migrations import upgrade

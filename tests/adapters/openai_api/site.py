@@ -12,8 +12,8 @@ import pytest
 from openai import AzureOpenAI, DefaultHttpxClient, OpenAI
 
 from adapters.openai_api.adapter import OpenAiAdapter
-from gateway.running_gateway import Gateway
 from gateway.settings import Settings
+from gateway.wiring.running_gateway import Gateway
 from tests.adapters.openai_api.openapi.answers import check_answer
 from tests.fakes.openai_server import FakeOpenAI
 from tests.gateway.served_gateway import run_gateway, serve_gateway

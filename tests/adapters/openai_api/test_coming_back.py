@@ -15,8 +15,8 @@ from openai import OpenAI
 from adapters.openai_api.asking import Asking
 from adapters.openai_api.context import ApiLimits
 from adapters.openai_api.ids import response_id
-from gateway import platforms
 from gateway.domain.models import Turn
+from gateway.wiring import platforms
 from tests.adapters.openai_api.site import ApiSite, open_api
 from tests.fakes.openai_server import CallTool, Say
 from tests.waiting import until

@@ -32,7 +32,7 @@ async def make(slack: FakeSlack) -> AsyncIterator[MakeScene]:
 
 @pytest.fixture
 def masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Masks the platform's tokens, as ``gateway.loading.load_settings`` does, without setting up logs."""
+    """Masks the platform's tokens, as ``gateway.wiring.loading.load_settings`` does, without setting up logs."""
     masker = logs._SecretMasker()
     masker.configure((), SlackSettings.token_patterns)
     monkeypatch.setattr(logs, "_masker", masker)

@@ -19,7 +19,7 @@ from gateway.admin import AdminSettings
 from gateway.admin.access.roles import AccessList, Identity, Role, RoleLists
 from gateway.admin.session import ATTEMPT_COOKIE, COOKIE_NAME
 from gateway.domain.errors import SettingsError
-from gateway.loading import read_all
+from gateway.wiring.loading import read_all
 from tests.fakes.oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeOidcProvider
 from tests.gateway.admin.harness import (
     PASSWORD,

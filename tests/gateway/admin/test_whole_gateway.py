@@ -10,7 +10,7 @@ import pytest
 
 from gateway import logs
 from gateway.admin import turn_log_stream
-from gateway.loading import load_settings
+from gateway.wiring.loading import load_settings
 from tests.adapters.app_client import AppClient
 from tests.gateway.admin.harness import PASSWORD, csrf_token_of
 from tests.gateway.served_gateway import run_gateway

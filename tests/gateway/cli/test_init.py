@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from gateway import logs
 from gateway.cli.init import write
 from gateway.cli.main import main
-from gateway.loading import SETTINGS
+from gateway.wiring.loading import SETTINGS
 from tests.fakes.openai_server import FakeOpenAI
 from tests.fakes.telegram_messages import TOKEN
 from tests.fakes.telegram_server import FakeTelegram

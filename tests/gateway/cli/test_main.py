@@ -20,8 +20,8 @@ from gateway.cli.main import main
 from gateway.cli.start_facts import example_request
 from gateway.cli.version import PYPROJECT, UNKNOWN, version
 from gateway.domain.command_lines import gateway_command, python
-from gateway.loading import load
 from gateway.settings import EnvironmentSettings, Settings
+from gateway.wiring.loading import load
 from tests.fakes.openai_server import FakeOpenAI, HttpFault
 
 SETTINGS_CLASSES: tuple[type[EnvironmentSettings], ...] = (Settings, HttpSettings, SlackSettings, TelegramSettings)

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from pydantic import AliasChoices, Field, SecretStr
 
 from gateway.cli.settings_table import BEGIN, END, command, replace_table, settings_table
-from gateway.loading import SETTINGS
 from gateway.settings import EnvironmentSettings
+from gateway.wiring.loading import SETTINGS
 
 README = Path(__file__).parents[3] / "gateway" / "README.md"
 

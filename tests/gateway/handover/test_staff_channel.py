@@ -16,9 +16,9 @@ from gateway.domain.passed_files import source_of
 from gateway.handover import HandoverSettings, looking_back, staff_channel
 from gateway.handover.looking_back import refusals
 from gateway.handover.staff_channel import CLOSED, HOW_TO, StaffChannel, StaffPlace
-from gateway.platforms import staff_place
 from gateway.ports.handovers import Handovers, OpenHandover
 from gateway.ports.people import PersonId
+from gateway.wiring.platforms import staff_place
 from tests.fakes.platform import FakePlatform
 from tests.gateway.handover.test_handover import answer, conversation_of, take_over
 from tests.gateway.worker_process import WorkerProcess

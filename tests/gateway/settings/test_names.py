@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from adapters.console.adapter import ConsoleAdapter
-from gateway import loading
 from gateway.domain.errors import SettingsError
-from gateway.platforms import enabled_platforms
 from gateway.settings import Settings, given_variables
 from gateway.settings.names import UnknownNames, unknown_names
+from gateway.wiring import loading
+from gateway.wiring.platforms import enabled_platforms
 from storage.store import SqlStore
 from tests.fakes.discord_state import TOKEN as DISCORD_TOKEN
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.settings import Settings
+from gateway.wiring import loading
 
 KEY = {"openai_api_key": "sk-1"}
 AZURE = {

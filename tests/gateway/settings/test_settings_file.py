@@ -9,10 +9,10 @@ import pytest
 
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
-from gateway import loading
 from gateway.domain.errors import SettingsError
 from gateway.policy.rules import AdmissionSettings
 from gateway.settings import Settings
+from gateway.wiring import loading
 
 
 @pytest.fixture(autouse=True)

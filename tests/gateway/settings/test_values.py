@@ -12,12 +12,12 @@ from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin.settings import AdminSettings
 from gateway.domain.errors import SettingsError
-from gateway.loading import SETTINGS
 from gateway.observability.tracing import TracingSettings
 from gateway.policy.prices import PriceSettings
 from gateway.settings import EnvironmentSettings, Settings
 from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.wiring.loading import SETTINGS
 
 ISSUED: list[tuple[type[EnvironmentSettings], str]] = [
     (Settings, "OPENAI_API_KEY"),

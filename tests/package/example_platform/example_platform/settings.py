@@ -12,8 +12,8 @@ from gateway.settings.values import OwnKey
 
 if TYPE_CHECKING:
     from gateway.configuration import CurrentConfiguration
-    from gateway.loading import Load
     from gateway.ports.platform import Adapter
+    from gateway.wiring.loading import Load
     from storage.store import SqlStore
 
 

@@ -16,13 +16,14 @@ from functools import partial
 from typing import Protocol, cast
 
 from adapters.http import HttpSettings
-from gateway import loading, logs
+from gateway import logs
 from gateway.config_file.assistants import SETTINGS
 from gateway.configuration import Configuration
 from gateway.coordination.retry import log_failure, repeat
 from gateway.domain.errors import SettingsError
-from gateway.loading import Loaded
 from gateway.settings import Settings, config_file, describe
+from gateway.wiring import loading
+from gateway.wiring.loading import Loaded
 
 NEEDS_RESTART = "a change needs a restart."
 POLL_SECONDS = 1.0

@@ -17,12 +17,12 @@ from gateway.coordination.retry import repeat
 from gateway.handover.automatic import AutomaticHandovers
 from gateway.handover.staff_channel import StaffChannel, StaffPlace
 from gateway.observability.turn_log import TurnLogRing
-from gateway.platforms import callback_outbox
 from gateway.policy.admission import AdmissionControl
 from gateway.push import PushSettings
 from gateway.push.messages import PushMessages
 from gateway.push.scheduler import Scheduler
-from gateway.running_gateway import Gateway
+from gateway.wiring.platforms import callback_outbox
+from gateway.wiring.running_gateway import Gateway
 from gateway.worker.abandoned_turns import AbandonedTurns
 from gateway.worker.maintenance import Maintenance
 from gateway.worker.people_recorder import PeopleRecorder

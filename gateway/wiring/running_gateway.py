@@ -16,7 +16,6 @@ from gateway.coordination.threads import ThreadPool, in_thread
 from gateway.domain.errors import StoreUnavailable
 from gateway.domain.models import TurnId
 from gateway.languages import Languages, LanguageSettings
-from gateway.loading import Load
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
 from gateway.policy.prices import PriceSettings
@@ -34,6 +33,7 @@ from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
+from gateway.wiring.loading import Load
 from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.inbox import StoreInbox
 from gateway.worker.thread_inbox import ThreadInbox

@@ -25,7 +25,6 @@ from gateway.domain.extras import imports_of_extra
 from gateway.handover import HandoverSettings
 from gateway.handover.staff_channel import StaffPlace
 from gateway.languages import LanguageSettings
-from gateway.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, FetchesAttachments, OpensTopics, PostsFiles
@@ -34,6 +33,7 @@ from gateway.settings.values import split_list
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.request_limit import RequestLimit
+from gateway.wiring.loading import AnySettings, Load, load, load_configuration, packaged_platforms
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 

@@ -1,0 +1,1 @@
+"""Builds the parts of a process that ``gateway.app`` connects."""
