@@ -232,7 +232,7 @@ class TurnProcessor:
         return cast("Turn", await work.lease_guard.write(write))
 
     async def _settle(self, work: ConversationTask, attempt: TurnAttempt, turn: Turn, before: Expense) -> None:
-        """Charges a turn whose outcome is stored, and stops its run if it was cancelled. ``before``: charged already."""
+        """Charges a turn whose outcome is stored for more than ``before``, and stops its run if it was cancelled."""
         if turn.state is TurnState.CANCELLED:
             self._create_background_task(self._stop_and_settle(turn, attempt, before), attempt)
         elif work.budget_grant is not None:
