@@ -40,7 +40,7 @@ class ApiClient(ABC):
     async def limited(
         self,
         send: Callable[[], Awaitable[Result]],
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         buckets: Mapping[str, Rate],
         *,
         max_wait: float,
@@ -49,7 +49,7 @@ class ApiClient(ABC):
 
         ``max_wait``: seconds, for all tokens together. Raises RateLimitTimeout, LeaseLost, and what ``send`` raises.
         """
-        if empty := await acquire_all(outbox, buckets, max_wait=max_wait):
+        if empty := await acquire_all(delivery, buckets, max_wait=max_wait):
             message = f"Too many calls to {self.platform} are waiting: no token for {empty}"
             raise RateLimitTimeout(message, retry_after=RATE_LIMIT_PAUSE)
         try:
@@ -57,7 +57,7 @@ class ApiClient(ABC):
         except PlatformRateLimited as exc:
             if buckets:
                 with suppress(StoreUnavailable):  # then only this caller waits
-                    await outbox.block_for(next(iter(buckets)), exc.retry_after or 0.0)
+                    await delivery.block_for(next(iter(buckets)), exc.retry_after or 0.0)
             raise
 
 
@@ -78,13 +78,13 @@ class Translated:
             raise self._client.translate(self._method, exc) from exc
 
 
-async def acquire_all(outbox: DeliveryContext, buckets: Mapping[str, Rate], *, max_wait: float) -> str | None:
+async def acquire_all(delivery: DeliveryContext, buckets: Mapping[str, Rate], *, max_wait: float) -> str | None:
     """Takes a token from each bucket. Returns the bucket that had none within ``max_wait`` seconds in all, or None."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + max_wait
     for bucket, rate in buckets.items():
         try:
-            taken = await outbox.acquire(bucket, rate, max_wait=max(deadline - clock(), 0.0))
+            taken = await delivery.acquire(bucket, rate, max_wait=max(deadline - clock(), 0.0))
         except StoreUnavailable:
             taken = False
         if not taken:

@@ -88,23 +88,23 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
         """See ``Closeable``."""
         await self._client.close()
 
-    async def language(self, turn: Turn, outbox: DeliveryContext) -> str:  # noqa: ARG002  # of a platform that has to ask
+    async def language(self, turn: Turn, delivery: DeliveryContext) -> str:  # noqa: ARG002  # of a platform that has to ask
         """Returns the language of a message's author, as ``say`` takes it. Raises LeaseLost."""
         return turn.message.language
 
     @abstractmethod
-    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
+    def new_reply(self, turn: Turn, delivery: DeliveryContext) -> Reply:
         """Returns the record of a reply, before what an earlier process saved of it is read into it."""
 
     @abstractmethod
-    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: Reply, *, max_wait: float) -> Writer:
+    async def writer(self, turn: Turn, delivery: DeliveryContext, reply: Reply, *, max_wait: float) -> Writer:
         """See ``MessageWriter``. Raises DeliveryError."""
 
     @abstractmethod
-    def preview(self, turn: Turn, outbox: DeliveryContext, writer: Writer) -> Preview[Posted, Content]: ...
+    def preview(self, turn: Turn, delivery: DeliveryContext, writer: Writer) -> Preview[Posted, Content]: ...
 
     @abstractmethod
-    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: Writer) -> Reconciler[Posted, Content]: ...
+    def reconciler(self, turn: Turn, delivery: DeliveryContext, writer: Writer) -> Reconciler[Posted, Content]: ...
 
     @abstractmethod
     def formatted(self, turn: Turn, language: str) -> list[Content]:
@@ -114,19 +114,19 @@ class ChatAdapter(ABC, Generic[Reply, Writer, Posted, Content]):
     def plain(self, text: str) -> list[Content]:
         """Returns the messages of a text without markup."""
 
-    async def _reply(self, turn: Turn, outbox: DeliveryContext) -> Reply:
-        reply = self._replies.get(outbox)
+    async def _reply(self, turn: Turn, delivery: DeliveryContext) -> Reply:
+        reply = self._replies.get(delivery)
         if reply is None:
-            reply = self._replies[outbox] = self.new_reply(turn, outbox)
-            reply.restore(outbox.posted_messages)
-            reply.language = await self.language(turn, outbox)
+            reply = self._replies[delivery] = self.new_reply(turn, delivery)
+            reply.restore(delivery.posted_messages)
+            reply.language = await self.language(turn, delivery)
         return reply
 
-    async def _reconcile(self, turn: Turn, outbox: DeliveryContext, reply: Reply, contents: list[Content]) -> None:
+    async def _reconcile(self, turn: Turn, delivery: DeliveryContext, reply: Reply, contents: list[Content]) -> None:
         """Brings what is posted to ``contents``. Raises DeliveryError, LeaseLost."""
-        writer = await self.writer(turn, outbox, reply, max_wait=MAX_WAIT)
+        writer = await self.writer(turn, delivery, reply, max_wait=MAX_WAIT)
         try:
-            await self.reconciler(turn, outbox, writer).reconcile(contents)
+            await self.reconciler(turn, delivery, writer).reconcile(contents)
         except StoreUnavailable as exc:
             raise DeliveryError(str(exc), retry_after=STORE_PAUSE) from exc
 

@@ -19,9 +19,9 @@ class MessageWriter(ABC, Generic[Posted, Content]):
     GONE: ClassVar[str]
     """The reason with which the platform refuses to change a message that does not exist."""
 
-    def __init__(self, outbox: DeliveryContext, reply: PostedReply[Posted], *, max_wait: float) -> None:
+    def __init__(self, delivery: DeliveryContext, reply: PostedReply[Posted], *, max_wait: float) -> None:
         """``max_wait``: seconds that a token of the platform's rate limits may take."""
-        self._outbox = outbox
+        self._delivery = delivery
         self.reply = reply
         self._max_wait = max_wait
 
@@ -61,13 +61,13 @@ class MessageWriter(ABC, Generic[Posted, Content]):
         await self.save()
 
     async def save_if_changed(self) -> None:
-        if self.reply.entries() != list(self._outbox.posted_messages):
+        if self.reply.entries() != list(self._delivery.posted_messages):
             await self.save()
 
     async def save(self) -> None:
         """Commits what is posted, so that another process can continue. Raises LeaseLost, StoreUnavailable."""
-        await self._outbox.save_progress(self.reply.entries())
+        await self._delivery.save_progress(self.reply.entries())
 
     async def save_posted(self) -> None:
         """Saves a message that was just posted: before anything else is done, or with the finish of the turn."""
-        await self._outbox.save_posted(self.reply.entries())
+        await self._delivery.save_posted(self.reply.entries())

@@ -37,11 +37,11 @@ class Reconciler(ABC, Generic[Posted, Content]):
     UNDELETABLE: ClassVar[frozenset[str]]
     """Reasons for which a message cannot be deleted: it stays."""
 
-    def __init__(self, writer: MessageWriter[Posted, Content], turn: Turn, outbox: DeliveryContext) -> None:
+    def __init__(self, writer: MessageWriter[Posted, Content], turn: Turn, delivery: DeliveryContext) -> None:
         self._writer = writer
         self._reply: PostedReply[Posted] = writer.reply
         self._turn = turn
-        self._outbox = outbox
+        self._delivery = delivery
 
     async def reconcile(self, wanted: Sequence[Content]) -> None:
         """Posts the outcome: ``wanted`` has the content of each message. What was posted of a cancelled turn stays.
@@ -145,7 +145,7 @@ class Reconciler(ABC, Generic[Posted, Content]):
     async def _deliver_file(self, number: int) -> None:
         file = self._turn.reply_files[number]
         try:
-            async with self._outbox.read_file(file) as content:
+            async with self._delivery.read_file(file) as content:
                 self._reply.fetch_failures = 0
                 await self.upload(file, content)
         except AssistantError as exc:

@@ -46,20 +46,20 @@ class DiscordReplies(ChatAdapter[DiscordReply, DiscordWriter, DiscordMessage, Di
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._settings.discord_scope)
 
-    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> DiscordReply:  # noqa: ARG002  # what is saved says it all
+    def new_reply(self, turn: Turn, delivery: DeliveryContext) -> DiscordReply:  # noqa: ARG002  # what is saved says it all
         return DiscordReply()
 
     async def writer(
-        self, turn: Turn, outbox: DeliveryContext, reply: DiscordReply, *, max_wait: float
+        self, turn: Turn, delivery: DeliveryContext, reply: DiscordReply, *, max_wait: float
     ) -> DiscordWriter:
         me, target = await self._client.identify(), DiscordTarget.of(turn.message.address)
-        return DiscordWriter(self._client, me, target, turn.id, outbox, reply, max_wait=max_wait)
+        return DiscordWriter(self._client, me, target, turn.id, delivery, reply, max_wait=max_wait)
 
-    def preview(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordPreview:  # noqa: ARG002  # the writer has both
+    def preview(self, turn: Turn, delivery: DeliveryContext, writer: DiscordWriter) -> DiscordPreview:  # noqa: ARG002  # the writer has both
         return DiscordPreview(writer, shows_text=self._settings.discord_streaming and not writer.reply.in_doubt)
 
-    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: DiscordWriter) -> DiscordReconciler:
-        return DiscordReconciler(writer, turn, outbox)
+    def reconciler(self, turn: Turn, delivery: DeliveryContext, writer: DiscordWriter) -> DiscordReconciler:
+        return DiscordReconciler(writer, turn, delivery)
 
     def formatted(self, turn: Turn, language: str) -> list[DiscordContent]:  # noqa: ARG002  # the writer has it
         asked = turn.message.kind is MessageKind.PROMPT and not turn.is_pushed_text
@@ -101,8 +101,8 @@ class DiscordAdapter(DiscordReplies, Inbound):
     def lacks_context(self, turn: Turn) -> bool:
         return self._thread_reader.is_wanted(turn)
 
-    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
-        return await self._thread_reader.read(turn, before, outbox) if self._thread_reader.is_wanted(turn) else None
+    async def fetch_context(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext | None:
+        return await self._thread_reader.read(turn, before, delivery) if self._thread_reader.is_wanted(turn) else None
 
     async def fetch_attachments(self, turn: Turn, spool: Spool) -> Sequence[Attachment]:
         limit = self._settings.discord_max_file_bytes

@@ -90,7 +90,7 @@ class DiscordClient(ApiClient):
         method: str,
         path: str,
         *,
-        outbox: DeliveryContext | None = None,
+        delivery: DeliveryContext | None = None,
         bucket: str = "",
         max_wait: float = 60.0,
         body: Any = None,
@@ -99,18 +99,18 @@ class DiscordClient(ApiClient):
         """Returns Discord's JSON; None for an empty answer.
 
         ``method``: the HTTP verb and a word for the route, such as ``POST messages``, for errors. ``path``: below the
-        API's address. ``outbox``: None to take no token. ``bucket``: what the route's own limit counts for, such as a
+        API's address. ``delivery``: None to take no token. ``bucket``: what the route's own limit counts for, such as a
         channel. Raises RateLimitTimeout, PlatformRateLimited, Unreachable, OutcomeUnknown, Rejected, LeaseLost.
         """
-        if outbox is None:
+        if delivery is None:
             return await self._send(method, path, body, files)
         narrow = f"discord:{method}:{bucket}" if bucket else EVERYTHING
         buckets = {narrow: OF_CHANNEL, EVERYTHING: ALL} if bucket else {EVERYTHING: ALL}
 
         async def send() -> Any:
-            return await self._send(method, path, body, files, outbox, narrow)
+            return await self._send(method, path, body, files, delivery, narrow)
 
-        return await self.limited(send, outbox, buckets, max_wait=max_wait)
+        return await self.limited(send, delivery, buckets, max_wait=max_wait)
 
     async def identify(self) -> ApplicationIdentity:
         """Returns whom the token is for; asks once. Raises as ``call`` does."""
@@ -145,7 +145,7 @@ class DiscordClient(ApiClient):
         path: str,
         body: Any,
         files: Sequence[UploadedFile],
-        outbox: DeliveryContext | None = None,
+        delivery: DeliveryContext | None = None,
         bucket: str = "",
     ) -> Any:
         self._check_invalid(method)
@@ -163,14 +163,14 @@ class DiscordClient(ApiClient):
             ) as response:
                 content = await response.read()
             if response.ok:
-                await _obey(response.headers, outbox, bucket)
+                await _obey(response.headers, delivery, bucket)
                 return json.loads(content) if content else None
         answer = object_or_empty(content)
         error = refusal(method, response.status, response.headers, answer)
         if response.status in COUNTED and response.headers.get("X-RateLimit-Scope") != "shared":
             self._invalid.append(time.monotonic())
-        if outbox is not None and answer.get("global") is True:
-            await outbox.block_for(EVERYTHING, error.retry_after or 0.0)
+        if delivery is not None and answer.get("global") is True:
+            await delivery.block_for(EVERYTHING, error.retry_after or 0.0)
         raise error
 
     def _check_invalid(self, method: str) -> None:
@@ -199,8 +199,8 @@ async def pages_after(
         after = text_in(messages[-1], "id")
 
 
-async def _obey(headers: Mapping[str, str], outbox: DeliveryContext | None, bucket: str) -> None:
+async def _obey(headers: Mapping[str, str], delivery: DeliveryContext | None, bucket: str) -> None:
     """Waits with the next call of a route whose tokens are spent, as the answer says, before Discord refuses it."""
-    if outbox is not None and headers.get("X-RateLimit-Remaining") == "0":
+    if delivery is not None and headers.get("X-RateLimit-Remaining") == "0":
         with suppress(ValueError, StoreUnavailable):
-            await outbox.block_for(bucket, float(headers.get("X-RateLimit-Reset-After", "0")))
+            await delivery.block_for(bucket, float(headers.get("X-RateLimit-Reset-After", "0")))

@@ -40,12 +40,12 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         me: ApplicationIdentity,
         target: DiscordTarget,
         turn: TurnId,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         reply: DiscordReply,
         *,
         max_wait: float,
     ) -> None:
-        super().__init__(outbox, reply, max_wait=max_wait)
+        super().__init__(delivery, reply, max_wait=max_wait)
         self._client = client
         self.me = me
         self._turn = turn
@@ -103,7 +103,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
     async def call(self, method: str, path: str, **more: Any) -> Any:
         bucket = self.reply.place or self.target.channel
         return await self._client.call(
-            method, path, outbox=self._outbox, bucket=bucket, max_wait=self._max_wait, **more
+            method, path, delivery=self._delivery, bucket=bucket, max_wait=self._max_wait, **more
         )
 
     # ------------------------------------------------------------ interactions

@@ -32,7 +32,7 @@ class DiscordReconciler(Reconciler[DiscordMessage, DiscordContent]):
     UNDELETABLE = frozenset(Refusal)
 
     async def resolve_doubt(self, contents: list[DiscordContent]) -> None:
-        if self._outbox.first_attempt and not self._reply.in_doubt:
+        if self._delivery.first_attempt and not self._reply.in_doubt:
             return
         target = self._writer.target
         # A thread that was opened has the id of the message at which it is.

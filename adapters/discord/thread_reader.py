@@ -52,7 +52,7 @@ class ThreadReader:
         is_called = bool(place.mentions) and turn.message.kind is MessageKind.PROMPT
         return bool(self._max_chars) and is_called and not (_begins(place) or context.quotes or context.notes)
 
-    async def read(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext:
+    async def read(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext:
         """Returns the context of a turn with what was written above it, from where the assistant has read.
 
         Raises LeaseLost.
@@ -62,7 +62,7 @@ class ThreadReader:
             async with asyncio.timeout(FETCH_SECONDS):
                 bot = (await self._client.identify()).bot
                 after = await _last_read(place, before)
-                messages, is_whole = await self._messages(place, turn.message.key.channel, after, outbox)
+                messages, is_whole = await self._messages(place, turn.message.key.channel, after, delivery)
         except (DeliveryError, TimeoutError) as exc:
             log.warning("thread not read", turn=turn.id, error=str(exc))
             why = exc.reason if isinstance(exc, Rejected) and exc.reason else "Discord did not answer"
@@ -78,22 +78,22 @@ class ThreadReader:
         return replace(context, labels=known, quotes=tuple(kept), notes=notes)
 
     async def _messages(
-        self, place: DiscordTarget, channel: str, after: str, outbox: DeliveryContext
+        self, place: DiscordTarget, channel: str, after: str, delivery: DeliveryContext
     ) -> tuple[Sequence[Fields], bool]:
         """Returns the messages above what is answered, the oldest first, and whether they are all.
 
         ``channel``: that the thread is in. ``after``: a message or interaction that they follow; "" for the beginning.
         """
         path = f"/channels/{place.channel}/messages?limit={PAGE}&before={place.asked_at}"
-        page = objects_in({"page": await self._call("GET messages", path, place, outbox)}, "page")
+        page = objects_in({"page": await self._call("GET messages", path, place, delivery)}, "page")
         found = sorted((message for message in page if _number(message) > int(after or 0)), key=_number)
         is_whole = len(page) < PAGE or len(found) < len(page)
-        first = [] if after else [await self._first(found, channel, place, outbox)]
+        first = [] if after else [await self._first(found, channel, place, delivery)]
         others = [each for each in found if type_of(each) in SAID_TYPES and text_in(each, "id") != place.channel]
         return [*first, *others], is_whole
 
     async def _first(
-        self, found: Sequence[Fields], channel: str, place: DiscordTarget, outbox: DeliveryContext
+        self, found: Sequence[Fields], channel: str, place: DiscordTarget, delivery: DeliveryContext
     ) -> Fields:
         """Returns the message that a thread began with, which has its id; an empty one if that is gone.
 
@@ -101,24 +101,24 @@ class ThreadReader:
         """
         for message in found:
             if text_in(message, "id") == place.channel:
-                return await self._titled(message, place, outbox)
+                return await self._titled(message, place, delivery)
             if type_of(message) == STARTER and (said := object_in(message, "referenced_message")):
                 return said
         for at in (channel, place.channel):
             with suppress(Rejected):
                 path = f"/channels/{at}/messages/{place.channel}"
-                message = object_in({"it": await self._call("GET message", path, place, outbox)}, "it")
-                return await self._titled(message, place, outbox) if at == place.channel else message
+                message = object_in({"it": await self._call("GET message", path, place, delivery)}, "it")
+                return await self._titled(message, place, delivery) if at == place.channel else message
         return {}
 
-    async def _titled(self, message: Fields, place: DiscordTarget, outbox: DeliveryContext) -> Fields:
+    async def _titled(self, message: Fields, place: DiscordTarget, delivery: DeliveryContext) -> Fields:
         """Returns the first message of a forum's post with the title."""
-        channel = {"it": await self._call("GET channel", f"/channels/{place.channel}", place, outbox)}
+        channel = {"it": await self._call("GET channel", f"/channels/{place.channel}", place, delivery)}
         title = text_input.post_title(text_in(object_in(channel, "it"), "name"))
         return {**message, "content": "\n".join(filter(None, [title, text_in(message, "content")]))}
 
-    async def _call(self, method: str, path: str, place: DiscordTarget, outbox: DeliveryContext) -> object:
-        return await self._client.call(method, path, outbox=outbox, bucket=place.channel, max_wait=MAX_WAIT)
+    async def _call(self, method: str, path: str, place: DiscordTarget, delivery: DeliveryContext) -> object:
+        return await self._client.call(method, path, delivery=delivery, bucket=place.channel, max_wait=MAX_WAIT)
 
     def _quote(self, message: Fields, bot: str) -> Quote:
         is_own = _author(message) == bot

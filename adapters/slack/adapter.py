@@ -70,30 +70,30 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
         reply.restore(turn.posted_messages)
         return reply.messages[0].ts if reply.messages else ""
 
-    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> SlackReply:
-        again = not outbox.first_attempt  # an earlier process may have posted, and set the status
+    def new_reply(self, turn: Turn, delivery: DeliveryContext) -> SlackReply:
+        again = not delivery.first_attempt  # an earlier process may have posted, and set the status
         return SlackReply(needs_lookup=again, processing=again and _is_direct(turn))
 
-    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: SlackReply, *, max_wait: float) -> SlackWriter:
+    async def writer(self, turn: Turn, delivery: DeliveryContext, reply: SlackReply, *, max_wait: float) -> SlackWriter:
         address = turn.message.address
         target = SlackTarget.of(address, await self._workspaces.find(address))
-        return SlackWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
+        return SlackWriter(self._client, target, turn.id, delivery, reply, max_wait=max_wait)
 
-    def preview(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackPreview:
+    def preview(self, turn: Turn, delivery: DeliveryContext, writer: SlackWriter) -> SlackPreview:
         return SlackPreview(
             writer,
-            self._status(turn, outbox, writer),
-            outbox,
+            self._status(turn, delivery, writer),
+            delivery,
             self._capabilities,
             seconds=self._settings.slack_stream_seconds,
             streams=self._settings.slack_preview == "stream" and _may_stream(turn, writer.target),
             # What an earlier process posted stays until ``deliver`` corrects it: nothing is posted beside it.
-            shows_text=outbox.first_attempt and self._settings.slack_preview != "off",
+            shows_text=delivery.first_attempt and self._settings.slack_preview != "off",
         )
 
-    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackReconciler:
-        status, streams = self._status(turn, outbox, writer), _may_stream(turn, writer.target)
-        return SlackReconciler(self._client, writer, status, self._workspaces, turn, outbox, streams=streams)
+    def reconciler(self, turn: Turn, delivery: DeliveryContext, writer: SlackWriter) -> SlackReconciler:
+        status, streams = self._status(turn, delivery, writer), _may_stream(turn, writer.target)
+        return SlackReconciler(self._client, writer, status, self._workspaces, turn, delivery, streams=streams)
 
     def formatted(self, turn: Turn, language: str) -> list[OutgoingMessage]:
         *others, last = formatter.pieces(turn.reply) or [""]
@@ -110,9 +110,9 @@ class SlackReplies(ChatAdapter[SlackReply, SlackWriter, SlackMessage, OutgoingMe
     def plain(self, text: str) -> list[OutgoingMessage]:
         return plain_messages(text)
 
-    def _status(self, turn: Turn, outbox: DeliveryContext, writer: SlackWriter) -> SlackStatus:
+    def _status(self, turn: Turn, delivery: DeliveryContext, writer: SlackWriter) -> SlackStatus:
         capabilities, direct = self._capabilities, _is_direct(turn)
-        return SlackStatus(self._client, writer.asked_at, outbox, writer.reply, capabilities, direct=direct)
+        return SlackStatus(self._client, writer.asked_at, delivery, writer.reply, capabilities, direct=direct)
 
 
 class SlackAdapter(SlackReplies, Inbound):
@@ -152,20 +152,20 @@ class SlackAdapter(SlackReplies, Inbound):
             return [Attachment(file, problem=str(exc)) for file in message.files]
         return await files.fetch(self._client, workspace, message, spool, self._settings.slack_max_file_bytes)
 
-    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+    async def fetch_context(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext | None:
         asked = turn.message.kind is MessageKind.PROMPT
-        context = await self._context_reader.fetch(turn, before, outbox) if asked else None
-        reply = await self._reply(turn, outbox)
+        context = await self._context_reader.fetch(turn, before, delivery) if asked else None
+        reply = await self._reply(turn, delivery)
         return in_language(context, reply.language)
 
-    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+    async def names_of(self, turn: Turn, delivery: DeliveryContext) -> KnownNames:
         try:
             workspace = await self._workspaces.find(turn.message.address)
         except DeliveryError:
             return KnownNames()
-        return await self._context_reader.names_of(turn.message, workspace, outbox)
+        return await self._context_reader.names_of(turn.message, workspace, delivery)
 
-    async def language(self, turn: Turn, outbox: DeliveryContext) -> str:
+    async def language(self, turn: Turn, delivery: DeliveryContext) -> str:
         """Asks Slack, as its events do not say it; what it told is remembered for a time."""
         if turn.message.language or not self._languages.is_choice:
             return turn.message.language or self._languages.best()
@@ -174,7 +174,7 @@ class SlackAdapter(SlackReplies, Inbound):
         except DeliveryError:
             return self._languages.best()
         person = turn.message.address.get("user", "")
-        return self._languages.best(await self._context_reader.directory.locale(person, workspace, outbox))
+        return self._languages.best(await self._context_reader.directory.locale(person, workspace, delivery))
 
     async def check(self) -> Sequence[CheckResult]:
         return await setup_check.check(self._settings, self._client, self._workspaces)

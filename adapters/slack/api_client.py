@@ -93,19 +93,21 @@ class SlackClient(ApiClient):
         args: Mapping[str, Any],
         *,
         workspace: Workspace,
-        outbox: DeliveryContext | None,
+        delivery: DeliveryContext | None,
         max_wait: float = 60.0,
     ) -> dict[str, Any]:
         """Returns Slack's answer, which is ok. Leaves out arguments that are None.
 
-        ``outbox``: None to take no token of the rate limits. ``max_wait``: seconds that a token may take.
+        ``delivery``: None to take no token of the rate limits. ``max_wait``: seconds that a token may take.
         Raises RateLimitTimeout, PlatformRateLimited, Unreachable, OutcomeUnknown, Rejected, LeaseLost.
         """
-        if outbox is None:
+        if delivery is None:
             answer = await self._send(method, args, workspace)
         else:
             buckets = buckets_of(method, workspace.team, str(args.get("channel", "")))
-            answer = await self.limited(lambda: self._send(method, args, workspace), outbox, buckets, max_wait=max_wait)
+            answer = await self.limited(
+                lambda: self._send(method, args, workspace), delivery, buckets, max_wait=max_wait
+            )
         if method in POSTING_METHODS:
             self._posted.set((args.get("channel"), answer.data.get("ts")), method, POSTED_SECONDS)
         return answer.data

@@ -51,29 +51,29 @@ class ContextReader:
         self._threads = ThreadReader(client, settings.slack_context_chars)
         self._has_names = settings.slack_names
 
-    async def fetch(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+    async def fetch(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext | None:
         """See ``FetchesContext``."""
         workspace = await self._workspace(turn)
         await self._check_origin(turn, before)
         if workspace is None:
             return None
         if turn.message.address.get("seen_by") == "user":
-            await self._check_visible(turn, workspace, outbox)
+            await self._check_visible(turn, workspace, delivery)
         if _stands_alone(turn.message):
             return None
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                return await self._context(turn, before, workspace, outbox)
+                return await self._context(turn, before, workspace, delivery)
         except TimeoutError:
             log.warning("context not read in time", turn=turn.id)
             return TOO_SLOW
 
-    async def names_of(self, message: Message, workspace: Workspace, outbox: DeliveryContext) -> KnownNames:
+    async def names_of(self, message: Message, workspace: Workspace, delivery: DeliveryContext) -> KnownNames:
         """Returns the names of author and channel. Raises LeaseLost."""
         direct = is_direct(message.key.channel, message.address.get("channel_type"))
         author, channel = f"@{message.author}", f"#{message.key.channel}"
         wanted = self._allowed((*([author] if message.author else []), *([] if direct else [channel])))
-        names = await self.directory.names(wanted, workspace, outbox)
+        names = await self.directory.names(wanted, workspace, delivery)
         return KnownNames(names.get(author, ""), f"#{names[channel]}" if channel in names else "")
 
     async def _workspace(self, turn: Turn) -> Workspace | None:
@@ -97,12 +97,12 @@ class ContextReader:
             log.warning("a message of our own came back and is not answered", turn=turn.id)
             raise NotForUs
 
-    async def _check_visible(self, turn: Turn, workspace: Workspace, outbox: DeliveryContext) -> None:
+    async def _check_visible(self, turn: Turn, workspace: Workspace, delivery: DeliveryContext) -> None:
         """Raises NotForUs if only a person's installation sees the channel: there the bot is not spoken to."""
         address = turn.message.address
         args = {"channel": address["channel"], "ts": address.get("ts"), "limit": 1}
         try:
-            await self._client.call("conversations.replies", args, workspace=workspace, outbox=outbox, max_wait=1.0)
+            await self._client.call("conversations.replies", args, workspace=workspace, delivery=delivery, max_wait=1.0)
         except Rejected as exc:
             if exc.reason in NOT_OURS:
                 raise NotForUs from exc
@@ -110,19 +110,19 @@ class ContextReader:
             log.info("not known whether the bot is in the channel", turn=turn.id, error=str(exc))
 
     async def _context(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, delivery: DeliveryContext
     ) -> ChatContext | None:
         message = turn.message
-        quotes, notes = await self._thread(turn, before, workspace, outbox)
-        viewed = await self._viewed(message.address.get("viewed", ""), workspace, outbox)
+        quotes, notes = await self._thread(turn, before, workspace, delivery)
+        viewed = await self._viewed(message.address.get("viewed", ""), workspace, delivery)
         is_shared = message.address.get("channel_type") != "im" and not message.key.user
         speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
         context = ChatContext(speaker, quotes=(*quotes, *viewed), notes=notes)
-        context = await self._named(context, message.text, workspace, outbox)
+        context = await self._named(context, message.text, workspace, delivery)
         return context if is_shared or context != NOTHING else None
 
     async def _thread(
-        self, turn: Turn, before: TurnLoader, workspace: Workspace, outbox: DeliveryContext
+        self, turn: Turn, before: TurnLoader, workspace: Workspace, delivery: DeliveryContext
     ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
         address = turn.message.address
@@ -138,19 +138,19 @@ class ContextReader:
         last = last_read(earlier)
         after = last.message.address.get("ts", "") if last else ""
         part = ThreadPart(address["channel"], thread, after, ts, frozenset(ours), bot_user)
-        return await self._threads.read(part, workspace, outbox)
+        return await self._threads.read(part, workspace, delivery)
 
-    async def _viewed(self, entities: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[Quote, ...]:
+    async def _viewed(self, entities: str, workspace: Workspace, delivery: DeliveryContext) -> tuple[Quote, ...]:
         found: list[Quote] = []
         for entity in entities.split():
             channel, _, ts = entity.partition(":")
-            quote = await self._threads.read_one(channel, ts, workspace, outbox) if ts else None
+            quote = await self._threads.read_one(channel, ts, workspace, delivery) if ts else None
             found.append(Quote(f"({'a message in ' if ts else ''}the channel #{channel})", kind=QuoteKind.VIEWED))
             found += [replace(quote, kind=QuoteKind.VIEWED)] if quote else []
         return tuple(found)
 
     async def _named(
-        self, context: ChatContext, text: str, workspace: Workspace, outbox: DeliveryContext
+        self, context: ChatContext, text: str, workspace: Workspace, delivery: DeliveryContext
     ) -> ChatContext:
         """Returns the context with the names of all that it and the text mention by ids."""
         texts = (text, *(quote.text for quote in context.quotes))
@@ -159,7 +159,7 @@ class ContextReader:
             return context
         speakers = [f"@{quote.person}" for quote in context.quotes if quote.person and not quote.speaker]
         wanted = self._allowed((*filter(None, [context.speaker]), *speakers, *marks))
-        names = await self.directory.names(wanted, workspace, outbox)
+        names = await self.directory.names(wanted, workspace, delivery)
         labels = tuple(
             Label(mark, names[mark], mark[1:] if mark.startswith("@") else "")
             for mark in dict.fromkeys(marks)

@@ -79,7 +79,7 @@ class Directory:
         self._asking: dict[tuple[str, str], asyncio.Lock] = {}
         """So that what is wanted by several at once is asked once."""
 
-    async def names(self, marks: Iterable[str], workspace: Workspace, outbox: DeliveryContext) -> dict[str, str]:
+    async def names(self, marks: Iterable[str], workspace: Workspace, delivery: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
         names, unknown = dict[str, str](), list[str]()
         for mark in list(dict.fromkeys(marks))[:MOST_ASKED]:
@@ -89,17 +89,17 @@ class Directory:
             elif known.name:
                 names[mark] = known.name
         if unknown:  # a task for each of the others would cost a turn as much as a short request
-            found = await asyncio.gather(*(self._entry(mark, workspace, outbox) for mark in unknown))
+            found = await asyncio.gather(*(self._entry(mark, workspace, delivery) for mark in unknown))
             names |= {mark: entry.name for mark, entry in zip(unknown, found, strict=True) if entry.name}
         return names
 
-    async def locale(self, user: str, workspace: Workspace, outbox: DeliveryContext) -> str:
+    async def locale(self, user: str, workspace: Workspace, delivery: DeliveryContext) -> str:
         """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""
         if not user or lookup_for(f"@{user}") is not PERSON:
             return ""
-        return (await self._entry(f"@{user}", workspace, outbox)).locale
+        return (await self._entry(f"@{user}", workspace, delivery)).locale
 
-    async def _entry(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> DirectoryEntry:
+    async def _entry(self, mark: str, workspace: Workspace, delivery: DeliveryContext) -> DirectoryEntry:
         key = (workspace.team, mark)
         known = self._entries.get(key)
         if known is not None:
@@ -108,17 +108,19 @@ class Directory:
             async with self._asking.setdefault(key, asyncio.Lock()):
                 known = self._entries.get(key)
                 if known is None:
-                    known, seconds = await self._ask(mark, workspace, outbox)
+                    known, seconds = await self._ask(mark, workspace, delivery)
                     self._entries.set(key, known, seconds)
                 return known
         finally:
             self._asking.pop(key, None)
 
-    async def _ask(self, mark: str, workspace: Workspace, outbox: DeliveryContext) -> tuple[DirectoryEntry, float]:
+    async def _ask(self, mark: str, workspace: Workspace, delivery: DeliveryContext) -> tuple[DirectoryEntry, float]:
         lookup = lookup_for(mark)
         args = {lookup.argument: mark[1:], **lookup.options}
         try:
-            answer = await self._client.call(lookup.method, args, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT)
+            answer = await self._client.call(
+                lookup.method, args, workspace=workspace, delivery=delivery, max_wait=MAX_WAIT
+            )
         except DeliveryError as exc:
             log.info("name not told", mark=mark, error=str(exc))
             return DirectoryEntry(), UNKNOWN_SECONDS if exc.retry_after is None else exc.retry_after

@@ -43,7 +43,7 @@ async def _with_address(client: SlackClient, workspace: Workspace, file: File) -
     if _address(file) or not (file_id := object_or_empty(file.reference.encode()).get("id")):
         return file
     try:
-        answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
+        answer = await client.call("files.info", {"file": file_id}, workspace=workspace, delivery=None)
     except DeliveryError:
         return file  # it is asked for once more with the content, and then the error is told
     found = file_of(_object(answer.get("file")))
@@ -78,7 +78,7 @@ async def _readable(attachment: Attachment) -> Attachment:
 
 async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> str:
     """Returns the URL of a file of which only the id is known."""
-    answer = await client.call("files.info", {"file": file_id}, workspace=workspace, outbox=None)
+    answer = await client.call("files.info", {"file": file_id}, workspace=workspace, delivery=None)
     file = _object(answer.get("file"))
     url = file.get("url_private_download") or file.get("url_private")
     if not isinstance(url, str) or not url:
@@ -92,7 +92,7 @@ async def _find_url(client: SlackClient, workspace: Workspace, file_id: str) -> 
 async def upload(
     client: SlackClient,
     target: SlackTarget,
-    outbox: DeliveryContext,
+    delivery: DeliveryContext,
     file: File,
     content: Content,
     *,
@@ -107,22 +107,22 @@ async def upload(
     if not content.size:
         raise Rejected("Slack takes no empty file", reason="missing_argument")
     args = {"filename": file.name, "length": content.size}
-    address = await client.call("files.getUploadURLExternal", args, workspace=target.workspace, outbox=outbox)
+    address = await client.call("files.getUploadURLExternal", args, workspace=target.workspace, delivery=delivery)
     file_id = str(address.get("file_id"))
     await client.upload_content(str(address.get("upload_url")), file.name, content)
     if before_sharing is not None:
         await before_sharing(file_id)
-    await _share(client, target, outbox, file, file_id)
+    await _share(client, target, delivery, file, file_id)
     return file_id
 
 
-async def share(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file: File, file_id: str) -> None:
+async def share(client: SlackClient, target: SlackTarget, delivery: DeliveryContext, file: File, file_id: str) -> None:
     """Shares what an earlier attempt uploaded, unless that attempt did. Raises as ``SlackClient.call`` does."""
-    if not await _is_shared(client, target, outbox, file_id):
-        await _share(client, target, outbox, file, file_id)
+    if not await _is_shared(client, target, delivery, file_id):
+        await _share(client, target, delivery, file, file_id)
 
 
-async def _share(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file: File, file_id: str) -> None:
+async def _share(client: SlackClient, target: SlackTarget, delivery: DeliveryContext, file: File, file_id: str) -> None:
     """Does the one step that people see: after a lost answer it is not repeated, but its outcome is looked up."""
     args = {
         "files": [{"id": file_id, "title": file.name}],
@@ -130,19 +130,19 @@ async def _share(client: SlackClient, target: SlackTarget, outbox: DeliveryConte
         "thread_ts": target.thread_ts or None,
     }
     try:
-        await client.call("files.completeUploadExternal", args, workspace=target.workspace, outbox=outbox)
+        await client.call("files.completeUploadExternal", args, workspace=target.workspace, delivery=delivery)
     except OutcomeUnknown:
         for pause in LOOKUP_PAUSES:
             await asyncio.sleep(pause)
-            if await _is_shared(client, target, outbox, file_id):
+            if await _is_shared(client, target, delivery, file_id):
                 return
         raise
 
 
-async def _is_shared(client: SlackClient, target: SlackTarget, outbox: DeliveryContext, file_id: str) -> bool:
+async def _is_shared(client: SlackClient, target: SlackTarget, delivery: DeliveryContext, file_id: str) -> bool:
     """Returns whether a file is in the channel: docs.slack.dev/reference/objects/file-object"""
     try:
-        answer = await client.call("files.info", {"file": file_id}, workspace=target.workspace, outbox=outbox)
+        answer = await client.call("files.info", {"file": file_id}, workspace=target.workspace, delivery=delivery)
     except Rejected as exc:
         if exc.reason == "file_not_found":
             return False

@@ -52,10 +52,10 @@ class Found:
         return [message for _, message in sorted((found | both).items(), key=lambda item: float(item[0]))]
 
 
-async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, outbox: DeliveryContext) -> Found:
+async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, delivery: DeliveryContext) -> Found:
     """Returns everything that is posted of a turn. Raises as ``SlackClient.call`` does."""
     after = target.message_ts or f"{turn.received_at - CLOCK_TOLERANCE:.6f}"
-    history = [message async for message in _messages(client, target, outbox, after)]
+    history = [message async for message in _messages(client, target, delivery, after)]
     history = sorted((one for one in history if float(one["ts"]) > float(after)), key=lambda one: float(one["ts"]))
     bots = {target.workspace.bot_user, target.workspace.bot_id} - {""}
     if not bots and any(_payload(message) is None for message in history):
@@ -68,7 +68,7 @@ async def find_posted(client: SlackClient, target: SlackTarget, turn: Turn, outb
 
 
 async def _messages(
-    client: SlackClient, target: SlackTarget, outbox: DeliveryContext, after: str
+    client: SlackClient, target: SlackTarget, delivery: DeliveryContext, after: str
 ) -> AsyncIterator[HistoryMessage]:
     """Yields the messages of the thread, or of the channel if there is none."""
     method = "conversations.replies" if target.thread_ts else "conversations.history"
@@ -82,7 +82,7 @@ async def _messages(
     cursor: str | None = None
     while cursor != "":
         page = {**args, "cursor": cursor}
-        answer = await client.call(method, page, workspace=target.workspace, outbox=outbox, max_wait=MAX_WAIT)
+        answer = await client.call(method, page, workspace=target.workspace, delivery=delivery, max_wait=MAX_WAIT)
         for message in answer.get("messages") or ():
             yield message
         cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")

@@ -38,12 +38,12 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
         client: SlackClient,
         target: SlackTarget,
         turn: TurnId,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         reply: SlackReply,
         *,
         max_wait: float,
     ) -> None:
-        super().__init__(outbox, reply, max_wait=max_wait)
+        super().__init__(delivery, reply, max_wait=max_wait)
         self.asked_at = target
         """Where the message is that is answered; a status is shown there."""
         self._client = client
@@ -148,7 +148,7 @@ class SlackWriter(MessageWriter[SlackMessage, OutgoingMessage]):
     async def _call(self, method: str, args: Mapping[str, Any]) -> dict[str, Any]:
         given = {"channel": self.asked_at.channel, **args}
         return await self._client.call(
-            method, given, workspace=self.asked_at.workspace, outbox=self._outbox, max_wait=self._max_wait
+            method, given, workspace=self.asked_at.workspace, delivery=self._delivery, max_wait=self._max_wait
         )
 
     @contextmanager

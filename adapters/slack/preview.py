@@ -41,7 +41,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         self,
         writer: SlackWriter,
         status: SlackStatus,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         capabilities: Capabilities,
         *,
         seconds: float,
@@ -52,7 +52,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         super().__init__(SlackBuffer(), writer.reply, shows_text=shows_text)
         self._writer = writer
         self._status = status
-        self._outbox = outbox
+        self._delivery = delivery
         self._capabilities = capabilities
         self._seconds = seconds
         self._streams = streams
@@ -93,7 +93,7 @@ class SlackPreview(Preview[SlackMessage, OutgoingMessage]):
         if not text:
             return
         bucket = f"slack:{self._team}:preview"
-        if not complete and not await self._outbox.acquire(bucket, POSTED, max_wait=NO_WAIT):
+        if not complete and not await self._delivery.acquire(bucket, POSTED, max_wait=NO_WAIT):
             raise RateLimitTimeout
         await self._writer.post(OutgoingMessage(text))
 

@@ -56,12 +56,12 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         status: SlackStatus,
         workspaces: Workspaces,
         turn: Turn,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         *,
         streams: bool,
     ) -> None:
         """``streams``: whether a message without metadata may be a stream of this turn."""
-        super().__init__(writer, turn, outbox)
+        super().__init__(writer, turn, delivery)
         self._client = client
         self._status = status
         self._workspaces = workspaces
@@ -97,7 +97,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
         if not self._reply.needs_lookup:
             return
         try:
-            found = await find_posted(self._client, self._writer.target, self._turn, self._outbox)
+            found = await find_posted(self._client, self._writer.target, self._turn, self._delivery)
         except Rejected as exc:
             if exc.reason not in NO_ACCESS:
                 raise
@@ -141,7 +141,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
     async def _leave_thread(self) -> None:
         """Goes on outside of the thread. An attempt before this one may have posted there already."""
         self._reply.unthreaded = True
-        self._reply.needs_lookup = not self._outbox.first_attempt
+        self._reply.needs_lookup = not self._delivery.first_attempt
         await self.resolve_doubt([])
 
     # ------------------------------------------------------------ messages
@@ -203,7 +203,9 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
             return
         number, file_id = len(entries) - 1, entries[-1].removeprefix(UNSHARED)
         try:
-            await files.share(self._client, self._writer.target, self._outbox, self._turn.reply_files[number], file_id)
+            await files.share(
+                self._client, self._writer.target, self._delivery, self._turn.reply_files[number], file_id
+            )
         except Rejected as exc:
             if self._may_leave_thread(exc):
                 await self._leave_thread()
@@ -221,7 +223,7 @@ class SlackReconciler(Reconciler[SlackMessage, OutgoingMessage]):
 
         try:
             file_id = await files.upload(
-                self._client, target, self._outbox, file, content, before_sharing=save_unshared
+                self._client, target, self._delivery, file, content, before_sharing=save_unshared
             )
         except Rejected as exc:
             if not self._may_leave_thread(exc):

@@ -55,7 +55,7 @@ async def _events(settings: SlackSettings, calls: SlackClient) -> CheckResult:
         return CheckResult(name, ok=True, detail=f"by HTTP, at POST {settings.path(PATHS['events'])}")
     app = Workspace("", settings.slack_app_token.get_secret_value())
     try:
-        await calls.call("apps.connections.open", {}, workspace=app, outbox=None)
+        await calls.call("apps.connections.open", {}, workspace=app, delivery=None)
     except DeliveryError as exc:
         advice = "must be an app-level token with the scope connections:write, and Socket Mode be on"
         return CheckResult(name, ok=False, detail=f"{exc} ({settings.where('slack_app_token')} {advice})")

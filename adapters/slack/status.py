@@ -29,7 +29,7 @@ class SlackStatus:
         self,
         client: SlackClient,
         target: SlackTarget,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         reply: SlackReply,
         capabilities: Capabilities,
         *,
@@ -38,7 +38,7 @@ class SlackStatus:
         """``direct``: whether it is a direct message with the agent."""
         self._client = client
         self._target = target
-        self._outbox = outbox
+        self._delivery = delivery
         self._reply = reply
         self._capabilities = capabilities
         self._direct = direct
@@ -80,7 +80,7 @@ class SlackStatus:
             return False
         args = {"channel_id": self._target.channel, "thread_ts": self._target.thread_ts, "status": status}
         try:
-            await self._client.call(method, args, workspace=workspace, outbox=self._outbox, max_wait=max_wait)
+            await self._client.call(method, args, workspace=workspace, delivery=self._delivery, max_wait=max_wait)
         except Rejected as exc:
             learn(self._capabilities, workspace.team, capability, exc)
             log.debug("no status", method=method, error=str(exc))

@@ -52,14 +52,14 @@ class ThreadReader:
         self.max_chars = max_chars
 
     async def read(
-        self, part: ThreadPart, workspace: Workspace, outbox: DeliveryContext
+        self, part: ThreadPart, workspace: Workspace, delivery: DeliveryContext
     ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
         """Returns what was written in a part of a thread, and what to tell the assistant about gaps. Raises LeaseLost.
 
         The bot's own messages are left out where the conversation has them: after one of its turns.
         """
         try:
-            messages, is_whole = await self._messages(part, workspace, outbox)
+            messages, is_whole = await self._messages(part, workspace, delivery)
         except DeliveryError as exc:
             log.warning("thread not read", channel=part.channel, error=str(exc))
             return (), (thread_not_read(_reason(exc)),)
@@ -68,11 +68,11 @@ class ThreadReader:
         notes = left_out(dropped)
         return tuple(kept), notes if is_whole else (*notes, "The newest messages of this thread are missing.")
 
-    async def read_one(self, channel: str, ts: str, workspace: Workspace, outbox: DeliveryContext) -> Quote | None:
+    async def read_one(self, channel: str, ts: str, workspace: Workspace, delivery: DeliveryContext) -> Quote | None:
         """Returns a message; None if it cannot be read. Raises LeaseLost."""
         args = {"channel": channel, "ts": ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
         try:
-            answer = await self._call(args, workspace, outbox)
+            answer = await self._call(args, workspace, delivery)
         except DeliveryError as exc:
             log.info("message not read", channel=channel, error=str(exc))
             return None
@@ -81,7 +81,7 @@ class ThreadReader:
         return quote
 
     async def _messages(
-        self, part: ThreadPart, workspace: Workspace, outbox: DeliveryContext
+        self, part: ThreadPart, workspace: Workspace, delivery: DeliveryContext
     ) -> tuple[Sequence[Fields], bool]:
         """Returns the messages, and whether they are all. Slack returns the oldest first."""
         args = {"channel": part.channel, "ts": part.thread_ts, "latest": part.before, "limit": PAGE_SIZE}
@@ -89,7 +89,7 @@ class ThreadReader:
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             page = {**args, "oldest": part.after or None, "cursor": cursor}
-            answer = await self._call(page, workspace, outbox)
+            answer = await self._call(page, workspace, delivery)
             found += objects_in(answer, "messages")
             cursor = text_in(object_in(answer, "response_metadata"), "next_cursor")
             if not cursor:
@@ -97,9 +97,9 @@ class ThreadReader:
         after = float(part.after or 0)
         return [one for one in found if after < _time_of(one) < float(part.before)], not cursor
 
-    async def _call(self, args: Mapping[str, Any], workspace: Workspace, outbox: DeliveryContext) -> dict[str, Any]:
+    async def _call(self, args: Mapping[str, Any], workspace: Workspace, delivery: DeliveryContext) -> dict[str, Any]:
         method = "conversations.replies"
-        return await self._client.call(method, args, workspace=workspace, outbox=outbox, max_wait=MAX_WAIT)
+        return await self._client.call(method, args, workspace=workspace, delivery=delivery, max_wait=MAX_WAIT)
 
     def _quote(self, message: Fields, part: ThreadPart) -> Quote | None:
         mine = part.ours & {id_of(message, name) for name in ("user", "bot_id", "ts")}

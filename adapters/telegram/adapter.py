@@ -45,16 +45,16 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
     def destination(self, place: ConversationKey) -> Destination:
         return destination(place, self._client.bot_id, self._settings.telegram_scope)
 
-    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> TelegramReply:  # noqa: ARG002  # what is saved says it all
+    def new_reply(self, turn: Turn, delivery: DeliveryContext) -> TelegramReply:  # noqa: ARG002  # what is saved says it all
         return TelegramReply(first_chat=TelegramTarget.of(turn.message.address).chat)
 
     async def writer(
-        self, turn: Turn, outbox: DeliveryContext, reply: TelegramReply, *, max_wait: float
+        self, turn: Turn, delivery: DeliveryContext, reply: TelegramReply, *, max_wait: float
     ) -> TelegramWriter:
         target = TelegramTarget.of(turn.message.address)
-        return TelegramWriter(self._client, target, turn.id, outbox, reply, max_wait=max_wait)
+        return TelegramWriter(self._client, target, turn.id, delivery, reply, max_wait=max_wait)
 
-    def preview(self, turn: Turn, outbox: DeliveryContext, writer: TelegramWriter) -> TelegramPreview:  # noqa: ARG002  # the writer has both
+    def preview(self, turn: Turn, delivery: DeliveryContext, writer: TelegramWriter) -> TelegramPreview:  # noqa: ARG002  # the writer has both
         return TelegramPreview(
             writer,
             self._client.bot_id,
@@ -64,8 +64,8 @@ class TelegramReplies(ChatAdapter[TelegramReply, TelegramWriter, TelegramMessage
             draft_seconds=self._settings.telegram_draft_seconds,
         )
 
-    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: TelegramWriter) -> TelegramReconciler:
-        return TelegramReconciler(writer, turn, outbox)
+    def reconciler(self, turn: Turn, delivery: DeliveryContext, writer: TelegramWriter) -> TelegramReconciler:
+        return TelegramReconciler(writer, turn, delivery)
 
     def formatted(self, turn: Turn, language: str) -> list[FormattedText]:  # noqa: ARG002  # nothing stands beside it
         return formatter.parts(turn.reply)

@@ -105,7 +105,7 @@ class TelegramClient(ApiClient):
         method: str,
         chat: int | str | None = None,
         *,
-        outbox: DeliveryContext | None,
+        delivery: DeliveryContext | None,
         max_wait: float = 60.0,
         seconds: float | None = None,
         announce: Announce | None = None,
@@ -115,7 +115,7 @@ class TelegramClient(ApiClient):
 
         ``method``: in snake case one of telegram.Bot, with its types; in Telegram's own spelling, such as
         ``sendRichMessage`` or ``getUpdates``, any method of the server, and the answer is JSON as it came.
-        ``chat``: whose limit counts; sent as ``chat_id``. ``outbox``: None to take no token of the rate limits.
+        ``chat``: whose limit counts; sent as ``chat_id``. ``delivery``: None to take no token of the rate limits.
         ``max_wait``: seconds that a token may take. ``seconds``: to wait for an answer, if not the usual timeout.
         ``announce``: called when all tokens are taken, just before it is sent.
         Returns True for a change that changes nothing.
@@ -125,7 +125,7 @@ class TelegramClient(ApiClient):
         if chat is not None:
             given["chat_id"] = chat
         timeout = seconds or self._timeout
-        if outbox is None:
+        if delivery is None:
             return await self._send(method, given, timeout)
         buckets = {} if chat is None else _buckets(self.bot_id, method, str(chat))
 
@@ -134,11 +134,11 @@ class TelegramClient(ApiClient):
                 await announce()
             return await self._send(method, given, timeout)
 
-        return await self.limited(send, outbox, buckets, max_wait=max_wait)
+        return await self.limited(send, delivery, buckets, max_wait=max_wait)
 
     async def identify(self) -> BotProfile:
         """Asks which bot the token is for. Raises as ``call`` does."""
-        me = await self.call("get_me", outbox=None)
+        me = await self.call("get_me", delivery=None)
         return BotProfile(
             id=str(me.id),
             username=me.username or "",
@@ -152,7 +152,7 @@ class TelegramClient(ApiClient):
 
         ``max_bytes``: a file that is known to be larger is not asked for.
         """
-        found = await self.call("getFile", outbox=None, file_id=file_id)
+        found = await self.call("getFile", delivery=None, file_id=file_id)
         file = found if isinstance(found, dict) else {}
         if size_in(file, "file_size") > max_bytes:
             raise Rejected(f"it is larger than {max_bytes / 1e6:.3g} MB")

@@ -36,7 +36,7 @@ async def fetch(client: TelegramClient, message: Message, spool: Spool, max_byte
 async def upload(
     client: TelegramClient,
     target: TelegramTarget,
-    outbox: DeliveryContext,
+    delivery: DeliveryContext,
     announce: Announce,
     file: File,
     content: Content,
@@ -52,7 +52,7 @@ async def upload(
         shown = InputFile(cast("Any", body), filename=file.name, read_file_handle=False)
         args: dict[str, Any] = {kind: shown, **target.args}
         sent = await client.call(
-            f"send_{kind}", target.chat, outbox=outbox, seconds=FILE_SECONDS, announce=announce, **args
+            f"send_{kind}", target.chat, delivery=delivery, seconds=FILE_SECONDS, announce=announce, **args
         )
         return str(sent.message_id)
 

@@ -38,12 +38,12 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         client: TelegramClient,
         target: TelegramTarget,
         turn: TurnId,
-        outbox: DeliveryContext,
+        delivery: DeliveryContext,
         reply: TelegramReply,
         *,
         max_wait: float,
     ) -> None:
-        super().__init__(outbox, reply, max_wait=max_wait)
+        super().__init__(delivery, reply, max_wait=max_wait)
         self._client = client
         self._first_target = target
         self._draft_id = draft_id(turn)
@@ -68,7 +68,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         """Posts one more file. After one whose outcome is unknown, its name must say that it is a repetition."""
         sent, _ = await self._send(
             self.reply.next_file,
-            lambda announce: files.upload(self._client, self.target, self._outbox, announce, file, content),
+            lambda announce: files.upload(self._client, self.target, self._delivery, announce, file, content),
         )
         await self.save_file(len(self.reply.files), sent)
 
@@ -116,7 +116,7 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
         """Shows for five seconds that the bot types."""
         target = self.target
         args: dict[str, Any] = {"action": "typing", **target.args}
-        await self._client.call("send_chat_action", target.chat, outbox=self._outbox, max_wait=max_wait, **args)
+        await self._client.call("send_chat_action", target.chat, delivery=self._delivery, max_wait=max_wait, **args)
 
     def leave_topic(self) -> None:
         """Continues in the chat, as the topic does not exist any more."""
@@ -163,12 +163,12 @@ class TelegramWriter(MessageWriter[TelegramMessage, FormattedText]):
             **target.args,
         }
         sent: Message = await self._client.call(
-            "send_message", target.chat, outbox=self._outbox, max_wait=self._max_wait, announce=announce, **args
+            "send_message", target.chat, delivery=self._delivery, max_wait=self._max_wait, announce=announce, **args
         )
         return str(sent.message_id)
 
     async def _call(self, method: str, chat: str | None, args: Mapping[str, Any]) -> None:
-        await self._client.call(method, chat, outbox=self._outbox, max_wait=self._max_wait, **args)
+        await self._client.call(method, chat, delivery=self._delivery, max_wait=self._max_wait, **args)
 
 
 def _keyboard(content: FormattedText) -> InlineKeyboardMarkup | None:

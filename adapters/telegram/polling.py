@@ -108,7 +108,7 @@ class UpdatePoller(LeasedReceiver):
 
     async def _end_conflict(self) -> None:
         """Deletes the webhook if it is an old one of this gateway's; else logs what to do. Raises DeliveryError."""
-        registered = (await self._calls.call("get_webhook_info", outbox=None)).url
+        registered = (await self._calls.call("get_webhook_info", delivery=None)).url
         if not registered:
             log.error(CONFLICT)
         elif registered == _own_webhook(self._settings):

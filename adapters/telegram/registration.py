@@ -96,7 +96,7 @@ async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: st
         raise SettingsError(f"{secret} is missing. With it, Telegram proves who sends an update.")
     await calls.call(
         "set_webhook",
-        outbox=None,
+        delivery=None,
         url=url,
         secret_token=settings.telegram_webhook_secret.get_secret_value(),
         allowed_updates=list(UPDATES),
@@ -107,7 +107,7 @@ async def set_webhook(calls: TelegramClient, settings: TelegramSettings, url: st
 
 async def delete_webhook(calls: TelegramClient, *, drop_pending: bool = False) -> None:
     """Has Telegram keep updates until they are fetched. Raises DeliveryError."""
-    await calls.call("delete_webhook", outbox=None, drop_pending_updates=drop_pending)
+    await calls.call("delete_webhook", delivery=None, drop_pending_updates=drop_pending)
 
 
 def command(words: str, settings: TelegramSettings) -> str:
@@ -145,9 +145,9 @@ async def set_menu(
     for scope in map(BotCommandScope, scopes):
         for language, commands in menus.items():
             shown, code = list(commands.items()), language or None
-            await calls.call("set_my_commands", outbox=None, commands=shown, scope=scope, language_code=code)
+            await calls.call("set_my_commands", delivery=None, commands=shown, scope=scope, language_code=code)
         for language in _languages_in(before) - menus.keys():
-            await calls.call("delete_my_commands", outbox=None, scope=scope, language_code=language)
+            await calls.call("delete_my_commands", delivery=None, scope=scope, language_code=language)
     memory.set_value(name, menu)
 
 

@@ -26,7 +26,7 @@ async def check(settings: TelegramSettings, calls: TelegramClient) -> Sequence[C
 
 async def _checks(settings: TelegramSettings, calls: TelegramClient) -> Sequence[CheckResult]:
     who = await calls.identify()
-    info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
+    info: WebhookInfo = await calls.call("get_webhook_info", delivery=None)
     line = CheckResult(settings.name, ok=True, detail=f"bot @{who.username}")
     return line, _updates(settings, info), CheckResult(f"{settings.name} groups", ok=True, detail=groups(settings, who))
 

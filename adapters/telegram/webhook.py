@@ -120,7 +120,7 @@ class TelegramReceiver:
         if text:
             answer |= {"text": text, "show_alert": True}
         try:
-            await client.call("answer_callback_query", outbox=None, **answer)
+            await client.call("answer_callback_query", delivery=None, **answer)
         except DeliveryError as exc:
             log.info("a pressed button was not answered", error=str(exc))
 
@@ -199,7 +199,7 @@ class TelegramReceiver:
 
     async def _check_webhook(self, calls: TelegramClient) -> None:
         """Warns if there is no webhook: without PUBLIC_URL, the operator has to register it. Raises DeliveryError."""
-        if not (await calls.call("get_webhook_info", outbox=None)).url.endswith(self._settings.path(PATH)):
+        if not (await calls.call("get_webhook_info", delivery=None)).url.endswith(self._settings.path(PATH)):
             log.warning("no webhook registered: set PUBLIC_URL, or run %s", command("set-webhook URL", self._settings))
 
 

@@ -51,7 +51,7 @@ async def show_info(settings: TelegramSettings, calls: TelegramClient) -> None:
 
 
 async def _show_webhook(calls: TelegramClient) -> None:
-    info: WebhookInfo = await calls.call("get_webhook_info", outbox=None)
+    info: WebhookInfo = await calls.call("get_webhook_info", delivery=None)
     click.echo(logs.mask(f"Webhook: {info.url or 'none; updates are kept until they are fetched'}"))
     click.echo(f"Waiting updates: {info.pending_update_count}")
     if info.last_error_message:

@@ -255,7 +255,7 @@ TurnLoader = Callable[[int], Awaitable[Sequence[Turn]]]
 class FetchesContext(Protocol):
     """An adapter that fetches, or looks up, what belongs to a message besides its text."""
 
-    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+    async def fetch_context(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext | None:
         """Returns the names and quotations that go with a turn's message; None if there are none to fetch.
 
         Called by the worker before a message is answered that is no RESET and no STOP, until something is returned,
@@ -298,7 +298,7 @@ class KnownNames:
 class KnowsNames(Protocol):
     """An adapter whose messages have no names, but that can ask for them: see ``Message.author_name``."""
 
-    async def names_of(self, turn: Turn, outbox: DeliveryContext) -> KnownNames:
+    async def names_of(self, turn: Turn, delivery: DeliveryContext) -> KnownNames:
         """Returns the names behind a turn, for operators. Called beside ``fetch_context``; raises LeaseLost."""
         ...
 

@@ -39,7 +39,7 @@ class ContextFetcher:
         self.on_names: Callable[[Turn, KnownNames], None] = lambda _, __: None
         """Called with the names behind a turn. No I/O."""
 
-    async def fetch(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> None:
+    async def fetch(self, lease_guard: LeaseGuard, adapter: Adapter, delivery: DeliveryContext) -> None:
         """Fetches and stores the context of the lease's turn, unless it has all of it or was asked without it.
 
         Raises NotForUs; DeliveryError when no reply could be delivered; LeaseLost.
@@ -49,16 +49,16 @@ class ContextFetcher:
             return
         if turn.run_id is not None or (turn.message.context is not None and not _lacks_context(adapter, turn)):
             return
-        fetched = self._fetch(adapter, turn, outbox)
-        context = await (self._beside_names(fetched, adapter, turn, outbox) if _knows_names(adapter) else fetched)
+        fetched = self._fetch(adapter, turn, delivery)
+        context = await (self._beside_names(fetched, adapter, turn, delivery) if _knows_names(adapter) else fetched)
         if context is not None:
             await lease_guard.write(partial(SetContext, context=context))
 
     async def _beside_names(
-        self, fetched: Awaitable[ChatContext | None], adapter: KnowsNames, turn: Turn, outbox: DeliveryContext
+        self, fetched: Awaitable[ChatContext | None], adapter: KnowsNames, turn: Turn, delivery: DeliveryContext
     ) -> ChatContext | None:
         """Returns what is fetched, and looks up the names meanwhile."""
-        names = asyncio.create_task(self._look_up_names(adapter, turn, outbox))
+        names = asyncio.create_task(self._look_up_names(adapter, turn, delivery))
         try:
             context = await fetched
             await names
@@ -66,9 +66,9 @@ class ContextFetcher:
             names.cancel()
         return context
 
-    async def _fetch(self, adapter: FetchesContext, turn: Turn, outbox: DeliveryContext) -> ChatContext | None:
+    async def _fetch(self, adapter: FetchesContext, turn: Turn, delivery: DeliveryContext) -> ChatContext | None:
         try:
-            return await adapter.fetch_context(turn, partial(self._turns_before, turn), outbox)
+            return await adapter.fetch_context(turn, partial(self._turns_before, turn), delivery)
         except (NotForUs, LeaseLost):
             raise
         except DeliveryError as exc:
@@ -79,9 +79,9 @@ class ContextFetcher:
             log.exception("context not fetched", turn=turn.id)
         return None
 
-    async def _look_up_names(self, adapter: KnowsNames, turn: Turn, outbox: DeliveryContext) -> None:
+    async def _look_up_names(self, adapter: KnowsNames, turn: Turn, delivery: DeliveryContext) -> None:
         try:
-            self.on_names(turn, await adapter.names_of(turn, outbox))
+            self.on_names(turn, await adapter.names_of(turn, delivery))
         except LeaseLost:
             log.info("names not looked up; another process has the turn", turn=turn.id)
         except Exception:  # a name that cannot be read must not cost the reply

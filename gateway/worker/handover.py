@@ -34,14 +34,14 @@ class HandoverKeeper:
         """Called with the turn that hands a conversation over, or gives it back, before that is done; again if the
         process died meanwhile."""
 
-    async def prepare(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> Turn | None:
+    async def prepare(self, lease_guard: LeaseGuard, adapter: Adapter, delivery: DeliveryContext) -> Turn | None:
         """Returns the turn, resolved, if nobody but the person is to answer it; None: it goes its way.
 
         Raises LeaseLost.
         """
         claim = lease_guard.claim
         if is_held(claim):
-            return await self._hold(lease_guard, adapter, outbox)
+            return await self._hold(lease_guard, adapter, delivery)
         if claim.turn.message.kind is MessageKind.HAND_OVER and began_with(claim):
             await self.on_changed(claim.turn)
             self._metrics.handed_over(claim.turn)
@@ -50,10 +50,10 @@ class HandoverKeeper:
             await self._give_back(lease_guard)
         return None
 
-    async def _hold(self, lease_guard: LeaseGuard, adapter: Adapter, outbox: DeliveryContext) -> Turn:
+    async def _hold(self, lease_guard: LeaseGuard, adapter: Adapter, delivery: DeliveryContext) -> Turn:
         turn_id = lease_guard.claim.turn.id
         try:
-            await self._context_fetcher.fetch(lease_guard, adapter, outbox)
+            await self._context_fetcher.fetch(lease_guard, adapter, delivery)
         except NotForUs:
             await self._store.read(lambda store: store.cancel_turn(turn_id))
         except DeliveryError as exc:

@@ -276,7 +276,7 @@ def test_a_reply_that_was_faster_than_ctrl_c_is_shown(piped: Talk, monkeypatch: 
     delivered = threading.Event()
     piped.inbox.script = answering(gate, RunCompleted("just in time"))
 
-    async def deliver(turn: Turn, outbox: DeliveryContext) -> None:
+    async def deliver(turn: Turn, delivery: DeliveryContext) -> None:
         assert turn.state.is_resolved
         delivered.set()
 

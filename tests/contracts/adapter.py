@@ -158,10 +158,10 @@ class AdapterContract:
     @pytest.mark.parametrize("state", [TurnState.ANSWERED, TurnState.FAILED, TurnState.CANCELLED])
     async def test_an_outcome_can_be_brought_and_brought_again(self, adapter: Adapter, state: TurnState) -> None:
         turn = self.turn(adapter, state)
-        outbox = FakeDeliveryContext()
+        delivery = FakeDeliveryContext()
         for _ in range(2):
             try:
-                await adapter.deliver(turn, outbox)
+                await adapter.deliver(turn, delivery)
             except DeliveryError as exc:
                 assert str(exc)  # noqa: PT017  # it may refuse, but only like this
 

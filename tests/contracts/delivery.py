@@ -63,33 +63,33 @@ class DeliveryContract:
         assert scene.texts() == []
 
     async def test_a_lost_lease_is_raised(self, scene: ReplyScene) -> None:
-        scene.outbox.lease_lost = True
+        scene.delivery.lease_lost = True
         with pytest.raises(LeaseLost):
             await scene.deliver(scene.answered(SHORT))
 
     async def test_a_database_that_is_away_puts_the_delivery_off(self, scene: ReplyScene) -> None:
         async def away() -> None:
-            scene.outbox.before_save = None
+            scene.delivery.before_save = None
             raise StoreUnavailable
 
-        scene.outbox.before_save = away
+        scene.delivery.before_save = away
         assert await scene.deliver(scene.answered(SHORT)) == 1
         scene.assert_stands(SHORT)
 
     async def test_without_a_token_nothing_is_posted_and_the_delivery_is_put_off(self, scene: ReplyScene) -> None:
-        scene.outbox.exhausted_buckets.add(scene.post_bucket)
+        scene.delivery.exhausted_buckets.add(scene.post_bucket)
         with pytest.raises(DeliveryError) as caught:
-            await scene.replies.deliver(scene.answered(SHORT), scene.outbox)
+            await scene.replies.deliver(scene.answered(SHORT), scene.delivery)
         assert caught.value.retry_after
-        assert (scene.texts(), scene.outbox.posted_messages) == ([], ())
+        assert (scene.texts(), scene.delivery.posted_messages) == ([], ())
 
     async def test_a_429_puts_the_delivery_off_for_as_long_as_it_says(self, scene: ReplyScene) -> None:
         scene.faults.add(scene.POST, RateLimit(7))
         with pytest.raises(DeliveryError) as caught:
-            await scene.replies.deliver(scene.answered(SHORT), scene.outbox)
+            await scene.replies.deliver(scene.answered(SHORT), scene.delivery)
         assert caught.value.retry_after == 7
-        assert [seconds for _, seconds in scene.outbox.blocked] == [7.0]
-        assert scene.outbox.posted_messages == ()
+        assert [seconds for _, seconds in scene.delivery.blocked] == [7.0]
+        assert scene.delivery.posted_messages == ()
         await scene.deliver(scene.answered(SHORT))
         scene.assert_stands(SHORT)
 
@@ -183,22 +183,22 @@ class DeliveryContract:
             await scene.deliver(scene.answered(SHORT))
         assert caught.value.retry_after is None
         assert scene.count(scene.POST) == 1
-        assert scene.outbox.posted_messages == ()
+        assert scene.delivery.posted_messages == ()
 
     # ------------------------------------------------------------ files
 
     async def test_files_follow_the_text_in_order_and_are_sent_once(self, scene: ReplyScene) -> None:
-        scene.outbox.files = CONTENT
+        scene.delivery.files = CONTENT
         turn = scene.answered("Here.", CHART, NOTES)
         await scene.deliver(turn)
         await scene.deliver(turn)
         await scene.restart()
         await scene.deliver(turn)
         assert (scene.texts(), scene.files()) == (["Here."], [CHART.name, NOTES.name])
-        assert [entry.startswith("file:") for entry in scene.outbox.posted_messages] == [False, True, True]
+        assert [entry.startswith("file:") for entry in scene.delivery.posted_messages] == [False, True, True]
 
     async def test_a_reply_may_be_only_a_file(self, scene: ReplyScene) -> None:
-        scene.outbox.files = CONTENT
+        scene.delivery.files = CONTENT
         await scene.deliver(scene.answered("", NOTES))
         assert (scene.texts(), scene.files()) == ([], [NOTES.name])
 
@@ -206,7 +206,7 @@ class DeliveryContract:
     async def test_a_missing_file_is_named_and_the_others_are_sent(
         self, scene: ReplyScene, left: dict[str, bytes]
     ) -> None:
-        scene.outbox.files = left
+        scene.delivery.files = left
         turn = scene.answered("Here.", CHART, NOTES)
         await scene.deliver(turn)
         await scene.restart()
@@ -218,8 +218,8 @@ class DeliveryContract:
     async def test_a_file_that_the_assistant_does_not_return_now_is_fetched_again_a_few_times(
         self, scene: ReplyScene, failures: int, *, comes: bool
     ) -> None:
-        scene.outbox.files = CONTENT
-        fetch, left = scene.outbox.read_file, iter(range(failures))
+        scene.delivery.files = CONTENT
+        fetch, left = scene.delivery.read_file, iter(range(failures))
 
         @asynccontextmanager
         async def busy(file: File) -> AsyncIterator[Content]:
@@ -228,7 +228,7 @@ class DeliveryContract:
             async with fetch(file) as content:
                 yield content
 
-        scene.outbox.read_file = busy  # type: ignore[method-assign]  # a fake that fails
+        scene.delivery.read_file = busy  # type: ignore[method-assign]  # a fake that fails
         assert await scene.deliver(scene.answered("Here.", NOTES)) == 2
         assert bool(scene.files()) is comes
         assert len(scene.texts()) == (1 if comes else 2)

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.base import preview
 from gateway.domain.run_events import TextDelta
-from tests.contracts.reply_scene import ClosedOutbox, ReplyScene, a_while, deltas
+from tests.contracts.reply_scene import ClosedDelivery, ReplyScene, a_while, deltas
 from tests.fakes.platform_faults import HangingCall, RateLimit
 
 
@@ -27,7 +27,7 @@ class PreviewContract:
         await scene.follow(
             TextDelta("One "),
             lambda: scene.texts() == ["One"],
-            lambda: scene.outbox.posted_messages,
+            lambda: scene.delivery.posted_messages,
             TextDelta("two "),
             lambda: scene.texts() == ["One two"],
         )
@@ -59,15 +59,15 @@ class PreviewContract:
         self, scene: ReplyScene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(preview, "MAX_PAUSE", 0.004)
-        outbox = scene.outbox = ClosedOutbox()
-        asked = lambda: len(outbox.acquired) > 5  # noqa: E731  # in the order in which it happens
-        await scene.follow(TextDelta("Words "), asked, outbox.open, lambda: scene.texts() == ["Words"])
+        delivery = scene.delivery = ClosedDelivery()
+        asked = lambda: len(delivery.acquired) > 5  # noqa: E731  # in the order in which it happens
+        await scene.follow(TextDelta("Words "), asked, delivery.open, lambda: scene.texts() == ["Words"])
 
     @pytest.mark.parametrize("update", [True, False])
     async def test_after_a_429_the_preview_waits(self, scene: ReplyScene, *, update: bool) -> None:
         scene.faults.add(scene.UPDATE if update else scene.POST, RateLimit(0))
         await scene.follow(TextDelta("one "), scene.texts, TextDelta("two "), lambda: scene.texts() == ["one two"])
-        assert len(scene.outbox.blocked) == 1
+        assert len(scene.delivery.blocked) == 1
         await scene.deliver(scene.answered("one two three"))
         scene.assert_stands("one two three")
 
@@ -76,13 +76,15 @@ class PreviewContract:
         posted = lambda: scene.count(scene.POST)  # noqa: E731
         await scene.follow(TextDelta("Words "), posted, a_while(), TextDelta("more "), a_while())
         assert scene.count(scene.POST) == 1
-        assert scene.outbox.posted_messages == ()
+        assert scene.delivery.posted_messages == ()
         await scene.deliver(scene.answered("Words more."))
         scene.assert_stands("Words more.")
 
     async def test_a_lost_lease_ends_the_preview_quietly(self, scene: ReplyScene) -> None:
-        scene.outbox.lease_lost = True
-        await scene.follow(TextDelta("Words "), lambda: scene.outbox.acquired, a_while(), TextDelta("more "), a_while())
+        scene.delivery.lease_lost = True
+        await scene.follow(
+            TextDelta("Words "), lambda: scene.delivery.acquired, a_while(), TextDelta("more "), a_while()
+        )
         assert scene.count(scene.POST) <= 1
         assert scene.count(scene.UPDATE) == 0
 

@@ -29,14 +29,14 @@ class QuestionContract:
         raise NotImplementedError
 
     async def test_a_question_is_posted_once_with_the_exact_arguments(self, scene: ReplyScene) -> None:
-        outbox, asked = FakeDeliveryContext(), scene.question()
-        await scene.ask(asked, outbox)
-        await scene.ask(asked, FakeDeliveryContext(posted_messages=outbox.posted_messages))
+        delivery, asked = FakeDeliveryContext(), scene.question()
+        await scene.ask(asked, delivery)
+        await scene.ask(asked, FakeDeliveryContext(posted_messages=delivery.posted_messages))
         (text,) = scene.texts()
         assert "refund" in text
         assert "<@U1> **1** `" in INVISIBLE.sub("", text)
         assert scene.count(scene.POST) == 1
-        assert outbox.posted_messages
+        assert delivery.posted_messages
 
     async def test_its_buttons_say_what_they_are_about(self, scene: ReplyScene) -> None:
         asked = scene.question()
@@ -49,9 +49,9 @@ class QuestionContract:
 
     @pytest.mark.parametrize("same_process", [True, False])
     async def test_what_was_decided_replaces_the_buttons(self, scene: ReplyScene, *, same_process: bool) -> None:
-        outbox = FakeDeliveryContext()
-        await scene.ask(scene.question(), outbox)
-        later = outbox if same_process else FakeDeliveryContext(posted_messages=outbox.posted_messages)
+        delivery = FakeDeliveryContext()
+        await scene.ask(scene.question(), delivery)
+        later = delivery if same_process else FakeDeliveryContext(posted_messages=delivery.posted_messages)
         for _ in range(2):
             await scene.ask(scene.question(**DENIED), later)
         (text,) = scene.texts()
@@ -68,21 +68,21 @@ class QuestionContract:
         assert len(scene.texts()) == 2
 
     async def test_a_lost_answer_and_a_rate_limit_cost_nothing(self, scene: ReplyScene) -> None:
-        outbox, asked = FakeDeliveryContext(), scene.question()
+        delivery, asked = FakeDeliveryContext(), scene.question()
         scene.faults.add(scene.POST, RateLimit(1))
-        await scene.ask(asked, outbox)
+        await scene.ask(asked, delivery)
         scene.faults.add(scene.UPDATE, ResponseLost())
-        await scene.ask(scene.question(**DENIED), FakeDeliveryContext(posted_messages=outbox.posted_messages))
+        await scene.ask(scene.question(**DENIED), FakeDeliveryContext(posted_messages=delivery.posted_messages))
         (text,) = scene.texts()
         assert "Ann" in text
 
     async def test_a_question_that_may_be_posted_is_looked_for(self, scene: ReplyScene) -> None:
         scene.faults.add(scene.POST, ResponseLost())
-        outbox = FakeDeliveryContext()
-        await scene.ask(scene.question(), outbox)
+        delivery = FakeDeliveryContext()
+        await scene.ask(scene.question(), delivery)
         await scene.restart()
         await scene.ask(
-            scene.question(), FakeDeliveryContext(first_attempt=False, posted_messages=outbox.posted_messages)
+            scene.question(), FakeDeliveryContext(first_attempt=False, posted_messages=delivery.posted_messages)
         )
         assert 1 <= len(scene.texts()) <= 2
         assert len(set(scene.texts())) == len(scene.texts())  # a repetition says so
@@ -98,12 +98,12 @@ class QuestionContract:
 
     async def test_long_arguments_are_whole_in_a_file_beside_the_question(self, scene: ReplyScene) -> None:
         asked = scene.question(arguments='{"text": "' + "word " * 2000 + '"}')
-        outbox = FakeDeliveryContext(files={ARGUMENTS: arguments_content(asked.arguments)})
-        await scene.ask(asked, outbox)
+        delivery = FakeDeliveryContext(files={ARGUMENTS: arguments_content(asked.arguments)})
+        await scene.ask(asked, delivery)
         assert scene.files() == [FILE_NAME]
         assert FILE_NAME in scene.texts()[0]
         decided = scene.question(arguments=asked.arguments, **DENIED)
-        await scene.ask(decided, FakeDeliveryContext(posted_messages=outbox.posted_messages))
+        await scene.ask(decided, FakeDeliveryContext(posted_messages=delivery.posted_messages))
         assert scene.files() == [FILE_NAME]
 
     async def test_two_questions_of_one_turn_are_two(self, scene: ReplyScene) -> None:

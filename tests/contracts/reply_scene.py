@@ -26,7 +26,7 @@ Told = PreviewEvent | Callable[[], Any]
 """What a run shows; or a condition that is waited for."""
 
 
-class MortalOutbox(FakeDeliveryContext):
+class MortalDelivery(FakeDeliveryContext):
     """Dies at a step: one before each save, one after it."""
 
     def __init__(self, mortal: CrashAfterSteps, **more: Any) -> None:
@@ -41,7 +41,7 @@ class MortalOutbox(FakeDeliveryContext):
         self._mortal.step()
 
 
-class ClosedOutbox(FakeDeliveryContext):
+class ClosedDelivery(FakeDeliveryContext):
     """Has no tokens for calls that do not wait, while it is closed."""
 
     closed = True
@@ -69,20 +69,20 @@ class ReplyScene(ABC):
     REFUSED_FOR_GOOD: ClassVar[PlatformFault]
 
     turn: Turn
-    outbox: FakeDeliveryContext
+    delivery: FakeDeliveryContext
     replies: ChatAdapter[Any, Any, Any, Any]
 
     # ------------------------------------------------------------ what the worker does
 
     async def follow(self, *told: Told) -> None:
         """Previews until nothing follows."""
-        await self.replies.stream_preview(self.turn, telling(*told), self.outbox)
+        await self.replies.stream_preview(self.turn, telling(*told), self.delivery)
 
     async def deliver(self, turn: Turn) -> int:
         """Delivers as the worker does, but without pauses. Returns how often it was put off."""
         for attempt in range(MAX_ATTEMPTS):
             try:
-                await self.replies.deliver(turn, self.outbox)
+                await self.replies.deliver(turn, self.delivery)
             except DeliveryError as exc:
                 if exc.retry_after is None:
                     raise
@@ -92,7 +92,9 @@ class ReplyScene(ABC):
 
     async def restart(self, mortal: CrashAfterSteps | None = None) -> None:
         """Starts another process, which knows what was saved."""
-        await self.begin(mortal or CrashAfterSteps(), first_attempt=False, posted_messages=self.outbox.posted_messages)
+        await self.begin(
+            mortal or CrashAfterSteps(), first_attempt=False, posted_messages=self.delivery.posted_messages
+        )
 
     async def lives(self, mortal: CrashAfterSteps, told: Sequence[Told], turn: Turn) -> bool:
         """Lets the first process preview and deliver, unless it dies. Returns whether it lived."""
@@ -110,7 +112,7 @@ class ReplyScene(ABC):
 
     @abstractmethod
     async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
-        """Starts a process, which may die; ``more``: of its outbox."""
+        """Starts a process, which may die; ``more``: of its delivery."""
 
     def answered(self, reply: str, *files: File) -> Turn:
         return replace(self.turn, state=TurnState.ANSWERED, reply=reply, reply_files=files)
@@ -136,11 +138,11 @@ class ReplyScene(ABC):
         )
         return replace(asked, **change)
 
-    async def ask(self, approval: Approval, outbox: FakeDeliveryContext) -> None:
-        """Shows a question as the worker does, but without pauses. ``outbox``: of the question."""
+    async def ask(self, approval: Approval, delivery: FakeDeliveryContext) -> None:
+        """Shows a question as the worker does, but without pauses. ``delivery``: of the question."""
         for _ in range(MAX_ATTEMPTS):
             try:
-                await self.replies.show_approval(self.turn, approval, outbox)
+                await self.replies.show_approval(self.turn, approval, delivery)
             except DeliveryError as exc:
                 if exc.retry_after is None:
                     raise

@@ -320,7 +320,7 @@ class FakeInbox:
             if outcome is None or not outcome.state.is_resolved:
                 return
             if self.claimed_here:
-                await self.adapter.deliver(outcome, self._outbox(turn.id))
+                await self.adapter.deliver(outcome, self._delivery(turn.id))
             if outcome.state is TurnState.ANSWERED:
                 self._change(turn.id, state=TurnState.DELIVERED, delivered_at=time.time())
 
@@ -365,9 +365,9 @@ class FakeInbox:
 
     async def _follow(self, turn: Turn, live: AsyncIterator[PreviewEvent]) -> None:
         if self.claimed_here and turn.message.kind is MessageKind.PROMPT:
-            await self.adapter.stream_preview(turn, live, self._outbox(turn.id))
+            await self.adapter.stream_preview(turn, live, self._delivery(turn.id))
 
-    def _outbox(self, turn: TurnId) -> FakeDeliveryContext:
+    def _delivery(self, turn: TurnId) -> FakeDeliveryContext:
         return self.delivery_contexts.setdefault(turn, FakeDeliveryContext())
 
 

@@ -106,7 +106,7 @@ class FakePlatform:
     def lacks_context(self, turn: Turn) -> bool:
         return self.lacking
 
-    async def fetch_context(self, turn: Turn, before: TurnLoader, outbox: DeliveryContext) -> ChatContext | None:
+    async def fetch_context(self, turn: Turn, before: TurnLoader, delivery: DeliveryContext) -> ChatContext | None:
         found = self.contexts.pop(0) if self.contexts else None
         if isinstance(found, GatewayError):
             raise found

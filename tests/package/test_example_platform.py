@@ -55,9 +55,9 @@ def _installed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns the folder of replies of a letterbox that is on."""
-    folder = tmp_path / "outbox"
+    folder = tmp_path / "delivery"
     folder.mkdir()
     monkeypatch.setenv("LETTERBOX_FOLDER", str(folder))
     monkeypatch.setenv("LETTERBOX_SECRET", "sesame-open")
@@ -66,7 +66,7 @@ def outbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("_installed")
 def test_a_message_to_the_packages_platform_is_answered_by_its_backend(
-    outbox: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    delivery: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     Path("gateway.toml").write_text(
@@ -77,7 +77,7 @@ def test_a_message_to_the_packages_platform_is_answered_by_its_backend(
         letter = {"id": "1", "sender": "ann", "text": "Hello"}
         assert client.post("/letterbox", json=letter).status_code == 401
         assert client.post("/letterbox", json=letter, headers={"Letterbox-Secret": "sesame-open"}).status_code == 200
-        assert read_reply(outbox) == "1: Hello!"
+        assert read_reply(delivery) == "1: Hello!"
 
 
 def read_reply(folder: Path) -> str:
@@ -85,7 +85,7 @@ def read_reply(folder: Path) -> str:
     return reply.read_text("utf-8")
 
 
-@pytest.mark.usefixtures("_installed", "outbox")
+@pytest.mark.usefixtures("_installed", "delivery")
 def test_its_settings_are_known_like_any_others(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     monkeypatch.setenv("ASSISTANT_BACKEND", "parrot")

@@ -26,7 +26,7 @@ from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnSt
 from gateway.domain.stream_buffer import TextBuffer
 from gateway.ports.platform import DeliveryContext, Destination
 from gateway.ports.token_buckets import Rate
-from tests.contracts.reply_scene import MortalOutbox, ReplyScene
+from tests.contracts.reply_scene import MortalDelivery, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.platform_faults import (
     ConnectionRefused,
@@ -59,12 +59,12 @@ class BoardClient(ApiClient):
     async def close(self) -> None:
         """Has nothing open."""
 
-    async def call(self, method: str, outbox: DeliveryContext, max_wait: float, **args: Any) -> str:
+    async def call(self, method: str, delivery: DeliveryContext, max_wait: float, **args: Any) -> str:
         async def send() -> str:
             with self.translated(method):
                 return await self._board.call(method, args)
 
-        return await self.limited(send, outbox, {f"board:{method}": Rate(1.0, 5)}, max_wait=max_wait)
+        return await self.limited(send, delivery, {f"board:{method}": Rate(1.0, 5)}, max_wait=max_wait)
 
 
 @dataclass(slots=True, eq=False)
@@ -88,9 +88,9 @@ class BoardWriter(MessageWriter[BoardMessage, str]):
     reply: BoardReply
 
     def __init__(
-        self, client: BoardClient, turn: TurnId, outbox: DeliveryContext, reply: BoardReply, max_wait: float
+        self, client: BoardClient, turn: TurnId, delivery: DeliveryContext, reply: BoardReply, max_wait: float
     ) -> None:
-        super().__init__(outbox, reply, max_wait=max_wait)
+        super().__init__(delivery, reply, max_wait=max_wait)
         self._client = client
         self._turn = turn
 
@@ -121,7 +121,7 @@ class BoardWriter(MessageWriter[BoardMessage, str]):
     async def call(self, method: str, **args: Any) -> str:
         if "key" in args:
             args["key"] = f"{self._turn}:{args['key']}"
-        return await self._client.call(method, self._outbox, self._max_wait, **args)
+        return await self._client.call(method, self._delivery, self._max_wait, **args)
 
 
 class BoardReconciler(Reconciler[BoardMessage, str]):
@@ -203,17 +203,17 @@ class BoardReplies(ChatAdapter[BoardReply, BoardWriter, BoardMessage, str]):
     def destination(self, place: ConversationKey) -> Destination:
         return Destination(place, {})
 
-    def new_reply(self, turn: Turn, outbox: DeliveryContext) -> BoardReply:
+    def new_reply(self, turn: Turn, delivery: DeliveryContext) -> BoardReply:
         return BoardReply()
 
-    async def writer(self, turn: Turn, outbox: DeliveryContext, reply: BoardReply, *, max_wait: float) -> BoardWriter:
-        return BoardWriter(self._client, turn.id, outbox, reply, max_wait)
+    async def writer(self, turn: Turn, delivery: DeliveryContext, reply: BoardReply, *, max_wait: float) -> BoardWriter:
+        return BoardWriter(self._client, turn.id, delivery, reply, max_wait)
 
-    def preview(self, turn: Turn, outbox: DeliveryContext, writer: BoardWriter) -> BoardPreview:
+    def preview(self, turn: Turn, delivery: DeliveryContext, writer: BoardWriter) -> BoardPreview:
         return BoardPreview(writer, self._pace)
 
-    def reconciler(self, turn: Turn, outbox: DeliveryContext, writer: BoardWriter) -> BoardReconciler:
-        return BoardReconciler(writer, turn, outbox)
+    def reconciler(self, turn: Turn, delivery: DeliveryContext, writer: BoardWriter) -> BoardReconciler:
+        return BoardReconciler(writer, turn, delivery)
 
     def formatted(self, turn: Turn, language: str) -> list[str]:
         return formatted(turn.reply)
@@ -309,11 +309,11 @@ class BoardScene(ReplyScene):
         self._board, self._pace = BoardServer(), pace
         message = Message(ConversationKey("board"), "1", "Tell me.")
         self.turn = Turn(TurnId("turn_1"), 1, 1, message, TurnState.RUNNING)
-        self.outbox = FakeDeliveryContext()
+        self.delivery = FakeDeliveryContext()
         self.replies = BoardReplies(BoardClient(self._board), pace)
 
     async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
-        self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
+        self.delivery = MortalDelivery(mortal, files=self.delivery.files, **more)
         self.replies = BoardReplies(BoardClient(self._board), self._pace)
 
     @property
@@ -346,4 +346,4 @@ class BoardScene(ReplyScene):
         return self._board.calls.count(method)
 
     def _saved(self) -> Sequence[str]:
-        return [entry for entry in self.outbox.posted_messages if not entry.startswith("file:")]
+        return [entry for entry in self.delivery.posted_messages if not entry.startswith("file:")]

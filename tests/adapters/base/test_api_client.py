@@ -39,14 +39,14 @@ class SampleCall:
         return self.sent
 
 
-async def limited(outbox: FakeDeliveryContext, send: SampleCall, max_wait: float = 0.0) -> int:
-    return await SampleClient().limited(send, outbox, BUCKETS, max_wait=max_wait)
+async def limited(delivery: FakeDeliveryContext, send: SampleCall, max_wait: float = 0.0) -> int:
+    return await SampleClient().limited(send, delivery, BUCKETS, max_wait=max_wait)
 
 
 async def test_a_token_of_each_limit_is_taken_the_narrowest_first() -> None:
-    outbox = FakeDeliveryContext()
-    assert await limited(outbox, SampleCall()) == 1
-    assert outbox.acquired == ["x:chat:1", "x"]
+    delivery = FakeDeliveryContext()
+    assert await limited(delivery, SampleCall()) == 1
+    assert delivery.acquired == ["x:chat:1", "x"]
 
 
 @pytest.mark.parametrize("full", BUCKETS)
@@ -58,7 +58,7 @@ async def test_without_a_token_nothing_is_sent(full: str) -> None:
     assert send.sent == 0
 
 
-class SlowOutbox(FakeDeliveryContext):
+class SlowDelivery(FakeDeliveryContext):
     """Each token takes some of the time."""
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
@@ -68,13 +68,13 @@ class SlowOutbox(FakeDeliveryContext):
 
 
 async def test_all_tokens_of_a_call_together_may_take_max_wait() -> None:
-    outbox = SlowOutbox()
-    await limited(outbox, SampleCall(), max_wait=9)
-    first, second = (float(seconds) for _, seconds in outbox.saved_progress)
+    delivery = SlowDelivery()
+    await limited(delivery, SampleCall(), max_wait=9)
+    first, second = (float(seconds) for _, seconds in delivery.saved_progress)
     assert 8 < second < first <= 9
 
 
-class BrokenOutbox(FakeDeliveryContext):
+class BrokenDelivery(FakeDeliveryContext):
     problem: Exception
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
@@ -85,27 +85,27 @@ class BrokenOutbox(FakeDeliveryContext):
 async def test_limits_that_cannot_be_read_and_a_lost_lease_let_nothing_through(
     problem: Exception, raised: type[Exception]
 ) -> None:
-    outbox, send = BrokenOutbox(), SampleCall()
-    outbox.problem = problem
+    delivery, send = BrokenDelivery(), SampleCall()
+    delivery.problem = problem
     with pytest.raises(raised):
-        await limited(outbox, send)
+        await limited(delivery, send)
     assert send.sent == 0
 
 
 async def test_a_429_blocks_the_narrowest_limit() -> None:
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
-        await limited(outbox, SampleCall(PlatformRateLimited(retry_after=7.0)))
-    assert outbox.blocked == [("x:chat:1", 7.0)]
+        await limited(delivery, SampleCall(PlatformRateLimited(retry_after=7.0)))
+    assert delivery.blocked == [("x:chat:1", 7.0)]
 
 
 async def test_a_database_that_is_away_does_not_hide_a_429() -> None:
-    class AwayOutbox(FakeDeliveryContext):
+    class AwayDelivery(FakeDeliveryContext):
         async def block_for(self, bucket: str, seconds: float) -> None:
             raise StoreUnavailable
 
     with pytest.raises(PlatformRateLimited):
-        await limited(AwayOutbox(), SampleCall(PlatformRateLimited(retry_after=7.0)))
+        await limited(AwayDelivery(), SampleCall(PlatformRateLimited(retry_after=7.0)))
 
 
 def test_every_exception_is_translated_but_ours() -> None:

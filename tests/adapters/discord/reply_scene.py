@@ -15,7 +15,7 @@ from adapters.discord.reconciler import SMALL_PRINT, STOPPED
 from adapters.discord.reply_target import DiscordTarget
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
-from tests.contracts.reply_scene import MortalOutbox, ReplyScene
+from tests.contracts.reply_scene import MortalDelivery, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.discord_server import FakeDiscord
 from tests.fakes.discord_state import DM, GUILD, GUILD_TEXT, TOKEN, USER, DiscordErrorFault
@@ -50,7 +50,7 @@ class DiscordScene(ReplyScene):
 
     discord: FakeDiscord
     where: str = "direct"
-    outbox: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
+    delivery: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
 
     def __post_init__(self) -> None:
         self.channel = str(next(_numbers))
@@ -85,7 +85,7 @@ class DiscordScene(ReplyScene):
 
     async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         await self.client.close()
-        self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
+        self.delivery = MortalDelivery(mortal, files=self.delivery.files, **more)
         self.start(MortalDiscordClient(self.settings, mortal))
 
     # ------------------------------------------------------------ what is posted
@@ -115,7 +115,7 @@ class DiscordScene(ReplyScene):
 
     def assert_stands(self, reply: str) -> None:
         assert self.texts() == formatter.parts(reply)
-        saved = [each for each in self.outbox.posted_messages if not each.startswith(("file:", "deleted:"))]
+        saved = [each for each in self.delivery.posted_messages if not each.startswith(("file:", "deleted:"))]
         ours = [each["id"] for each in self.messages() if not each["attachments"]]
         assert [each.removeprefix("@") for each in saved] == [f"{self.place}/{number}" for number in ours]
 

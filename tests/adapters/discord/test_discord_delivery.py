@@ -48,7 +48,7 @@ async def test_a_file_is_found_again_by_the_name_that_discord_gave_it(
     scene = make_scene()
     with scene.discord.state.notify():
         scene.discord.state.add_message(scene.place, scene.discord.state.bot_user, "", attachments=[shown])
-    writer = await scene.replies.writer(scene.turn, scene.outbox, DiscordReply(), max_wait=0)
+    writer = await scene.replies.writer(scene.turn, scene.delivery, DiscordReply(), max_wait=0)
     found = await find_posted(writer, scene.place, BOT, scene.turn, (), [name])
     assert len(found.files) == 1
 
@@ -154,4 +154,4 @@ async def test_a_limit_of_the_whole_bot_holds_up_every_route(make_scene: MakeSce
     scene = make_scene()
     scene.faults.add(scene.POST, DiscordErrorFault(429, 0))
     await scene.deliver(scene.answered("Here."))
-    assert {bucket for bucket, _ in scene.outbox.blocked} == {"discord:all", scene.post_bucket}
+    assert {bucket for bucket, _ in scene.delivery.blocked} == {"discord:all", scene.post_bucket}

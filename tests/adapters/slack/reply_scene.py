@@ -17,7 +17,7 @@ from gateway.domain.errors import DeliveryError
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.token_buckets import Rate
-from tests.contracts.reply_scene import MortalOutbox, ReplyScene
+from tests.contracts.reply_scene import MortalDelivery, ReplyScene
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.simulated_crash import CrashAfterSteps
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, USER
@@ -39,11 +39,11 @@ class MortalSlackClient(SlackClient):
         args: Mapping[str, Any],
         *,
         workspace: Workspace,
-        outbox: DeliveryContext | None,
+        delivery: DeliveryContext | None,
         max_wait: float = 60.0,
     ) -> dict[str, Any]:
         self._mortal.step()
-        answer = await super().call(method, args, workspace=workspace, outbox=outbox, max_wait=max_wait)
+        answer = await super().call(method, args, workspace=workspace, delivery=delivery, max_wait=max_wait)
         self._mortal.step()
         return answer
 
@@ -99,7 +99,7 @@ class SlackScene(ReplyScene):
     threaded: bool = True
     known_bot: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
-    outbox: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
+    delivery: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
     asked_ts: str = ""
     turn: Turn = field(init=False)
     replies: SlackReplies = field(init=False)
@@ -133,7 +133,7 @@ class SlackScene(ReplyScene):
 
     async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         await self.calls.close()
-        self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
+        self.delivery = MortalDelivery(mortal, files=self.delivery.files, **more)
         self.start(MortalSlackClient(self.slack.api_url, mortal))
 
     def of_kind(self, kind: MessageKind) -> None:
@@ -186,7 +186,7 @@ class SlackScene(ReplyScene):
         assert [(mark["turn_id"], mark["part"]) for mark in marks] == [
             (self.turn.id, number) for number in range(len(said))
         ]
-        assert [part for part in self.outbox.posted_messages if not part.startswith("file:")] == [
+        assert [part for part in self.delivery.posted_messages if not part.startswith("file:")] == [
             posted.ts for posted in said
         ]
 

@@ -46,7 +46,7 @@ class Reading:
         self.client = SlackClient(self.slack.api_url, timeout=5.0)
         self.workspaces = Installed(Workspace(TEAM, TOKEN))
         self.read_with(self.known)
-        self.outbox = FakeDeliveryContext()
+        self.delivery = FakeDeliveryContext()
 
     def read_with(self, known: SlackSettings) -> None:
         self.known = known
@@ -62,7 +62,7 @@ class Reading:
     async def seen(self, event: dict[str, Any], **envelope: Any) -> str:
         """Returns the message as the assistant reads it."""
         turn = self.turn_of(event, **envelope)
-        context = await self.reader.fetch(turn, self.turns_before, self.outbox)
+        context = await self.reader.fetch(turn, self.turns_before, self.delivery)
         return replace(turn.message, context=context).text_with_attachments
 
     async def mention(self, text: str, thread_ts: str, **more: Any) -> str:
@@ -148,7 +148,7 @@ async def test_operators_know_authors_and_channels_by_name(
     with_settings(reading, **given)
     message = reading.turn_of(event).message
     workspace = await reading.workspaces.find(message.address)
-    asked = [reading.reader.names_of(message, workspace, reading.outbox) for _ in range(2)]
+    asked = [reading.reader.names_of(message, workspace, reading.delivery) for _ in range(2)]
     assert await asyncio.gather(*asked) == [known, known]
     assert reading.called("users.info") == bool(known.author)
 
@@ -271,7 +271,7 @@ async def test_what_cannot_be_read_of_it_is_named_at_least(reading: Reading) -> 
 
 async def test_a_message_that_we_posted_is_not_answered_whatever_its_event_left_out(reading: Reading) -> None:
     args = {"channel": "D0DM", "text": "Hi."}
-    posted = await reading.client.call("chat.postMessage", args, workspace=Workspace(TEAM, TOKEN), outbox=None)
+    posted = await reading.client.call("chat.postMessage", args, workspace=Workspace(TEAM, TOKEN), delivery=None)
     event = {"type": "message", "channel": "D0DM", "user": "U0WHO", "text": "Hi.", "ts": posted["ts"]}
     with pytest.raises(NotForUs):
         await reading.seen(event, authorizations=[])

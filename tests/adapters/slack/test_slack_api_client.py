@@ -59,10 +59,10 @@ async def raw_calls(raw: RawServer) -> AsyncIterator[SlackClient]:
 
 
 async def post(
-    calls: SlackClient, outbox: FakeDeliveryContext | None = None, channel: str = "C0CHAN"
+    calls: SlackClient, delivery: FakeDeliveryContext | None = None, channel: str = "C0CHAN"
 ) -> dict[str, object]:
     args = HELLO | {"channel": channel}
-    return await calls.call(POST, args, workspace=HERE, outbox=outbox, max_wait=0)
+    return await calls.call(POST, args, workspace=HERE, delivery=delivery, max_wait=0)
 
 
 # ---------------------------------------------------------------- what is sent
@@ -90,7 +90,7 @@ async def test_a_method_is_asked_in_a_form_that_it_takes(
 ) -> None:
     raw.add_response(b'{"ok": true, "messages": []}')
     args = {"limit": 5, "inclusive": True, "cursor": None}
-    assert (await raw_calls.call(method, args, workspace=HERE, outbox=None))["messages"] == []
+    assert (await raw_calls.call(method, args, workspace=HERE, delivery=None))["messages"] == []
     assert re.match(asked, raw.requests[0], re.DOTALL)
     assert b"Authorization: Bearer xoxb-fake\r\n" in raw.requests[0]
 
@@ -121,28 +121,28 @@ async def test_what_is_closed_can_be_closed_again_and_opens_anew(slack: FakeSlac
 
 
 async def test_a_post_counts_in_its_channel_and_in_its_workspace(calls: SlackClient) -> None:
-    outbox = FakeDeliveryContext()
-    await post(calls, outbox)
-    await calls.call("auth.test", {}, workspace=HERE, outbox=outbox)
-    assert outbox.acquired == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
+    delivery = FakeDeliveryContext()
+    await post(calls, delivery)
+    await calls.call("auth.test", {}, workspace=HERE, delivery=delivery)
+    assert delivery.acquired == [f"slack:{TEAM}:C0CHAN:{POST}", f"slack:{TEAM}:{POST}", f"slack:{TEAM}:auth.test"]
 
 
 async def test_a_channel_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add(POST, RateLimit(7))
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited) as caught:
-        await post(calls, outbox)
+        await post(calls, delivery)
     assert caught.value.retry_after == 7
-    assert outbox.blocked == [(f"slack:{TEAM}:C0CHAN:{POST}", 7)]
-    assert (await post(calls, outbox, "D0DM"))["ok"]
+    assert delivery.blocked == [(f"slack:{TEAM}:C0CHAN:{POST}", 7)]
+    assert (await post(calls, delivery, "D0DM"))["ok"]
 
 
 async def test_a_method_that_is_throttled_holds_up_no_other(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add("chat.update", RateLimit(3))
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
-        await calls.call("chat.update", HELLO, workspace=HERE, outbox=outbox)
-    assert outbox.blocked == [(f"slack:{TEAM}:chat.update", 3)]
+        await calls.call("chat.update", HELLO, workspace=HERE, delivery=delivery)
+    assert delivery.blocked == [(f"slack:{TEAM}:chat.update", 3)]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_channel_gets_less_than_one_post_a_second_but_for_short_bursts() -> No
 async def test_a_missing_scope_is_named(slack: FakeSlack, calls: SlackClient) -> None:
     slack.add_workspace("T0BARE", "xoxb-bare", scopes=["commands"])
     with pytest.raises(Rejected, match=r"lacks the scope chat:write \(it has commands\)") as caught:
-        await calls.call(POST, HELLO, workspace=Workspace("T0BARE", "xoxb-bare"), outbox=None)
+        await calls.call(POST, HELLO, workspace=Workspace("T0BARE", "xoxb-bare"), delivery=None)
     assert caught.value.reason == "missing_scope"
     assert caught.value.retry_after is None
 
@@ -226,7 +226,7 @@ async def test_a_lost_answer_is_never_asked_for_twice(slack: FakeSlack, calls: S
 async def test_a_read_that_is_lost_may_be_repeated(slack: FakeSlack, calls: SlackClient) -> None:
     slack.faults.add("users.info", HttpStatus(500))
     with pytest.raises(Unreachable):
-        await calls.call("users.info", {"user": "U0ANN"}, workspace=HERE, outbox=None)
+        await calls.call("users.info", {"user": "U0ANN"}, workspace=HERE, delivery=None)
 
 
 async def test_no_answer_within_the_time_is_unsure(slack: FakeSlack) -> None:
@@ -315,7 +315,7 @@ async def test_no_error_and_no_repr_tells_the_token(slack: FakeSlack, calls: Sla
     for fault in (RateLimit(), SlackErrorFault("invalid_auth"), HttpStatus(500), ResponseLost(), ConnectionRefused()):
         slack.faults.add("chat.*", fault)
         with pytest.raises(DeliveryError) as caught:
-            await calls.call(POST, HELLO, workspace=workspace, outbox=None)
+            await calls.call(POST, HELLO, workspace=workspace, delivery=None)
         errors.append(caught.value)
     assert len(errors) == 5
     assert SECRET not in "".join(f"{error!s} {error!r}" for error in errors) + repr(workspace) + repr(calls)

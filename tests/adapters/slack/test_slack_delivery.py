@@ -42,7 +42,7 @@ async def test_a_reply_is_one_post_in_the_thread_as_markdown_with_buttons_and_a_
     assert posted.thread_ts == scene.asked_ts
     assert [block["type"] for block in posted.blocks] == ["markdown", "context_actions"]
     assert slack.calls(POST)[0].args["text"]
-    assert scene.outbox.saved_progress == [(posted.ts,)]
+    assert scene.delivery.saved_progress == [(posted.ts,)]
 
 
 async def test_a_long_reply_is_several_posts_in_order_with_buttons_under_the_last(scene: SlackScene) -> None:
@@ -238,7 +238,7 @@ async def test_who_goes_on_for_another_process_looks_first_and_posts_what_is_mis
 async def test_a_stream_that_nobody_noted_is_found(slack: FakeSlack, make: MakeScene, *, known_bot: bool) -> None:
     scene = make(known_bot=known_bot)
     await scene.follow(TextDelta("One two "), scene.texts)
-    scene.outbox.posted_messages = ()
+    scene.delivery.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Another reply."))
     scene.assert_stands("Another reply.")
@@ -289,7 +289,7 @@ async def test_without_a_thread_it_looks_in_the_channel(slack: FakeSlack, make: 
     scene = make(threaded=False, channel="C0CHAN")
     await scene.deliver(scene.answered("Hello."))
     slack.user_says("Something else.", channel="C0CHAN")
-    scene.outbox.posted_messages = ()
+    scene.delivery.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Hello."))
     scene.assert_stands("Hello.")
@@ -304,7 +304,7 @@ async def test_a_long_thread_is_looked_through_to_its_end(
     for number in range(7):
         slack.user_says(f"Chatter {number}", channel=scene.channel, thread_ts=scene.asked_ts)
     await scene.deliver(scene.answered("Hello."))
-    scene.outbox.posted_messages = ()
+    scene.delivery.posted_messages = ()
     await scene.restart()
     await scene.deliver(scene.answered("Hello."))
     scene.assert_stands("Hello.")

@@ -160,7 +160,7 @@ async def test_a_fault_at_a_file_brings_it_once(
 ) -> None:
     monkeypatch.setattr("adapters.slack.files.LOOKUP_PAUSES", (0.0,))
     scene = make()
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     slack.faults.add(method, fault)
     await scene.deliver(scene.answered(SHORT, CHART))
     assert [file.name for posted in scene.said() for file in posted.files] == ["chart.png"]
@@ -222,7 +222,7 @@ async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, rep
 async def test_a_file_comes_once_whenever_a_process_dies(make: MakeScene) -> None:
     async def die(step: int) -> None:
         scene = make()
-        scene.outbox.files = FILES
+        scene.delivery.files = FILES
         turn = scene.answered(SHORT, CHART)
         await scene.lives(CrashAfterSteps(step), (), turn)
         await scene.restart()

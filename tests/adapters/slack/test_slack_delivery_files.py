@@ -24,7 +24,7 @@ def brought(scene: SlackScene) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
 async def test_a_file_that_slack_refuses_is_named(slack: FakeSlack, scene: SlackScene, method: str) -> None:
-    scene.outbox.files = CONTENT
+    scene.delivery.files = CONTENT
     slack.faults.add(method, SlackErrorFault("file_uploads_disabled"))
     await scene.deliver(scene.answered("Here.", CHART, TABLE))
     assert scene.texts() == ["Here.", "The file chart.png could not be brought here."]
@@ -32,7 +32,7 @@ async def test_a_file_that_slack_refuses_is_named(slack: FakeSlack, scene: Slack
 
 
 async def test_an_expired_token_at_a_file_puts_the_delivery_off(slack: FakeSlack, scene: SlackScene) -> None:
-    scene.outbox.files = CONTENT
+    scene.delivery.files = CONTENT
     slack.faults.add("files.getUploadURLExternal", SlackErrorFault("token_expired"))
     assert await scene.deliver(scene.answered("Here.", CHART)) == 1
     assert brought(scene) == [(CHART.name, b"png")]

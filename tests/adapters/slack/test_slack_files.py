@@ -266,17 +266,17 @@ def shown(slack: FakeSlack, place: SlackTarget) -> list[tuple[str, bytes]]:
 
 
 async def test_a_file_appears_in_the_thread(slack: FakeSlack, calls: SlackClient, place: SlackTarget) -> None:
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     noted: list[str] = []
 
     async def note(file_id: str) -> None:
         noted.append(file_id)
         assert shown(slack, place) == []
 
-    file_id = await upload(calls, place, outbox, MADE, BytesContent(b"png"), before_sharing=note)
+    file_id = await upload(calls, place, delivery, MADE, BytesContent(b"png"), before_sharing=note)
     assert shown(slack, place) == [("chart.png", b"png")]
     assert noted == [file_id] == [one.id for one in slack.bot_messages("D0DM", place.thread_ts)[-1].files]
-    assert f"slack:{TEAM}:{COMPLETE}" in outbox.acquired
+    assert f"slack:{TEAM}:{COMPLETE}" in delivery.acquired
 
 
 async def test_an_empty_file_is_declined_before_anything_is_asked(

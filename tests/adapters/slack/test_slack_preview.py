@@ -38,7 +38,7 @@ async def test_a_reply_grows_word_by_word_and_is_noted_as_soon_as_it_stands(
     await scene.follow(
         TextDelta("One two thr"),
         lambda: stands("One two"),
-        lambda: scene.outbox.saved_progress == [(scene.said()[0].ts,)],
+        lambda: scene.delivery.saved_progress == [(scene.said()[0].ts,)],
         TextDelta("ee four fi"),
         lambda: stands("One two three four"),
         TextDelta("ve"),
@@ -103,7 +103,7 @@ async def test_an_idle_turn_is_one_call_wherever_it_is(
 
 
 async def test_a_status_without_a_place_is_left_out(slack: FakeSlack, scene: SlackScene) -> None:
-    scene.outbox.exhausted_buckets.add(f"slack:{TEAM}:{STATUS}")
+    scene.delivery.exhausted_buckets.add(f"slack:{TEAM}:{STATUS}")
     await scene.follow(TextDelta("Some words "), scene.texts)
     assert STATUS not in methods(slack)
 
@@ -295,11 +295,11 @@ async def test_without_streams_a_message_is_posted_and_changed(
 async def test_with_no_place_for_a_stream_a_message_is_changed_and_with_none_for_that_nothing_is_shown(
     slack: FakeSlack, make: MakeScene
 ) -> None:
-    scene = make(outbox=Stingy({START: 0}))
+    scene = make(delivery=Stingy({START: 0}))
     await scene.follow(TextDelta("Some words "), scene.texts)
     assert (scene.count(START), scene.count(POST)) == (0, 1)
-    other = make(outbox=Stingy({START: 0, "preview": 0}))
-    tried = lambda: other.outbox.acquired.count(f"slack:{TEAM}:preview") > 1  # noqa: E731
+    other = make(delivery=Stingy({START: 0, "preview": 0}))
+    tried = lambda: other.delivery.acquired.count(f"slack:{TEAM}:preview") > 1  # noqa: E731
     await other.follow(TextDelta("Some words "), tried)
     assert other.said() == []
     await other.deliver(other.answered("Some words more."))
@@ -307,9 +307,9 @@ async def test_with_no_place_for_a_stream_a_message_is_changed_and_with_none_for
 
 
 async def test_what_finds_no_place_is_shown_with_what_follows(slack: FakeSlack, make: MakeScene) -> None:
-    scene = make(outbox=Stingy({APPEND: 1}))
-    waited = lambda: scene.outbox.acquired.count(f"slack:{TEAM}:{APPEND}") > 1  # noqa: E731
-    more = lambda: scene.outbox.places.update({APPEND: 5}) is None  # type: ignore[attr-defined]  # noqa: E731
+    scene = make(delivery=Stingy({APPEND: 1}))
+    waited = lambda: scene.delivery.acquired.count(f"slack:{TEAM}:{APPEND}") > 1  # noqa: E731
+    more = lambda: scene.delivery.places.update({APPEND: 5}) is None  # type: ignore[attr-defined]  # noqa: E731
     await scene.follow(
         TextDelta("one "),
         scene.texts,
@@ -335,7 +335,7 @@ async def test_a_429_makes_the_preview_wait_and_nobody_else(slack: FakeSlack, ma
 async def test_a_turn_that_another_process_began_shows_only_that_it_goes_on(
     slack: FakeSlack, scene: SlackScene
 ) -> None:
-    scene.outbox.first_attempt = False
+    scene.delivery.first_attempt = False
     said = lambda: slack.session_statuses("D0DM", scene.asked_ts)  # noqa: E731
     await scene.follow(TextDelta("Some words "), said, _moment(), _moment())
     assert methods(slack) == [SESSION]
@@ -350,6 +350,6 @@ async def test_where_the_app_is_not_installed_nothing_is_shown_and_nothing_raise
 
 
 async def test_a_lease_that_is_lost_ends_the_preview_quietly(slack: FakeSlack, scene: SlackScene) -> None:
-    scene.outbox.lease_lost = True
+    scene.delivery.lease_lost = True
     await scene.follow(TextDelta("Some words "), scene.texts, TextDelta("more "))
     assert scene.count(START) == 1

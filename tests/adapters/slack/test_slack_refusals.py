@@ -59,7 +59,7 @@ async def test_in_a_channel_without_threads_the_preview_the_reply_and_its_files_
 ) -> None:
     slack.add_channel("C0FLAT", threadable=False)
     scene = make(channel="C0FLAT")
-    scene.outbox.files = {"file-1": b"png"}
+    scene.delivery.files = {"file-1": b"png"}
     await scene.follow(TextDelta(LONG[:100]), lambda: slack.calls(START))
     await scene.deliver(scene.answered(LONG, CHART, File("lost.png", "file-2")))
     *texts, chart, lost = channel_posts(slack, "C0FLAT")
@@ -71,10 +71,10 @@ async def test_in_a_channel_without_threads_the_preview_the_reply_and_its_files_
 async def test_a_file_alone_leaves_the_thread_as_well(slack: FakeSlack, make: MakeScene) -> None:
     slack.add_channel("C0FLAT", threadable=False)
     scene = make(channel="C0FLAT")
-    scene.outbox.files = {"file-1": b"png"}
+    scene.delivery.files = {"file-1": b"png"}
     await scene.deliver(scene.answered("", CHART))
     assert [file.name for posted in slack.bot_messages("C0FLAT") for file in posted.files] == ["chart.png"]
-    assert scene.outbox.posted_messages[0].startswith("file:F")
+    assert scene.delivery.posted_messages[0].startswith("file:F")
 
 
 async def test_a_post_beside_the_thread_whose_answer_is_lost_is_looked_for(slack: FakeSlack, make: MakeScene) -> None:

@@ -16,7 +16,7 @@ from adapters.telegram.reconciler import SENT_AGAIN, STOPPED
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
-from tests.contracts.reply_scene import MortalOutbox, ReplyScene
+from tests.contracts.reply_scene import MortalDelivery, ReplyScene
 from tests.fakes import telegram_server as fake
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.simulated_crash import CrashAfterSteps
@@ -62,7 +62,7 @@ class TelegramScene(ReplyScene):
     telegram: fake.FakeTelegram
     where: str = "private"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    outbox: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
+    delivery: FakeDeliveryContext = field(default_factory=FakeDeliveryContext)
     chat: int = 0
     asked: int = 0
     turn: Turn = field(init=False)
@@ -99,7 +99,7 @@ class TelegramScene(ReplyScene):
 
     async def begin(self, mortal: CrashAfterSteps, **more: Any) -> None:
         await self.calls.close()
-        self.outbox = MortalOutbox(mortal, files=self.outbox.files, **more)
+        self.delivery = MortalDelivery(mortal, files=self.delivery.files, **more)
         self.start(MortalTelegramClient(self.made, mortal))
 
     # ------------------------------------------------------------ what stands there
@@ -149,7 +149,7 @@ class TelegramScene(ReplyScene):
         """The reply, once, whole, in order, and noted."""
         assert [words.strip(" \n") for words in self.texts()] == shown_of(reply)
         said = [shown for shown in self.said() if not shown.files]
-        assert [note for note in self.outbox.posted_messages if not note.startswith("file:")] == [
+        assert [note for note in self.delivery.posted_messages if not note.startswith("file:")] == [
             str(shown.message_id) for shown in said
         ]
         assert [shown.thread for shown in said] == [self.thread] * len(said)

@@ -68,9 +68,9 @@ async def raw_calls(raw: RawServer) -> AsyncIterator[TelegramClient]:
 
 
 async def say(
-    calls: TelegramClient, outbox: FakeDeliveryContext | None = None, chat: int | str = USER, text: str = "hello"
+    calls: TelegramClient, delivery: FakeDeliveryContext | None = None, chat: int | str = USER, text: str = "hello"
 ) -> int:
-    sent = await calls.call("send_message", chat, outbox=outbox, max_wait=0, text=text)
+    sent = await calls.call("send_message", chat, delivery=delivery, max_wait=0, text=text)
     number: int = sent.message_id
     return number
 
@@ -91,7 +91,7 @@ async def test_what_is_said_stands_in_the_chat_and_what_is_none_is_left_out(
 ) -> None:
     bold = MessageEntity(MessageEntity.BOLD, 0, 5)
     args: dict[str, Any] = {"text": "hello", "entities": [bold], "message_thread_id": None}
-    sent = await calls.call("send_message", str(USER), outbox=None, **args)
+    sent = await calls.call("send_message", str(USER), delivery=None, **args)
     shown = server.bot_messages()[-1]
     assert (shown.message_id, shown.text, shown.entities) == (sent.message_id, "hello", (json.loads(bold.to_json()),))
     assert "message_thread_id" not in server.calls("sendMessage")[-1].args
@@ -100,18 +100,18 @@ async def test_what_is_said_stands_in_the_chat_and_what_is_none_is_left_out(
 async def test_a_method_that_the_library_lacks_or_has_is_asked_in_telegrams_own_words(
     server: FakeTelegram, calls: TelegramClient
 ) -> None:
-    assert await calls.call("getUpdates", outbox=None, allowed_updates=["message"], timeout=1, limit=1) == []
-    me = await calls.call("getMe", outbox=None)
+    assert await calls.call("getUpdates", delivery=None, allowed_updates=["message"], timeout=1, limit=1) == []
+    me = await calls.call("getMe", delivery=None)
     assert me["username"] == BOT_NAME
     with pytest.raises(Rejected) as caught:
-        await calls.call("sendRichMessage", USER, outbox=None, rich_message={"markdown": "# Hi"})
+        await calls.call("sendRichMessage", USER, delivery=None, rich_message={"markdown": "# Hi"})
     assert caught.value.reason is Reason.NO_METHOD
     assert json.loads(server.calls("sendRichMessage")[-1].args["rich_message"]) == {"markdown": "# Hi"}
 
 
 async def test_a_draft_can_have_a_button_that_stops_it(server: FakeTelegram, calls: TelegramClient) -> None:
     args: dict[str, Any] = {"draft_id": 5, "text": "so far", "api_kwargs": {"can_stop": True}}
-    assert await calls.call("send_message_draft", USER, outbox=None, **args)
+    assert await calls.call("send_message_draft", USER, delivery=None, **args)
     assert [draft.text for draft in server.drafts()] == ["so far"]
     assert server.calls("sendMessageDraft")[-1].args["can_stop"] in (True, "true")
 
@@ -130,14 +130,14 @@ def test_without_a_token_there_are_no_calls() -> None:
 async def test_an_edit_that_changes_nothing_is_done(calls: TelegramClient) -> None:
     number = await say(calls)
     for _ in range(2):
-        assert await calls.call("edit_message_text", USER, outbox=None, message_id=number, text="new")
-    assert await calls.call("edit_message_text", USER, outbox=None, message_id=number, text="new") is True
+        assert await calls.call("edit_message_text", USER, delivery=None, message_id=number, text="new")
+    assert await calls.call("edit_message_text", USER, delivery=None, message_id=number, text="new") is True
 
 
 async def test_calls_one_after_another_share_a_connection(raw: RawServer, raw_calls: TelegramClient) -> None:
     for _ in range(5):
         raw.add_response(YES)
-        await raw_calls.call("send_chat_action", USER, outbox=None, action="typing")
+        await raw_calls.call("send_chat_action", USER, delivery=None, action="typing")
     assert raw.connections == 1
 
 
@@ -149,7 +149,7 @@ async def test_what_is_closed_can_be_closed_again_and_opens_anew(calls: Telegram
 
 
 async def test_the_library_takes_what_it_is_given_for_the_menu(server: FakeTelegram, calls: TelegramClient) -> None:
-    await calls.call("set_my_commands", outbox=None, commands=[BotCommand("new", "Begin anew")])
+    await calls.call("set_my_commands", delivery=None, commands=[BotCommand("new", "Begin anew")])
     assert server.commands == [{"command": "new", "description": "Begin anew"}]
 
 
@@ -159,18 +159,18 @@ EVERYTHING = f"telegram:{BOT_ID}"
 
 
 async def test_sends_edits_and_typing_count_in_their_chat_and_for_the_bot(calls: TelegramClient) -> None:
-    outbox = FakeDeliveryContext()
-    number = await say(calls, outbox)
-    await calls.call("edit_message_text", USER, outbox=outbox, message_id=number, text="new")
-    await calls.call("send_chat_action", USER, outbox=outbox, action="typing")
-    assert outbox.acquired == [f"{EVERYTHING}:chat:{USER}", EVERYTHING] * 3
+    delivery = FakeDeliveryContext()
+    number = await say(calls, delivery)
+    await calls.call("edit_message_text", USER, delivery=delivery, message_id=number, text="new")
+    await calls.call("send_chat_action", USER, delivery=delivery, action="typing")
+    assert delivery.acquired == [f"{EVERYTHING}:chat:{USER}", EVERYTHING] * 3
 
 
 async def test_drafts_take_no_message_its_place(calls: TelegramClient) -> None:
-    outbox = FakeDeliveryContext()
-    await calls.call("send_message_draft", USER, outbox=outbox, draft_id=1, text="x")
-    await calls.call("get_me", outbox=outbox)
-    assert outbox.acquired == [f"{EVERYTHING}:chat:{USER}:draft", EVERYTHING]
+    delivery = FakeDeliveryContext()
+    await calls.call("send_message_draft", USER, delivery=delivery, draft_id=1, text="x")
+    await calls.call("get_me", delivery=delivery)
+    assert delivery.acquired == [f"{EVERYTHING}:chat:{USER}:draft", EVERYTHING]
 
 
 class Rates(FakeDeliveryContext):
@@ -183,31 +183,31 @@ class Rates(FakeDeliveryContext):
 
 
 async def test_groups_are_slower_than_private_chats_and_one_patience_is_for_all(calls: TelegramClient) -> None:
-    outbox = Rates()
-    await calls.call("send_message", USER, outbox=outbox, max_wait=9, text="x")
-    await calls.call("send_message", CROWD, outbox=outbox, max_wait=9, text="x")
-    places = {bucket: Rate(float(every), int(burst)) for bucket, every, burst, _ in outbox.saved_progress}
+    delivery = Rates()
+    await calls.call("send_message", USER, delivery=delivery, max_wait=9, text="x")
+    await calls.call("send_message", CROWD, delivery=delivery, max_wait=9, text="x")
+    places = {bucket: Rate(float(every), int(burst)) for bucket, every, burst, _ in delivery.saved_progress}
     assert places == {f"{EVERYTHING}:chat:{USER}": PRIVATE, f"{EVERYTHING}:chat:{CROWD}": GROUP, EVERYTHING: BOT}
-    first, second = (float(note[-1]) for note in outbox.saved_progress[:2])
+    first, second = (float(note[-1]) for note in delivery.saved_progress[:2])
     assert 8 < second < first <= 9
 
 
 async def test_a_chat_that_is_throttled_holds_up_no_other(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("sendMessage", RateLimit(7))
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited) as caught:
-        await say(calls, outbox)
+        await say(calls, delivery)
     assert caught.value.retry_after == 7
-    assert outbox.blocked == [(f"{EVERYTHING}:chat:{USER}", 7)]
-    assert await say(calls, outbox, CROWD)
+    assert delivery.blocked == [(f"{EVERYTHING}:chat:{USER}", 7)]
+    assert await say(calls, delivery, CROWD)
 
 
 async def test_a_draft_that_is_throttled_holds_up_no_message(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("sendMessageDraft", RateLimit(3))
-    outbox = FakeDeliveryContext()
+    delivery = FakeDeliveryContext()
     with pytest.raises(PlatformRateLimited):
-        await calls.call("send_message_draft", USER, outbox=outbox, draft_id=1, text="x")
-    assert outbox.blocked == [(f"{EVERYTHING}:chat:{USER}:draft", 3)]
+        await calls.call("send_message_draft", USER, delivery=delivery, draft_id=1, text="x")
+    assert delivery.blocked == [(f"{EVERYTHING}:chat:{USER}:draft", 3)]
 
 
 @pytest.mark.parametrize(
@@ -267,10 +267,10 @@ async def test_a_refusal_has_a_reason(
 async def test_after_a_success_a_method_that_is_not_found_is_not_blamed_on_the_token(
     server: FakeTelegram, calls: TelegramClient, status: int, why: str, reason: Reason
 ) -> None:
-    await calls.call("get_me", outbox=None)
+    await calls.call("get_me", delivery=None)
     server.faults.add("setMyCommands", TelegramErrorFault(status, why))
     with pytest.raises(Rejected) as caught:
-        await calls.call("set_my_commands", outbox=None, commands=[BotCommand("new", "Begin anew")])
+        await calls.call("set_my_commands", delivery=None, commands=[BotCommand("new", "Begin anew")])
     assert caught.value.reason is reason
     assert ("TELEGRAM_BOT_TOKEN" in str(caught.value)) is (reason is Reason.TOKEN)
 
@@ -294,7 +294,7 @@ async def test_a_group_that_moved_says_where_it_is(server: FakeTelegram, calls: 
 async def test_two_that_poll_are_told_to_come_back(server: FakeTelegram, calls: TelegramClient) -> None:
     server.faults.add("getUpdates", TelegramErrorFault(409, "terminated by other getUpdates request"))
     with pytest.raises(Rejected) as caught:
-        await calls.call("getUpdates", outbox=None)
+        await calls.call("getUpdates", delivery=None)
     assert caught.value.reason is Reason.CONFLICT
     assert caught.value.retry_after
 
@@ -347,7 +347,7 @@ async def test_a_proxy_of_the_environment_is_used(raw: RawServer, monkeypatch: p
     monkeypatch.setenv("HTTP_PROXY", raw.url)
     calls = TelegramClient(settings("http://telegram.example"))
     raw.add_response(YES)
-    assert await calls.call("send_chat_action", USER, outbox=None, action="typing")
+    assert await calls.call("send_chat_action", USER, delivery=None, action="typing")
     assert raw.requests[0].startswith(f"POST http://telegram.example/bot{TOKEN}/sendChatAction ".encode())
     await calls.close()
 
@@ -366,7 +366,7 @@ async def test_what_may_be_repeated_is_away(
     }
     server.faults.add("[!s]*" if method in {"get_me", "edit_message_text"} else "send*", fault)
     with pytest.raises(Unreachable) as caught:
-        await calls.call(method, outbox=None, **args[method])
+        await calls.call(method, delivery=None, **args[method])
     assert caught.value.retry_after
 
 

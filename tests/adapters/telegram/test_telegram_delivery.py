@@ -100,9 +100,9 @@ async def test_a_preview_that_cannot_be_marked_as_stopped_stays(
 async def test_every_message_is_announced_and_then_named(make: MakeScene) -> None:
     scene = make()
     await scene.deliver(scene.answered(LONG))
-    one, two, three = scene.outbox.posted_messages
+    one, two, three = scene.delivery.posted_messages
     announced = SendState.SENDING.value
-    assert [notes for notes in scene.outbox.saved_progress if notes] == [
+    assert [notes for notes in scene.delivery.saved_progress if notes] == [
         (announced,),
         (one,),
         (one, announced),
@@ -164,7 +164,7 @@ async def test_what_is_refused_without_markup_as_well_is_told_to_the_operator(
         await scene.deliver(scene.answered("**Words.**"))
     assert raised.value.retry_after is None
     assert scene.count(SEND) == 2
-    assert scene.outbox.posted_messages == ()
+    assert scene.delivery.posted_messages == ()
 
 
 async def test_who_blocked_the_bot_gets_nothing_and_the_operator_a_reason(
@@ -242,7 +242,7 @@ async def test_a_message_that_cannot_be_deleted_stays(telegram: FakeTelegram, ma
     )
     await scene.deliver(scene.answered("Short."))
     assert scene.texts()[0] == "Short."
-    assert len(scene.outbox.posted_messages) == 1
+    assert len(scene.delivery.posted_messages) == 1
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
@@ -261,7 +261,7 @@ async def test_a_group_that_moves_gets_the_rest_where_it_is_now(
     said = [shown.text for chat in (old, new) for shown in telegram.bot_messages(chat)]
     assert said == shown_of(LONG)
     assert len(telegram.bot_messages(old)) == after
-    assert f"chat:{new}" in scene.outbox.posted_messages
+    assert f"chat:{new}" in scene.delivery.posted_messages
     await scene.restart()
     await scene.deliver(scene.answered(LONG))
     assert [shown.text for chat in (old, new) for shown in telegram.bot_messages(chat)] == said

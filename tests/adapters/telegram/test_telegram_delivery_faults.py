@@ -129,7 +129,7 @@ async def test_a_fault_at_a_file_brings_it_once_more_at_the_most_and_all_others_
     telegram: FakeTelegram, make: MakeScene, method: str, fault: PlatformFault
 ) -> None:
     scene = make("group")
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     telegram.faults.add(method, fault)
     await scene.deliver(scene.answered(SHORT, CHART, NOTES))
     scene.assert_came(SHORT)
@@ -152,7 +152,7 @@ async def brought(scene: TelegramScene, turn: Turn) -> None:
 
 def in_doubt(scene: TelegramScene) -> bool:
     """Whether a process that comes now cannot know what stands there."""
-    return bool(DOUBTS & set(scene.outbox.posted_messages))
+    return bool(DOUBTS & set(scene.delivery.posted_messages))
 
 
 @pytest.mark.parametrize("again", [LONG, SHORT], ids=["same", "other"])
@@ -205,7 +205,7 @@ async def test_the_next_process_may_die_as_well(make: MakeScene, first: int, sec
     doubts += in_doubt(scene)
     await scene.restart()
     await brought(scene, scene.answered(reply))
-    if "again:?" not in scene.outbox.posted_messages:
+    if "again:?" not in scene.delivery.posted_messages:
         scene.assert_came(reply)
     assert scene.again() <= doubts
 
@@ -215,7 +215,7 @@ async def test_every_file_comes_whenever_a_process_dies_and_again_only_with_that
     make: MakeScene, step: int
 ) -> None:
     scene = make()
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     await scene.begin(CrashAfterSteps(step))
     turn = scene.answered(SHORT, CHART, NOTES)
     with suppress(SimulatedCrash):
@@ -292,7 +292,7 @@ async def _any(
         await brought(scene, scene.answered(reply))
         ambiguous = sum(fault in [*UNCLEAR, ResponseLost(skip=1)] for _, fault in trouble) + (step > 0)
         assert scene.again() <= ambiguous
-        if "again:?" not in scene.outbox.posted_messages:
+        if "again:?" not in scene.delivery.posted_messages:
             scene.assert_came(reply)
         if not ambiguous:
             scene.assert_stands(reply)

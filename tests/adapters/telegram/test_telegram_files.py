@@ -149,12 +149,12 @@ async def test_content_that_is_gone_or_broken_off_says_so() -> None:
 
 
 async def test_a_picture_is_shown_as_one(server: FakeTelegram, calls: TelegramClient) -> None:
-    outbox = FakeDeliveryContext()
-    number = await upload(calls, HERE, outbox, unannounced, MADE, BytesContent(PNG))
+    delivery = FakeDeliveryContext()
+    number = await upload(calls, HERE, delivery, unannounced, MADE, BytesContent(PNG))
     shown = server.bot_messages()[-1]
     assert str(shown.message_id) == number
     assert [(file.kind, file.name, file.content) for file in shown.files] == [("photo", "chart.png", PNG)]
-    assert outbox.acquired[0] == f"telegram:{calls.bot_id}:chat:{USER}"
+    assert delivery.acquired[0] == f"telegram:{calls.bot_id}:chat:{USER}"
 
 
 async def test_a_name_that_could_break_the_form_is_made_harmless(server: FakeTelegram, calls: TelegramClient) -> None:

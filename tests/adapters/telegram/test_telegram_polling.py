@@ -239,7 +239,7 @@ def test_a_token_that_telegram_does_not_take_is_said_to_be_wrong_and_tried_again
 def set_webhook(telegram: FakeTelegram, url: str) -> None:
     async def ask() -> None:
         calls = PollingClient(settings(telegram))
-        await calls.call("set_webhook", outbox=None, url=url)
+        await calls.call("set_webhook", delivery=None, url=url)
         await calls.close()
 
     run_once(ask())

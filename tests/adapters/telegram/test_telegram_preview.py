@@ -150,7 +150,7 @@ async def test_in_private_a_draft_grows_and_gives_way_to_the_reply(telegram: Fak
     assert draft.draft_id == draft_id(scene.turn.id)
     assert [entity["type"] for entity in draft.entities] == ["bold"]
     assert draft.can_stop
-    assert scene.outbox.saved_progress == []
+    assert scene.delivery.saved_progress == []
     await scene.deliver(scene.answered("One **two** three four"))
     scene.assert_stands("One **two** three four")
     assert scene.drafts() == []

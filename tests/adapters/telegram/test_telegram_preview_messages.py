@@ -40,12 +40,12 @@ async def test_elsewhere_a_message_grows_and_is_noted_at_once(make: MakeScene, w
     await scene.follow(
         TextDelta("One **two**"),
         lambda: scene.texts() == ["One two"],
-        lambda: scene.outbox.posted_messages == (str(scene.said()[0].message_id),),
+        lambda: scene.delivery.posted_messages == (str(scene.said()[0].message_id),),
         TextDelta(" three"),
         lambda: scene.texts() == ["One two three"],
     )
     assert (scene.count(SEND), scene.count(DRAFT)) == (1, 0)
-    assert scene.outbox.saved_progress[0] == (SendState.SENDING.value,)
+    assert scene.delivery.saved_progress[0] == (SendState.SENDING.value,)
     await scene.deliver(scene.answered("One **two** three four"))
     scene.assert_stands("One **two** three four")
     assert scene.count(SEND) == 1
@@ -87,15 +87,15 @@ async def test_a_refused_preview_ends_and_notes_nothing(
     scene = make("group")
     await scene.follow(TextDelta("Words"), lambda: scene.count(SEND), a_while(), TextDelta(" more"), a_while())
     assert scene.count(SEND) == 1
-    assert scene.outbox.posted_messages == ()
+    assert scene.delivery.posted_messages == ()
     await scene.deliver(scene.answered("Words more."))
     scene.assert_stands("Words more.")
 
 
 async def test_who_lost_the_lease_shows_nothing_more(make: MakeScene) -> None:
     scene = make("group")
-    scene.outbox.lease_lost = True
-    await scene.follow(TextDelta("Words"), lambda: scene.outbox.acquired, a_while())
+    scene.delivery.lease_lost = True
+    await scene.follow(TextDelta("Words"), lambda: scene.delivery.acquired, a_while())
     assert scene.said() == []
 
 
@@ -112,8 +112,8 @@ async def test_another_process_goes_on_with_the_message_of_a_dead_one(make: Make
 
 
 async def test_beside_a_message_that_was_lost_sight_of_none_is_begun(make: MakeScene) -> None:
-    outbox = FakeDeliveryContext(first_attempt=False, posted_messages=(SendState.SENDING.value,))
-    scene = make("group", outbox=outbox)
+    delivery = FakeDeliveryContext(first_attempt=False, posted_messages=(SendState.SENDING.value,))
+    scene = make("group", delivery=delivery)
     await scene.follow(TextDelta("Words"), lambda: scene.count(ACTION), a_while())
     assert scene.said() == []
     await scene.deliver(scene.answered("Words."))

@@ -36,7 +36,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_who_lost_the_lease_says_nothing_more(make: MakeScene) -> None:
     scene = make()
-    scene.outbox.lease_lost = True
+    scene.delivery.lease_lost = True
     with pytest.raises(LeaseLost):
         await scene.deliver(scene.answered("Words."))
     assert scene.said() == []
@@ -48,12 +48,12 @@ async def test_without_a_database_nothing_is_sent_that_could_not_be_announced(ma
     async def away() -> None:
         raise StoreUnavailable
 
-    scene.outbox.before_save = away
+    scene.delivery.before_save = away
     with pytest.raises(DeliveryError) as raised:
-        await scene.replies.deliver(scene.answered("Words."), scene.outbox)
+        await scene.replies.deliver(scene.answered("Words."), scene.delivery)
     assert raised.value.retry_after is not None
     assert scene.said() == []
-    scene.outbox.before_save = None
+    scene.delivery.before_save = None
     await scene.deliver(scene.answered("Words."))
     scene.assert_stands("Words.")
     assert scene.again() == 0
@@ -68,7 +68,7 @@ async def test_a_message_that_could_not_be_named_is_named_later_and_not_repeated
         if scene.said() and (problem := next(left, None)):
             raise problem
 
-    scene.outbox.before_save = away_after_the_first
+    scene.delivery.before_save = away_after_the_first
     assert await scene.deliver(scene.answered(reply)) == 2
     scene.assert_stands(reply)
 
@@ -79,7 +79,7 @@ async def test_a_message_that_could_not_be_named_is_named_later_and_not_repeated
 @pytest.mark.parametrize("where", PLACES)
 async def test_files_come_after_the_text_and_are_noted(make: MakeScene, where: str) -> None:
     scene = make(where)
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     await scene.deliver(scene.answered("Here.", CHART, NOTES))
     assert [(shown.text, [file.kind for file in shown.files]) for shown in scene.said()] == [
         ("Here.", []),
@@ -87,13 +87,13 @@ async def test_files_come_after_the_text_and_are_noted(make: MakeScene, where: s
         ("", ["document"]),
     ]
     first, *files = [str(shown.message_id) for shown in scene.said()]
-    assert scene.outbox.posted_messages == (first, *(f"file:{message}" for message in files))
+    assert scene.delivery.posted_messages == (first, *(f"file:{message}" for message in files))
     assert {shown.thread for shown in scene.said()} == {scene.thread}
 
 
 async def test_a_file_for_a_topic_that_is_gone_goes_to_the_chat(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make("topic")
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     await scene.deliver(scene.answered("Here."))
     telegram.delete_topic(scene.chat, TOPIC)
     await scene.deliver(scene.answered("Here.", NOTES))
@@ -110,7 +110,7 @@ async def test_a_message_without_an_answer_is_sent_once_more_and_says_so(
     telegram.faults.add(SEND, ResponseLost())
     assert await scene.deliver(scene.answered("Words.")) == 1
     assert scene.texts() == ["Words.", f"{SENT_AGAIN}\n\nWords."]
-    assert scene.outbox.posted_messages == (f"again:{scene.said()[1].message_id}",)
+    assert scene.delivery.posted_messages == (f"again:{scene.said()[1].message_id}",)
 
 
 async def test_it_is_sent_again_only_when_telegram_answers(telegram: FakeTelegram, make: MakeScene) -> None:
@@ -131,7 +131,7 @@ async def test_a_message_without_an_answer_twice_is_let_go_and_the_rest_comes(
     assert raised.value.retry_after is None
     one, two, three = shown_of(LONG)
     assert scene.texts() == [one, two, f"{SENT_AGAIN}\n\n{two}", three]
-    assert scene.outbox.posted_messages[1] == "again:?"
+    assert scene.delivery.posted_messages[1] == "again:?"
 
 
 async def test_a_message_that_leaves_no_room_for_the_line_becomes_two(telegram: FakeTelegram, make: MakeScene) -> None:
@@ -184,7 +184,7 @@ async def test_a_file_without_an_answer_is_sent_once_more_and_its_name_says_so(
     telegram: FakeTelegram, make: MakeScene
 ) -> None:
     scene = make()
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     telegram.faults.add("sendPhoto", ResponseLost())
     await scene.deliver(scene.answered("Here.", CHART, NOTES))
     assert scene.files() == ["chart.png", "sent again - chart.png", "notes.txt"]
@@ -193,7 +193,7 @@ async def test_a_file_without_an_answer_is_sent_once_more_and_its_name_says_so(
 
 async def test_a_file_without_an_answer_twice_is_let_go(telegram: FakeTelegram, make: MakeScene) -> None:
     scene = make()
-    scene.outbox.files = FILES
+    scene.delivery.files = FILES
     telegram.faults.add("sendDocument", ResponseLost(times=2))
     with pytest.raises(DeliveryError, match="all but 1"):
         await scene.deliver(scene.answered("Here.", NOTES, CHART))

@@ -35,7 +35,7 @@ async def updates(known: TelegramSettings) -> CheckResult:
 
 async def register(telegram: FakeTelegram, url: str, **given: Any) -> None:
     calls = TelegramClient(by_webhook(telegram), timeout=5.0)
-    await calls.call("set_webhook", outbox=None, url=url, **given)
+    await calls.call("set_webhook", delivery=None, url=url, **given)
     await calls.close()
 
 
