@@ -231,13 +231,13 @@ def _killed_at_own_steps(found: Collection[MatrixCell], number: int) -> Iterator
 
 
 SMOKE_CELLS = (
+    MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.DISK_FULL, FaultStep.BEFORE_ENQUEUE),
     MatrixCell(PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.FREEZE, FaultStep.OUTCOME_STORED),
     MatrixCell(PlatformVariant.TELEGRAM, DatabaseKind.POSTGRESQL, MatrixFault.FREEZE, FaultStep.OUTCOME_STORED),
     MatrixCell(PlatformVariant.CHAT, DatabaseKind.POSTGRESQL, MatrixFault.RESTART, FaultStep.AFTER_ENQUEUE),
     MatrixCell(
         PlatformVariant.CHAT, DatabaseKind.POSTGRESQL, MatrixFault.DATABASE_SILENT, FaultStep.BEFORE_OUTCOME_STORED
     ),
-    MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.DISK_FULL, FaultStep.BEFORE_ENQUEUE),
     MatrixCell(PlatformVariant.POLLING, DatabaseKind.SQLITE, MatrixFault.PLATFORM_CUT, FaultStep.AFTER_ENQUEUE),
     MatrixCell(
         PlatformVariant.SLACK, DatabaseKind.POSTGRESQL, MatrixFault.CLOCK_BACK_AND_KILL, FaultStep.RUN_REQUESTED
@@ -247,4 +247,4 @@ SMOKE_CELLS = (
     MatrixCell(PlatformVariant.RUNS, DatabaseKind.SQLITE, MatrixFault.KILL, FaultStep.OUTPUTS_STORED),
     MatrixCell(PlatformVariant.CHAT, DatabaseKind.SQLITE, MatrixFault.INBOUND_SILENT, FaultStep.DELIVERING),
 )
-"""A few varied cells, run with the normal tests."""
+"""A few varied cells, of which the first is played with the normal tests."""
