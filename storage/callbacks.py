@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Double, bindparam, delete, func, literal, null, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.ports.callbacks import FEEDBACK, Callback
 from storage.clock import clock
@@ -38,13 +39,6 @@ _due = (
     .order_by(K.next_at, K.number)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_claim = (
-    update(callbacks)
-    .where(K.number.in_(select(_due.c.number)))
-    .values(attempts=K.attempts + 1, next_at=clock() + bindparam("seconds", type_=Double))
-    .returning(*CALLBACK, clock().label("now"))
 )
 _mine = (
     update(callbacks)
@@ -103,6 +97,16 @@ _row = (
 )
 
 
+def _claim(spared: Collection[str]) -> ReturningUpdate[Any]:
+    due = _due.where(*(~K.url.startswith(each, autoescape=True) for each in spared)).cte("due")
+    return (
+        update(callbacks)
+        .where(K.number.in_(select(due.c.number)))
+        .values(attempts=K.attempts + 1, next_at=clock() + bindparam("seconds", type_=Double))
+        .returning(*CALLBACK, clock().label("now"))
+    )
+
+
 def _insert(kind: str) -> Any:
     columns = ["id", "lane", "url", "event", "turn_id", "body", "created_at", "retried_since", "next_at"]
     statement = insert_of(kind)(callbacks).from_select(columns, _row).on_conflict_do_nothing()
@@ -128,9 +132,9 @@ class SqlCallbacks:
                 reason = f"more than {max_waiting} wait for the first one of their thread"
                 connection.execute(_too_many, {"callback": callback.id, "reason": reason})
 
-    def claim(self, limit: int, seconds: float) -> tuple[float, Sequence[Callback]]:
+    def claim(self, limit: int, seconds: float, spared: Collection[str] = ()) -> tuple[float, Sequence[Callback]]:
         with self._database.transaction() as connection:
-            rows = connection.execute(_claim, {"most": limit, "seconds": seconds}).all()
+            rows = connection.execute(_claim(spared), {"most": limit, "seconds": seconds}).all()
             return (rows[0][-1] if rows else 0.0), [Callback(*row[:-1]) for row in rows]
 
     def mark_delivered(self, claimed: Callback) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from gateway import logs
 from gateway.callbacks import signing
@@ -17,8 +19,10 @@ from gateway.domain.errors import MalformedRequest
 from gateway.http_client import AddressRefused, GuardedClient, PostFailed
 from gateway.ports.callbacks import Callback, Callbacks
 
-AT_ONCE = 50
+AT_ONCE = 100
 """Callbacks that one process posts at the same time."""
+AT_ONCE_EACH = 25
+"""Of these, to one receiver, or few more: another one is not kept waiting by one that does not answer."""
 LOOK_SECONDS = 1.0
 POST_SECONDS = 15.0
 LEASE_SECONDS = 60.0
@@ -65,7 +69,8 @@ class CallbackSender:
         self._hours = hours
         self._chance = chance
         self._client = GuardedClient(rule.allows)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """The attempts in progress, with their receivers."""
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -80,14 +85,17 @@ class CallbackSender:
 
     async def start_due(self) -> None:
         """Begins to post what is due, as far as there is room. Raises StoreUnavailable."""
-        room = AT_ONCE - len(self._tasks)
+        room = min(AT_ONCE - len(self._tasks), AT_ONCE_EACH)
         if room <= 0:
             return
-        now, claimed = await self._store.read(lambda _: self._callbacks.claim(room, LEASE_SECONDS))
+        busy = [each for each, tasks in Counter(self._tasks.values()).items() if tasks >= AT_ONCE_EACH]
+        now, claimed = await self._store.read(lambda _: self._callbacks.claim(room, LEASE_SECONDS, busy))
         for callback in claimed:
             task = asyncio.create_task(self.send(callback, now))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = _receiver(callback.url)
+            task.add_done_callback(self._tasks.pop)
+        if len(claimed) == room:
+            self._news.set()  # there may be more
 
     async def send(self, callback: Callback, now: float) -> None:
         """Makes one attempt at a callback that was claimed at ``now``, and records what became of it."""
@@ -130,3 +138,9 @@ class CallbackSender:
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._news.wait()
         self._news.clear()
+
+
+def _receiver(url: str) -> str:
+    """Returns the beginning of an address, up to its path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,10 +49,11 @@ class Callbacks(Protocol):
         """
         ...
 
-    def claim(self, limit: int, seconds: float) -> tuple[float, Sequence[Callback]]:
+    def claim(self, limit: int, seconds: float, spared: Collection[str] = ()) -> tuple[float, Sequence[Callback]]:
         """Returns the time, and callbacks to try now: the first of each lane, if it is due.
 
-        Each counts as one attempt, and is not claimed again within so many seconds.
+        Each counts as one attempt, and is not claimed again within so many seconds. ``spared``: none whose address
+        begins with one of these.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -79,6 +80,13 @@ class CallbacksContract:
         (second,) = claim(store)
         store.callbacks.mark_failed(second, "410", None)
         assert names(claim(store)) == ["m3"]
+
+    def test_receivers_that_are_spared_get_none(self, store: SqlStore, turn: TurnId) -> None:
+        for number, url in enumerate((URL, "https://example.com:8443/hook", "https://other.example/100%25_/hook")):
+            store.callbacks.add(replace(callback(f"m{number}", turn, f"{number}"), url=url), 100)
+        spared = ("https://example.com/", "https://other.example/1__%25_/")
+        assert names(store.callbacks.claim(10, 60.0, spared)[1]) == ["m1", "m2"]
+        assert names(claim(store)) == ["m0"]
 
     def test_what_was_given_up_is_listed_and_can_be_sent_again(self, store: SqlStore, turn: TurnId) -> None:
         add(store, turn, "m1", "m2")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Event
 
 import pytest
 from standardwebhooks import Webhook
 
 from gateway.callbacks.addresses import AddressRule
-from gateway.callbacks.sender import CallbackSender
+from gateway.callbacks.sender import AT_ONCE, CallbackSender
 from gateway.callbacks.signing import read_key
 from gateway.coordination.async_store import AsyncStore
 from gateway.domain.models import TurnId
@@ -18,8 +21,9 @@ from gateway.ports.callbacks import Callback
 from gateway.settings.values import read_networks
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue
-from tests.fakes.receiver import FakeReceiver
+from tests.fakes.receiver import OK, FakeReceiver, HttpAnswer
 from tests.gateway.callbacks.test_callback_settings import KEY
+from tests.waiting import until_async
 
 LOOPBACK = AddressRule(read_networks("127.0.0.0/8, ::1"))
 
@@ -129,6 +133,29 @@ async def test_a_receiver_that_is_not_there_is_tried_again(scene: Scene) -> None
     (waiting,) = scene.listed()
     assert waiting.error.startswith("no answer: ")
     assert waiting.next_at is not None
+
+
+async def test_a_receiver_that_does_not_answer_keeps_no_other_one_waiting(scene: Scene) -> None:
+    go_on = Event()
+
+    def answer_late(_: object) -> HttpAnswer:
+        go_on.wait(30.0)
+        return OK
+
+    with FakeReceiver(answer_late) as silent:
+        for number in range(AT_ONCE + 10):
+            scene.add(f"silent_{number}", silent.url, lane=f"silent {number}")
+        scene.answers = [200]
+        scene.add("msg_1")
+        running = asyncio.create_task(scene.sender().run())
+        try:
+            await until_async(lambda: len(scene.receiver.received) == 1)
+            assert len(silent.received) < AT_ONCE
+        finally:
+            go_on.set()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
 
 
 @pytest.mark.parametrize("host", ["localhost", "rebound.example", "mixed.example"])
