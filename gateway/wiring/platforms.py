@@ -16,7 +16,7 @@ from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin import AdminSettings
-from gateway.assistants.parameters import RUN_LIMITS
+from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
 from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration

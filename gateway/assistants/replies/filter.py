@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from gateway.assistants.citations import citation_text
-from gateway.assistants.reply_marks import (
+from gateway.assistants.replies.citations import citation_text
+from gateway.assistants.replies.marks import (
     BLOCKS,
     MAX_CLOSING_CHARS,
     MAX_UNFINISHED_CHARS,
@@ -24,7 +24,7 @@ from gateway.assistants.reply_marks import (
     find_unfinished,
     may_have_mark,
 )
-from gateway.assistants.text_calls import TextCall, parse_calls
+from gateway.assistants.replies.text_calls import TextCall, parse_calls
 
 FENCE_CHARS = 3
 IN_THOUGHT = MarkedPart("", THOUGHT_END, Kind.THOUGHT, needs_closing=True)

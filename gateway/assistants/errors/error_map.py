@@ -12,9 +12,9 @@ import httpx2
 
 from gateway import logs
 from gateway.assistants import sdk
-from gateway.assistants import server_sentences as sentences
+from gateway.assistants.errors import server_sentences as sentences
+from gateway.assistants.errors.retry_after import retry_after
 from gateway.assistants.json_fields import as_object, as_text
-from gateway.assistants.retry_after import retry_after
 from gateway.assistants.sse import Json, WebPageReceived
 from gateway.domain.errors import (
     AnswerLost,

@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants import reply_marks
-from gateway.assistants.citations import CITATION
+from gateway.assistants.replies import marks as reply_marks
+from gateway.assistants.replies.citations import CITATION
 
 PIECES = st.sampled_from(
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.assistants.error_map import as_lost, translate
+from gateway.assistants.errors.error_map import as_lost, translate
 from gateway.domain.errors import AssistantError, DeliveryError, LeaseLost
 
 

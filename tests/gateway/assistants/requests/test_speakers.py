@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.assistants.speakers import NOTE, instructions_for, name_field
+from gateway.assistants.requests.speakers import NOTE, instructions_for, name_field
 from gateway.domain.context import ChatContext
 from tests.gateway.turn_factory import TURN, spoken_by
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.history import CUT_MARK, cut_middle, exchange_chars, fit_history, pair_exchanges, truncated
+from gateway.assistants.history.exchanges import (
+    CUT_MARK,
+    cut_middle,
+    exchange_chars,
+    fit_history,
+    pair_exchanges,
+    truncated,
+)
 from gateway.domain.exchange import CallRound, Exchange, RequestedCall
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.domain.turn_options import TurnOptions

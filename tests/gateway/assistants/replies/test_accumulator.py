@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.reply_accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
+from gateway.assistants.replies.accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
 
 TEXTS = st.text(alphabet="ab \n", max_size=8)
 MESSAGES = st.lists(st.lists(TEXTS, max_size=4), max_size=4)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from gateway import logs
-from gateway.assistants import server_sentences as sentences
 from gateway.assistants.attachments import FILE_NOT_ACCEPTED, BinaryPart, MessagePart, unreadable
-from gateway.assistants.error_map import BadRequest, ImagesRefused
+from gateway.assistants.errors import server_sentences as sentences
+from gateway.assistants.errors.error_map import BadRequest, ImagesRefused
 
 log = logs.get_logger(__name__)
 

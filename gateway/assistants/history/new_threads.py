@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from gateway import logs
-from gateway.assistants.error_map import Filtered, InputTooLong
-from gateway.assistants.history import exchange_chars, fit_history
-from gateway.assistants.past import MAX_REMEMBERED, FilteredExchanges, digest
+from gateway.assistants.errors.error_map import Filtered, InputTooLong
+from gateway.assistants.history.exchanges import exchange_chars, fit_history
+from gateway.assistants.history.past import MAX_REMEMBERED, FilteredExchanges, digest
 from gateway.domain.errors import AssistantError, ThreadMissing
 from gateway.domain.exchange import Exchange
 from gateway.ports.assistant import HistoryLoader

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assistants.citations import with_sources
-from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
-from gateway.assistants.text_calls import parse_calls
+from gateway.assistants.replies.citations import with_sources
+from gateway.assistants.replies.filter import PLAIN, ReplyFilter, ReplyFilters
+from gateway.assistants.replies.text_calls import parse_calls
 
 HARMONY = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello<|return|>"
 HELLO = [

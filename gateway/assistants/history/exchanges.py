@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gateway.assistants.parameters import TRUNCATION
+from gateway.assistants.requests.parameters import TRUNCATION
 from gateway.assistants.sse import Json
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Turn

@@ -13,8 +13,8 @@ import pytest
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
 from gateway.assistants.chat.completion import CompletionAccumulator
-from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import PLAIN
+from gateway.assistants.replies.accumulator import ReplyAccumulator
+from gateway.assistants.replies.filter import PLAIN
 from gateway.assistants.responses.backend import ResponsesBackend
 from gateway.assistants.responses.events import ResponseEventReader
 from gateway.assistants.threads.backend import ThreadsBackend

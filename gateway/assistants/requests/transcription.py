@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from gateway import logs
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
-from gateway.assistants.error_map import NotFound
+from gateway.assistants.errors.error_map import NotFound
 from gateway.assistants.json_fields import as_number, as_object, as_text, as_usage
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.requests.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, AssistantMisconfigured
 from gateway.domain.files import Attachment, BytesContent, Content, File

@@ -14,7 +14,7 @@ import openai
 import openai.lib.azure
 import pytest
 
-from gateway.assistants.error_map import (
+from gateway.assistants.errors.error_map import (
     BY_EXCEPTION,
     BadFile,
     BadRequest,
@@ -25,7 +25,7 @@ from gateway.assistants.error_map import (
     error_from_object,
     translate,
 )
-from gateway.assistants.error_translation import translated_errors
+from gateway.assistants.errors.translation import translated_errors
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,

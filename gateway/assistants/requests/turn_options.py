@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.assistants.error_map import BadRequest
+from gateway.assistants.errors.error_map import BadRequest
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError, AssistantRefused

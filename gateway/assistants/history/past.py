@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.assistants.error_map import InputTooLong
-from gateway.assistants.history import cut_middle, exchange_chars, fit_history
+from gateway.assistants.errors.error_map import InputTooLong
+from gateway.assistants.history.exchanges import cut_middle, exchange_chars, fit_history
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError

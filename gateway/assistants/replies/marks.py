@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.assistants.citations import CITATION
+from gateway.assistants.replies.citations import CITATION
 
 
 class Kind(Enum):
