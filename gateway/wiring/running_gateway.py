@@ -90,7 +90,7 @@ class Gateway:
     def _pages(
         self, page: ChatPageSettings, http: HttpSettings, languages: Languages, context: AdminContext
     ) -> Sequence[flask.Blueprint]:
-        from gateway.admin.pages import blueprint  # noqa: PLC0415  # with Flask, when the first page is asked for
+        from gateway.admin.blueprint import blueprint  # noqa: PLC0415  # with Flask, when the first page is asked for
         from gateway.web.chat_page import Assets, ChatPage  # noqa: PLC0415
 
         assets, max_chars = Assets(), self.settings.max_message_chars

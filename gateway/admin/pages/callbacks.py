@@ -5,8 +5,9 @@ from __future__ import annotations
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import actor, search_params
+from gateway.admin import search_params
 from gateway.admin.context import AdminContext
+from gateway.admin.sessions import actor
 from gateway.ports.audit_trail import AuditedAction
 
 

@@ -9,8 +9,12 @@ from typing import Any
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import (
-    actor,
+from gateway.admin import filters
+from gateway.admin.access.oidc_setup import oidc_client
+from gateway.admin.access.oidc_values import not_allowed
+from gateway.admin.access.roles import AdminUser, Identity, SignInMethod
+from gateway.admin.context import AdminContext, RunChecks
+from gateway.admin.pages import (
     approvals,
     assistants,
     audit,
@@ -18,22 +22,17 @@ from gateway.admin import (
     callbacks,
     conversations,
     feedback,
-    filters,
     handovers,
     integrations,
-    oidc_pages,
     overview,
     people,
     schedules,
     turns,
 )
-from gateway.admin.access.oidc_setup import oidc_client
-from gateway.admin.access.oidc_values import not_allowed
-from gateway.admin.access.roles import AdminUser, Identity, SignInMethod
-from gateway.admin.context import AdminContext, RunChecks
-from gateway.admin.request_user import RequestUsers
-from gateway.admin.session import AdminSession, SessionCookie
-from gateway.admin.sign_in import URL_PREFIX, SignInPages, redirect_inside
+from gateway.admin.sessions import actor, oidc_pages
+from gateway.admin.sessions.request_user import RequestUsers
+from gateway.admin.sessions.session import AdminSession, SessionCookie
+from gateway.admin.sessions.sign_in import URL_PREFIX, SignInPages, redirect_inside
 from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.errors import GatewayError
 from gateway.ports.check import CheckResult

@@ -8,10 +8,10 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import logs
-from gateway.admin import actor
 from gateway.admin.access.roles import AdminUser, SignInMethod
 from gateway.admin.context import AdminContext
-from gateway.admin.session import AdminSession, SessionCookie
+from gateway.admin.sessions import actor
+from gateway.admin.sessions.session import AdminSession, SessionCookie
 from gateway.domain.errors import Overloaded
 from gateway.ports.audit_trail import AuditedAction
 from gateway.web.api import problems

@@ -9,9 +9,9 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway.admin import search_params
-from gateway.admin.actor import actor, record
 from gateway.admin.context import AdminContext
-from gateway.admin.conversations import FORM_ID, MAX_ID, load_conversation
+from gateway.admin.pages.conversations import FORM_ID, MAX_ID, load_conversation
+from gateway.admin.sessions.actor import actor, record
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, Turn

@@ -10,9 +10,10 @@ from dataclasses import replace
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import actor, search_params
+from gateway.admin import search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import names_in_list, names_in_transcript
+from gateway.admin.sessions import actor
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import Conflict, ThreadNotFound
 from gateway.domain.models import Message, MessageKind, Turn, TurnId, TurnState

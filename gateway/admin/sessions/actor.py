@@ -6,7 +6,7 @@ import flask
 
 from gateway import logs
 from gateway.admin.access.roles import AdminUser
-from gateway.admin.session import SessionCookie
+from gateway.admin.sessions.session import SessionCookie
 from gateway.ports.audit_trail import AuditedAction, AuditTrail
 
 NOBODY = "nobody"

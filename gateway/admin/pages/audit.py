@@ -8,8 +8,9 @@ from typing import Any
 
 import flask
 
-from gateway.admin import actor, exports, search_params
+from gateway.admin import exports, search_params
 from gateway.admin.context import AdminContext
+from gateway.admin.sessions import actor
 from gateway.logs import mask
 from gateway.operations import iso
 from gateway.ports.audit_trail import ActionFilter, AuditedAction, OperatorAction

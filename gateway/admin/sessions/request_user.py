@@ -10,7 +10,7 @@ from gateway.admin.access.roles import AdminUser, Identity, SignInMethod
 from gateway.admin.settings import AdminSettings
 
 if TYPE_CHECKING:  # imports Flask
-    from gateway.admin.session import AdminSession, SessionCookie
+    from gateway.admin.sessions.session import AdminSession, SessionCookie
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import flask
 
-from gateway.admin import approvals, charts, filters
-from gateway.admin.charts import DAY, TIME_RANGES, Plot, TimeRange, Totals, Window
+from gateway.admin import filters
 from gateway.admin.context import AdminContext
+from gateway.admin.pages import approvals, charts
+from gateway.admin.pages.charts import DAY, TIME_RANGES, Plot, TimeRange, Totals, Window
 from gateway.admin.ttl_cache import TtlCache
 from gateway.ports.reporting import UsageBucket
 from gateway.ports.store import QueueDepth

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import flask
 from flask.typing import ResponseReturnValue
 
-from gateway.admin import actor
 from gateway.admin.context import AdminContext
+from gateway.admin.sessions import actor
 from gateway.domain.approvals import OPERATORS, REFUSALS, Approval, Decider, Verdict, VerdictResult
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import Turn

@@ -8,9 +8,11 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import operations
-from gateway.admin import actor, approvals, search_params, timeline
+from gateway.admin import search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.names import names_of
+from gateway.admin.pages import approvals, timeline
+from gateway.admin.sessions import actor
 from gateway.domain.errors import Conflict, TurnNotFound
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.audit_trail import AuditedAction

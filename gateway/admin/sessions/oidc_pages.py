@@ -10,8 +10,8 @@ from flask.typing import ResponseReturnValue
 from gateway.admin.access.oidc_values import OidcAttempt, SignInFailed, not_allowed
 from gateway.admin.access.roles import AdminUser, SignInMethod
 from gateway.admin.context import AdminContext
-from gateway.admin.session import AdminSession
-from gateway.admin.sign_in import URL_PREFIX, SignInPages, is_admin_page, redirect_inside
+from gateway.admin.sessions.session import AdminSession
+from gateway.admin.sessions.sign_in import URL_PREFIX, SignInPages, is_admin_page, redirect_inside
 from gateway.domain.errors import Overloaded
 from gateway.web.api import problems
 

@@ -9,11 +9,12 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from gateway import operations
-from gateway.admin import actor, search_params
-from gateway.admin.budgets import left_of
+from gateway.admin import search_params
 from gateway.admin.context import AdminContext
 from gateway.admin.filters import DAY
 from gateway.admin.names import names_in_list
+from gateway.admin.pages.budgets import left_of
+from gateway.admin.sessions import actor
 from gateway.admin.ttl_cache import TtlCache
 from gateway.domain.bots import platform_of
 from gateway.domain.errors import MalformedRequest

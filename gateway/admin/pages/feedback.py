@@ -7,8 +7,9 @@ from typing import Any
 
 import flask
 
-from gateway.admin import actor, exports, names, search_params
+from gateway.admin import exports, names, search_params
 from gateway.admin.context import AdminContext
+from gateway.admin.sessions import actor
 from gateway.logs import mask
 from gateway.operations import iso
 from gateway.ports.audit_trail import AuditedAction

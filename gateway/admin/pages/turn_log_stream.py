@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gateway.admin.context import AdminContext
-from gateway.admin.request_user import RequestUsers
+from gateway.admin.sessions.request_user import RequestUsers
 from gateway.domain.errors import Overloaded, StoreUnavailable, TurnNotFound, Unauthenticated
 from gateway.domain.models import TurnId, TurnState
 from gateway.ports.turn_log import TurnLogLine
@@ -58,7 +58,7 @@ class TurnLogStreams:
 
     @cached_property
     def _users(self) -> RequestUsers:
-        from gateway.admin.session import AdminSession  # noqa: PLC0415  # with Flask
+        from gateway.admin.sessions.session import AdminSession  # noqa: PLC0415  # with Flask
 
         return RequestUsers(self._context.settings, AdminSession(self._context.settings, self._context.store))
 
