@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from adapters.base.formulas import FORMULA_LINE, ending
-from adapters.base.line_parts import CHARACTERS, Grade, taken_apart
+from adapters.base.markdown.formulas import FORMULA_LINE, ending
+from adapters.base.markdown.line_parts import CHARACTERS, Grade, taken_apart
 
 MIN_LIMIT = 64
 """Below this there would be no room for a fence and a word in it."""

@@ -7,8 +7,8 @@ import re
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.rules_inline.state_inline import Delimiter
 
-from adapters.base.delimiters import MARKS, scan
-from adapters.base.reading_notes import InlineRule, notes_of
+from adapters.base.markdown.delimiters import MARKS, scan
+from adapters.base.markdown.reading_notes import InlineRule, notes_of
 
 BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 BARE = re.compile(r"[\w+*^=,-]+", re.ASCII)

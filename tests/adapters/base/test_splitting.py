@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from adapters.base.markdown import cut, finished, utf8_bytes, utf16_units
+from adapters.base.markdown.splitting import cut, finished, utf8_bytes, utf16_units
 
 MEASURES: tuple[Callable[[str], int], ...] = (len, utf16_units, utf8_bytes)
 PARSER = MarkdownIt("commonmark").enable("table")

@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 from rich.cells import cell_len, set_cell_size
 
-from adapters.base.links import beside
+from adapters.base.markdown.links import beside
 
 BAR = re.compile(r"(?<!\\)\|")
 AROUND = " \t>"

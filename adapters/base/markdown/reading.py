@@ -16,11 +16,11 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import autolink, backtick
 from markdown_it.token import Token
 
-from adapters.base.formulas import take_formula
-from adapters.base.inline_rules import take_break, take_image, take_link, take_marks
-from adapters.base.reading_notes import noted
-from adapters.base.standing_text import take_escape, take_literal
-from adapters.base.tables import with_whole_rows
+from adapters.base.markdown.formulas import take_formula
+from adapters.base.markdown.inline_rules import take_break, take_image, take_link, take_marks
+from adapters.base.markdown.reading_notes import noted
+from adapters.base.markdown.standing_text import take_escape, take_literal
+from adapters.base.markdown.tables import with_whole_rows
 
 MAX_DEPTH = 40
 """Nested blocks, of which a list counts twice. The parser drops what is deeper."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from markdown_it.rules_inline import StateInline
 
-from adapters.base.delimiters import DelimiterRun
+from adapters.base.markdown.delimiters import DelimiterRun
 
 NOTES = "notes"
 """The key in the environment of a parser under which it finds the notes."""

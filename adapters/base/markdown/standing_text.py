@@ -8,7 +8,7 @@ import re
 
 from markdown_it.rules_inline import StateInline, escape
 
-from adapters.base.reading_notes import notes_of
+from adapters.base.markdown.reading_notes import notes_of
 
 ENVIRONMENT = r"\\begin\{(?P<name>[A-Za-z]{1,40}\*?)\}.{0,4000}?\\end\{(?P=name)\}"
 FORMULAS = {
