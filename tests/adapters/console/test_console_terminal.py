@@ -152,7 +152,7 @@ class Pty:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={"TERM": "xterm", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={"TERM": "xterm", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[3])},
         )
         os.close(theirs)
         self._output = ""
