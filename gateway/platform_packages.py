@@ -31,7 +31,7 @@ class PlatformPackage:
 
     settings: type[EnvironmentSettings]
     build: Build
-    """Returns the adapter if the platform is enabled; as the builders in ``gateway.app``. Raises SettingsError. It is
+    """Returns the adapter if the platform is enabled; as the builders in ``gateway.wiring.platforms``. Raises SettingsError. It is
     called at start, and imports there what is not needed while the platform is not enabled."""
 
 
