@@ -31,8 +31,8 @@ class PlatformPackage:
 
     settings: type[EnvironmentSettings]
     build: Build
-    """Returns the adapter if the platform is enabled; as the builders in ``gateway.wiring.platforms``. Raises SettingsError. It is
-    called at start, and imports there what is not needed while the platform is not enabled."""
+    """Returns the adapter if the platform is enabled; as the builders in ``gateway.wiring.platforms``. Called at start,
+    where it imports what is not needed while the platform is not enabled. Raises SettingsError."""
 
 
 @dataclass(frozen=True, slots=True)
