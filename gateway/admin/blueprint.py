@@ -38,6 +38,7 @@ from gateway.domain.errors import GatewayError
 from gateway.ports.check import CheckResult
 from gateway.web.api import problems
 from gateway.web.api.call_limit import CallLimit
+from gateway.web.api.cors import SAFE_METHODS
 from gateway.web.api.flask_client import client_network
 
 BLUEPRINT_NAME = "admin"
@@ -46,8 +47,6 @@ STRANGERS_PER_MINUTE = 120
 """Requests of one network for pages that need a session, without one; the sign-in form itself has no limit."""
 CHECK_TTL_SECONDS = 5.0
 """Seconds for which results of checks are cached, so that reloading a page does not flood a platform with requests."""
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
