@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from gateway.domain.bots import platform_of
 from gateway.domain.errors import SettingsError
 from gateway.domain.packages import Offer, offers_by_name, reason_of
-from gateway.settings import EnvironmentSettings, Settings
+from gateway.settings import EnvironmentSettings, Load, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.configuration import CurrentConfiguration
     from gateway.ports.platform import Adapter
-    from gateway.wiring.loading import Load
     from storage.store import SqlStore
 
     Build = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
