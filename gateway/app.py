@@ -28,12 +28,12 @@ from gateway.policy.admission import AdmissionControl
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, NamesAssistants
-from gateway.settings import Settings
+from gateway.settings import Load, Settings
 from gateway.tools.servers import ToolServers
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.wiring.assistant_setup import AssistantBuilder
 from gateway.wiring.background import BackgroundWork
-from gateway.wiring.loading import Load, load, load_configuration
+from gateway.wiring.loading import load, load_configuration
 from gateway.wiring.platforms import people_hand_over, staff_place
 from gateway.wiring.running_gateway import Gateway
 from gateway.worker.assistants import Assistants

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from gateway.domain.bots import platform_of
 from gateway.domain.errors import SettingsError
 from gateway.domain.packages import Offer, offers_by_name, reason_of
-from gateway.settings import EnvironmentSettings, Settings
+from gateway.settings import EnvironmentSettings, Load, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.configuration import CurrentConfiguration
     from gateway.ports.platform import Adapter
-    from gateway.wiring.loading import Load
     from storage.store import SqlStore
 
     Build = Callable[[Settings, SqlStore, Load, CurrentConfiguration], Adapter | None]
@@ -31,8 +30,8 @@ class PlatformPackage:
 
     settings: type[EnvironmentSettings]
     build: Build
-    """Returns the adapter if the platform is enabled; as the builders in ``gateway.app``. Raises SettingsError. It is
-    called at start, and imports there what is not needed while the platform is not enabled."""
+    """Returns the adapter if the platform is enabled; as the builders in ``gateway.wiring.platforms``. Called at start,
+    where it imports what is not needed while the platform is not enabled. Raises SettingsError."""
 
 
 @dataclass(frozen=True, slots=True)

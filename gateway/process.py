@@ -19,11 +19,14 @@ from typing import NoReturn
 
 WANTED_OPEN_FILES = 65_536
 GC_THRESHOLD = 10_000
-"""New objects that trigger a garbage collection; Python's 700 is meant for small programs."""
+"""New objects that trigger a garbage collection. Python's 700 is meant for small programs, and a turn's thousands of
+objects mostly have no cycles."""
 BUSY_GC_THRESHOLD = 250_000
 """The same while many tasks run. A collection then examines the objects of all their turns, for 20 ms and more, and
 frees none. So many are some 30 MB, if they should be garbage after all.
 """
+OLDER_GC_THRESHOLDS = (20, 20)
+"""How many collections of a generation trigger one of the next older one."""
 MANY_TASKS = 200
 GC_SECONDS = 1.0
 """Between two looks at how many tasks run."""
@@ -99,18 +102,17 @@ def raise_file_limit() -> int:
 
 def freeze_gc() -> None:
     """Excludes all present objects from garbage collection: they stay, and each full collection would examine them for
-    0.1 s and more while every turn waits. A turn's thousands of objects mostly have no cycles.
+    0.1 s and more while every turn waits.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 async def adapt_gc() -> NoReturn:
-    """Puts garbage collections off while many tasks run on this loop."""
+    """Has garbage collected less often than Python does, and hardly while many tasks run on this loop."""
     while True:
         is_busy = len(asyncio.all_tasks()) > MANY_TASKS
-        gc.set_threshold(BUSY_GC_THRESHOLD if is_busy else GC_THRESHOLD, 20, 20)
+        gc.set_threshold(BUSY_GC_THRESHOLD if is_busy else GC_THRESHOLD, *OLDER_GC_THRESHOLDS)
         await asyncio.sleep(GC_SECONDS)
 
 

@@ -90,14 +90,14 @@ class SqlUnparsedUpdates:
         migration.
         """
         with self._database.transaction() as connection:
-            move_from_facts(connection)
+            _move_from_facts(connection)
             yield connection
 
 
-def move_from_facts(connection: Connection) -> None:
+def _move_from_facts(connection: Connection) -> None:
     """Moves the updates that earlier versions stored in ``facts``. Their age is not known: it counts from now.
 
-    Also called by revision 0005. Their author is not looked for: ``erase_author`` finds a person's id in the body.
+    Revision 0005 does the same. Their author is not looked for: ``erase_author`` finds a person's id in the body.
     """
     for name, body in connection.execute(_take_old).all():
         found = OLD_NAME.fullmatch(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from adapters.base.reading import literal
+from adapters.base.markdown.reading import literal
 from gateway.domain.approvals import REFUSALS, Approval, Decider, Decision, Verdict, VerdictResult
 from gateway.domain.models import TurnId
 from gateway.domain.sentences import Sentence, sentence

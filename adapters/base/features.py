@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import ENGLISH_ONLY, Languages
+
+CHOICE_COMMANDS = {
+    "assistant": sentence("Have another assistant answer here"),
+    "assistants": sentence("Which assistants can answer here"),
+}
+HANDOVER_COMMANDS = {
+    "human": sentence("Have a person answer here"),
+    "resume": sentence("Have the assistant answer here again"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,11 @@ class BotFeatures:
     """Whether people may ask for a person."""
     has_several_assistants: Callable[[], bool] = lambda: False
     """Returns whether there is a choice of assistants, as the configuration is now."""
+
+    def with_commands(self, always: Mapping[str, Sentence]) -> dict[str, Sentence]:
+        """Returns a platform's commands, and behind them those of what the operator has set up, with what they do."""
+        choices = CHOICE_COMMANDS if self.has_several_assistants() else {}
+        return {**always, **choices, **(HANDOVER_COMMANDS if self.hands_over else {})}
 
 
 PLAIN = BotFeatures()

@@ -33,9 +33,9 @@ class WebhookReceiver:
     async def handle(self, request: Request) -> WebhookResponse:
         """See ``Webhook.handle``. An error that it raises leaves the request with the platform, to be sent again."""
         try:
-            receipt = self.receive(request)
+            update = self.receive(request)
         except Unauthenticated as exc:
             log.info("webhook request refused; check this setting", setting=self.secret_setting, error=str(exc))
             raise
-        await self.take(receipt)
-        return WebhookResponse(body=receipt.response_body, headers=JSON if receipt.response_body else {})
+        await self.take(update)
+        return WebhookResponse(body=update.response_body, headers=JSON if update.response_body else {})

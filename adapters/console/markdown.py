@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from adapters.base.reading import NUMBER, parser, read
+from adapters.base.markdown.reading import NUMBER, parser, read
 
 CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 

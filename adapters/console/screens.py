@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from adapters.base import markdown
+from adapters.base.markdown.splitting import finished
 from adapters.console.markdown import RenderedMarkdown
 from gateway.domain.sentences import sentence
 from gateway.languages import ENGLISH, say
@@ -82,7 +82,7 @@ class TerminalOutput:
 
     def text(self, text: str) -> None:
         self._open += text
-        end = markdown.finished(self._open)
+        end = finished(self._open)
         complete, self._open = self._open[:end], self._open[end:]
         self._draw()
         self._print(complete)

@@ -47,17 +47,6 @@ LOCALES = {
 }
 """Discord's names of our languages: docs.discord.com/developers/reference#locales"""
 
-
-CHOICE_COMMANDS = {
-    "assistant": sentence("Have another assistant answer here"),
-    "assistants": sentence("Which assistants can answer here"),
-}
-"""Where there are several assistants."""
-HANDOVER_COMMANDS = {
-    "human": sentence("Have a person answer here"),
-    "resume": sentence("Have the assistant answer here again"),
-}
-"""Where people may ask for a person."""
 MAX_NAME = 100
 
 
@@ -67,16 +56,13 @@ def not_here(language: str) -> str:
     return json.dumps({"type": 4, "data": {"content": content, "flags": EPHEMERAL}})
 
 
-def described(
-    languages: Languages, *, several_assistants: bool = False, hands_over: bool = False
-) -> list[dict[str, Any]]:
+def described(features: BotFeatures) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
+    languages = features.languages
     options = {
         "ask": [_option("text", sentence("What to ask"), MAX_TEXT, languages)],
         "assistant": [_option("name", sentence("Its name"), MAX_NAME, languages)],
     }
-    choices, handover = CHOICE_COMMANDS if several_assistants else {}, HANDOVER_COMMANDS if hands_over else {}
-    commands = {**COMMANDS, **choices, **handover}
     return [
         {
             "type": CHAT_INPUT,
@@ -85,7 +71,7 @@ def described(
             "options": options.get(command, []),
             "contexts": [IN_GUILDS, IN_DIRECT_MESSAGES],
         }
-        for command, description in commands.items()
+        for command, description in features.with_commands(COMMANDS).items()
     ]
 
 
@@ -102,9 +88,7 @@ def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
 
 async def register(client: DiscordClient, application: str, features: BotFeatures) -> None:
     """Replaces the application's global commands. Doing it again changes nothing. Raises DeliveryError."""
-    several = features.has_several_assistants()
-    commands = described(features.languages, several_assistants=several, hands_over=features.hands_over)
-    await client.call("PUT commands", f"/applications/{application}/commands", body=commands)
+    await client.call("PUT commands", f"/applications/{application}/commands", body=described(features))
 
 
 def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:

@@ -13,11 +13,11 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from adapters.base.code_blocks import WORD_JOINER, fenced
-from adapters.base.links import beside, says
-from adapters.base.markdown import cut, utf16_units
-from adapters.base.reading import NUMBER, parser, read
-from adapters.base.tables import as_text, plain_text
+from adapters.base.markdown.code_blocks import WORD_JOINER, fenced
+from adapters.base.markdown.links import beside, says
+from adapters.base.markdown.reading import NUMBER, parser, read
+from adapters.base.markdown.splitting import cut, utf16_units
+from adapters.base.markdown.tables import as_text, plain_text
 from adapters.discord.posted_reply import Buttons, DiscordContent
 from gateway.domain.visible_text import is_visible
 

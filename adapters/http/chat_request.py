@@ -24,6 +24,7 @@ from gateway.domain.visible_text import is_visible
 from gateway.languages import ENGLISH_ONLY, Languages
 from gateway.ports.platform import Request, SyntheticMessage
 from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
+from gateway.web.api.idempotency import idempotency_key
 from gateway.web.api.json_body import (
     STORABLE,
     STORABLE_PATTERN,
@@ -43,7 +44,6 @@ CALLBACK_FIELD = "callback"
 """Where the address of a message has the URL to which its outcome is posted."""
 ONCE = "once_"
 """How the id of a message begins that came without an Idempotency-Key."""
-IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 MESSAGE = "What to say."
 ASSISTANT = (
@@ -223,12 +223,9 @@ class ChatRequestParser:
 
 def message_id_of(owner: str, headers: Mapping[str, str]) -> str:
     """Returns the id of a request's message: the same for the same Idempotency-Key. Raises MalformedRequest."""
-    key = headers.get("idempotency-key")
+    key = idempotency_key(headers)
     if key is None:
         return f"{ONCE}{secrets.token_hex(12)}"
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
-        raise MalformedRequest(message, code="invalid_field")
     return f"key_{_digest(f'{owner} {key}')}"
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.http.chat_request import ChatForm, ChatRequest
 from gateway.web.api import turn_events, views
+from gateway.web.api.idempotency import key_doc
 from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
 
 SAY = """Say something. Waits for the reply. With `stream`, or when `Accept` asks for it, the reply comes as server-sent
@@ -19,12 +20,7 @@ when a call of a tool waits for somebody to approve it, and again when that is d
 WATCHED = """As `POST /chat` streams it, if `Accept` asks for events: the text so far first, then what follows. So a
 stream that broke is continued; its text replaces what came before."""
 HEADERS = (
-    ParameterDoc(
-        "Idempotency-Key",
-        "The same key again returns the same turn, never a second one. Printable ASCII, space around it left out.",
-        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
-        max_length=255,
-    ),
+    key_doc("The same key again returns the same turn, never a second one."),
     ParameterDoc("Prefer", "`respond-async`: answer at once, with where the turn can be fetched."),
 )
 RATE = "Rate a reply. A newer rating of the same author replaces the older one."

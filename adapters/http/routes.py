@@ -50,10 +50,10 @@ UNNAMED_AUTHOR = "caller"
 TURN_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
-def api(views: ChatRoutes, operations: Sequence[Operation]) -> Api:
-    routes = [Route(each.method, each.path, getattr(views, each.operation_id)) for each in operations]
+def api(handlers: ChatRoutes, operations: Sequence[Operation]) -> Api:
+    routes = [Route(each.method, each.path, getattr(handlers, each.operation_id)) for each in operations]
     cors = Cors(
-        origins=split_list(views.settings.cors_origins),
+        origins=split_list(handlers.settings.cors_origins),
         methods=("DELETE", "GET", "POST"),
         allowed_headers=("Authorization", "Content-Type", "Idempotency-Key", "Prefer"),
         exposed_headers=("Location", "Preference-Applied", "Retry-After"),

@@ -40,7 +40,7 @@ class ApiLimits:
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """They run on the worker's loop."""
+    """Used on the worker's loop."""
 
     callers: Callers
     waiters: WaiterRegistry

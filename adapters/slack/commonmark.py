@@ -12,9 +12,9 @@ from functools import cache
 
 from markdown_it import MarkdownIt
 
-from adapters.base.delimiters import DelimiterRun
-from adapters.base.reading import parser
-from adapters.base.reading_notes import NOTES
+from adapters.base.markdown.delimiters import DelimiterRun
+from adapters.base.markdown.reading import parser
+from adapters.base.markdown.reading_notes import NOTES
 
 HAIR_SPACE = "\u200a"
 """The narrowest white space. Beside it, CommonMark takes a mark that touches punctuation of a script without spaces."""
@@ -71,7 +71,7 @@ class Line:
         changed = (self._insertions.get(at, "") + self.line[at] for at in range(start, end))
         return "".join(changed) + (self._insertions.get(end, "") if end == len(self.line) else "")
 
-    # ------------------------------------------------------------ adapters.base.reading_notes.Notes
+    # ------------------------------------------------------------ adapters.base.markdown.reading_notes.Notes
 
     def stands(self, start: int, end: int) -> None:
         for at in range(start, end):

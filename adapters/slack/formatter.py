@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from adapters.base.approvals import APPROVE, DENY, labels
-from adapters.base.code_blocks import WORD_JOINER
-from adapters.base.formulas import closing_mark
-from adapters.base.inline_rules import BREAK
-from adapters.base.markdown import (
+from adapters.base.markdown.code_blocks import WORD_JOINER
+from adapters.base.markdown.formulas import closing_mark
+from adapters.base.markdown.inline_rules import BREAK
+from adapters.base.markdown.splitting import (
     CONTAINERS,
     DELIMITERS,
     FENCE,
@@ -28,7 +28,7 @@ from adapters.base.markdown import (
     leaves_quotation,
     utf8_bytes,
 )
-from adapters.base.tables import cells, fitted
+from adapters.base.markdown.tables import cells, fitted
 from adapters.slack.commonmark import Line
 from adapters.slack.mrkdwn import PROSE, escaped, first_words, mrkdwn
 from gateway.domain.models import TurnId

@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from adapters.base.code_blocks import WORD_JOINER, fenced
-from adapters.base.reading import NUMBER, commonmark, parser, read
-from adapters.base.tables import as_text
+from adapters.base.markdown.code_blocks import WORD_JOINER, fenced
+from adapters.base.markdown.reading import NUMBER, commonmark, parser, read
+from adapters.base.markdown.tables import as_text
 
 MAX_TABLE_WIDTH = 120
 """Characters in a line up to which columns are padded, so that they are aligned."""

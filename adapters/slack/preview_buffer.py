@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from adapters.base.line_parts import unfinished_span
-from adapters.base.markdown import finished, utf8_bytes
+from adapters.base.markdown.line_parts import unfinished_span
+from adapters.base.markdown.splitting import finished, utf8_bytes
 from adapters.slack.message_writer import Chunk, task
 from gateway.domain.run_events import PreviewEvent, ToolCall
 from gateway.domain.stream_buffer import TextBuffer

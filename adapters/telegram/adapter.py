@@ -19,11 +19,11 @@ from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.message_writer import TelegramWriter
 from adapters.telegram.posted_reply import TelegramMessage, TelegramReply
 from adapters.telegram.preview import TelegramPreview
+from adapters.telegram.receiver import TelegramReceiver
 from adapters.telegram.reconciler import TelegramReconciler, plain_messages
 from adapters.telegram.reply_target import TelegramTarget
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.update_parser import UpdateParser
-from adapters.telegram.webhook import TelegramReceiver
 from gateway.domain.files import Attachment
 from gateway.domain.models import ConversationKey, Turn, TurnId
 from gateway.ports.check import CheckResult

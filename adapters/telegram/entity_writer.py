@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from markdown_it.token import Token
 from telegram import MessageEntity
 
-from adapters.base.links import beside
-from adapters.base.reading import NUMBER
+from adapters.base.markdown.links import beside
+from adapters.base.markdown.reading import NUMBER
 from adapters.telegram.block_layout import BlockLayout
 from adapters.telegram.growing_text import FormattedText, GrowingText
 from adapters.telegram.links import is_link

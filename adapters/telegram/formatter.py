@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from adapters.base.markdown import MIN_LIMIT, cut, split, utf16_units
+from adapters.base.markdown.splitting import MIN_LIMIT, cut, split, utf16_units
 from adapters.telegram.entity_writer import render, rendered
 from adapters.telegram.growing_text import FormattedText
 from gateway.domain.visible_text import is_visible

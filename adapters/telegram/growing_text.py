@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from telegram import MessageEntity
 
-from adapters.base.markdown import utf16_units
+from adapters.base.markdown.splitting import utf16_units
 
 
 @dataclass(frozen=True, slots=True)

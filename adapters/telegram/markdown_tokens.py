@@ -9,8 +9,8 @@ from functools import cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.base.links import beside
-from adapters.base.reading import parser, read
+from adapters.base.markdown.links import beside
+from adapters.base.markdown.reading import parser, read
 
 TASK = re.compile(r"\[([ xX])\][ \t]+")
 BOX = "box"

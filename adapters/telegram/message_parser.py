@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from adapters.base.json_fields import Fields, object_in, text_in
 from adapters.base.language import in_language
-from adapters.base.markdown import utf16_units
+from adapters.base.markdown.splitting import utf16_units
 from adapters.base.text_input import SOMEBODY
 from adapters.telegram import attachments, replies, text_input
 from adapters.telegram.audience import Audience, author_of

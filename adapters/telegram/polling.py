@@ -101,9 +101,9 @@ class UpdatePoller(LeasedReceiver):
         Raises DeliveryError, StoreUnavailable, Overloaded.
         """
         for update in await self._calls.updates(self._offset, self._poll_seconds):
-            receipt = self._parser.receive_update(update)
-            await self._handler.take(receipt)
-            self._offset = receipt.payload["update_id"] + 1
+            parsed = self._parser.receive_update(update)
+            await self._handler.take(parsed)
+            self._offset = parsed.payload["update_id"] + 1
             await asyncio.sleep(0)  # a point to be cancelled at
 
     async def _end_conflict(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from adapters.base.errors import Rejected
-from adapters.base.markdown import utf16_units
+from adapters.base.markdown.splitting import utf16_units
 from adapters.base.reconciler import MAX_WAIT, Reconciler
 from adapters.telegram import formatter
 from adapters.telegram.errors import Migrated, Reason

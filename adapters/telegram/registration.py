@@ -43,14 +43,6 @@ COMMANDS: Mapping[str, Sentence] = {
     "stop": sentence("Stop the reply"),
     "help": sentence("Tell what the bot does"),
 }
-CHOICE_COMMANDS: Mapping[str, Sentence] = {
-    "assistant": sentence("Have another assistant answer here"),
-    "assistants": sentence("Which assistants can answer here"),
-}
-HANDOVER_COMMANDS: Mapping[str, Sentence] = {
-    "human": sentence("Have a person answer here"),
-    "resume": sentence("Have the assistant answer here again"),
-}
 EVERYWHERE = ("default", "all_private_chats", "all_group_chats")
 """Where the menu is shown. Set in the narrower scopes too: an older menu there would hide it."""
 IN_PRIVATE = ("all_private_chats",)
@@ -135,9 +127,7 @@ async def set_menu(
     Raises DeliveryError, StoreUnavailable.
     """
     scopes = IN_PRIVATE if settings.telegram_groups == "never" else EVERYWHERE
-    choices = CHOICE_COMMANDS if features.has_several_assistants() else {}
-    handover = HANDOVER_COMMANDS if features.hands_over else {}
-    menus = _menus(features.languages, {**COMMANDS, **choices, **handover})
+    menus = _menus(features.languages, features.with_commands(COMMANDS))
     name, menu = f"{NAME}:{calls.bot_id}:menu", json.dumps([scopes, menus])
     before = memory.get_value(name)
     if before == menu:

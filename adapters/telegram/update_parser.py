@@ -65,7 +65,7 @@ class UpdateParser:
         return parse_safely(self.parse, checked(update))
 
     def parse(self, update: Fields) -> ParsedUpdate:
-        """Returns what an update says; an empty receipt for unknown kinds.
+        """Returns what an update says; nothing for unknown kinds.
 
         Raises MalformedRequest if it is of a known kind, but not as Telegram documents it.
         """

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway import logs
 from gateway.assistants.instructions import Instructions
-from gateway.assistants.parameters import refused
+from gateway.assistants.requests.parameters import refused
 from gateway.domain.errors import SettingsError
 from gateway.domain.packages import Offer, offers_by_name, reason_of
 from gateway.ports.assistant import Assistant

@@ -20,8 +20,8 @@ import httpx2
 
 from gateway import logs
 from gateway.assistants import sdk
-from gateway.assistants.error_map import ModelLoading, NotFound
-from gateway.assistants.error_translation import translated_errors
+from gateway.assistants.errors.error_map import ModelLoading, NotFound
+from gateway.assistants.errors.translation import translated_errors
 from gateway.assistants.event_stream import EventStream
 from gateway.assistants.instructions import Instructions
 from gateway.assistants.json_fields import as_objects, as_text

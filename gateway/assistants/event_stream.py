@@ -9,7 +9,7 @@ from typing import Self
 
 import aiohttp
 
-from gateway.assistants.error_translation import raise_translated
+from gateway.assistants.errors.translation import raise_translated
 from gateway.assistants.sse import BodyParser, Event
 from gateway.domain.errors import AssistantRefused
 from gateway.domain.sentences import sentence

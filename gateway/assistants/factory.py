@@ -6,7 +6,7 @@ from gateway import logs
 from gateway.assistants import SharedValues
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, connect
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.assistants.parameters import HOSTED_TOOLS, request_fields
+from gateway.assistants.requests.parameters import HOSTED_TOOLS, request_fields
 from gateway.assistants.responses.backend import DEFAULT_MODEL, ResponsesBackend
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.tool_calls import MAX_ROUNDS, too_many_rounds
-from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import NO_TOKENS, Usage
 from gateway.domain.run_events import RunEvent, UsageCounted

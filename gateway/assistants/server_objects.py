@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gateway.assistants.api_client import AssistantApiClient
-from gateway.assistants.error_map import BadRequest, NotFound
+from gateway.assistants.errors.error_map import BadRequest, NotFound
 from gateway.assistants.sse import Json
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.files import Content

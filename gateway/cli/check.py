@@ -25,11 +25,10 @@ from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.check import CheckResult
 from gateway.ports.platform import Adapter, Closeable
 from gateway.ports.unparsed_updates import UnparsedUpdates
-from gateway.settings import Settings, config_file
+from gateway.settings import Load, Settings, config_file
 from gateway.tools import FoundTool, Tool, ToolBox, find_tools
 from gateway.tools.servers import ToolServers, check_servers
 from gateway.wiring import loading, platforms
-from gateway.wiring.loading import Load
 from gateway.wiring.running_gateway import DISK_FULL
 from gateway.worker.worker import run_once
 from storage import migrations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from dotenv import dotenv_values, set_key
@@ -24,7 +24,7 @@ from gateway.configuration import Configuration, CurrentConfiguration
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import AssistantError, SettingsError
 from gateway.ports.check import CheckResult
-from gateway.settings import ENV_FILE, EnvironmentSettings, Settings, SetupGuide, environment_variables
+from gateway.settings import ENV_FILE, AnySettings, EnvironmentSettings, Settings, SetupGuide, environment_variables
 from gateway.tools import ToolBox
 from gateway.wiring import loading, platforms
 from gateway.worker.worker import run_once
@@ -35,7 +35,6 @@ SHOWN_MODELS = 20
 
 Answers = dict[str, str]
 """Values by field; an empty one unsets what stands in the file."""
-AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 
 
 @dataclass(frozen=True, slots=True)

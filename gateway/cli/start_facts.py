@@ -8,8 +8,7 @@ from adapters.http import HttpSettings
 from gateway.admin import AdminSettings
 from gateway.domain.command_lines import gateway_command
 from gateway.ports.check import CheckResult
-from gateway.settings import Settings
-from gateway.wiring.loading import Load
+from gateway.settings import Load, Settings
 
 LEAVE_OFFLINE = "for an assistant with a model, set OPENAI_API_KEY and leave ASSISTANT_BACKEND=offline out"
 

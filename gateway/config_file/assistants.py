@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from gateway.assistants import instructions_of
-from gateway.assistants.parameters import FIELDS, HOSTED_TOOLS, PARAMETERS
+from gateway.assistants.requests.parameters import FIELDS, HOSTED_TOOLS, PARAMETERS
 from gateway.config_file.names import ASSISTANTS
 from gateway.config_file.problems import ProblemList
 from gateway.config_file.tables import AssistantTable

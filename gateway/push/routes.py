@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,14 +25,14 @@ from gateway.push.messages import (
 from gateway.push.request import PushOrder, PushRequest, order_of
 from gateway.web.api.api_keys import ApiKeys, bearer_token, caller_name
 from gateway.web.api.cors import Cors
+from gateway.web.api.idempotency import idempotency_key, key_doc
 from gateway.web.api.json_body import read_model
-from gateway.web.api.openapi import Operation, ParameterDoc, ResponseDoc
+from gateway.web.api.openapi import Operation, ResponseDoc
 from gateway.web.api.routes import Api, HttpRequest, HttpResponse, Route, json_response
 
 PREFIX = "/messages"
 TURN, SCHEDULES, SCHEDULE = f"{PREFIX}/<turn_id>", f"{PREFIX}/schedules", f"{PREFIX}/schedules/<schedule_id>"
 NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
-IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 BYTES_PER_CHARACTER = 12
 """The most bytes that a character takes in JSON: two escapes of six."""
 OTHER_BYTES = 32_768
@@ -59,7 +59,7 @@ class PushRoutes:
         most = max(self.max_prompt_chars, self.max_text_chars) * BYTES_PER_CHARACTER + OTHER_BYTES
         body = read_model(PushRequest, request.headers.get("content-type", ""), await request.read_body(most))
         limits = {"max_prompt_chars": self.max_prompt_chars, "max_text_chars": self.max_text_chars}
-        order, name = order_of(body, time.time(), **limits), _name(owner, request.headers)
+        order, name = order_of(body, time.time(), **limits), name_for(owner, idempotency_key(request.headers))
         if order.first_at is None:
             return await self._now(order, owner, name)
         return await self._later(order, owner, name)
@@ -125,23 +125,9 @@ async def _in_thread(operation: Callable[[], T]) -> T:
     return await asyncio.to_thread(operation)
 
 
-def _name(owner: str, headers: Mapping[str, str]) -> str:
-    """Returns the name of a push. Raises MalformedRequest."""
-    key = headers.get("idempotency-key")
-    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-        message = "An Idempotency-Key has 1 to 255 printable ASCII characters."
-        raise MalformedRequest(message, code="invalid_field")
-    return name_for(owner, key)
-
-
 # ---------------------------------------------------------------- their description
 
-KEY = ParameterDoc(
-    "Idempotency-Key",
-    "The same key again is the same message or schedule, never a second one. Printable ASCII.",
-    pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
-    max_length=255,
-)
+KEY = key_doc("The same key again is the same message or schedule, never a second one.")
 PUSH = """Bring a text to a channel, or have the assistant write it. It comes after what was said in the conversation
 before, and the assistant remembers it. With `at` or `every` it comes then."""
 SHOWN, LISTED = ResponseDoc("The message.", views.PushView), ResponseDoc("The schedules.", views.ScheduleList)

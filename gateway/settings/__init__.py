@@ -2,7 +2,9 @@
 
 from gateway.settings.base import (
     ENV_FILE,
+    AnySettings,
     EnvironmentSettings,
+    Load,
     SetupGuide,
     TokenPattern,
     config_file,
@@ -17,7 +19,9 @@ from gateway.settings.core import OPENAI_HOST, Settings
 __all__ = [
     "ENV_FILE",
     "OPENAI_HOST",
+    "AnySettings",
     "EnvironmentSettings",
+    "Load",
     "Settings",
     "SetupGuide",
     "TokenPattern",

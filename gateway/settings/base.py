@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import AliasChoices, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -184,6 +184,15 @@ class EnvironmentSettings(BaseSettings):
         """Returns every secret value in these settings, for the log to mask."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+
+AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
+
+
+class Load(Protocol):
+    """Returns the settings of a class, from wherever a process has them."""
+
+    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
 
 
 def wrong_values(error: ValidationError) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from adapters.discord.settings import DiscordSettings
 from adapters.http import HttpSettings
@@ -24,7 +24,15 @@ from gateway.platform_packages import FoundPlatform, find_platforms
 from gateway.policy.prices import PriceSettings
 from gateway.policy.rules import AdmissionSettings
 from gateway.push import PushSettings
-from gateway.settings import EnvironmentSettings, Settings, config_file, describe, given_variables
+from gateway.settings import (
+    AnySettings,
+    EnvironmentSettings,
+    Load,
+    Settings,
+    config_file,
+    describe,
+    given_variables,
+)
 from gateway.settings.names import unknown_names, wrong_names_in_file
 from gateway.settings.platforms import PlatformSettings
 from gateway.settings.toml_file import TomlFile
@@ -53,7 +61,6 @@ PLATFORM_SETTINGS: Mapping[str, type[EnvironmentSettings] | None] = {
 
 SettingsByClass = Mapping[type[EnvironmentSettings], EnvironmentSettings]
 """Settings of each class."""
-AnySettings = TypeVar("AnySettings", bound=EnvironmentSettings)
 AnyPlatform = TypeVar("AnyPlatform", bound=PlatformSettings)
 
 
@@ -103,12 +110,6 @@ class Loaded:
         yield from self.configuration.secrets()
         if self.file is not None:
             yield from self.file.secrets()
-
-
-class Load(Protocol):
-    """Returns the settings of a class, as ``load`` does."""
-
-    def __call__(self, cls: type[AnySettings], /) -> AnySettings: ...
 
 
 def load(cls: type[AnySettings]) -> AnySettings:

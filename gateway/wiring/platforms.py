@@ -16,7 +16,7 @@ from adapters.openai_api.settings import OpenAiApiSettings
 from adapters.slack.settings import SlackSettings
 from adapters.telegram.settings import TelegramSettings
 from gateway.admin import AdminSettings
-from gateway.assistants.parameters import RUN_LIMITS
+from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
 from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
@@ -28,12 +28,12 @@ from gateway.languages import LanguageSettings
 from gateway.policy.prices import Prices, PriceSettings
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.platform import Adapter, FetchesAttachments, OpensTopics, PostsFiles
-from gateway.settings import Settings
+from gateway.settings import AnySettings, Load, Settings
 from gateway.settings.values import split_list
 from gateway.web.api.api_keys import ApiKeys
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.request_limit import RequestLimit
-from gateway.wiring.loading import AnySettings, Load, load, load_configuration, packaged_platforms
+from gateway.wiring.loading import load, load_configuration, packaged_platforms
 from gateway.worker.worker import run_once
 from storage.store import SqlStore
 

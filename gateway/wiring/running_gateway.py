@@ -25,7 +25,7 @@ from gateway.ports.platform import Adapter, BackgroundReceiver, Closeable, HasWa
 from gateway.push import PushSettings
 from gateway.push import routes as push_routes
 from gateway.push.messages import PushMessages
-from gateway.settings import Settings
+from gateway.settings import Load, Settings
 from gateway.tools.servers import ToolServers
 from gateway.web import asgi_app, metrics_endpoint
 from gateway.web.api.api_keys import ApiKeys
@@ -33,7 +33,6 @@ from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
-from gateway.wiring.loading import Load
 from gateway.worker.assistants import Assistants, RunningAssistant
 from gateway.worker.inbox import StoreInbox
 from gateway.worker.thread_inbox import ThreadInbox
@@ -90,7 +89,7 @@ class Gateway:
     def _pages(
         self, page: ChatPageSettings, http: HttpSettings, languages: Languages, context: AdminContext
     ) -> Sequence[flask.Blueprint]:
-        from gateway.admin.pages import blueprint  # noqa: PLC0415  # with Flask, when the first page is asked for
+        from gateway.admin.blueprint import blueprint  # noqa: PLC0415  # with Flask, when the first page is asked for
         from gateway.web.chat_page import Assets, ChatPage  # noqa: PLC0415
 
         assets, max_chars = Assets(), self.settings.max_message_chars

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -44,6 +44,17 @@ DeliveryContextFactory = Callable[[LeaseGuard], WorkerDeliveryContext]
 """Makes the delivery context of a claim."""
 
 log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _AttemptParts:
+    """What an attempt at a turn works with, until the turn has an outcome or is parked."""
+
+    work: ConversationTask
+    attempt: TurnAttempt
+    preview: PreviewTask
+    files: TurnFiles
+    context: WorkerDeliveryContext
 
 
 class TurnProcessor:
@@ -173,53 +184,39 @@ class TurnProcessor:
         work.attempt = attempt
         try:
             preview = self._preview(turn, stream, context)
-            return await self._answer_with(work, attempt, preview, files, context)
+            return await self._answer_with(_AttemptParts(work, attempt, preview, files, context))
         finally:
             attempt.close()
 
-    async def _answer_with(
-        self,
-        work: ConversationTask,
-        attempt: TurnAttempt,
-        preview: PreviewTask,
-        files: TurnFiles,
-        context: WorkerDeliveryContext,
-    ) -> Turn | None:
-        turn = work.claim.turn
+    async def _answer_with(self, parts: _AttemptParts) -> Turn | None:
+        work, attempt, turn = parts.work, parts.attempt, parts.work.claim.turn
         try:
-            outcome = await self._outcome_unless_parked(work, attempt, preview, files, context)
+            outcome = await self._outcome_unless_parked(parts)
             resolved = None if outcome is None else await self._record(outcome, work, attempt)
         except LeaseLost:
             self._create_background_task(self._settle_if_ended(turn, attempt), attempt)  # it may have been deleted
             raise
         finally:
-            files.close()
-            await preview.finish()
+            parts.files.close()
+            await parts.preview.finish()
         if resolved is not None:
             await self._settle(work, attempt, resolved, Expense.of(turn))
         return resolved
 
-    async def _outcome_unless_parked(
-        self,
-        work: ConversationTask,
-        attempt: TurnAttempt,
-        preview: PreviewTask,
-        files: TurnFiles,
-        context: WorkerDeliveryContext,
-    ) -> RecordOutcome | None:
+    async def _outcome_unless_parked(self, parts: _AttemptParts) -> RecordOutcome | None:
         """Runs the turn and returns its outcome; None when it has to wait for something: then it is parked."""
-        turn = work.claim.turn
+        work, attempt, turn = parts.work, parts.attempt, parts.work.claim.turn
         about = SpanAttributes(turn=turn.id, platform=work.platform, attempt=turn.attempts)
         with self._tracing.span("run", turn.message.traceparent, **about) as span:
-            outcome = await self._runner.outcome(work, attempt, files, context)
+            outcome = await self._runner.outcome(work, attempt, parts.files, parts.context)
             if isinstance(outcome, RecordOutcome):
                 if outcome.failure is not None:
                     span.record_error(GatewayError(code=outcome.failure.code))
                 return outcome
             if outcome.awaits_approvals:
-                await preview.finish()  # the questions come below what was said before them
+                await parts.preview.finish()  # the questions come below what was said before them
                 is_new = len(work.claim.turn.rounds) > len(turn.rounds)
-                outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, context, is_new=is_new)
+                outcome = await self._held_calls.ask(work.lease_guard, outcome, work.held, parts.context, is_new=is_new)
             await self._park(work, outcome, turn.cost)
         if work.leaves_run:
             self._create_background_task(attempt.stop(), attempt)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from adapters.base.code_blocks import WORD_JOINER
-from adapters.base.reading import commonmark, literal, parser
-from adapters.base.standing_text import FORMULAS, NAME
+from adapters.base.markdown.code_blocks import WORD_JOINER
+from adapters.base.markdown.reading import commonmark, literal, parser
+from adapters.base.markdown.standing_text import FORMULAS, NAME
 from adapters.console.markdown import RenderedMarkdown
 from adapters.discord import formatter as discord
 from adapters.slack import formatter as slack

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 from adapters.http import HttpAdapter, HttpSettings
 from gateway import admin
 from gateway.admin import AdminContext
-from gateway.admin.pages import blueprint
+from gateway.admin.blueprint import blueprint
 from gateway.app import open_gateway
 from gateway.ports.check import CheckResult
 from gateway.ports.inbox import AsyncInbox

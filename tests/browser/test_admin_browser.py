@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from gateway.admin import overview, turn_log_stream
+from gateway.admin.pages import overview, turn_log_stream
 from gateway.domain.models import Usage
 from gateway.ports.turn_log import TurnLogLine
 from tests.browser.browsers import PageGuard, chromium_only

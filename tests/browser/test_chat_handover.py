@@ -10,7 +10,7 @@ from gateway.cli.handover import HandoverContext
 from gateway.handover import messages
 from gateway.ports.enqueue import AssistantRoute
 from storage.store import SqlStore
-from tests.adapters.test_http_handover import EVE
+from tests.adapters.http.test_http_handover import EVE
 from tests.browser.chat_actions import last_complete_reply, send_message
 
 

@@ -23,7 +23,7 @@ from adapters.discord import gateway_connection
 from adapters.discord import preview as discord_preview
 from adapters.discord import receiver as discord_receiver
 from adapters.discord.gateway_connection import GatewayConnection
-from adapters.telegram import api_client, preview, webhook
+from adapters.telegram import api_client, preview, receiver
 from adapters.telegram.polling import UpdatePoller
 from gateway import app
 from gateway.cli import main
@@ -90,7 +90,7 @@ def run(options: LaunchOptions, greeting_pipe: Connection) -> None:
 
 def _shorten_telegram_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        webhook, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
+        receiver, "UpdatePoller", partial(UpdatePoller, lease_seconds=POLL_LEASE_SECONDS, poll_seconds=POLL_SECONDS)
     )
     patch.setattr(api_client, "PRIVATE", FAST_RATE)
     patch.setattr(api_client, "GROUP", FAST_RATE)

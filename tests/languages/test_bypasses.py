@@ -16,7 +16,7 @@ NOT_FOR_PEOPLE = {
     "adapters/slack/dry_run.py",
     "adapters/slack/manifest.py",  # an app at Slack has its texts in one language
     "adapters/telegram/dry_run.py",
-    "gateway/assistants/speakers.py",
+    "gateway/assistants/requests/speakers.py",
     "gateway/__main__.py",
     "gateway/cli",  # for operators, as are the next
     "gateway/admin",

@@ -182,13 +182,13 @@ def test_discord_names_it_with_commands() -> None:
 
 
 def test_commands_are_described_in_every_language() -> None:
-    ask, *_ = described(ALL)
+    ask, *_ = described(BotFeatures(ALL))
     assert ask["name"] == "ask"
     assert ask["description_localizations"]["de"] == "Den Assistenten etwas fragen"
     assert set(ask["description_localizations"]) == {"de", "es-ES", "es-419", "fr", "ja", "pt-BR", "ru", "zh-CN"}
-    texts = [text for each in described(ALL) for text in each["description_localizations"].values()]
+    texts = [text for each in described(BotFeatures(ALL)) for text in each["description_localizations"].values()]
     assert max(map(len, texts)) <= 100  # docs.discord.com/developers/interactions/application-commands
-    assert described(Languages(("de",)))[0]["description"] == "Den Assistenten etwas fragen"
+    assert described(BotFeatures(Languages(("de",))))[0]["description"] == "Den Assistenten etwas fragen"
 
 
 class MenuCalls:

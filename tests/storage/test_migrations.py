@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -88,6 +89,12 @@ def test_listed_revisions_are_those_in_versions() -> None:
     config.set_main_option("path_separator", "newline")
     scripts = ScriptDirectory.from_config(config)
     assert [script.revision for script in scripts.walk_revisions()][::-1] == list(REVISIONS)
+
+
+def test_a_revision_imports_nothing_of_ours_as_it_must_do_the_same_in_years() -> None:
+    revisions = (ROOT / "storage" / "migrations" / "versions").glob("*.py")
+    of_ours = re.compile(r"^ *(?:from|import) (?:gateway|adapters|storage)\b", re.MULTILINE)
+    assert [each.name for each in revisions if of_ours.search(each.read_text("utf-8"))] == []
 
 
 def test_empty_database_is_migrated(bare_url: str) -> None:

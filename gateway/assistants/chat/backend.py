@@ -20,17 +20,17 @@ from gateway.assistants.chat.images import image_calls
 from gateway.assistants.chat.messages import MAX_TOKENS, RequestBuilder, tool_files_message
 from gateway.assistants.chat.returned import to_return
 from gateway.assistants.chat.run_state import ChatRunState
-from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import REFUSALS, BadRequest, Filtered, NotFound
-from gateway.assistants.history import fit_history, truncated
-from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
-from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.errors.error_map import REFUSALS, BadRequest, Filtered, NotFound
+from gateway.assistants.history.exchanges import fit_history, truncated
+from gateway.assistants.history.past import FilteredExchanges, FittedSizes, PastOfTurn
+from gateway.assistants.replies.cut_off import cut_off_before_text, with_cut_off_note
+from gateway.assistants.replies.filter import ReplyFilters
+from gateway.assistants.requests.server_limits import Feature, ServerLimits
+from gateway.assistants.requests.transcription import Transcripts
+from gateway.assistants.requests.turn_options import of_caller, refused_parameter
 from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
-from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import check_tokens, held_calls, parts_for_model, ran_calls, run_calls
-from gateway.assistants.transcription import Transcripts
-from gateway.assistants.turn_options import of_caller, refused_parameter
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantUnavailable
 from gateway.domain.exchange import Exchange
 from gateway.domain.files import File

@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.assistants.chat.calls import CallAssembler, ReceivedCall
 from gateway.assistants.chat.deltas import merge
-from gateway.assistants.error_map import Filtered, error_from_object, error_in
+from gateway.assistants.errors.error_map import Filtered, error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
-from gateway.assistants.reply_filter import ReplyFilter
+from gateway.assistants.replies.filter import ReplyFilter
 from gateway.assistants.sse import END, Event, Json
 from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import Usage

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from gateway.assistants.attachments import InlineText, MessagePart
 from gateway.assistants.chat.returned import with_returned
-from gateway.assistants.history import with_turn
+from gateway.assistants.history.exchanges import with_turn
 from gateway.assistants.instructions import Instructions
-from gateway.assistants.parameters import TRUNCATION
-from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
-from gateway.assistants.speakers import instructions_for, name_field
-from gateway.assistants.sse import Json
-from gateway.assistants.tool_calls import arguments_to_return
-from gateway.assistants.turn_options import (
+from gateway.assistants.requests.parameters import TRUNCATION
+from gateway.assistants.requests.server_limits import Feature, ServerLimits, features_of_files
+from gateway.assistants.requests.speakers import instructions_for, name_field
+from gateway.assistants.requests.turn_options import (
     Translation,
     drop_forced_choice,
     drop_idle_tool_fields,
@@ -23,6 +21,8 @@ from gateway.assistants.turn_options import (
     translated,
     unsupported,
 )
+from gateway.assistants.sse import Json
+from gateway.assistants.tool_calls import arguments_to_return
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import Turn
 from gateway.domain.turn_options import TurnOptions

@@ -9,11 +9,11 @@ from gateway import logs
 from gateway.assistants.attachments import MessagePart, without_files
 from gateway.assistants.chat.completion import CompletionAccumulator
 from gateway.assistants.chat.messages import PreparedCompletion, RequestBuilder, is_tool_files
-from gateway.assistants.error_map import BadFile, Filtered, InputTooLong
-from gateway.assistants.past import PastOfTurn, shorter_outputs
-from gateway.assistants.reply_accumulator import ReplyAccumulator
+from gateway.assistants.errors.error_map import BadFile, Filtered, InputTooLong
+from gateway.assistants.history.past import PastOfTurn, shorter_outputs
+from gateway.assistants.replies.accumulator import ReplyAccumulator
+from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.sse import Json
-from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError
 from gateway.domain.exchange import CallRound
 from gateway.domain.models import RunId, Turn, Usage

@@ -22,8 +22,7 @@ from gateway.assistants.api_client import (
     path_segment,
 )
 from gateway.assistants.attachments import MAX_BYTES, missing_as_gone, unknown_reference, without_sandbox_links
-from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
-from gateway.assistants.error_map import (
+from gateway.assistants.errors.error_map import (
     REFUSALS,
     BadFile,
     BadRequest,
@@ -32,11 +31,15 @@ from gateway.assistants.error_map import (
     NotFound,
     ToolServerAway,
 )
-from gateway.assistants.history import fit_history, with_turn
+from gateway.assistants.history.exchanges import fit_history, with_turn
+from gateway.assistants.history.new_threads import NewThreads
+from gateway.assistants.history.past import FilteredExchanges, FittedSizes, PastOfTurn
 from gateway.assistants.json_fields import as_objects, counted_usage
-from gateway.assistants.new_threads import NewThreads
-from gateway.assistants.past import FilteredExchanges, FittedSizes, PastOfTurn
-from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.replies.cut_off import cut_off_before_text, with_cut_off_note
+from gateway.assistants.replies.filter import ReplyFilters
+from gateway.assistants.requests.server_limits import Feature, ServerLimits
+from gateway.assistants.requests.transcription import Transcripts
+from gateway.assistants.requests.turn_options import calls_at_end, of_caller, others, refused_parameter
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.earlier_attempts import EarlierAttempts
 from gateway.assistants.responses.events import ResponseEventReader
@@ -45,12 +48,9 @@ from gateway.assistants.responses.local_threads import create_local_thread, is_l
 from gateway.assistants.responses.requests import ServerResponses
 from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
-from gateway.assistants.server_limits import Feature, ServerLimits
 from gateway.assistants.server_objects import ApiServerObjects
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import check_tokens, held_calls, run_calls
-from gateway.assistants.transcription import Transcripts
-from gateway.assistants.turn_options import calls_at_end, of_caller, others, refused_parameter
 from gateway.domain.errors import (
     AnswerLost,
     AssistantError,

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 
 from gateway.assistants.api_client import AssistantApiClient, path_segment
-from gateway.assistants.error_map import BadRequest, NotFound
-from gateway.assistants.history import pair_exchanges
+from gateway.assistants.errors.error_map import BadRequest, NotFound
+from gateway.assistants.history.exchanges import pair_exchanges
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.responses.items import exchange_items, first_text, message_text
 from gateway.assistants.sse import Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing, suppress
 
 from gateway import logs
-from gateway.assistants.error_map import BadFile, CallsUnmatched
+from gateway.assistants.errors.error_map import BadFile, CallsUnmatched
 from gateway.assistants.json_fields import as_objects
 from gateway.assistants.responses.conversations import ServerConversations
 from gateway.assistants.responses.items import failure_of, files_in, first_text, reply_texts, unanswered_calls

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gateway.assistants.error_map import error_from_object, error_in
+from gateway.assistants.errors.error_map import error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text
-from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import ReplyFilter, ReplyFilters
+from gateway.assistants.replies.accumulator import ReplyAccumulator
+from gateway.assistants.replies.filter import ReplyFilter, ReplyFilters
 from gateway.assistants.responses.items import ReadMessage, is_final, is_said, text_of_parts
 from gateway.assistants.sse import DONE_MARKER, Event, Json
 from gateway.domain.errors import AssistantError, AssistantUnavailable

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from gateway import logs
-from gateway.assistants.error_map import ToolServerAway
+from gateway.assistants.errors.error_map import ToolServerAway
 from gateway.assistants.sse import Json
 from gateway.configuration import McpServerDefinition
 

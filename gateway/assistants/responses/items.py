@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.assistants.attachments import InlineText, MessagePart, base_name, file_made
-from gateway.assistants.citations import with_sources
-from gateway.assistants.error_map import Filtered, error_from_object
-from gateway.assistants.history import exchange_messages
+from gateway.assistants.errors.error_map import Filtered, error_from_object
+from gateway.assistants.history.exchanges import exchange_messages
 from gateway.assistants.json_fields import as_object, as_objects, as_text
-from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
+from gateway.assistants.replies.citations import with_sources
+from gateway.assistants.replies.filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run, called_name
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable

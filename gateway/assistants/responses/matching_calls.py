@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateway.assistants.history import NO_RESULT, result_text
+from gateway.assistants.history.exchanges import NO_RESULT, result_text
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.responses.items import call_id_of, message_item, output_item, without_output_files
 from gateway.assistants.sse import Json

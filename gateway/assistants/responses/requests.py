@@ -8,17 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig, path_segment
-from gateway.assistants.error_map import BadRequest, NotFound, ToolServerAway
+from gateway.assistants.errors.error_map import BadRequest, NotFound, ToolServerAway
 from gateway.assistants.event_stream import EventStream
-from gateway.assistants.responses.events import UNREAD_EVENTS
-from gateway.assistants.responses.hosted_servers import HostedServers
-from gateway.assistants.responses.items import is_final, with_head
-from gateway.assistants.responses.local_threads import is_local
-from gateway.assistants.responses.state import ResponseRunState
-from gateway.assistants.server_limits import Feature, ServerLimits
-from gateway.assistants.speakers import instructions_for
-from gateway.assistants.sse import Json
-from gateway.assistants.turn_options import (
+from gateway.assistants.requests.server_limits import Feature, ServerLimits
+from gateway.assistants.requests.speakers import instructions_for
+from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
     Translation,
     drop_forced_choice,
@@ -28,6 +22,12 @@ from gateway.assistants.turn_options import (
     translated,
     unsupported,
 )
+from gateway.assistants.responses.events import UNREAD_EVENTS
+from gateway.assistants.responses.hosted_servers import HostedServers
+from gateway.assistants.responses.items import is_final, with_head
+from gateway.assistants.responses.local_threads import is_local
+from gateway.assistants.responses.state import ResponseRunState
+from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.domain.models import Turn
 from gateway.domain.turn_options import TurnOptions

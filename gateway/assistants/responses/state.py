@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.assistants.attachments import load, without_files
-from gateway.assistants.history import with_turn
+from gateway.assistants.history.exchanges import with_turn
+from gateway.assistants.history.past import PastOfTurn
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
-from gateway.assistants.past import PastOfTurn
-from gateway.assistants.reply_accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
-from gateway.assistants.reply_filter import PLAIN, ReplyFilters
+from gateway.assistants.replies.accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
+from gateway.assistants.replies.filter import PLAIN, ReplyFilters
+from gateway.assistants.requests.server_limits import Feature, ServerLimits, features_of_files
+from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.responses.items import (
     ReadMessage,
     call_item,
@@ -30,10 +32,8 @@ from gateway.assistants.responses.items import (
     with_head,
     without_output_files,
 )
-from gateway.assistants.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, parts_for_model, ran_calls
-from gateway.assistants.transcription import Transcripts
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage

@@ -13,13 +13,14 @@ from functools import partial
 
 from gateway import logs
 from gateway.assistants.api_client import STREAM_IDLE_SECONDS, AssistantApiClient, AssistantConfig
-from gateway.assistants.error_map import REFUSALS, BadRequest, Filtered, NotFound
-from gateway.assistants.history import exchange_messages, pair_exchanges
+from gateway.assistants.errors.error_map import REFUSALS, BadRequest, Filtered, NotFound
+from gateway.assistants.history.exchanges import exchange_messages, pair_exchanges
+from gateway.assistants.history.new_threads import NewThreads
 from gateway.assistants.json_fields import as_object, as_objects, as_text, counted_usage
-from gateway.assistants.new_threads import NewThreads
-from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.replies.filter import ReplyFilters
+from gateway.assistants.requests.server_limits import ServerLimits
+from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.rounds import NextRequest, RoundEvents, run_in_rounds
-from gateway.assistants.server_limits import ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
@@ -36,7 +37,6 @@ from gateway.assistants.threads.requests import NAME, RunRequests, run_path, thr
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import check_tokens, held_calls, run_calls
-from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import (
     AssistantError,
     AssistantRateLimited,

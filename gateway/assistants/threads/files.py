@@ -20,9 +20,9 @@ from gateway.assistants.attachments import (
     unreadable,
     without_files,
 )
-from gateway.assistants.error_map import NotFound
+from gateway.assistants.errors.error_map import NotFound
 from gateway.assistants.json_fields import as_text
-from gateway.assistants.server_limits import Feature, ServerLimits
+from gateway.assistants.requests.server_limits import Feature, ServerLimits
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRefused

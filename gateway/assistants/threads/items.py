@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.assistants.attachments import base_name
-from gateway.assistants.citations import with_sources
-from gateway.assistants.error_map import Filtered, error_from_object
+from gateway.assistants.errors.error_map import Filtered, error_from_object
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
-from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import PLAIN, ReplyFilter, ReplyFilters
+from gateway.assistants.replies.accumulator import ReplyAccumulator
+from gateway.assistants.replies.citations import with_sources
+from gateway.assistants.replies.filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Event, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from gateway.assistants.api_client import AssistantConfig, path_segment
 from gateway.assistants.attachments import without_sandbox_links
-from gateway.assistants.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.json_fields import as_text
-from gateway.assistants.reply_filter import ReplyFilters
+from gateway.assistants.replies.cut_off import cut_off_before_text, with_cut_off_note
+from gateway.assistants.replies.filter import ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.assistants.api_client import AssistantConfig, path_segment
-from gateway.assistants.parameters import RUN_LIMITS
-from gateway.assistants.speakers import instructions_for
+from gateway.assistants.requests.parameters import RUN_LIMITS
+from gateway.assistants.requests.speakers import instructions_for
+from gateway.assistants.requests.turn_options import FORCED_CHOICE, drop_forced_choice, same, translated, unsupported
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
-from gateway.assistants.turn_options import FORCED_CHOICE, drop_forced_choice, same, translated, unsupported
 from gateway.domain.models import ThreadId
 from gateway.tools import ToolBox
 

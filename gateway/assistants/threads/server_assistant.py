@@ -15,7 +15,7 @@ from gateway.assistants.api_client import (
     path_segment,
     reject_address_without_version,
 )
-from gateway.assistants.error_map import NotFound
+from gateway.assistants.errors.error_map import NotFound
 from gateway.assistants.json_fields import as_object, as_objects, as_text
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRateLimited

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from gateway import logs
 from gateway.assistants.json_fields import as_text, counted_usage
-from gateway.assistants.reply_accumulator import ReplyAccumulator
-from gateway.assistants.reply_filter import PLAIN, ReplyFilters
+from gateway.assistants.replies.accumulator import ReplyAccumulator
+from gateway.assistants.replies.filter import PLAIN, ReplyFilters
+from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.items import RunEventReader, RunExpired, failure_of, is_final
 from gateway.assistants.tool_calls import FunctionCall
-from gateway.assistants.transcription import Transcripts
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import ThreadId, Turn, Usage
 from gateway.domain.run_events import UsageCounted

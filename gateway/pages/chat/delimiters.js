@@ -1,4 +1,4 @@
-// Tells which marks of Markdown are meant as markup. It decides as adapters/base/delimiters.py does, which explains it.
+// Tells which marks of Markdown are meant as markup. It decides as adapters/base/markdown/delimiters.py does, which explains it.
 
 export const MARKS = "*_~";
 const PAIRS = { "(": ")", "[": "]", "{": "}", "<": ">" };

@@ -1,4 +1,4 @@
-// Reads the Markdown of an assistant as adapters/base/reading.py does, which explains the rules.
+// Reads the Markdown of an assistant as adapters/base/markdown/reading.py does, which explains the rules.
 
 import { MARKS, isWord, scan } from "./delimiters.js";
 

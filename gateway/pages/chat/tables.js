@@ -1,4 +1,4 @@
-// Keeps the cells of a table's row beyond its header, which markdown-it drops. It does what adapters/base/tables.py does.
+// Keeps the cells of a table's row beyond its header, which markdown-it drops. It does what adapters/base/markdown/tables.py does.
 
 const BAR = /(?<!\\)\|/g;
 const KEPT = /(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)|(?<![\p{L}\p{N}_$\\])\$(?![\s$])[^$\n`]*?(?<=[^\s\\])\$(?![\p{L}\p{N}_$])|\\\(.{1,300}?\\\)/gu; // code, and formulas

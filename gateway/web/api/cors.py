@@ -12,6 +12,7 @@ MAX_AGE_SECONDS = 3600
 """How long a browser may remember the answer to a preflight request."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Those that change nothing: www.rfc-editor.org/rfc/rfc9110#section-9.2.1"""
 FORM_TYPES = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 """www.w3.org/TR/fetch-metadata/#sec-fetch-site-header; other ports and subdomains are the same site."""

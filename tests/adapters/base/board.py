@@ -15,7 +15,7 @@ from adapters.base.api_client import ApiClient
 from adapters.base.chat_adapter import ChatAdapter
 from adapters.base.error_map import CallErrors
 from adapters.base.errors import Rejected
-from adapters.base.markdown import cut
+from adapters.base.markdown.splitting import cut
 from adapters.base.message_writer import MessageWriter
 from adapters.base.posted_reply import PostedReply
 from adapters.base.preview import Preview

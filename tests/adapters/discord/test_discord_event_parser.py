@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands
@@ -22,7 +23,6 @@ from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, MessageKind
 from gateway.domain.platform_events import MessageEdited
-from gateway.languages import ENGLISH_ONLY
 from tests.adapters.any_payload import altered, anything, check_text
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, TOKEN, USER
 
@@ -525,8 +525,9 @@ def test_a_slash_command_chooses_an_assistant() -> None:
 
 
 def test_the_commands_that_choose_are_there_where_there_are_several_assistants() -> None:
-    assert [each["name"] for each in commands.described(ENGLISH_ONLY)] == ["ask", "new", "stop", "help"]
-    names = {each["name"]: each["options"] for each in commands.described(ENGLISH_ONLY, several_assistants=True)}
+    assert [each["name"] for each in commands.described(PLAIN)] == ["ask", "new", "stop", "help"]
+    several = commands.described(BotFeatures(has_several_assistants=lambda: True))
+    names = {each["name"]: each["options"] for each in several}
     assert [option["name"] for option in names["assistant"]] == ["name"]
     assert names["assistants"] == []
 
@@ -541,5 +542,5 @@ def test_slash_commands_ask_for_a_person_where_one_may_be_asked_for() -> None:
     about = {"id": "7", "type": 2, "channel_id": CHANNEL, "user": {"id": USER}, "token": "t"}
     kinds = [parser().interaction({**about, "data": {"name": name}}).messages[0].kind for name in ("human", "resume")]
     assert kinds == [MessageKind.HAND_OVER, MessageKind.RESUME]
-    offered = [each["name"] for each in commands.described(ENGLISH_ONLY, hands_over=True)]
+    offered = [each["name"] for each in commands.described(BotFeatures(hands_over=True))]
     assert offered == ["ask", "new", "stop", "help", "human", "resume"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.base.code_blocks import WORD_JOINER as JOINER
+from adapters.base.markdown.code_blocks import WORD_JOINER as JOINER
 from adapters.discord import formatter
 
 

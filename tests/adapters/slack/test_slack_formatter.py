@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from adapters.base.code_blocks import WORD_JOINER as JOINER
-from adapters.base.markdown import FENCE, utf8_bytes
+from adapters.base.markdown.code_blocks import WORD_JOINER as JOINER
+from adapters.base.markdown.splitting import FENCE, utf8_bytes
 from adapters.slack import formatter
 from adapters.slack.mrkdwn import first_words, mrkdwn, without_markup, words
 from adapters.slack.posted_reply import OutgoingMessage

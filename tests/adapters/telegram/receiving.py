@@ -16,11 +16,11 @@ from adapters.base.background_task import BackgroundTask
 from adapters.telegram.api_client import TelegramClient
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.polling import PollingClient, UpdatePoller
+from adapters.telegram.receiver import TelegramReceiver
 from adapters.telegram.registration import PATH
 from adapters.telegram.settings import TelegramSettings
 from adapters.telegram.unparsed_update import TelegramUpdateHandler, identify
 from adapters.telegram.update_parser import UpdateParser
-from adapters.telegram.webhook import TelegramReceiver
 from gateway.coordination.retry import Backoff
 from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import Adapter, Webhook

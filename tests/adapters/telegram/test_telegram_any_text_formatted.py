@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adapters.base.markdown import utf16_units
+from adapters.base.markdown.splitting import utf16_units
 from adapters.telegram.formatter import MAX_ENTITIES, MAX_UNITS, FormattedText, parts, plain
 from adapters.telegram.links import is_link
 from tests.examples import examples

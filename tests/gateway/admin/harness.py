@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from gateway.admin import AdminContext, AdminSettings
-from gateway.admin.pages import blueprint
+from gateway.admin.blueprint import blueprint
 from gateway.domain.conversations import Claim
 from gateway.domain.errors import TurnNotFound
 from gateway.domain.models import ConversationKey, Failure, Message, MessageKind, RunId, ThreadId, Turn, TurnId

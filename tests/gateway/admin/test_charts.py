@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import operations
-from gateway.admin import charts, filters, timeline
-from gateway.admin.charts import Window
+from gateway.admin import filters
+from gateway.admin.pages import charts, timeline
+from gateway.admin.pages.charts import Window
 from gateway.domain.audit import AuditEntry, AuditEvent
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, UsageBucket

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 from werkzeug.routing import Rule
 
-from gateway.admin import AdminSettings, pages
-from gateway.admin.session import COOKIE_NAME, DEVICE_COOKIE, FORM_COOKIE
+from gateway.admin import AdminSettings, blueprint
+from gateway.admin.sessions.session import COOKIE_NAME, DEVICE_COOKIE, FORM_COOKIE
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from tests.gateway.admin.harness import (
     PASSWORD,
@@ -329,7 +329,7 @@ def test_no_other_cookie_makes_a_browser_known(scene: AdminHarness) -> None:
 def test_strangers_are_limited_for_each_network_and_the_password_opens_the_pages_all_the_same(
     scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "STRANGERS_PER_MINUTE", 3)
+    monkeypatch.setattr(blueprint, "STRANGERS_PER_MINUTE", 3)
     client = scene.client()
     assert [client.get("/admin/conversations").status_code for _ in range(5)] == [401, 401, 401, 429, 429]
     assert client.get("/admin", environ_overrides={"REMOTE_ADDR": "192.0.2.7"}).status_code == 401
@@ -372,9 +372,9 @@ def test_changing_the_password_ends_every_session(scene: AdminHarness) -> None:
 def test_a_session_expires(scene: AdminHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     client = scene.signed_in_client(settings=settings(admin_hours=1.0))
     now = time.time()
-    monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 3590)
+    monkeypatch.setattr("gateway.admin.sessions.session.time.time", lambda: now + 3590)
     assert client.get("/admin").status_code == 200
-    monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 3620)
+    monkeypatch.setattr("gateway.admin.sessions.session.time.time", lambda: now + 3620)
     assert client.get("/admin").status_code == 401
 
 

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from gateway.admin import AdminSettings
 from gateway.admin.access.roles import AccessList, Identity, Role, RoleLists
-from gateway.admin.session import ATTEMPT_COOKIE, COOKIE_NAME
+from gateway.admin.sessions.session import ATTEMPT_COOKIE, COOKIE_NAME
 from gateway.domain.errors import SettingsError
 from gateway.wiring.loading import read_all
 from tests.fakes.oidc_provider import CLIENT_ID, CLIENT_SECRET, FakeOidcProvider
@@ -253,7 +253,7 @@ def test_a_sign_in_that_takes_too_long_is_begun_again(
     client = scene.client(settings=oidc_settings(provider))
     back = provider.authorize(begin(client))
     now = time.time()
-    monkeypatch.setattr("gateway.admin.session.time.time", lambda: now + 610)
+    monkeypatch.setattr("gateway.admin.sessions.session.time.time", lambda: now + 610)
     response = come_back(client, back)
     assert response.status_code == 401
     assert "This sign-in has expired" in text_of(response)

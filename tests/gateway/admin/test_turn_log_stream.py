@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.admin import native_routes, turn_log_stream
-from gateway.admin.turn_log_stream import TurnLogStreams
+from gateway.admin import native_routes
+from gateway.admin.pages import turn_log_stream
+from gateway.admin.pages.turn_log_stream import TurnLogStreams
 from gateway.domain.errors import Overloaded, TurnNotFound, Unauthenticated
 from gateway.domain.models import TurnId
 from gateway.ports.turn_log import TurnLogLine

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway import logs
-from gateway.admin import turn_log_stream
+from gateway.admin.pages import turn_log_stream
 from gateway.wiring.loading import load_settings
 from tests.adapters.app_client import AppClient
 from tests.gateway.admin.harness import PASSWORD, csrf_token_of

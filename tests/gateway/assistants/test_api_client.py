@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from gateway.assistants import api_client, event_stream
 from gateway.assistants.api_client import AssistantApiClient, path_segment
-from gateway.assistants.error_map import NotFound
+from gateway.assistants.errors.error_map import NotFound
 from gateway.assistants.sse import DONE_MARKER
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
 from gateway.domain.files import BytesContent

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.assistants.speakers import NOTE
+from gateway.assistants.requests.speakers import NOTE
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantError,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.assistants.history import NO_RESULT, result_text
+from gateway.assistants.history.exchanges import NO_RESULT, result_text
 from gateway.assistants.responses.items import message_item, output_item
 from gateway.assistants.responses.matching_calls import matched
 

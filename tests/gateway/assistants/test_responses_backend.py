@@ -12,10 +12,10 @@ import openai
 import pytest
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
-from gateway.assistants.history import result_text
+from gateway.assistants.history.exchanges import result_text
+from gateway.assistants.requests.speakers import NOTE
 from gateway.assistants.responses import requests
 from gateway.assistants.responses.backend import ResponsesBackend
-from gateway.assistants.speakers import NOTE
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import (
     AssistantMisconfigured,

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
-from gateway.assistants.speakers import NOTE
+from gateway.assistants.requests.speakers import NOTE
 from gateway.assistants.threads.backend import BETA_HEADERS, ThreadsBackend
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.domain.context import ChatContext

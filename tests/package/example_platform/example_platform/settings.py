@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from pydantic import DirectoryPath
 
 from gateway.platform_packages import PlatformPackage
-from gateway.settings import EnvironmentSettings, Settings, SetupGuide
+from gateway.settings import EnvironmentSettings, Load, Settings, SetupGuide
 from gateway.settings.values import OwnKey
 
 if TYPE_CHECKING:
     from gateway.configuration import CurrentConfiguration
     from gateway.ports.platform import Adapter
-    from gateway.wiring.loading import Load
     from storage.store import SqlStore
 
 

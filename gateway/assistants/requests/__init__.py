@@ -1,0 +1,1 @@
+"""What goes into a request besides messages, whatever API it is for."""
