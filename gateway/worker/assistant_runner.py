@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -324,7 +323,7 @@ class AssistantRunner:
         if run_id == attempt.run_id:
             return
         attempt.run_id = run_id  # known from here on, so that a stop or a time-out during the write cancels it
-        turn = cast("Turn", await attempt.lease_guard.write(partial(SetRun, run_id=run_id)))
+        turn = await attempt.lease_guard.write(partial(SetRun, run_id=run_id))
         log.info("run started", turn=turn.id, run=run_id)
         if turn.state is TurnState.CANCELLED:  # no other process, or no event of one, has told us
             raise asyncio.CancelledError
