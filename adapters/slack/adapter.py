@@ -158,6 +158,9 @@ class SlackAdapter(SlackReplies, Inbound):
         reply = await self._reply(turn, delivery)
         return in_language(context, reply.language)
 
+    def known_names(self, turn: Turn) -> KnownNames | None:
+        return self._context_reader.known_names(turn.message)
+
     async def names_of(self, turn: Turn, delivery: DeliveryContext) -> KnownNames:
         try:
             workspace = await self._workspaces.find(turn.message.address)

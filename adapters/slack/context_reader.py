@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from adapters.base.errors import Rejected
@@ -70,11 +70,17 @@ class ContextReader:
 
     async def names_of(self, message: Message, workspace: Workspace, delivery: DeliveryContext) -> KnownNames:
         """Returns the names of author and channel. Raises LeaseLost."""
+        return _of_both(message, await self.directory.names(self._author_and_channel(message), workspace, delivery))
+
+    def known_names(self, message: Message) -> KnownNames | None:
+        """Returns the same without I/O; None if Slack is to be asked."""
+        names = self.directory.known_names(self._author_and_channel(message), message.address.get("team", ""))
+        return None if names is None else _of_both(message, names)
+
+    def _author_and_channel(self, message: Message) -> Sequence[str]:
         direct = is_direct(message.key.channel, message.address.get("channel_type"))
-        author, channel = f"@{message.author}", f"#{message.key.channel}"
-        wanted = self._allowed((*([author] if message.author else []), *([] if direct else [channel])))
-        names = await self.directory.names(wanted, workspace, delivery)
-        return KnownNames(names.get(author, ""), f"#{names[channel]}" if channel in names else "")
+        author = [f"@{message.author}"] if message.author else []
+        return self._allowed(author if direct else [*author, f"#{message.key.channel}"])
 
     async def _workspace(self, turn: Turn) -> Workspace | None:
         """Returns the workspace; None if it cannot be told now. Raises DeliveryError if the app is not installed."""
@@ -176,6 +182,12 @@ class ContextReader:
         if quote.speaker or not quote.person or not self._has_names:
             return quote
         return replace(quote, speaker=names.get(f"@{quote.person}", quote.person))
+
+
+def _of_both(message: Message, names: Mapping[str, str]) -> KnownNames:
+    """Returns the names of author and channel among those of marks."""
+    channel = names.get(f"#{message.key.channel}")
+    return KnownNames(names.get(f"@{message.author}", ""), f"#{channel}" if channel else "")
 
 
 def _stands_alone(message: Message) -> bool:

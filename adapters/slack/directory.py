@@ -93,6 +93,17 @@ class Directory:
             names |= {mark: entry.name for mark, entry in zip(unknown, found, strict=True) if entry.name}
         return names
 
+    def known_names(self, marks: Iterable[str], team: str) -> dict[str, str] | None:
+        """Returns the same if Slack need not be asked for any, else None. No I/O."""
+        names = dict[str, str]()
+        for mark in marks:
+            known = self._entries.get((team, mark))
+            if known is None:
+                return None
+            if known.name:
+                names[mark] = known.name
+        return names
+
     async def locale(self, user: str, workspace: Workspace, delivery: DeliveryContext) -> str:
         """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""
         if not user or lookup_for(f"@{user}") is not PERSON:

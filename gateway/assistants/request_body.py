@@ -49,10 +49,17 @@ class DataUrl:
 
 
 class _Encoder(json.JSONEncoder):
-    """Encodes as the SDK does, with a mark in the place of each data URL."""
+    """Encodes as the SDK does."""
 
     def __init__(self) -> None:
         super().__init__(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class _MarkingEncoder(_Encoder):
+    """Puts a mark in the place of each data URL."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.mark = ""
         self.urls: list[DataUrl] = []
 
@@ -64,12 +71,20 @@ class _Encoder(json.JSONEncoder):
         return self.mark
 
 
+_encode = _Encoder().encode
+
+
 def encode_json(body: Json) -> bytes | StreamedBody:
     """Returns a body that may contain data URLs. Raises ValueError for what cannot be JSON."""
-    encoder = _Encoder()
+    try:
+        return _encode(body).encode()
+    except TypeError:  # for a data URL, which few bodies contain
+        return _with_data_urls(body)
+
+
+def _with_data_urls(body: Json) -> StreamedBody:
+    encoder = _MarkingEncoder()
     text = encoder.encode(body)
-    if not encoder.urls:
-        return text.encode()
     texts = [part.encode() for part in text.split(encoder.mark)]
     size = sum(map(len, texts)) + sum(url.size for url in encoder.urls)
 

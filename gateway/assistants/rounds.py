@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -75,7 +74,8 @@ async def run_in_rounds(
     try:
         while rounds < MAX_ROUNDS:
             try:
-                async with aclosing(backend.play_round(state, request)) as events:
+                events = backend.play_round(state, request)
+                try:  # as ``aclosing`` does, which takes three calls more, for each turn
                     async for event in events:
                         if isinstance(event, NextRequest):
                             request, rounds = event.request, rounds + 1
@@ -83,6 +83,8 @@ async def run_in_rounds(
                         yield event
                     else:
                         return
+                finally:
+                    await events.aclose()
             except AssistantError as exc:
                 if counted := state.count_usage():
                     yield counted

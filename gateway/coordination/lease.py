@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
+from typing import Any, overload
 
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.futures import until_done
@@ -15,7 +16,7 @@ from gateway.domain.conversations import Claim, Lease
 from gateway.domain.copies import changed
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Turn
-from gateway.ports.leased_writes import AppendAuditEntry, LeasedWrite, WriteResult
+from gateway.ports.leased_writes import AppendAuditEntry, FinishTurn, LeasedWrite, TurnWrite, WriteResult
 
 CURRENT_LEASE: ContextVar[LeaseGuard | None] = ContextVar("current lease", default=None)
 """The lease on the conversation that the current task works on."""
@@ -44,7 +45,16 @@ class LeaseGuard:
         self._valid_until = requested_at + self._lease_seconds
         self._writing: asyncio.Future[WriteResult] | None = None
 
-    async def write(self, make: Callable[[Lease, Turn], LeasedWrite]) -> WriteResult:
+    @overload
+    async def write(self, make: Callable[[Lease, Turn], TurnWrite]) -> Turn: ...
+
+    @overload
+    async def write(self, make: Callable[[Lease, Turn], FinishTurn]) -> Claim | None: ...
+
+    @overload
+    async def write(self, make: Callable[[Lease, Turn], LeasedWrite]) -> WriteResult: ...
+
+    async def write(self, make: Callable[[Lease, Turn], LeasedWrite]) -> Any:
         """Commits the write that ``make`` returns for the lease and the turn; returns its result. Raises LeaseLost.
 
         One at a time: each one has the turn that the one before resulted in. So ``claim.turn`` is the turn as it is

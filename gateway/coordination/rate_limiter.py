@@ -72,7 +72,10 @@ class RateLimiter:
 
     async def acquire(self, bucket: str, rate: Rate, *, max_wait: float) -> bool:
         """Waits for a token. Returns False at once if the wait would exceed ``max_wait`` seconds."""
-        wait = await self._take_token(bucket, rate, max_wait)
+        if self._shared:
+            wait = await self._take_token(bucket, rate, max_wait)
+        else:
+            wait = self._take_local_token(bucket, rate, max_wait)
         if wait is None:
             return False
         if wait > 0:
@@ -88,9 +91,8 @@ class RateLimiter:
                 await self._store.read(lambda store: store.block_for(bucket, seconds))
 
     async def _take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
-        if self._shared:
-            with suppress(StoreUnavailable):  # each process counts alone while the database is unavailable
-                return await self._take_shared_token(bucket, rate, max_wait)
+        with suppress(StoreUnavailable):  # each process counts alone while the database is unavailable
+            return await self._take_shared_token(bucket, rate, max_wait)
         return self._take_local_token(bucket, rate, max_wait)
 
     async def _take_shared_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:

@@ -248,17 +248,13 @@ class GiveBack:
     """Its text and files are used, and its author, address and context where the turn has none."""
 
 
-LeasedWrite = (
-    SetThread
-    | ReassignTurn
+TurnWrite = (
+    ReassignTurn
     | SetRun
     | SetContext
     | RecordOutcome
     | AppendAuditEntry
     | SetPostedMessages
-    | FinishTurn
-    | ReleaseLease
-    | ParkTurn
     | HoldCalls
     | StartCalls
     | SetOutputs
@@ -266,4 +262,6 @@ LeasedWrite = (
     | HoldTurn
     | GiveBack
 )
+"""Those whose result is the turn."""
+LeasedWrite = TurnWrite | SetThread | FinishTurn | ReleaseLease | ParkTurn
 WriteResult = Turn | Claim | LeaseLost | None

@@ -298,8 +298,12 @@ class KnownNames:
 class KnowsNames(Protocol):
     """An adapter whose messages have no names, but that can ask for them: see ``Message.author_name``."""
 
+    def known_names(self, turn: Turn) -> KnownNames | None:
+        """Returns the names behind a turn, for operators; None: ``names_of`` is to ask for them. No I/O."""
+        ...
+
     async def names_of(self, turn: Turn, delivery: DeliveryContext) -> KnownNames:
-        """Returns the names behind a turn, for operators. Called beside ``fetch_context``; raises LeaseLost."""
+        """Asks for the names behind a turn. Called beside ``fetch_context``; raises LeaseLost."""
         ...
 
 

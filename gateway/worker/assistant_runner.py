@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -247,7 +245,7 @@ class AssistantRunner:
 
         Raises AssistantError, ApprovalsNeeded.
         """
-        async with aclosing(events):
+        try:  # as ``aclosing`` does, which takes three calls more, for each turn
             async for event in events:
                 attempt.meter.add(event)
                 match event:
@@ -265,6 +263,8 @@ class AssistantRunner:
                         raise ApprovalsNeeded(event)
                     case RunCompleted():
                         return await self._with_files(event, attempt) if attempt.may_have_files else event
+        finally:
+            await events.aclose()
         raise AssistantUnavailable("the run ended without an answer")
 
     async def _without_files(self, call: ToolCall, attempt: RunAttempt) -> ToolCall:
@@ -324,7 +324,7 @@ class AssistantRunner:
         if run_id == attempt.run_id:
             return
         attempt.run_id = run_id  # known from here on, so that a stop or a time-out during the write cancels it
-        turn = cast("Turn", await attempt.lease_guard.write(partial(SetRun, run_id=run_id)))
+        turn = await attempt.lease_guard.write(partial(SetRun, run_id=run_id))
         log.info("run started", turn=turn.id, run=run_id)
         if turn.state is TurnState.CANCELLED:  # no other process, or no event of one, has told us
             raise asyncio.CancelledError

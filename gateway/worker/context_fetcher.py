@@ -50,9 +50,18 @@ class ContextFetcher:
         if turn.run_id is not None or (turn.message.context is not None and not _lacks_context(adapter, turn)):
             return
         fetched = self._fetch(adapter, turn, delivery)
-        context = await (self._beside_names(fetched, adapter, turn, delivery) if _knows_names(adapter) else fetched)
+        if _knows_names(adapter) and not self._takes_known_names(adapter, turn):
+            fetched = self._beside_names(fetched, adapter, turn, delivery)
+        context = await fetched
         if context is not None:
             await lease_guard.write(partial(SetContext, context=context))
+
+    def _takes_known_names(self, adapter: KnowsNames, turn: Turn) -> bool:
+        """Returns whether nobody has to be asked for the names: most are remembered, and a task costs more."""
+        names = adapter.known_names(turn)
+        if names is not None:
+            self.on_names(turn, names)
+        return names is not None
 
     async def _beside_names(
         self, fetched: Awaitable[ChatContext | None], adapter: KnowsNames, turn: Turn, delivery: DeliveryContext

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -58,7 +57,7 @@ class HandoverKeeper:
             await self._store.read(lambda store: store.cancel_turn(turn_id))
         except DeliveryError as exc:
             log.warning("held without its context", turn=turn_id, error=str(exc))
-        turn = cast("Turn", await lease_guard.write(HoldTurn))
+        turn = await lease_guard.write(HoldTurn)
         self._metrics.turn_held(turn)
         log.info("turn held for a person", turn=turn.id, state=turn.state.value)
         return turn

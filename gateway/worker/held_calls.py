@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
@@ -89,7 +88,7 @@ class HeldCalls:
             cost=spent.cost,
             cost_is_estimate=spent.cost_is_estimate,
         )
-        turn = cast("Turn", await guard.write(write))
+        turn = await guard.write(write)
         if turn.state is TurnState.CANCELLED:
             return replace(spent, lease=guard.claim.lease, turn=turn), ()
         questions = [each.tool for each in approvals if each.is_question]

@@ -58,7 +58,8 @@ class PeopleRecorder:
 
     def learn(self, turn: Turn, names: KnownNames) -> None:
         """Takes note of the names behind a turn. No I/O."""
-        self._note(turn.message, names.author, names.channel)
+        if names.author or names.channel:
+            self._note(turn.message, names.author, names.channel)
 
     def _note(self, message: Message, author_name: str, channel_name: str) -> None:
         key, platform = message.key, platform_of(message.key.platform)

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from contextvars import Context
 from functools import partial
-from typing import cast
 
 from gateway import logs
 from gateway.coordination.lease import LeaseGuard
@@ -131,7 +130,7 @@ class TurnAttempt:
         detail = f"{following.name}; {before.name}: {exc.code}"
         try:
             write = partial(ReassignTurn, assistant=following.name, detail=detail)
-            turn = cast("Turn", await self._lease_guard.write(write))
+            turn = await self._lease_guard.write(write)
         except BaseException:
             self._assistants.release(following)
             raise

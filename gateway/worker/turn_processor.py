@@ -8,13 +8,13 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.file_spool import FileSpool
 from gateway.coordination.lease import LeaseGuard, lease_clock
-from gateway.domain.conversations import Claim, Lease
+from gateway.domain.conversations import Lease
 from gateway.domain.copies import changed
 from gateway.domain.errors import GatewayError, LeaseLost
 from gateway.domain.models import Failure, MessageKind, Turn, TurnState
@@ -110,7 +110,7 @@ class TurnProcessor:
             failure = await self._deliver(task, turn, context)
         task.is_finishing, since = True, lease_clock()
         write = partial(FinishTurn, failure=failure, claim_next=may_claim_next(), posted_messages=context.unsaved)
-        next_claim = cast("Claim | None", await task.lease_guard.write(write))
+        next_claim = await task.lease_guard.write(write)
         task.is_finishing = False
         log.info("turn finished", turn=turn.id, state=turn.state.value, delivered=failure is None)
         if next_claim is not None:
@@ -226,7 +226,7 @@ class TurnProcessor:
     async def _record(outcome: RecordOutcome, work: ConversationTask, attempt: TurnAttempt) -> Turn:
         """Stores an outcome, with the lease and the turn as they are now: they may be newer than when it started."""
         write = partial(_with_current, outcome, attempt.shown)
-        return cast("Turn", await work.lease_guard.write(write))
+        return await work.lease_guard.write(write)
 
     async def _settle(self, work: ConversationTask, attempt: TurnAttempt, turn: Turn, before: Expense) -> None:
         """Charges a turn whose outcome is stored for more than ``before``, and stops its run if it was cancelled."""

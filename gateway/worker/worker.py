@@ -24,7 +24,6 @@ from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
-from gateway.worker.burst import Burst
 from gateway.worker.conversation_task import ConversationTask
 from gateway.worker.load_announcer import LoadAnnouncer
 from gateway.worker.preview_task import cancel_all
@@ -81,7 +80,6 @@ class Worker:
         self._announcer = LoadAnnouncer(store)
         self._background_tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
-        self._burst = Burst()
         self._start_pace = StartPace()
         self._loop = _new_event_loop()
         self._wake_up = asyncio.Event()
@@ -169,8 +167,8 @@ class Worker:
     def places(self) -> SharedPlaces:
         return self._places.copy()
 
-    def accepting(self) -> Burst:
-        return self._burst
+    def accepting(self) -> StartPace:
+        return self._start_pace
 
     def wake_up(self, delay: float = 0.0) -> None:
         """Looks for due conversations in ``delay`` seconds, instead of within ``sweep_seconds``. On the loop."""
@@ -310,7 +308,6 @@ class Worker:
             if work.over_capacity:
                 await self._turn_processor.release(work, delay_seconds=0.0)
                 return
-            await self._burst.wait()
             await self._start_pace.wait()
             may_claim_next = partial(self._may_claim_next, work)
             while await self._turn_processor.process_turn(work, may_claim_next=may_claim_next):

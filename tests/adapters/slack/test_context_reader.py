@@ -148,8 +148,10 @@ async def test_operators_know_authors_and_channels_by_name(
     with_settings(reading, **given)
     message = reading.turn_of(event).message
     workspace = await reading.workspaces.find(message.address)
+    assert reading.reader.known_names(message) is None
     asked = [reading.reader.names_of(message, workspace, reading.delivery) for _ in range(2)]
     assert await asyncio.gather(*asked) == [known, known]
+    assert reading.reader.known_names(message) == known
     assert reading.called("users.info") == bool(known.author)
 
 

@@ -30,19 +30,31 @@ GUARD = LeaseGuard(
 class NamingAdapter:
     """Finds no context, while names are looked up at the latest."""
 
-    def __init__(self, *, names: KnownNames | Exception | None = NAMES, failure: Exception | None = None) -> None:
-        """``names``: None: no answer comes."""
+    def __init__(
+        self,
+        *,
+        names: KnownNames | Exception | None = NAMES,
+        failure: Exception | None = None,
+        known: KnownNames | None = None,
+    ) -> None:
+        """``names``: None: no answer comes. ``known``: what it remembers."""
         self._names = names
+        self._known = known
         self._failure = failure
         self._asked = asyncio.Event()
         self.was_cancelled = asyncio.Event()
 
     async def fetch_context(self, *_: object) -> ChatContext | None:
+        if self._known is not None:
+            return None
         async with asyncio.timeout(10):
             await self._asked.wait()
         if self._failure is not None:
             raise self._failure
         return None
+
+    def known_names(self, _: Turn) -> KnownNames | None:
+        return self._known
 
     async def names_of(self, *_: object) -> KnownNames:
         self._asked.set()
@@ -72,6 +84,11 @@ async def fetch(adapter: NamingAdapter) -> list[KnownNames]:
 
 async def test_names_are_looked_up_while_the_context_is_fetched() -> None:
     assert await fetch(NamingAdapter()) == [NAMES]
+
+
+async def test_nobody_is_asked_for_names_that_are_known() -> None:
+    known = KnownNames("Ben")
+    assert await fetch(NamingAdapter(known=known, names=RuntimeError("asked"))) == [known]
 
 
 @pytest.mark.parametrize("problem", [LeaseLost(), RuntimeError("a fault")])

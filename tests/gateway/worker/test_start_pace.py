@@ -61,3 +61,28 @@ async def test_an_idle_pace_leaves_no_task() -> None:
     await pace.wait()
     async with asyncio.timeout(10):
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
+async def test_nobody_starts_while_a_message_is_accepted() -> None:
+    pace, started = StartPace(), list[int]()
+
+    async def start(number: int) -> None:
+        await pace.wait()
+        started.append(number)
+
+    with pace:
+        tasks = [asyncio.create_task(start(number)) for number in range(STARTED_AT_ONCE + 1)]
+        for _ in range(5):  # rounds of the loop in which they could have begun
+            await asyncio.sleep(0)
+        assert started == []
+    await asyncio.gather(*tasks)
+    assert started == list(range(STARTED_AT_ONCE + 1))
+
+
+async def test_messages_without_end_delay_all_who_wait_by_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", 0.2)
+    pace, loop = StartPace(), asyncio.get_running_loop()
+    since = loop.time()
+    with pace:
+        await asyncio.gather(*(pace.wait() for _ in range(20 * STARTED_AT_ONCE)))
+    assert 0.19 < loop.time() - since < 2.0

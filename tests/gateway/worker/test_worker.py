@@ -160,7 +160,7 @@ def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, as
 
 
 def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.burst.MAX_BURST_WAIT", 0.02)
+    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", 0.02)
     process = start()
     with held(process):
         for text in ("first", "second"):
