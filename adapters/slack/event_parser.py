@@ -175,13 +175,16 @@ class EventParser:
         if not (edited or unfurled) or not message_id or not self._author(team, message):
             return ParsedUpdate()
         called = said.mentions_bot and not before.mentions_bot
-        messages = self._called_by_edit(team, event, message) if called else ()
-        return ParsedUpdate(messages, (MessageEdited(self._name, message_id, said.text),))
+        left = before.mentions_bot and not said.mentions_bot
+        messages = self._as_edited(team, event, message) if called or left else ()
+        if left and not messages:
+            return self._deleted(message_id)
+        return ParsedUpdate(messages if called else (), (MessageEdited(self._name, message_id, said.text),))
 
-    def _called_by_edit(self, team: TeamContext, event: Fields, message: Fields) -> tuple[Message, ...]:
-        """Returns the message that an edit addresses to the bot; it has the id of the original, should that be known.
+    def _as_edited(self, team: TeamContext, event: Fields, message: Fields) -> tuple[Message, ...]:
+        """Returns what an edited message says to the bot; it has the id of the original, should that be known.
 
-        In a group of direct messages no ``app_mention`` comes with such an edit.
+        In a group of direct messages no ``app_mention`` comes with an edit that mentions the bot.
         """
         if message.get("subtype") not in MESSAGE_SUBTYPES:
             return ()

@@ -21,7 +21,7 @@ from adapters.discord.roles import Roles
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, MessageKind
-from gateway.domain.platform_events import MessageEdited
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from gateway.languages import ENGLISH_ONLY
 from tests.adapters.any_payload import altered, anything, check_text
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, TOKEN, USER
@@ -275,8 +275,24 @@ def test_an_edit_may_be_what_mentions_the_bot() -> None:
     update = parser().parse("MESSAGE_UPDATE", edited, TEXT_CHANNEL)
     assert [message.message_id for message in update.messages] == ["5"]
     assert len(update.events) == 1
-    assert parser().parse("MESSAGE_UPDATE", edited | {"mentions": []}, TEXT_CHANNEL).messages == ()
     assert parser().parse("MESSAGE_UPDATE", edited, DM).messages == ()
+
+
+ANSWERED = {"message_reference": {"message_id": "4"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "is_withdrawn"),
+    [(TEXT_CHANNEL, {}, True), (TEXT_CHANNEL, ANSWERED, False), (THREAD, {}, False), (DM, {}, False)],
+)
+def test_an_edit_that_no_longer_mentions_the_bot_withdraws_the_message(
+    place: DiscordPlace, more: dict[str, Any], *, is_withdrawn: bool
+) -> None:
+    edited = event("what is new?", mentions=False, edited_timestamp="2026-01-01T00:00:00Z", **more)
+    update = parser().parse("MESSAGE_UPDATE", edited, place)
+    assert update.messages == ()
+    withdrawn, changed = MessageDeleted("discord", "5"), MessageEdited("discord", "5", "what is new?")
+    assert update.events == ((withdrawn if is_withdrawn else changed),)
 
 
 @pytest.mark.parametrize("pings", [True, False])

@@ -168,6 +168,22 @@ def test_an_edit_that_mentions_us_for_the_first_time_is_a_message_with_the_id_of
     assert not read(message_changed("hello", before="hallo")).messages
 
 
+@pytest.mark.parametrize(
+    ("text", "thread_ts", "is_withdrawn"),
+    [("what is new?", None, True), ("what is new?", ROOT, False), ("<@U0BOB> what is new?", ROOT, True)],
+)
+def test_an_edit_that_no_longer_mentions_the_bot_withdraws_the_message(
+    text: str, thread_ts: str | None, *, is_withdrawn: bool
+) -> None:
+    """In a thread of the bot's the message may be for it still."""
+    event = message_changed(text, before=f"{CALL} hello", channel="C0CHAN", ts=TS, thread_ts=thread_ts)
+    changed = read(event)
+    assert changed.messages == ()
+    message_id = f"{TEAM}:C0CHAN:{TS}"
+    withdrawn, edited = MessageDeleted("slack", message_id), MessageEdited("slack", message_id, text)
+    assert changed.events == ((withdrawn if is_withdrawn else edited),)
+
+
 def test_an_edit_that_leaves_nothing_is_read_as_the_message_would_be() -> None:
     assert read(message_changed(CALL)).events == (MessageEdited("slack", f"{TEAM}:D0DM:{TS}", MENTIONED_ONLY),)
 
