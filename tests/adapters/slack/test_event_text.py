@@ -111,12 +111,20 @@ def test_files_come_with_where_they_are_to_be_had() -> None:
     assert json.loads(file.reference) == {"id": FILE["id"], "url": FILE["url_private_download"]}
 
 
-def test_a_file_of_another_company_is_known_by_its_id_and_one_that_is_gone_is_not_there() -> None:
+def test_a_file_of_another_company_is_known_by_its_id() -> None:
     foreign = {"id": "F1", "file_access": "check_file_info", "mode": "file_access"}
-    gone = [{**FILE, "mode": mode} for mode in ("tombstone", "hidden_by_limit")]
-    said = one(message_event("", subtype="file_share", files=[foreign, *gone, {"name": "no id"}, "F2"]))
+    said = one(message_event("", subtype="file_share", files=[foreign, {"name": "no id"}, "F2"]))
     (file,) = said.files
     assert (said.text, file.name, json.loads(file.reference)) == ("", "F1", {"id": "F1", "url": ""})
+
+
+@pytest.mark.parametrize(("mode", "why"), [("tombstone", "was deleted"), ("hidden_by_limit", "too old")])
+@pytest.mark.parametrize("text", ["look at this", ""])
+def test_of_a_file_that_is_gone_the_assistant_is_told(text: str, mode: str, why: str) -> None:
+    said = one(message_event(text, subtype="file_share", files=[{"id": "F1", "mode": mode}]))
+    assert not said.files
+    assert said.text.startswith(text)
+    assert why in said.text
 
 
 @pytest.mark.parametrize("size", [None, -1, "5", 1.5, 2**60, True, [], 10**400])
