@@ -209,9 +209,10 @@ def test_of_a_program_the_components_are_read() -> None:
 
 
 def test_a_sticker_and_a_poll_stand_beside_the_text() -> None:
-    poll = {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}
+    answers = [{"text": "yes"}, {"emoji": {"name": "👎"}}, {"text": "later", "emoji": {"id": "7", "name": "clock"}}]
+    poll = {"question": {"text": "So?"}, "answers": [{"poll_media": each} for each in answers]}
     (message,) = messages(event("what is this?", sticker_items=[{"name": "Wave"}], poll=poll))
-    assert message.text == "what is this?\n(sends a sticker: Wave)\n(poll) So?\n- yes"
+    assert message.text == "what is this?\n(sends a sticker: Wave)\n(poll) So?\n- yes\n- 👎\n- clock later"
 
 
 def test_a_forwarded_sticker_is_described() -> None:
