@@ -176,6 +176,15 @@ def test_an_edit_that_mentions_us_for_the_first_time_is_a_message_with_the_id_of
     assert not read(message_changed("hello", before="hallo")).messages
 
 
+@pytest.mark.parametrize("thread_ts", [None, ROOT])
+def test_an_edit_to_a_command_to_stop_stops(thread_ts: str | None) -> None:
+    (said,) = read(message_changed("stop", ts=TS, thread_ts=thread_ts)).messages
+    assert (said.kind, said.may_start_conversation, said.stops_channel) == (MessageKind.STOP, False, False)
+    assert said.key == one(message_event("why?", ts=TS, thread_ts=thread_ts)).key
+    assert said.message_id != f"{TEAM}:D0DM:{TS}"
+    assert not read(message_changed("cancel", ts=TS, thread_ts=thread_ts)).messages, "it may answer a question"
+
+
 @pytest.mark.parametrize(
     ("text", "thread_ts", "is_withdrawn"),
     [("what is new?", None, True), ("what is new?", ROOT, False), ("<@U0BOB> what is new?", ROOT, True)],
