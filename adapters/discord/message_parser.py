@@ -16,7 +16,7 @@ from adapters.discord.settings import DiscordSettings
 from gateway.domain.context import ChatContext, with_labels
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind
-from gateway.domain.platform_events import MessageEdited
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from gateway.languages import Languages
 from gateway.ports.platform import ParsedUpdate
 
@@ -55,17 +55,20 @@ class MessageParser:
         return ParsedUpdate((self._message(event, place, addressed=addressed),))
 
     def parse_edit(self, event: Fields, place: DiscordPlace) -> ParsedUpdate:
-        """Parses an edit, which may be what mentions the bot. Raises MalformedRequest.
+        """Parses an edit, which may be what mentions the bot, or no longer does. Raises MalformedRequest.
 
-        The message that it then is has the id of the original, should that be known.
+        The message that it then is has the id of the original, should that be known. Of what a reply answers, an edit
+        may say nothing.
         """
         event, author = self._names.with_own_role(event), object_in(event, "author")
         own = text_input.own(event, self._names.bot)
         if not id_of(author) or self._names.is_bot(author) or not (own or text_input.files_of(event)):
             return ParsedUpdate()
-        text = self._with_reply(event, own, place)
-        called = self.parse(event, place).messages if place.guild and self._audience.mentions(event) else ()
-        return ParsedUpdate(called, (MessageEdited(self._settings.name, required_id(event, "id"), text),))
+        number, heard = required_id(event, "id"), self.parse(event, place).messages
+        if not heard and "message_reference" not in event and self._audience.is_answered(event, place):
+            return ParsedUpdate(events=(MessageDeleted(self._settings.name, number),))
+        called = heard if place.guild and self._audience.mentions(event) else ()
+        return ParsedUpdate(called, (MessageEdited(self._settings.name, number, self._with_reply(event, own, place)),))
 
     def _message(self, event: Fields, place: DiscordPlace, *, addressed: bool) -> Message:
         number, author, member = required_id(event, "id"), object_in(event, "author"), object_in(event, "member")

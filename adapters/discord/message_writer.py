@@ -25,6 +25,8 @@ ARCHIVE_MINUTES = 1440
 """Of silence after which Discord hides a thread from the list; it opens again with the next message."""
 SILENT: Mapping[str, Any] = {"allowed_mentions": {"parse": []}}
 """Nobody is pinged, whatever the model wrote."""
+NOT_WRITABLE = frozenset({Refusal.NO_ACCESS, Refusal.NO_PERMISSION, Refusal.CHANNEL_GONE})
+"""Reasons for which a channel takes nothing from the bot. What answers an interaction is taken all the same."""
 
 
 class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
@@ -56,24 +58,24 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
             return
         number = len(self.reply.messages)
         key = nonce(self._turn, str(number), self.reply.deleted)
-        posted = await self._create(key, content, answers=not number)
-        self.reply.messages.append(DiscordMessage(posted, shown=content))
+        posted, by_token = await self._create(key, content, answers=not number)
+        self.reply.messages.append(DiscordMessage(posted, by_token=by_token, shown=content))
         await self.save_posted()
 
     async def post_file(self, file: UploadedFile) -> None:
         number = len(self.reply.files)
         key = nonce(self._turn, f"f{number}", 0)
-        posted = await self._create(key, DiscordContent(""), answers=False, files=(file,))
+        posted, _ = await self._create(key, DiscordContent(""), answers=False, files=(file,))
         await self.save_file(number, posted)
 
     async def post_file_line(self, content: DiscordContent, number: int) -> None:
-        posted = await self._create(nonce(self._turn, f"f{number}", 1), content, answers=False)
+        posted, _ = await self._create(nonce(self._turn, f"f{number}", 1), content, answers=False)
         await self.save_file(number, posted)
 
     async def update(self, message: DiscordMessage, content: DiscordContent) -> None:
         before, message.shown = message.shown, None
         try:
-            await self._change(message, content)
+            await self._change(message, self._body(content))
         except Rejected:
             message.shown = before
             raise
@@ -81,9 +83,7 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
 
     async def update_buttons(self, message: DiscordMessage, buttons: Buttons) -> None:
         """Changes what is below a message. Doing it twice is harmless."""
-        path = f"/channels/{self.reply.place}/messages/{message.id}"
-        shown = components(buttons, self._turn, self.reply.language)
-        await self.call("PATCH message", path, body={"components": shown})
+        await self._change(message, {"components": components(buttons, self._turn, self.reply.language)})
 
     async def remove(self, message: DiscordMessage) -> None:
         await self.call("DELETE message", f"/channels/{self.reply.place}/messages/{message.id}")
@@ -114,19 +114,25 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
         return bool(known) and time.time() < created_at(self.target.interaction) + INTERACTION_SECONDS
 
     @property
-    def _original(self) -> str:
-        return f"/webhooks/{self.me.application}/{self.target.token}/messages/@original"
+    def _webhook(self) -> str:
+        return f"/webhooks/{self.me.application}/{self.target.token}"
+
+    @property
+    def _may_follow_up(self) -> bool:
+        """Whether more may be posted by the token. It is not after a doubt, as Discord knows no nonce there."""
+        is_sure = self._delivery.first_attempt and not self.reply.follow_up_in_doubt
+        return is_sure and self._answers_interaction and bool(self.reply.messages)
 
     async def _answer_interaction(self, content: DiscordContent) -> bool:
         """Fills in the answer that Discord waits for. Doing it twice is harmless. Returns False if it is over."""
         try:
-            answer = await self.call("PATCH answer", self._original, body=self._body(content))
+            answer = await self.call("PATCH answer", f"{self._webhook}/messages/@original", body=self._body(content))
         except Rejected as exc:
             if exc.reason not in {Refusal.INTERACTION_OVER, Refusal.MESSAGE_GONE, Refusal.CHANNEL_GONE}:
                 raise
             return False
         self.reply.place = self.target.channel
-        self.reply.messages.append(DiscordMessage(text_in(answer, "id"), original=True, shown=content))
+        self.reply.messages.append(DiscordMessage(text_in(answer, "id"), by_token=True, shown=content))
         await self.save_posted()
         return True
 
@@ -134,27 +140,47 @@ class DiscordWriter(MessageWriter[DiscordMessage, DiscordContent]):
 
     async def _create(
         self, key: str, content: DiscordContent, *, answers: bool, files: Sequence[UploadedFile] = ()
-    ) -> str:
-        """Posts a message; returns its id. A repetition within minutes, by whichever process, posts nothing new:
-        docs.discord.com/developers/resources/message#create-message, ``enforce_nonce``.
+    ) -> tuple[str, bool]:
+        """Posts a message; returns its id, and whether it was posted by the token of the interaction.
+
+        That is done where the bot may not write. Else a repetition within minutes, by whichever process, posts nothing
+        new: docs.discord.com/developers/resources/message#create-message, ``enforce_nonce``.
         """
         place = await self._place()
         body = {**self._body(content), "nonce": key, "enforce_nonce": True}
         if answers and self.target.message and place == self.target.channel:
             body["message_reference"] = {"message_id": self.target.message, "fail_if_not_exists": False}
+        try:
+            return await self._posted("POST messages", f"/channels/{place}/messages", body, files), False
+        except Rejected as exc:
+            if exc.reason not in NOT_WRITABLE or not self._may_follow_up:
+                raise
+        return await self._follow_up(content, files), True
+
+    async def _follow_up(self, content: DiscordContent, files: Sequence[UploadedFile]) -> str:
+        self.reply.follow_up_in_doubt = True
+        try:
+            posted = await self._posted("POST followup", self._webhook, self._body(content), files)
+        except NOT_DONE:
+            self.reply.follow_up_in_doubt = False
+            raise
+        self.reply.follow_up_in_doubt = False
+        return posted
+
+    async def _posted(self, method: str, path: str, body: Mapping[str, Any], files: Sequence[UploadedFile]) -> str:
         before, self.reply.in_doubt = self.reply.in_doubt, True
         try:
-            posted = await self.call("POST messages", f"/channels/{place}/messages", body=body, files=files)
+            posted = await self.call(method, path, body=body, files=files)
         except NOT_DONE:
             self.reply.in_doubt = before
             raise
         self.reply.in_doubt = before
         return text_in(posted, "id")
 
-    async def _change(self, message: DiscordMessage, content: DiscordContent) -> None:
-        body = self._body(content)
-        if message.original and self._answers_interaction:
-            await self.call("PATCH answer", self._original, body=body)
+    async def _change(self, message: DiscordMessage, body: Mapping[str, Any]) -> None:
+        if message.by_token and self._answers_interaction:
+            number = "@original" if message is self.reply.messages[0] else message.id
+            await self.call("PATCH answer", f"{self._webhook}/messages/{number}", body=body)
         else:
             await self.call("PATCH message", f"/channels/{self.reply.place}/messages/{message.id}", body=body)
 

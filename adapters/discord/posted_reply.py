@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from adapters.base.posted_reply import PostedReply
 
-ORIGINAL, DELETED = "@", "deleted:"
-"""Prefixes of saved entries: of a message that answers an interaction, and of how many messages were deleted."""
+BY_TOKEN, DELETED = "@", "deleted:"
+"""Prefixes of saved entries: of a message posted by an interaction's token, and of how many messages were deleted."""
 
 
 class Buttons(StrEnum):
@@ -31,8 +31,8 @@ class DiscordContent:
 @dataclass(slots=True, eq=False)
 class DiscordMessage:
     id: str
-    original: bool = False
-    """Whether it is the answer to an interaction, which can be changed by the interaction's token."""
+    by_token: bool = False
+    """Whether it was posted by the token of an interaction, by which it can be changed."""
     shown: DiscordContent | None = None
     """None: not known."""
 
@@ -47,14 +47,16 @@ class DiscordReply(PostedReply[DiscordMessage]):
     """How many of our messages do not exist any more. The nonces of those that are posted after them must differ."""
     in_doubt: bool = False
     """Whether something may be posted that is not recorded."""
+    follow_up_in_doubt: bool = False
+    """Whether it may be so posted by the token of an interaction that nothing recognises it."""
 
     def restore_message(self, entry: str) -> None:
         if entry.startswith(DELETED):
             self.deleted = int(entry.removeprefix(DELETED))
             return
-        self.place, _, number = entry.removeprefix(ORIGINAL).partition("/")
-        self.messages.append(DiscordMessage(number, original=entry.startswith(ORIGINAL)))
+        self.place, _, number = entry.removeprefix(BY_TOKEN).partition("/")
+        self.messages.append(DiscordMessage(number, by_token=entry.startswith(BY_TOKEN)))
 
     def message_entries(self) -> list[str]:
         deleted = [f"{DELETED}{self.deleted}"] if self.deleted else []
-        return [f"{ORIGINAL if each.original else ''}{self.place}/{each.id}" for each in self.messages] + deleted
+        return [f"{BY_TOKEN if each.by_token else ''}{self.place}/{each.id}" for each in self.messages] + deleted

@@ -161,7 +161,12 @@ def _poll(poll: Fields) -> Iterator[str]:
     """Yields a poll's question and answers: docs.discord.com/developers/resources/poll#poll-object"""
     if question := text_in(object_in(poll, "question"), "text"):
         yield f"(poll) {question}"
-        yield from (f"- {text_in(object_in(each, 'poll_media'), 'text')}" for each in objects_in(poll, "answers"))
+        yield from (f"- {_answer(object_in(each, 'poll_media'))}" for each in objects_in(poll, "answers"))
+
+
+def _answer(media: Fields) -> str:
+    """Returns an answer of a poll, which may be an emoji alone."""
+    return " ".join(filter(None, [text_in(object_in(media, "emoji"), "name"), text_in(media, "text")]))
 
 
 def _file(attachment: Fields) -> File | None:

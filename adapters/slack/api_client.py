@@ -187,7 +187,7 @@ class SlackClient(ApiClient):
         same = (url.scheme, host, url.port) == (api.scheme, api.host, api.port)
         slack = url.scheme == "https" and url.is_default_port() and host.endswith((SLACK_HOSTS, f".{api.host}"))
         if not same and not slack:
-            raise Rejected("it is not stored at Slack")
+            raise Rejected(f"it is not stored at Slack, but at {url}")
 
 
 async def _copy(response: aiohttp.ClientResponse, writer: FileWriter) -> None:

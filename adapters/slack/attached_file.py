@@ -10,8 +10,11 @@ from gateway.domain.files import File
 
 CANVAS = "application/vnd.slack-docs"
 CANVAS_TYPES = frozenset({"quip", "canvas"})
-DELETED_MODES = ("tombstone", "hidden_by_limit")
-"""Modes of files whose content is gone."""
+GONE = {
+    "tombstone": "[attached: a file that was deleted]",
+    "hidden_by_limit": "[attached: a file that is too old for Slack to show it in this workspace]",
+}
+"""What is said of files whose content is gone, by their mode."""
 SPEECH = "slack_audio"
 """The subtype of a voice clip. Its media type may be that of a video."""
 UNTOLD = "check_file_info"
@@ -21,7 +24,7 @@ UNTOLD = "check_file_info"
 def file_of(fields: Fields) -> File | None:
     """Returns a file; None if it has no id, or its content is gone. Its address is "" if only files.info tells it."""
     file_id = id_of(fields, "id")
-    if not file_id or fields.get("mode") in DELETED_MODES:
+    if not file_id or text_in(fields, "mode") in GONE:
         return None
     untold = fields.get("file_access") == UNTOLD
     url = "" if untold else text_in(fields, "url_private_download") or text_in(fields, "url_private")

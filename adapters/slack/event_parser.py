@@ -174,14 +174,17 @@ class EventParser:
         unfurled = said.enclosed != before.enclosed
         if not (edited or unfurled) or not message_id or not self._author(team, message):
             return ParsedUpdate()
-        called = said.mentions_bot and not before.mentions_bot
-        messages = self._called_by_edit(team, event, message) if called else ()
-        return ParsedUpdate(messages, (MessageEdited(self._name, message_id, said.text),))
+        now = self._as_edited(team, event, message)
+        if before.mentions_bot and not (now or said.mentions_bot):
+            return self._deleted(message_id)
+        stops = tuple(_stop_by_edit(one) for one in now if one.kind is MessageKind.STOP and not one.only_if_running)
+        called = now if said.mentions_bot and not before.mentions_bot else ()
+        return ParsedUpdate(stops or called, (MessageEdited(self._name, message_id, said.text),))
 
-    def _called_by_edit(self, team: TeamContext, event: Fields, message: Fields) -> tuple[Message, ...]:
-        """Returns the message that an edit addresses to the bot; it has the id of the original, should that be known.
+    def _as_edited(self, team: TeamContext, event: Fields, message: Fields) -> tuple[Message, ...]:
+        """Returns what an edited message says to the bot; it has the id of the original, should that be known.
 
-        In a group of direct messages no ``app_mention`` comes with such an edit.
+        In a group of direct messages no ``app_mention`` comes with an edit that mentions the bot.
         """
         if message.get("subtype") not in MESSAGE_SUBTYPES:
             return ()
@@ -206,6 +209,11 @@ class EventParser:
             may_start_conversation=False,
             author_workspace=_guest_team(team, context),
         )
+
+
+def _stop_by_edit(edited: Message) -> Message:
+    """Returns an edit to a command to stop as a message of its own, as the original has a turn: that which it stops."""
+    return replace(edited, message_id=f"{edited.message_id}:stop", may_start_conversation=False, stops_channel=False)
 
 
 def _guest_team(team: TeamContext, context: MessageContext) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.base.json_fields import Fields, objects_in
+from adapters.base.json_fields import Fields, objects_in, text_in
 from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
 from adapters.slack import message_text, text_input
-from adapters.slack.attached_file import file_of
+from adapters.slack.attached_file import GONE, file_of
 from gateway.domain.files import File
 
 
@@ -33,6 +33,8 @@ class Said:
     def text(self) -> str:
         """Returns what it says, for an assistant; "" for one with files only."""
         text = message_text.with_enclosed(self.markup, self.message, self.bot_user)
+        if "files" in self.message:
+            text = "\n".join(filter(None, [text, *(GONE.get(text_in(file, "mode")) for file in self._attached)]))
         if text or self.files:
             return text
         return MENTIONED_ONLY if self.mentions_bot else UNREADABLE
@@ -41,6 +43,10 @@ class Said:
     def enclosed(self) -> list[str]:
         """Returns the texts of what it forwards or links."""
         return message_text.enclosed_texts(self.message)
+
+    @property
+    def _attached(self) -> list[Fields]:
+        return objects_in(self.message, "files")
 
     @property
     def files(self) -> tuple[File, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,10 @@ MAX_ENTITIES = 100
 """Telegram ignores further ones: limits.tginfo.me/en."""
 STEP = 32
 """Code units. How exactly a message with too many entities is filled."""
+FIRST_LOOK = 512
+"""Characters."""
+ENTITY_MARK = re.compile(r"[*_`~\[@#>|]")
+"""What each entity has at least one of."""
 WINDOW = 2 * MAX_UNITS
 """Characters of the reply that decide where its next message ends."""
 
@@ -57,9 +62,9 @@ def _first(window: str, before: FormattedParts, now: FormattedParts) -> tuple[Fo
     part, rest = _split(window, limit or MAX_UNITS)
     message = before.messages.get(part)
     if message is None:
-        message, lines = rendered(part)
+        beginning, message, lines = _rendered(part)
         if not limit and not _fits(message):
-            limit = _longest(part, lines)
+            limit = _longest(beginning, lines)
             start = part[: limit + STEP]
             part, rest = _split(window, limit)
             message = render(part)
@@ -67,6 +72,19 @@ def _first(window: str, before: FormattedParts, now: FormattedParts) -> tuple[Fo
         now.limits[start] = limit
     now.messages[part] = message
     return message if is_visible(message.text) else FormattedText(part, (), part), rest
+
+
+def _rendered(part: str) -> tuple[str, FormattedText, Sequence[int]]:
+    """Returns a part as ``rendered``, or a beginning of it that has too many entities already, which is read sooner."""
+    length = FIRST_LOOK
+    while length < len(part):
+        beginning = part[:length]
+        if len(ENTITY_MARK.findall(beginning)) > MAX_ENTITIES:
+            message, lines = rendered(beginning)
+            if len(lines) > MAX_ENTITIES:
+                return beginning, message, lines
+        length *= 2
+    return (part, *rendered(part))
 
 
 def _longest(part: str, lines: Sequence[int]) -> int:

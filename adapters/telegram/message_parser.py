@@ -10,7 +10,7 @@ from adapters.base.language import in_language
 from adapters.base.markdown.splitting import utf16_units
 from adapters.base.text_input import SOMEBODY
 from adapters.telegram import attachments, replies, text_input
-from adapters.telegram.audience import Audience, author_of
+from adapters.telegram.audience import GROUPS, Audience, author_of
 from adapters.telegram.message_entities import BotIdentity, written
 from adapters.telegram.parsed_message import ParsedMessage, id_of, number_of
 from adapters.telegram.reply_target import TelegramTarget
@@ -32,6 +32,8 @@ SPLIT_SECONDS = 1.5
 SPLIT_UNITS = 3500
 """UTF-16 code units of a text from which on a client may have split it. It does so at 4096, the limit of a message, or
 at a line or word before: core.telegram.org/bots/api#message, core.telegram.org/api/config#message-length-max"""
+GENERAL_TOPIC = "1"
+"""Of a group. Telegram posts nothing to it by this number, only without one."""
 
 WRITTEN_FIELDS = frozenset(
     {
@@ -248,5 +250,7 @@ def target_of(message: Fields, user: str) -> TelegramTarget:
         raise MalformedRequest("The message names no chat, or has no number.")
     # Outside of topics this is the number of the message at the root of replies.
     topic = number_of(message, "message_thread_id") if message.get("is_topic_message") is True else ""
+    if topic == GENERAL_TOPIC and id_of(chat, "type") in GROUPS:
+        topic = ""
     business = id_of(message, "business_connection_id")
     return TelegramTarget(number_of(chat, "id"), topic, number, user, business, id_of(chat, "type"))

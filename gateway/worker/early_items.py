@@ -31,10 +31,14 @@ class EarlyItems:
         if len(self._kept) < MOST_ALBUMS or _name(item) in self._kept:
             self._kept.setdefault(_name(item), (self._clock(), []))[1].append(item)
 
-    def join(self, opener: Message) -> Message:
-        """Returns the item that opens the turn, with those that came before it; they are kept no longer."""
+    def join(self, opener: Message, as_left: Callable[[Message], Message | None]) -> Message:
+        """Returns the item that opens the turn, with those that came before it; they are kept no longer.
+
+        ``as_left``: returns an item as its author has left it; None if they have deleted it.
+        """
         self._drop_old()
-        _, items = self._kept.pop(_name(opener), (0.0, []))
+        _, kept = self._kept.pop(_name(opener), (0.0, []))
+        items = list(filter(None, map(as_left, kept)))
         text, parts = "", list[tuple[str, int]]()
         for item in (*items, opener):
             begins, text = appended(text, item.text)

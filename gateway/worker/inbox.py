@@ -208,7 +208,8 @@ class StoreInbox:
             self._early_items.keep(message)  # before it is looked for: the item that opens the turn may come meanwhile
             await self._store.read(lambda store: store.append_to_queued(message))
             return
-        message = self._early_items.join(message) if message.album_item_id else message
+        if message.album_item_id:
+            message = self._early_items.join(message, self._early_changes.applied_to)
         try:
             accepted = await self.accept(message)
         except Overloaded as exc:

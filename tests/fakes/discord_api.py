@@ -37,7 +37,7 @@ class DiscordApi(CallHandler):
         self._state = state
 
     async def perform(self, call: RecordedCall) -> PlatformResponse:
-        if call.token != self._state.bot.token and call.method != "editOriginal":
+        if call.token != self._state.bot.token and call.method != "editAnswer":
             return _refusal(401, 0, "401: Unauthorized")
         try:
             with self._state.notify():
@@ -72,19 +72,21 @@ def _create_message(state: DiscordState, path: Mapping[str, str], body: Json) ->
     state.channel(path["channel"])
     if body.get("enforce_nonce") and body.get("nonce") in state.nonces:
         return state.nonces[body["nonce"]]
-    attachments = [
-        {"id": state.snowflake(), "filename": name, "size": len(content), "url": ""}
-        for name, content in body.pop("files", {}).items()
-    ]
-    _check_content(body, allows_empty=bool(attachments))
-    more = {name: body[name] for name in ("components", "message_reference", "flags") if name in body}
-    nonce = {"nonce": body["nonce"]} if "nonce" in body and state.keeps_nonces else {}
-    message = state.add_message(
-        path["channel"], state.bot_user, body.get("content", ""), attachments=attachments, **more, **nonce
-    )
+    files = body.pop("files", {})
+    _check_content(body, allows_empty=bool(files))
+    message = _add_message(state, path["channel"], body, files)
     if "nonce" in body:
         state.nonces[body["nonce"]] = message
     return message
+
+
+def _add_message(state: DiscordState, channel: str, body: Json, files: Mapping[str, bytes]) -> Json:
+    attachments = [
+        {"id": state.snowflake(), "filename": name, "size": len(content), "url": ""} for name, content in files.items()
+    ]
+    more = {name: body[name] for name in ("components", "message_reference", "flags") if name in body}
+    nonce = {"nonce": body["nonce"]} if "nonce" in body and state.keeps_nonces else {}
+    return state.add_message(channel, state.bot_user, body.get("content", ""), attachments=attachments, **more, **nonce)
 
 
 def _edit_message(state: DiscordState, path: Mapping[str, str], body: Json) -> Json:
@@ -162,10 +164,12 @@ def _acknowledge(state: DiscordState, path: Mapping[str, str], body: Json) -> No
     interaction.acknowledged = body
 
 
-def _edit_original(state: DiscordState, path: Mapping[str, str], body: Json) -> Json:
+def _edit_answer(state: DiscordState, path: Mapping[str, str], body: Json) -> Json:
     interaction = state.interactions.get(path["token"])
     if interaction is None or interaction.acknowledged is None:
         raise DiscordError(404, 10015, "Unknown Webhook")
+    if path["message"] != "@original":
+        return _edit_message(state, {"channel": interaction.channel, "message": path["message"]}, body)
     if not interaction.original:
         _check_content(body, allows_empty=False)
         message = state.add_message(interaction.channel, state.bot_user, body["content"], components=body["components"])
@@ -178,11 +182,12 @@ def _follow_up(state: DiscordState, path: Mapping[str, str], body: Json) -> Json
     interaction = state.interactions.get(path["token"])
     if interaction is None or interaction.acknowledged is None:
         raise DiscordError(404, 10015, "Unknown Webhook")
-    _check_content(body, allows_empty=False)
+    files = body.pop("files", {})
+    _check_content(body, allows_empty=bool(files))
     if body.get("flags", 0) & EPHEMERAL:
         state.whispers.append({"channel": interaction.channel, "content": body["content"]})
         return {"id": "0", "content": body["content"]}
-    return state.add_message(interaction.channel, state.bot_user, body["content"])
+    return _add_message(state, interaction.channel, body, files)
 
 
 def _application(state: DiscordState, _path: Mapping[str, str], _body: Json) -> Json:
@@ -227,7 +232,7 @@ ROUTES: dict[str, tuple[str, str, Perform]] = {
     "triggerTyping": ("POST", rf"{CHANNEL_PATH}/typing", _type),
     "startThread": ("POST", rf"{MESSAGE_PATH}/threads", _start_thread),
     "callback": ("POST", r"/interactions/(?P<id>\d+)/(?P<token>[^/]+)/callback", _acknowledge),
-    "editOriginal": ("PATCH", r"/webhooks/\d+/(?P<token>[^/]+)/messages/@original", _edit_original),
+    "editAnswer": ("PATCH", r"/webhooks/\d+/(?P<token>[^/]+)/messages/(?P<message>@original|\d+)", _edit_answer),
     "followUp": ("POST", r"/webhooks/\d+/(?P<token>[^/]+)", _follow_up),
     "getApplication": ("GET", r"(?:/oauth2)?/applications/@me", _application),
     "getMe": ("GET", "/users/@me", lambda state, *_: state.bot_user),

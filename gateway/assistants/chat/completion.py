@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.assistants.chat.calls import CallAssembler, ReceivedCall
 from gateway.assistants.chat.deltas import merge
+from gateway.assistants.chat.images import image_link
 from gateway.assistants.errors.error_map import Filtered, error_from_object, error_in
 from gateway.assistants.json_fields import as_object, as_objects, as_text, as_usage
 from gateway.assistants.replies.filter import ReplyFilter
@@ -65,6 +66,8 @@ class CompletionAccumulator:
         self.filter = reply or ReplyFilter()
         self.opened = False
         """Whether the server began to answer."""
+        self._choice: Any = None
+        """The number of the choice that is the answer; None: not known."""
         self._finish_reason = ""
         self._is_whole = False
         self._assembler = CallAssembler()
@@ -111,7 +114,7 @@ class CompletionAccumulator:
         self.id = self.id or as_text(chunk.get("id"))
         self.model = self.model or as_text(chunk.get("model"))
         self._add_usage(chunk.get("usage"))
-        for choice in as_objects(chunk.get("choices"))[:1]:
+        if choice := next(filter(self._is_first, as_objects(chunk.get("choices"))), None):
             self._add_choice(choice, pieces)
 
     def finish(self, used_ids: set[str]) -> str:
@@ -149,6 +152,13 @@ class CompletionAccumulator:
         reported = next(("".join(self._long_texts[name]) for name in REASONING_FIELDS if name in self._long_texts), "")
         return "\n\n".join(filter(None, (reported, self.filter.reasoning)))
 
+    def _is_first(self, choice: Json) -> bool:
+        """Tells whether it is of the choice that came first, of several for one question. Some servers number none."""
+        index = choice.get("index")
+        if self._choice is None:
+            self._choice = index
+        return index is None or index == self._choice
+
     def _add_usage(self, usage: Any) -> None:
         if usage:
             self.usage = as_usage(usage)  # some servers send running totals: the last one counts
@@ -168,7 +178,7 @@ class CompletionAccumulator:
             self.filter.begin_in_text()
         pieces += (self._text_of(delta.get("content")), as_text(delta.get("refusal")))
         if "images" in delta or "audio" in delta:
-            self.images += as_objects(delta.get("images"))
+            pieces += map(self._shown_image, as_objects(delta.get("images")))
             pieces.append(as_text(as_object(delta.get("audio")).get("transcript")))
 
     def _add_calls(self, delta: Json) -> None:
@@ -199,10 +209,17 @@ class CompletionAccumulator:
             elif part.get("type") == "refusal":
                 said.append(as_text(part.get("refusal")))
             elif part.get("type") == "image_url":
-                self.images.append(part)
+                said.append(self._shown_image(part))
             else:
                 self._parts.append(part)
         return "".join(said)
+
+    def _shown_image(self, part: Json) -> str:
+        """Keeps an image for people. Returns what the text says of it: a link, if it is somewhere in the web."""
+        if part in self.images:
+            return ""
+        self.images.append(part)
+        return image_link(part)
 
 
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_text")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.base.errors import Rejected
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.posted_reply import DiscordReply
+from gateway.domain.errors import DeliveryError
+from gateway.domain.files import File
 from gateway.domain.run_events import TextDelta
 from tests.adapters.discord.reply_scene import MakeScene
 from tests.contracts.reply_scene import deltas
@@ -112,10 +115,43 @@ async def test_a_command_whose_time_is_over_is_answered_by_a_message(
     make_scene: MakeScene, fault: DiscordErrorFault
 ) -> None:
     scene = make_scene("command")
-    scene.faults.add("editOriginal", fault)
+    scene.faults.add("editAnswer", fault)
     await scene.deliver(scene.answered("Here."))
     assert scene.texts() == ["Here."]
     assert scene.count("createMessage") == 1
+
+
+READ_ONLY = DiscordErrorFault(403, 50013, times=99)
+"""A channel in which commands are answered, and where the bot may not write."""
+
+
+async def test_a_command_is_answered_whole_where_the_bot_may_not_write(make_scene: MakeScene) -> None:
+    scene = make_scene("command")
+    scene.delivery.files["f1"] = b"1,2"
+    for method in (scene.POST, scene.UPDATE):
+        scene.faults.add(method, READ_ONLY)
+    await scene.follow(*deltas(scene.LONG, 900), scene.texts)
+    turn = scene.answered(scene.LONG, File("a.csv", "f1"))
+    await scene.deliver(turn)
+    scene.assert_stands(scene.LONG)
+    assert scene.files() == ["a.csv"]
+    assert scene.buttons() == [f"good:{turn.id}", f"bad:{turn.id}"]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_what_answers_a_command_is_not_posted_again_after_a_doubt(make_scene: MakeScene, *, dies: bool) -> None:
+    scene = make_scene("command")
+    scene.faults.add(scene.POST, READ_ONLY)
+    scene.faults.add("getMessages", READ_ONLY)
+    scene.faults.add("followUp", ResponseLost())
+    turn = scene.answered(scene.LONG)
+    with pytest.raises(DeliveryError):
+        await scene.replies.deliver(turn, scene.delivery)
+    if dies:
+        await scene.restart()
+    with pytest.raises(Rejected):
+        await scene.deliver(turn)
+    assert scene.texts() == scene.expected(scene.LONG)[:2]
 
 
 async def test_a_growing_reply_has_a_stop_button_and_a_complete_one_asks_for_feedback(make_scene: MakeScene) -> None:

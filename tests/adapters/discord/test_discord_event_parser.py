@@ -22,7 +22,7 @@ from adapters.discord.roles import Roles
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import Message, MessageKind
-from gateway.domain.platform_events import MessageEdited
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from tests.adapters.any_payload import altered, anything, check_text
 from tests.fakes.discord_state import BOT, CHANNEL, DIRECT, GUILD, TOKEN, USER
 
@@ -209,9 +209,10 @@ def test_of_a_program_the_components_are_read() -> None:
 
 
 def test_a_sticker_and_a_poll_stand_beside_the_text() -> None:
-    poll = {"question": {"text": "So?"}, "answers": [{"poll_media": {"text": "yes"}}]}
+    answers = [{"text": "yes"}, {"emoji": {"name": "👎"}}, {"text": "later", "emoji": {"id": "7", "name": "clock"}}]
+    poll = {"question": {"text": "So?"}, "answers": [{"poll_media": each} for each in answers]}
     (message,) = messages(event("what is this?", sticker_items=[{"name": "Wave"}], poll=poll))
-    assert message.text == "what is this?\n(sends a sticker: Wave)\n(poll) So?\n- yes"
+    assert message.text == "what is this?\n(sends a sticker: Wave)\n(poll) So?\n- yes\n- 👎\n- clock later"
 
 
 def test_a_forwarded_sticker_is_described() -> None:
@@ -275,8 +276,24 @@ def test_an_edit_may_be_what_mentions_the_bot() -> None:
     update = parser().parse("MESSAGE_UPDATE", edited, TEXT_CHANNEL)
     assert [message.message_id for message in update.messages] == ["5"]
     assert len(update.events) == 1
-    assert parser().parse("MESSAGE_UPDATE", edited | {"mentions": []}, TEXT_CHANNEL).messages == ()
     assert parser().parse("MESSAGE_UPDATE", edited, DM).messages == ()
+
+
+ANSWERED = {"message_reference": {"message_id": "4"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "is_withdrawn"),
+    [(TEXT_CHANNEL, {}, True), (TEXT_CHANNEL, ANSWERED, False), (THREAD, {}, False), (DM, {}, False)],
+)
+def test_an_edit_that_no_longer_mentions_the_bot_withdraws_the_message(
+    place: DiscordPlace, more: dict[str, Any], *, is_withdrawn: bool
+) -> None:
+    edited = event("what is new?", mentions=False, edited_timestamp="2026-01-01T00:00:00Z", **more)
+    update = parser().parse("MESSAGE_UPDATE", edited, place)
+    assert update.messages == ()
+    withdrawn, changed = MessageDeleted("discord", "5"), MessageEdited("discord", "5", "what is new?")
+    assert update.events == ((withdrawn if is_withdrawn else changed),)
 
 
 @pytest.mark.parametrize("pings", [True, False])

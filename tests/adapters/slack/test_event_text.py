@@ -111,12 +111,20 @@ def test_files_come_with_where_they_are_to_be_had() -> None:
     assert json.loads(file.reference) == {"id": FILE["id"], "url": FILE["url_private_download"]}
 
 
-def test_a_file_of_another_company_is_known_by_its_id_and_one_that_is_gone_is_not_there() -> None:
+def test_a_file_of_another_company_is_known_by_its_id() -> None:
     foreign = {"id": "F1", "file_access": "check_file_info", "mode": "file_access"}
-    gone = [{**FILE, "mode": mode} for mode in ("tombstone", "hidden_by_limit")]
-    said = one(message_event("", subtype="file_share", files=[foreign, *gone, {"name": "no id"}, "F2"]))
+    said = one(message_event("", subtype="file_share", files=[foreign, {"name": "no id"}, "F2"]))
     (file,) = said.files
     assert (said.text, file.name, json.loads(file.reference)) == ("", "F1", {"id": "F1", "url": ""})
+
+
+@pytest.mark.parametrize(("mode", "why"), [("tombstone", "was deleted"), ("hidden_by_limit", "too old")])
+@pytest.mark.parametrize("text", ["look at this", ""])
+def test_of_a_file_that_is_gone_the_assistant_is_told(text: str, mode: str, why: str) -> None:
+    said = one(message_event(text, subtype="file_share", files=[{"id": "F1", "mode": mode}]))
+    assert not said.files
+    assert said.text.startswith(text)
+    assert why in said.text
 
 
 @pytest.mark.parametrize("size", [None, -1, "5", 1.5, 2**60, True, [], 10**400])
@@ -166,6 +174,31 @@ def test_an_edit_that_mentions_us_for_the_first_time_is_a_message_with_the_id_of
         assert not read(message_changed("again", before=known, channel="C0CHAN", ts=TS)).messages
     assert not read(message_changed(f"{CALL} b", before=f"{CALL} a", channel="C0CHAN", ts=TS)).messages
     assert not read(message_changed("hello", before="hallo")).messages
+
+
+@pytest.mark.parametrize("thread_ts", [None, ROOT])
+def test_an_edit_to_a_command_to_stop_stops(thread_ts: str | None) -> None:
+    (said,) = read(message_changed("stop", ts=TS, thread_ts=thread_ts)).messages
+    assert (said.kind, said.may_start_conversation, said.stops_channel) == (MessageKind.STOP, False, False)
+    assert said.key == one(message_event("why?", ts=TS, thread_ts=thread_ts)).key
+    assert said.message_id != f"{TEAM}:D0DM:{TS}"
+    assert not read(message_changed("cancel", ts=TS, thread_ts=thread_ts)).messages, "it may answer a question"
+
+
+@pytest.mark.parametrize(
+    ("text", "thread_ts", "is_withdrawn"),
+    [("what is new?", None, True), ("what is new?", ROOT, False), ("<@U0BOB> what is new?", ROOT, True)],
+)
+def test_an_edit_that_no_longer_mentions_the_bot_withdraws_the_message(
+    text: str, thread_ts: str | None, *, is_withdrawn: bool
+) -> None:
+    """In a thread of the bot's the message may be for it still."""
+    event = message_changed(text, before=f"{CALL} hello", channel="C0CHAN", ts=TS, thread_ts=thread_ts)
+    changed = read(event)
+    assert changed.messages == ()
+    message_id = f"{TEAM}:C0CHAN:{TS}"
+    withdrawn, edited = MessageDeleted("slack", message_id), MessageEdited("slack", message_id, text)
+    assert changed.events == ((withdrawn if is_withdrawn else edited),)
 
 
 def test_an_edit_that_leaves_nothing_is_read_as_the_message_would_be() -> None:

@@ -182,7 +182,7 @@ async def test_a_file_that_is_linked_and_not_in_slack_is_not_fetched(slack: Fake
     ],
 )
 async def test_the_token_goes_to_no_other_host(calls: SlackClient, url: str) -> None:
-    assert await problem(calls, attached("x", url)) == "it is not stored at Slack"
+    assert (await problem(calls, attached("x", url))).startswith("it is not stored at Slack, but at ")
 
 
 async def test_an_address_that_is_none_is_a_problem(calls: SlackClient) -> None:
@@ -201,7 +201,7 @@ async def test_a_redirect_within_slack_is_followed(raw: RawServer, raw_calls: Sl
 
 async def test_a_redirect_to_another_host_is_not_followed(raw: RawServer, raw_calls: SlackClient) -> None:
     raw.add_response(b"", status="302 Found", headers=f"Location: http://localhost:{raw.port}/there\r\n")
-    assert await problem(raw_calls, attached("x", f"http://127.0.0.1:{raw.port}/here")) == "it is not stored at Slack"
+    assert "not stored at Slack" in await problem(raw_calls, attached("x", f"http://127.0.0.1:{raw.port}/here"))
     assert len(raw.requests) == 1
 
 

@@ -227,6 +227,15 @@ def test_what_people_write_is_handed_on_word_for_word(text: str, thread: int | N
         assert said.text == (text.replace("\0", "\ufffd").strip() or UNREADABLE)
 
 
+def test_the_general_topic_of_a_group_is_none() -> None:
+    """However it is named: nothing is posted to it by a number."""
+    forum = group_chat(forum=True)
+    numbered = {**mention("hello", chat=forum), "is_topic_message": True, "message_thread_id": 1}
+    said = one(numbered)
+    assert (said.key.topic, TelegramTarget.of(said.address).args) == ("", {})
+    assert one({**message_json("hello"), "is_topic_message": True, "message_thread_id": 1}).key.topic == "1"
+
+
 @given(st.text(), st.text())
 def test_a_mention_is_heard_wherever_it_stands(before: str, after: str) -> None:
     text = f"{before}{CALL}{after}"

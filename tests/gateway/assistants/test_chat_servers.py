@@ -168,6 +168,33 @@ class TestMoreThanText:
         assert await session.say("Draw") == "Here."
         assert not session.tool_calls
 
+    @pytest.mark.parametrize("place", ["images", "content"])
+    async def test_an_image_at_an_address_is_a_link_and_shown_once(
+        self, raw: RawServer, session: AssistantSession, place: str
+    ) -> None:
+        image = {"type": "image_url", "image_url": {"url": "https://cdn.example.com/a_(1).png?x=1&y=2"}}
+        raw.add_stream(*chunks({"content": "Here."}, {place: [image]}, {place: [image]}), DONE)
+        assert (await session.say("Draw")).strip() == "Here.\n\n![image](<https://cdn.example.com/a_(1).png?x=1&y=2>)"
+        assert not session.tool_calls
+
+    @pytest.mark.parametrize("order", [[0, 1, 0, 1], [1, 0, 0, 1]])
+    async def test_of_several_choices_one_is_the_answer(
+        self, raw: RawServer, session: AssistantSession, order: list[int]
+    ) -> None:
+        words = {0: ["Hel", "lo"], 1: ["Good", "bye"]}
+        told = [{"index": number, "delta": {"content": words[number].pop(0)}} for number in order]
+        raw.add_stream(
+            *(event({"choices": [each]}) for each in told),
+            event({"choices": [{"index": number, "delta": {}, "finish_reason": "stop"} for number in (0, 1)]}),
+            DONE,
+        )
+        assert await session.say("Hi") == {0: "Hello", 1: "Goodbye"}[order[0]]
+
+    async def test_a_choice_without_a_number_is_the_first(self, raw: RawServer, session: AssistantSession) -> None:
+        told = [{"delta": {"content": "Hel"}}, {"index": 0, "delta": {"content": "lo"}}, {"delta": {"content": "!"}}]
+        raw.add_stream(*(event({"choices": [each]}) for each in told), *chunks({"content": ""}), DONE)
+        assert await session.say("Hi") == "Hello!"
+
     async def test_a_spoken_answer_is_what_was_said(self, raw: RawServer, session: AssistantSession) -> None:
         said = [{"id": "audio_1", "transcript": "Hel"}, {"data": "AAAA"}, {"transcript": "lo"}]
         raw.add_stream(*chunks(*({"content": None, "audio": each} for each in said)), DONE)

@@ -372,6 +372,23 @@ def test_an_album_keeps_the_pictures_before_the_one_that_opens_its_turn(inbox: T
     assert turn.message.text == "look"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_album_has_what_came_before_its_turn_as_it_was_left(inbox: ThreadInbox, *, deleted: bool) -> None:
+    early, opener = (
+        replace(
+            message("album"), text=text, files=(File(name, name),), album_item_id=name, may_start_conversation=opens
+        )
+        for name, text, opens in (("1.jpg", "first", False), ("2.jpg", "look", True))
+    )
+    platform, own_id = early.key.platform, early.own_id
+    change = MessageDeleted(platform, own_id) if deleted else MessageEdited(platform, own_id, "second")
+    for update in (ParsedUpdate((early,)), ParsedUpdate(events=(change,)), ParsedUpdate((opener,))):
+        inbox.accept_all(update)
+    (turn,) = inbox.transcript(inbox.resolve_conversation(opener.key))
+    assert turn.message.text == ("look" if deleted else "second\nlook")
+    assert [file.name for file in turn.message.files] == (["2.jpg"] if deleted else ["1.jpg", "2.jpg"])
+
+
 def test_a_program_gets_no_more_turns_than_it_may_have(inbox: ThreadInbox, worker: Notes) -> None:
     for number in range(4):
         said = replace(message(str(number)), author="B0OTHER", max_from_author=2)
