@@ -151,7 +151,10 @@ class Configuration:
 
         Returns None for a name that there is not.
         """
-        wanted = (name or DEFAULT_ASSISTANT).casefold()
+        name = name or DEFAULT_ASSISTANT
+        if (exact := self.assistants.get(name)) is not None:
+            return exact
+        wanted = name.casefold()
         named = (each for each in self.assistants.values() if each.name.casefold() == wanted)
         known_as = (each for each in self.assistants.values() if wanted in map(str.casefold, each.aliases))
         return next(named, None) or next(known_as, None)

@@ -1,11 +1,13 @@
-"""Decodes JSON that servers, platforms and the gateway itself wrote."""
+"""Decodes JSON that servers, platforms and the gateway itself wrote, and encodes what it answers."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def decode_json(text: str | bytes) -> Any:
@@ -22,3 +24,11 @@ def decode_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
+
+
+def encode_json(value: Any) -> bytes:
+    """Returns the JSON of a value in UTF-8, non-ASCII characters unescaped."""
+    try:
+        return to_json(value)
+    except ValueError:  # for half an emoji, which JSON may hold: it is escaped again
+        return ENCODER.encode(value).encode("utf-8", "backslashreplace")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import Text, and_, bindparam, or_, select, type_coerce
 
+from gateway.domain.audit import AuditEvent
 from gateway.domain.models import ConversationKey, Message, Turn
 from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject, NewestMessages, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
-from storage.column_types import SafeText
+from storage.column_types import AuditLogJson, SafeText
 from storage.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
 from storage.program_tables import api_objects
@@ -30,7 +31,9 @@ _pending = or_(O.id == _name, and_(O.parent == _name, O.position > bindparam("af
 _since = or_(O.id == _name, and_(O.parent == _name, O.turns >= bindparam("since")))
 """A thread, which is in no other, and some of what is in it."""
 NEWEST = (T.id, T.state, T.address, T.received_at)
-SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, T.trail, T.started_at, T.answered_at)
+TRAIL = type_coerce(T.trail, Text)
+"""As it is stored: what a message shows of it is whether its reply was cut off, and nearly none was."""
+SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, TRAIL, T.started_at, T.answered_at)
 """What a message shows of its turn. A quarter of the columns take a quarter of the time."""
 
 
@@ -107,11 +110,12 @@ def _newest_of(row: Sequence[Any]) -> NewestTurn | None:
 def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
     """Reads a row of SHOWN. What is not there is as in a new turn."""
     turn_id, state, address, received_at, conversation, seq, reply, files, trail, started_at, answered_at = row
+    shows_trail = AuditEvent.CUT_OFF in trail
     return Turn(
         *(turn_id, conversation, seq, Message(key, "", "", address=address), state),
         reply=reply,
         reply_files=files,
-        audit_log=trail,
+        audit_log=AuditLogJson.from_sql(trail) if shows_trail else (),
         received_at=received_at,
         started_at=started_at,
         answered_at=answered_at,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Integer, Text
 from sqlalchemy.engine import Dialect
@@ -99,7 +99,11 @@ class AddressJson(ConvertedText[Address]):
 
     @staticmethod
     def from_sql(stored: str | None) -> Address | None:
-        return None if stored is None else cast("Mapping[str, str]", decode_json(stored))
+        found: Address | None = None if stored is None else decode_json(stored)
+        return found
+
+
+TURN_STATES = {str(state): state for state in TurnState}
 
 
 class TurnStateText(ConvertedText[TurnState]):
@@ -113,7 +117,7 @@ class TurnStateText(ConvertedText[TurnState]):
 
     @staticmethod
     def from_sql(stored: str | None) -> TurnState | None:
-        return None if stored is None else TurnState(stored)
+        return None if stored is None else TURN_STATES[stored]
 
 
 class MessageKindText(ConvertedText[MessageKind]):

@@ -157,7 +157,7 @@ class Database:
     @contextmanager
     def driver_read(self) -> Iterator[Any]:
         """Opens a connection without a transaction, as ``read``; yields a cursor of the driver. Raises likewise."""
-        with self.read() as connection:
+        with self._errors, self._read_connection() as connection:
             try:
                 yield connection.connection.cursor()
             except self._engine.dialect.loaded_dbapi.Error as exc:

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
 from adapters.openai_api.errors import InvalidRequest
+from gateway.domain.turn_options import ALLOWED_TOOLS
 from gateway.web.api.json_body import read_object
 from gateway.web.api.routes import HttpRequest
 
@@ -90,10 +91,22 @@ def _known_format(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known_choice(given: str | dict[str, Any]) -> str | dict[str, Any]:
-    named = given.get("function") if isinstance(given, dict) and given.get("type") == "function" else None
-    if given not in CHOICES and not (isinstance(named, dict) and isinstance(named.get("name"), str)):
-        raise PydanticCustomError("choice", f"it must be one of {', '.join(CHOICES)}, or name a function")
+    if given not in CHOICES and not names_function(given) and not allows_functions(given):
+        raise PydanticCustomError("choice", f"it must be one of {', '.join(CHOICES)}, or name functions")
     return given
+
+
+def names_function(choice: Any) -> bool:
+    """Returns whether a choice, or one of the tools that it allows, is a function by its name."""
+    named = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
+    return isinstance(named, dict) and isinstance(named.get("name"), str)
+
+
+def allows_functions(choice: Any) -> bool:
+    """Returns whether a choice is of functions that may be called."""
+    allowed = choice.get(ALLOWED_TOOLS) if isinstance(choice, dict) and choice.get("type") == ALLOWED_TOOLS else None
+    tools = allowed.get("tools") if isinstance(allowed, dict) and allowed.get("mode") in ("auto", "required") else None
+    return isinstance(tools, list) and bool(tools) and all(map(names_function, tools))
 
 
 ResponseFormat = Annotated[dict[str, Any], AfterValidator(_known_format)]

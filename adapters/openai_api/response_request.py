@@ -28,11 +28,13 @@ from adapters.openai_api.request_fields import (
     StreamOptions,
     Temperature,
     Verbosity,
+    allows_functions,
     as_parameters,
+    names_function,
 )
 from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
 from gateway.domain.exchange import RequestedCall
-from gateway.domain.turn_options import Json
+from gateway.domain.turn_options import ALLOWED_TOOLS, Json
 
 INPUT = "input"
 MAX_ITEMS = 1000
@@ -197,8 +199,20 @@ def _response_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _tool_choice(given: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
-    if given in (None, *CHOICES):
+    if given is None or given in CHOICES:
         return given
-    if not isinstance(given, dict) or given.get("type") != "function" or not isinstance(given.get("name"), str):
-        raise refusal("tool_choice", 'must be "none", "auto", "required", or name a function of `tools`')
-    return {"type": "function", "function": {"name": given["name"]}}
+    read = _as_completions(given)
+    if not names_function(read) and not allows_functions(read):
+        raise refusal("tool_choice", 'must be "none", "auto", "required", or name functions of `tools`')
+    return read
+
+
+def _as_completions(given: Any) -> dict[str, Any]:
+    """Returns a choice, or a tool that it allows, as Chat Completions writes it."""
+    if not isinstance(given, dict):
+        return {}
+    if given.get("type") != ALLOWED_TOOLS:
+        return {"type": given.get("type"), "function": {"name": given.get("name")}}
+    tools = given.get("tools")
+    allowed = [_as_completions(each) for each in tools] if isinstance(tools, list) else []
+    return {"type": ALLOWED_TOOLS, ALLOWED_TOOLS: {"mode": given.get("mode"), "tools": allowed}}

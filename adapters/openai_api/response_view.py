@@ -10,6 +10,7 @@ from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_c
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
+from gateway.domain.turn_options import ALLOWED_TOOLS
 from gateway.json_text import decode_json
 
 ECHO = "echo"
@@ -165,7 +166,11 @@ def _text_format(response_format: Any) -> Body:
 
 
 def _tool_choice(choice: Any) -> Any:
-    return {"type": "function", **choice["function"]} if isinstance(choice, dict) else choice
+    if not isinstance(choice, dict):
+        return choice
+    if (allowed := choice.get(ALLOWED_TOOLS)) is not None:
+        return {"type": ALLOWED_TOOLS, **allowed, "tools": [*map(_tool_choice, allowed["tools"])]}
+    return {"type": "function", **choice["function"]}
 
 
 def _usage(turn: Turn) -> Body:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from gateway.assistants.requests.transcription import Transcripts
-from gateway.assistants.tool_calls import MAX_ROUNDS, too_many_rounds
-from gateway.domain.errors import AssistantError
+from gateway.assistants.tool_calls import MAX_ROUNDS
+from gateway.domain.errors import AssistantError, TooManyRounds
 from gateway.domain.models import NO_TOKENS, Usage
 from gateway.domain.run_events import RunEvent, UsageCounted
 
@@ -89,7 +89,7 @@ async def run_in_rounds(
                 if counted := state.count_usage():
                     yield counted
                 request = await backend.request_after(state, request, exc)
-        raise too_many_rounds()
+        raise TooManyRounds("too many rounds of tools")
     except AssistantError as exc:
         exc.usage, exc.model = None if state.usage == NO_TOKENS else state.usage, state.model
         raise

@@ -13,11 +13,10 @@ from gateway.assistants.attachments import BinaryPart, MessagePart, to_parts
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.sse import Json
 from gateway.domain.approvals import HeldCall
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import TooManyRounds
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import Usage
 from gateway.domain.run_events import ToolCall
-from gateway.domain.sentences import sentence
 from gateway.json_text import decode_json
 from gateway.tools import ToolBox, ToolResult
 
@@ -25,21 +24,12 @@ INVALID_ARGUMENTS = "invalid_json"
 """The name under which arguments that are not a JSON object go back."""
 MAX_ROUNDS = 20
 """How often a model may call tools in one turn; now and then a model would never stop."""
-TOO_MANY_ROUNDS = sentence(
-    "The assistant used its tools too often without finding an answer. Please ask in another way."
-)
-
-
-def too_many_rounds() -> AssistantRefused:
-    return AssistantRefused("too many rounds of tools", code="too_many_rounds", user_message=TOO_MANY_ROUNDS)
 
 
 def check_tokens(usage: Usage, max_tokens: int) -> None:
-    """Raises AssistantRefused if a turn has used so many tokens that its tools may not be run any more."""
+    """Raises TooManyRounds if a turn has used so many tokens that its tools may not be run any more."""
     if (used := usage.tokens_in + usage.tokens_out) > max_tokens:
-        raise AssistantRefused(
-            f"{used} tokens in one turn, and more tools to run", code="too_many_rounds", user_message=TOO_MANY_ROUNDS
-        )
+        raise TooManyRounds(f"{used} tokens in one turn, and more tools to run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,15 @@ class AssistantRefused(AssistantError):
     default_user_message = sentence("The assistant could not answer this message.")
 
 
+class TooManyRounds(AssistantRefused):
+    """The assistant may run no more tools in this turn: its run waits for outputs, and its thread takes no other."""
+
+    code = "too_many_rounds"
+    default_user_message = sentence(
+        "The assistant used its tools too often without finding an answer. Please ask in another way."
+    )
+
+
 class AssistantMisconfigured(AssistantRefused):
     """The backend rejects its configuration."""
 

@@ -10,6 +10,9 @@ from gateway.domain.exchange import CallOutput, Exchange
 
 Json = Mapping[str, Any]
 
+ALLOWED_TOOLS = "allowed_tools"
+"""The type of a ``tool_choice`` that names the functions which the model may call, as Chat Completions writes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnOptions:

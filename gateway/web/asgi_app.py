@@ -211,7 +211,8 @@ class WebApp:
             problem = problems.from_error(counted)
         except Exception as exc:  # noqa: BLE001  # the last resort, which logs it
             problem = problems.from_exception(exc, method=request.method, path=path)
-        return json_response(*(problem if api is None else api.error_form(problem)))
+            return json_response(*(problem if api is None else api.error_form(problem, exc)))
+        return json_response(*(problem if api is None else api.error_form(problem, None)))
 
     def _nothing_there(self, method: str, path: str, resource: _Resource | None) -> problems.JsonResponse:
         if resource is not None:

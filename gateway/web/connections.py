@@ -49,6 +49,8 @@ class Connection(Protocol):
     """A connection with a client."""
 
     address: str
+    phase: Phase | None
+    """What it waits for, as ``Connections`` notes it; None while its request is being answered."""
 
     def end(self) -> None:
         """Closes it at once, without an answer."""
@@ -69,8 +71,7 @@ class Connections:
         self._clock = clock
         self._open: set[Connection] = set()
         self._phases: dict[Phase, dict[Connection, float]] = {phase: {} for phase in Phase}
-        self._phase_of: dict[Connection, Phase] = {}
-        self._of_address: dict[str, dict[Connection, None]] = {}
+        self._of_address: dict[str, dict[Connection, float]] = {}
         self._seconds = {
             Phase.OPENED: limits.first_byte,
             Phase.HEAD: limits.head,
@@ -103,14 +104,14 @@ class Connections:
     def waits(self, connection: Connection, phase: Phase) -> None:
         """Notes what a connection waits for from now on."""
         self.works(connection)
-        self._phase_of[connection] = phase
-        self._phases[phase][connection] = self._clock()
+        connection.phase = phase
+        since = self._phases[phase][connection] = self._clock()
         if phase is not Phase.IDLE:
-            self._of_address.setdefault(connection.address, {})[connection] = None
+            self._of_address.setdefault(connection.address, {})[connection] = since
 
     def works(self, connection: Connection) -> None:
         """Notes that a connection does not wait for its client: its request is being answered."""
-        phase = self._phase_of.pop(connection, None)
+        phase, connection.phase = connection.phase, None
         if phase is None:
             return
         del self._phases[phase][connection]
@@ -120,10 +121,6 @@ class Connections:
         of_address.pop(connection, None)
         if not of_address:
             self._of_address.pop(connection.address, None)
-
-    def phase_of(self, connection: Connection) -> Phase | None:
-        """Returns what a connection waits for; None while its request is being answered."""
-        return self._phase_of.get(connection)
 
     def time_out(self) -> None:
         """Closes the connections that have waited too long. Called about once a second."""
@@ -139,5 +136,5 @@ class Connections:
         if most is None or len(of_address) <= most:
             return
         longest = next(iter(of_address))
-        if self._clock() - self._phases[self._phase_of[longest]][longest] >= YOUNG_SECONDS:
+        if self._clock() - of_address[longest] >= YOUNG_SECONDS:
             longest.end()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from itertools import chain
 from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.web.api import problems
@@ -27,6 +28,42 @@ MALFORMED = (400, "malformed_request", "This is not a valid HTTP request.")
 INCOMPLETE = (400, "incomplete_body", "The connection was closed before the body was complete.")
 TIMED_OUT = (408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
 TOO_LARGE = (431, "headers_too_large", "The address and the headers of this request are too large.")
+
+
+HEADER_LINES = re.compile(rb"(?:[\w!#$%&'*+.^`|~-]+: [^\x00-\x08\n-\x1f\x7f]*\r\n)*")
+"""RFC 9110, 5.1 and 5.5."""
+HAS_NO_BODY = frozenset({204, 304})
+
+
+class _Exchange(RequestResponseCycle):
+    """A request and its response, whose head is checked and written as a whole: uvicorn takes each header by itself."""
+
+    async def send(self, message: Any) -> None:
+        """Raises RuntimeError for what cannot be a header, before anything is sent."""
+        is_head = message["type"] == "http.response.start" and not self.response_started
+        if not is_head or self.disconnected or self.flow.write_paused:
+            await super().send(message)
+            return
+        pairs = [*self.default_headers, *message.get("headers", ())]
+        headers, status = dict(pairs), message["status"]
+        if b"connection" in headers or b"transfer-encoding" in headers:
+            await super().send(message)
+            return
+        lines = b"".join([b"%s: %s\r\n" % pair for pair in pairs])
+        if HEADER_LINES.fullmatch(lines) is None or lines.count(b"\r\n") != len(pairs):
+            raise RuntimeError("Invalid HTTP header.")
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.transport.write(STATUS_LINE[status] + lines + self._framing(status, headers.get(b"content-length")))
+
+    def _framing(self, status: int, length: bytes | None) -> bytes:
+        """Notes where the body will end; returns the lines that say so, and the end of the head."""
+        lines = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if length is not None:
+            self.chunked_encoding, self.expected_content_length = False, int(length)
+        elif self.scope["method"] != "HEAD" and status not in HAS_NO_BODY:
+            self.chunked_encoding = True
+            return b"transfer-encoding: chunked\r\n" + lines
+        return lines
 
 
 class _BodyOf:
@@ -68,11 +105,12 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
     # With these beside uvicorn's own a connection would have more attributes than Python keeps in a compact form.
-    __slots__ = ("_head_complete", "_in_request", "_refused", "_table", "_unread", "address")
+    __slots__ = ("_head_complete", "_in_request", "_refused", "_table", "_unread", "address", "phase")
 
     def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.address = ""
+        self.phase: Phase | None = None
         self._table = connections
         self._unread = 0
         """Bytes that came since the parser began a request or passed on some of its body: it keeps a header, or what
@@ -98,7 +136,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        before = self._table.phase_of(self)
+        before = self.phase
         self._unread += len(data)
         self._unset_keepalive_if_required()
         try:
@@ -112,7 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _note_incomplete(self, before: Phase | None) -> None:
         """Notes what is missing of a request, once all that has come is read: most requests come whole."""
-        phase = self._table.phase_of(self)
+        phase = self.phase
         if self._in_request and self._unread > self._table.limits.head_bytes:
             self._refuse(*TOO_LARGE)
         elif self._in_request and self._head_complete:
@@ -122,21 +160,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._table.waits(self, Phase.HEAD)
 
     def eof_received(self) -> None:
-        if self._in_request and self._table.phase_of(self) is Phase.BODY:
+        if self._in_request and self.phase is Phase.BODY:
             self._refuse(*INCOMPLETE)
 
     def end(self) -> None:
         self.transport.abort()
 
     def time_out(self) -> None:
-        if self._table.phase_of(self) is Phase.BODY:
+        if self.phase is Phase.BODY:
             self._refuse(*TIMED_OUT)
         else:
             self.transport.abort()
 
     def finish(self) -> None:
         """Closes the connection after the response that is being sent; at once if nothing was ever sent or asked."""
-        if self._table.phase_of(self) is Phase.IDLE:
+        if self.phase is Phase.IDLE:
             self.transport.close()
         elif self.cycle is not None:
             self.cycle.keep_alive = False
@@ -156,6 +194,7 @@ class LimitedProtocol(HttpToolsProtocol):
         # WSGI could not tell a name with _ from the one with hyphens, which a proxy may have checked.
         self.headers[:] = [pair for pair in self.headers if b"_" not in pair[0]]
         super().on_headers_complete()
+        self.cycle.__class__ = _Exchange  # uvicorn makes its own, and begins to answer when this has returned
         self.headers = []  # what follows a body in chunks is none of the request's headers
         self._head_complete = True
         if self._table.stopping:

@@ -159,7 +159,7 @@ class HttpServer:
 
     def _close_silent(self) -> None:
         for connection in self._protocols():
-            if self._connections.phase_of(connection) in (Phase.OPENED, Phase.HEAD, Phase.IDLE):
+            if connection.phase in (Phase.OPENED, Phase.HEAD, Phase.IDLE):
                 connection.end()
 
     def _new_protocol(self) -> LimitedProtocol:

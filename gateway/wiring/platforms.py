@@ -19,7 +19,7 @@ from gateway.admin import AdminSettings
 from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.callbacks import CallbackSettings
 from gateway.callbacks.outbox import CallbackOutbox
-from gateway.configuration import AssistantDefinition, Bot, CurrentConfiguration
+from gateway.configuration import AssistantDefinition, Bot, Configuration, CurrentConfiguration
 from gateway.domain.errors import InputError, SettingsError
 from gateway.domain.extras import imports_of_extra
 from gateway.handover import HandoverSettings
@@ -129,7 +129,7 @@ def _build_openai(settings: Settings, store: SqlStore, load: Load, current: Curr
     http, own = load(HttpSettings), load(OpenAiApiSettings)
     limits = RequestLimit(http.chat_requests_per_minute, store), CallLimit(http.chat_reads_per_minute)
     keys = ApiKeys(http.keys, lambda: current.get().keys)
-    configured = partial(_configured_assistants, current)
+    configured = _ShownAssistants(current)
     return OpenAiAdapter(
         Callers(keys, *limits, http.trusted_proxies),
         split_list(http.cors_origins),
@@ -154,11 +154,19 @@ def _counted_in_budgets(settings: Settings, load: Load) -> Callable[[str], bool]
     return lambda model: not has_budgets or prices.price_of(model) is not None
 
 
-def _configured_assistants(current: CurrentConfiguration) -> Sequence[ConfiguredAssistant]:
-    """Returns the assistants that OpenAI's API shows, the default one first."""
-    known = current.get()
-    others = (each for each in known.assistants.values() if each is not known.default)
-    return tuple(map(_configured_assistant, (known.default, *others)))
+class _ShownAssistants:
+    """The assistants that OpenAI's API shows, the default one first: the same until the configuration changes."""
+
+    def __init__(self, current: CurrentConfiguration) -> None:
+        self._current = current
+        self._shown: tuple[Configuration, Sequence[ConfiguredAssistant]] | None = None
+
+    def __call__(self) -> Sequence[ConfiguredAssistant]:
+        known = self._current.get()
+        if self._shown is None or self._shown[0] is not known:
+            others = (each for each in known.assistants.values() if each is not known.default)
+            self._shown = known, tuple(map(_configured_assistant, (known.default, *others)))
+        return self._shown[1]
 
 
 def _configured_assistant(definition: AssistantDefinition) -> ConfiguredAssistant:

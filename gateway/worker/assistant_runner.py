@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadBusy,
     ThreadMissing,
+    TooManyRounds,
 )
 from gateway.domain.exchange import CallRound, Exchange
 from gateway.domain.models import DEFAULT_ASSISTANT, Failure, RunId, ThreadId, Turn, TurnState
@@ -63,8 +64,6 @@ REMEMBER_SECONDS = 20.0
 """How long it may take to add a pushed text to a thread."""
 
 TOO_LONG = "at MAX_REPLY_CHARS"
-TOO_MANY_ROUNDS = "too_many_rounds"
-"""The code of a refusal to run more tools. The run waits for their outputs, and its thread takes no other one."""
 
 RunCalls = Callable[[Turn, Sequence[HeldCall]], AsyncGenerator[ToolCall, None]]
 """Runs held calls of the assistant's tools, all at once: yields each when it starts, and with its output when it is
@@ -188,9 +187,8 @@ class AssistantRunner:
         except TimeoutError:
             await self.stop(attempt)
             raise AssistantTimedOut(f"no answer within {self._limits.seconds:g} s") from None
-        except AssistantRefused as exc:
-            if exc.code == TOO_MANY_ROUNDS:
-                await self.stop(attempt)
+        except TooManyRounds:
+            await self.stop(attempt)
             raise
 
     def _seconds_left(self, turn: Turn) -> float:
@@ -280,7 +278,7 @@ class AssistantRunner:
         return replace(answer, files=(*answer.files, *kept))
 
     def _check_cost(self, attempt: RunAttempt, event: ToolCall | CallsHeld) -> None:
-        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may."""
+        """Raises TooManyRounds if a tool is called in a turn that has cost as much as it may."""
         self._limits.check_cost(event, attempt.meter.counted, attempt.turn.cost)
 
     async def _broken_off(self, attempt: RunAttempt, limit: ReplyLimit) -> RunCompleted:

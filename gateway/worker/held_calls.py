@@ -12,11 +12,10 @@ from gateway import logs
 from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard
 from gateway.domain.approvals import Approval, Decision, HeldCall, can_be_decided, new_approval_id
-from gateway.domain.errors import DeliveryError
+from gateway.domain.errors import DeliveryError, TooManyRounds
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import AWAITS_APPROVAL, Failure, Turn, TurnState
 from gateway.domain.run_events import CallsHeld
-from gateway.domain.sentences import sentence
 from gateway.ports.leased_writes import HoldCalls, ParkTurn, RecordOutcome, SetOutputs, StartCalls
 from gateway.ports.platform import Adapter, ShowsApprovals
 from gateway.worker.delivery_context import WorkerDeliveryContext
@@ -40,8 +39,8 @@ UNKNOWN = (
 MAX_ROUNDS = 20
 """How often one turn may wait, as a model may call again and again what people deny."""
 TOO_MANY_ROUNDS = Failure(
-    "too_many_rounds",
-    sentence("The assistant used its tools too often without finding an answer. Please ask in another way."),
+    TooManyRounds.code,
+    TooManyRounds.default_user_message,
     detail=f"{MAX_ROUNDS} rounds of tools that people have to approve",
 )
 

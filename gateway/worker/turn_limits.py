@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import TooManyRounds
 from gateway.domain.run_events import REASONING, CallsHeld, ToolCall
 from gateway.domain.sentences import sentence
 from gateway.policy.turn_limit import TurnCostLimit
@@ -30,11 +30,11 @@ class TurnLimits:
     """How long people may take to decide about a call of a tool."""
 
     def check_cost(self, event: ToolCall | CallsHeld, counted: Callable[[], Iterable[ModelUsage]], before: int) -> None:
-        """Raises AssistantRefused if a tool is called in a turn that has cost as much as it may.
+        """Raises TooManyRounds if a tool is called in a turn that has cost as much as it may.
 
         ``before``: what it had cost when it began to wait, for people or for its sender's functions.
         """
         calls_tool = isinstance(event, CallsHeld) or (not event.done and event.name != REASONING)
         if calls_tool and self.cost is not None and self.cost.is_reached(counted(), before):
             why = "the turn has cost as much as it may, and more tools to run"
-            raise AssistantRefused(why, code="too_many_rounds", user_message=TOO_COSTLY)
+            raise TooManyRounds(why, user_message=TOO_COSTLY)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.errors import AssistantRefused
+from gateway.domain.errors import TooManyRounds
 from gateway.domain.exchange import CallRound, Exchange
 from gateway.domain.models import RunId, Turn, Usage
 from gateway.domain.past import as_asked, exchanges_of, open_rounds
@@ -186,9 +186,8 @@ class ApprovalContract:
     ) -> None:
         fake.script(CallTool("refund", {"order": 1}), Say("Done."))
         turn = replace(session.make_turn("Refund 1"), usage=Usage(10**9, 0))
-        with pytest.raises(AssistantRefused) as caught:
+        with pytest.raises(TooManyRounds):
             await self.hold(session, turn)
-        assert caught.value.code == "too_many_rounds"
 
     async def test_the_message_is_in_the_thread_once(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(CallTool("refund", {"order": 1}), Say("Done."), Say(" | ".join))

@@ -1,4 +1,4 @@
-"""What the faster decoder of JSON refuses and Python's takes is taken."""
+"""What the faster decoder and encoder of JSON refuse and Python's take is taken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.json_text import decode_json
+from gateway.json_text import decode_json, encode_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters()),
@@ -48,3 +48,27 @@ def test_deep_nesting_is_taken_as_far_as_python_does() -> None:
     assert decode_json("[" * 300 + "]" * 300)
     with pytest.raises(ValueError, match="nested too deeply"):
         decode_json("[" * 100_000 + "]" * 100_000)
+
+
+@given(VALUES)
+def test_what_is_encoded_says_what_was_given(value: object) -> None:
+    assert json.loads(encode_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": "é", "b": [1, None]}, '{"a":"é","b":[1,null]}'),
+        ("half an \ud83d", '"half an \\ud83d"'),
+        ({"\ud83d": 1}, '{"\\ud83d":1}'),
+    ],
+)
+def test_what_is_encoded_is_short_and_half_an_emoji_is_escaped(value: object, text: str) -> None:
+    assert encode_json(value) == text.encode()
+
+
+def test_what_is_nested_deeply_is_encoded() -> None:
+    value: list[object] = []
+    for _ in range(300):
+        value = [value]
+    assert encode_json(value) == b"[" * 301 + b"]" * 301

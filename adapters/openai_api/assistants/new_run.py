@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from gateway.domain.exchange import Exchange
 from gateway.domain.files import File
 from gateway.domain.models import Message, Turn
 from gateway.domain.turn_options import Json, TurnOptions
+from gateway.json_text import encode_json
 from gateway.ports.api_objects import NewestTurn, ThreadState
 from gateway.web.api.views import failure_of
 
@@ -97,11 +97,11 @@ def new_message(
         "instructions": options.instructions or "",
         "tools": [each.model_dump(exclude_none=True) for each in tools],
     }
-    address = {"assistant": asked.assistant_id, "taken": str(taken), "run": json.dumps(fields)}
+    address = {"assistant": asked.assistant_id, "taken": str(taken), "run": encode_json(fields).decode()}
     if asked.metadata:
-        address["metadata"] = json.dumps(asked.metadata)
+        address["metadata"] = encode_json(asked.metadata).decode()
     if additional:
-        address["messages"] = json.dumps(additional)
+        address["messages"] = encode_json(additional).decode()
     return Message(
         caller.thread_key(thread_id),
         new.request,

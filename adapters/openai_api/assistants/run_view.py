@@ -70,7 +70,7 @@ def run_view(turn: Turn) -> Item:
         "last_error": last_error(failure_of(turn)) if status in ("failed", "expired") else None,
         "incomplete_details": {"reason": limit_of(turn) or ANSWER_LIMIT} if status == "incomplete" else None,
         "model": turn.model or fields["model"],
-        "metadata": decode_json(address.get("metadata", "{}")),
+        "metadata": decode_json(address["metadata"]) if "metadata" in address else {},
         "usage": None if status in ACTIVE else usage_of(turn),
     }
 

@@ -15,6 +15,7 @@ from gateway.assistants.requests.speakers import instructions_for
 from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
     Translation,
+    allows_only_some,
     drop_forced_choice,
     drop_idle_tool_fields,
     function_schemas,
@@ -30,7 +31,7 @@ from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.domain.models import Turn
-from gateway.domain.turn_options import TurnOptions
+from gateway.domain.turn_options import ALLOWED_TOOLS, TurnOptions
 from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
@@ -184,9 +185,16 @@ def _text_format(value: Any) -> Json:
 
 
 def _tool_choice(value: Any) -> Json:
-    """Returns ``tool_choice`` as Responses has it: a function is named beside its type."""
+    """Returns ``tool_choice`` as Responses has it: a function is named beside its type, and so is what is allowed."""
+    if allows_only_some(value):
+        allowed = value[ALLOWED_TOOLS]
+        return {FORCED_CHOICE: {"type": ALLOWED_TOOLS, **allowed, "tools": [*map(_named, allowed["tools"])]}}
     is_function = isinstance(value, dict) and "function" in value
-    return {FORCED_CHOICE: {"type": "function", **value["function"]} if is_function else value}
+    return {FORCED_CHOICE: _named(value) if is_function else value}
+
+
+def _named(function: Json) -> Json:
+    return {"type": "function", **function["function"]}
 
 
 PARAMETERS: Mapping[str, Translation] = {

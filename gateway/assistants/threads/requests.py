@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.assistants.api_client import AssistantConfig, path_segment
 from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.assistants.requests.speakers import instructions_for
-from gateway.assistants.requests.turn_options import FORCED_CHOICE, drop_forced_choice, same, translated, unsupported
+from gateway.assistants.requests.turn_options import (
+    FORCED_CHOICE,
+    allows_only_some,
+    drop_forced_choice,
+    same,
+    translated,
+    unsupported,
+)
+from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.models import ThreadId
+from gateway.domain.turn_options import ALLOWED_TOOLS
 from gateway.tools import ToolBox
 
 NAME = "threads"
+
+
+def _tool_choice(value: Any) -> Json:
+    """Raises AssistantRefused for a choice of some functions, which a run has not."""
+    if allows_only_some(value):
+        raise unsupported(f"`{FORCED_CHOICE}` of the type {ALLOWED_TOOLS}", NAME)
+    return {FORCED_CHOICE: value}
+
+
 PARAMETERS = {
     name: same(name)
     for name in (
         *("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort"),
-        *(FORCED_CHOICE, "parallel_tool_calls", *RUN_LIMITS["threads"]),
+        *("parallel_tool_calls", *RUN_LIMITS["threads"]),
     )
-}
+} | {FORCED_CHOICE: _tool_choice}
 """Those of Chat Completions that a run has too, and its own."""
 
 

@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     Overloaded,
     StoreUnavailable,
     ThreadNotFound,
+    TooManyRounds,
     TurnNotFound,
     Unauthenticated,
 )
@@ -70,7 +71,7 @@ FINAL_CODES: Mapping[str, str] = {
     "too_long": "the message or its conversation is longer than the model can read",
     "not_allowed": "a content filter stopped it",
     "incomplete": "the answer was cut off before it had any text",
-    "too_many_rounds": "it used too many tools or tokens",
+    TooManyRounds.code: "it used too many tools or tokens",
     "file_gone": "an attached file is not there any more",
     "file_too_large": "a file is too large",
     "key_rejected": "the assistant's server does not accept the operator's key",

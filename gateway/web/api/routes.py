@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 
 from gateway.domain.errors import MalformedRequest
+from gateway.json_text import encode_json
 from gateway.ports.inbox import AsyncInbox
 from gateway.web.api.cors import Cors
 from gateway.web.api.problems import JsonResponse
@@ -20,7 +20,6 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 """The types of ASGI: asgi.readthedocs.io/en/latest/specs/www.html"""
 
 JSON = "application/json"
-ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DEFAULT_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -107,7 +106,7 @@ class Route:
     """Runs on the event loop and must not block it. Raises GatewayError, ClientDisconnected."""
 
 
-def _as_it_is(response: JsonResponse) -> JsonResponse:
+def _as_it_is(response: JsonResponse, _: Exception | None) -> JsonResponse:
     return response
 
 
@@ -125,8 +124,10 @@ class Api:
     """Which pages of other origins may call it."""
     also_at: Sequence[str] = ()
     """Other paths below which the same routes are, the longest first."""
-    error_form: Callable[[JsonResponse], JsonResponse] = _as_it_is
-    """Gives the body of an error, as ``gateway.web.api.problems`` makes it, the form of this API."""
+    error_form: Callable[[JsonResponse, Exception | None], JsonResponse] = _as_it_is
+    """Gives an error, as ``gateway.web.api.problems`` makes it, the form of this API. It is also given what was raised,
+    unless all APIs refuse that alike.
+    """
     load: Callable[[], Sequence[Route]] | None = None
     """Returns further routes. Called once, in a thread, when the first request below the path comes."""
     name_request: Callable[[], str] = _no_name
@@ -142,9 +143,7 @@ class HasApi(Protocol):
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """Returns a response with a JSON body, non-ASCII characters unescaped."""
-    # Lone surrogates, which JSON may hold, are escaped again.
-    content = ENCODER.encode(body).encode("utf-8", "backslashreplace") + b"\n"
-    return HttpResponse(content, status, {"Content-Type": JSON, **(headers or {})})
+    return HttpResponse(encode_json(body) + b"\n", status, {"Content-Type": JSON, **(headers or {})})
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

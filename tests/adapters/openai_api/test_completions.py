@@ -35,6 +35,10 @@ def ask(site: ProgramSite, *messages: Any, **options: Any) -> Any:
     return site.client.chat.completions.create(model="default", messages=[*messages], **options)
 
 
+def allowed(mode: str, *tools: Any) -> Any:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*tools]}}
+
+
 def refused(site: ProgramSite, *messages: Any, **options: Any) -> openai.APIStatusError:
     with pytest.raises(openai.APIStatusError) as caught:
         ask(site, *messages, **options)
@@ -123,6 +127,18 @@ def test_parameters_reach_the_server(site: ProgramSite) -> None:
         assert (body["max_output_tokens"], body["reasoning"]) == (50, {"effort": "low"})
         assert body["text"] == {"format": {"type": "json_schema", **schema}}
         assert body["tool_choice"] == {"type": "function", "name": "weather"}
+
+
+def test_only_the_functions_that_are_allowed_may_be_called(site: ProgramSite) -> None:
+    named = {"type": "function", "function": {"name": "weather"}}
+    site.fake.script(CallTool("calculate", {"expression": "6*7"}), Say("42"))
+    ask(site, USER, tools=[WEATHER], tool_choice=allowed("required", named))
+    first, last = (each.body["tool_choice"] for each in site.fake.posts(site.run_path)[-2:])
+    if site.backend == "chat":
+        assert (first, last) == (allowed("required", named), allowed("auto", named))
+    else:
+        flat = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}
+        assert (first, last) == (flat, {**flat, "mode": "auto"})
 
 
 def test_what_programs_send_unasked_and_means_nothing_is_taken(site: ProgramSite) -> None:
@@ -272,6 +288,10 @@ def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
         ([USER], {"extra_body": {"foo": 1}}, "foo"),
         ([USER], {"response_format": {"type": "grammar"}}, "response_format"),
         ([USER], {"tool_choice": {"type": "function"}}, "tool_choice"),
+        ([USER], {"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ([USER], {"tool_choice": allowed("auto")}, "tool_choice"),
+        ([USER], {"tool_choice": allowed("none", {"type": "function", "function": {"name": "a"}})}, "tool_choice"),
+        ([USER], {"tool_choice": allowed("auto", {"type": "web_search"})}, "tool_choice"),
         ([USER], {"metadata": {"thread_id": "no blanks"}}, "metadata.thread_id"),
         ([{"role": "user", "content": "x" * 256_001}], {}, "messages"),
     ],

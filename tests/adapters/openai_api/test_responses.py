@@ -20,6 +20,7 @@ WEATHER: Any = {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     "strict": False,
 }
+NAMED = {"type": "function", "name": "weather"}
 TEXT_EVENTS = [
     *("response.created", "response.in_progress", "response.output_item.added", "response.content_part.added"),
     *("response.output_text.delta", "response.output_text.done", "response.content_part.done"),
@@ -362,6 +363,9 @@ def test_who_may_see_a_response(site: ProgramSite) -> None:
         ("x", {"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ("x", {"text": {"format": {"type": "grammar"}}}, "text.format"),
         ("x", {"tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ("x", {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice"),
+        ("x", {"tool_choice": {"type": "allowed_tools", "mode": "any", "tools": [NAMED]}}, "tool_choice"),
+        ("x", {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}}, "tool_choice"),
         ("x", {"conversation": "conv_1", "previous_response_id": "resp_1"}, "conversation"),
         ("x", {"prompt": {"id": "pmpt_1"}}, "prompt"),
     ],
@@ -370,6 +374,15 @@ def test_what_is_wrong_is_named(site: ProgramSite, said: Any, options: Any, para
     with pytest.raises(openai.BadRequestError) as caught:
         ask(site, said, **options)
     assert caught.value.param == (param or "input[0].content[0].file_id")
+
+
+def test_only_the_functions_that_are_allowed_may_be_called(site: ProgramSite) -> None:
+    choice: Any = {"type": "allowed_tools", "mode": "required", "tools": [NAMED]}
+    answer = ask(site, "Hello", tools=[WEATHER], tool_choice=choice)
+    assert answer.tool_choice.model_dump() == choice
+    function = {"type": "function", "function": {"name": "weather"}}
+    of_completions = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [function]}}
+    assert site.sent()["tool_choice"] == (of_completions if site.backend == "chat" else choice)
 
 
 def test_the_message_of_an_answer_has_its_turns_name(site: ProgramSite) -> None:

@@ -13,7 +13,13 @@ import pytest
 from gateway.assistants import api_client
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.domain.errors import AssistantError, AssistantMisconfigured, AssistantRateLimited, AssistantRefused
+from gateway.domain.errors import (
+    AssistantError,
+    AssistantMisconfigured,
+    AssistantRateLimited,
+    AssistantRefused,
+    TooManyRounds,
+)
 from gateway.domain.exchange import Exchange
 from gateway.domain.models import Usage
 from gateway.domain.run_events import UsageCounted
@@ -401,7 +407,7 @@ async def test_a_loop_of_tools_ends_at_a_number_of_tokens(raw: RawServer, raw_cl
     for number in range(3):
         raw.add_stream(*chunks({"tool_calls": [call(f"x{number}", '{"a": 1, "b": 2}')]}, usage=usage))
     error = await failure(AssistantSession(backend))
-    assert error.code == "too_many_rounds"
+    assert isinstance(error, TooManyRounds)
     assert error.usage == Usage(270, 30)
     assert len(raw.requests) == 3
 

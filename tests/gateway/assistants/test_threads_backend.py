@@ -87,6 +87,12 @@ class TestThreads(LateRequestContract, OnlineContract):
         await session.say("Hello")
         assert fake.posts(self.RUN_PATH)[-1].body.items() >= asked.items()
 
+    async def test_a_choice_of_some_functions_is_refused_by_name(self, session: AssistantSession) -> None:
+        choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}
+        session.options = TurnOptions(parameters={"tool_choice": choice})
+        with pytest.raises(AssistantRefused, match="allowed_tools"):
+            await session.say("Hello")
+
     async def test_a_run_that_brings_outputs_is_not_forced_to_call_again(
         self, fake: FakeOpenAI, session: AssistantSession
     ) -> None:

@@ -12,6 +12,7 @@ from gateway.web.connections import YOUNG_SECONDS, Connections, Limits, Phase
 @dataclass(eq=False)
 class Client:
     address: str = "192.0.2.1"
+    phase: Phase | None = None
     ended: bool = False
     timed_out: bool = False
 
@@ -126,6 +127,5 @@ def test_nothing_is_kept_of_connections_that_are_closed() -> None:
     for phase in (*Phase, None):
         scene.connections.closed(scene.open(phase=phase))
     assert len(scene.connections) == 0
-    assert scene.connections._phase_of == {}
     assert scene.connections._of_address == {}
     assert not any(scene.connections._phases.values())

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from gateway.web import server
 from gateway.web.api.routes import Receive, Scope, Send
 from gateway.web.connections import Limits
 from gateway.web.http_protocol import LimitedProtocol
-from gateway.web.server import HttpServer
+from gateway.web.server import AsgiApp, HttpServer
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Client]]
@@ -67,7 +67,7 @@ async def _answer(send: Send, body: bytes) -> None:
 
 
 @asynccontextmanager
-async def serving(app: App, **limits: Any) -> AsyncIterator[Connect]:
+async def serving(app: AsgiApp, **limits: Any) -> AsyncIterator[Connect]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     running = HttpServer(app, Limits(**limits))
@@ -335,12 +335,97 @@ async def test_nonsense_behind_a_request_is_no_second_answer_within_the_first() 
         app.gate.set()
 
 
+# ---------------------------------------------------------------- the head of a response
+
+
+class Written:
+    """Answers with the head and the body that a test gives it."""
+
+    def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], *body: bytes) -> None:
+        self._head = {"type": "http.response.start", "status": status, "headers": headers}
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(self._head)
+        for part in self._body:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+LENGTH, TWO_COOKIES = (b"content-length", b"2"), [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+
+
+@pytest.mark.parametrize(
+    ("app", "request_line", "lines", "body"),
+    [
+        (Written(200, [LENGTH], b"ab"), b"GET / HTTP/1.1", [b"content-length: 2"], b"ab"),
+        (Written(200, [LENGTH], b"ab"), b"GET / HTTP/1.0", [b"content-length: 2", b"connection: close"], b"ab"),
+        (Written(200, [LENGTH], b"ab"), b"HEAD / HTTP/1.1", [b"content-length: 2"], b""),
+        (
+            Written(200, TWO_COOKIES, b"ab", b"c"),
+            b"GET / HTTP/1.1",
+            [b"transfer-encoding: chunked"],
+            b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        ),
+        (Written(200, []), b"HEAD / HTTP/1.1", [], b""),
+        (Written(204, []), b"GET / HTTP/1.1", [], b""),
+        (Written(304, []), b"GET / HTTP/1.1", [], b""),
+        (
+            Written(200, [LENGTH, (b"connection", b"close")], b"ab"),
+            b"GET / HTTP/1.1",
+            [b"content-length: 2", b"connection: close"],
+            b"ab",
+        ),
+    ],
+)
+async def test_a_head_says_where_the_body_ends(
+    app: Written, request_line: bytes, lines: Sequence[bytes], body: bytes
+) -> None:
+    async with serving(app) as connect:
+        reader, writer = await connect()
+        writer.write(request_line + b"\r\nHost: x\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[1:-2]
+        framing = [line for line in head if line.startswith((b"content-length", b"transfer-encoding", b"connection"))]
+        assert framing == lines
+        writer.write_eof()
+        assert await rest((reader, writer)) == body
+
+
+async def test_a_header_that_comes_twice_is_sent_twice() -> None:
+    async with serving(Written(200, [*TWO_COOKIES, LENGTH], b"ab")) as connect:
+        reader, writer = await connect()
+        writer.write(GET)
+        assert b"set-cookie: a=1\r\nset-cookie: b=2\r\n" in await reader.readuntil(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x-name", b"a\r\nset-cookie: b=2"),
+        (b"x-name", b"a\nb"),
+        (b"x-name", b"a\rb"),
+        (b"x-name", b"a\0b"),
+        (b"x-name: a\r\nset-cookie", b"b=2"),
+        (b"x name", b"a"),
+        (b"", b"a"),
+    ],
+)
+async def test_what_cannot_be_a_header_is_not_sent(header: tuple[bytes, bytes]) -> None:
+    async with serving(Written(200, [header, LENGTH], b"ab")) as connect:
+        client = await connect()
+        client[1].write(GET)
+        answer = await rest(client)
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert b"b" not in answer.split(b"\r\n")
+        assert b"set-cookie" not in answer
+
+
 # ---------------------------------------------------------------- uvicorn
 
 
 def test_uvicorn_is_the_version_whose_undocumented_methods_are_overridden() -> None:
     project = (Path(__file__).parents[3] / "pyproject.toml").read_text()
     assert f'"uvicorn=={version("uvicorn")}"' in project
-    own = {"address", "end", "time_out", "finish"}
+    own = {"address", "end", "time_out", "finish", "phase"}
     overridden = {name for name in vars(LimitedProtocol) if not name.startswith("_")} - own
     assert overridden <= set(dir(HttpToolsProtocol))

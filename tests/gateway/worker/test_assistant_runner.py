@@ -25,6 +25,7 @@ from gateway.domain.errors import (
     AssistantUnavailable,
     ThreadBusy,
     ThreadMissing,
+    TooManyRounds,
 )
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
@@ -130,9 +131,8 @@ async def test_a_loop_of_tools_ends_at_a_cost(harness: Room) -> None:
         rounds.append(UsageCounted(RunId(f"run_{number}"), Usage(40, 10), "fake-1"))
         rounds.append(ToolCall(f"call_{number}", "add"))
     harness.assistant.scripts.append([*rounds, RunCompleted("Three.")])
-    with pytest.raises(AssistantRefused) as caught:
+    with pytest.raises(TooManyRounds):
         await harness.answer(harness.say("1 + 2?"))
-    assert caught.value.code == "too_many_rounds"
     assert [event.call_id for event in harness.shown if isinstance(event, ToolCall)] == ["call_1"]
     assert harness.assistant.cancelled == [("fake_1", "run_1")]
 
@@ -150,9 +150,8 @@ async def test_what_a_turn_cost_before_it_waited_counts_for_its_cost(
     claim = harness.say("1 + 2?")
     claim = replace(claim, turn=replace(claim.turn, cost=50))
     harness.assistant.script(UsageCounted(RunId("run_1"), Usage(40, 10), "fake-1"), called)
-    with pytest.raises(AssistantRefused) as caught:
+    with pytest.raises(TooManyRounds):
         await harness.answer(claim)
-    assert caught.value.code == "too_many_rounds"
 
 
 async def test_the_first_turn_creates_a_thread_and_later_turns_use_it(harness: Room) -> None:
