@@ -173,6 +173,16 @@ class ApprovalsContract:
         (seen, _) = peer.approvals_of(turn.id)
         assert (seen.decision, seen.decided_at is None) == (Decision.EXPIRED, False)
 
+    def test_an_output_ends_the_open_question_about_its_call_only(self, store: Store, peer: Store) -> None:
+        claim, (asked, beside) = hold(store, enqueue_and_claim(store))
+        other, (elsewhere, _) = hold(store, enqueue_and_claim(store, "other"), asked=2)
+        decided = peer.decide(asked.id, Decision.APPROVED, "one")
+        apply_write(store, SetOutputs(claim.lease, claim.turn, OUTPUTS))
+        assert list(peer.approvals_of(claim.turn.id)) == [decided, beside]
+        assert peer.get_approval(elsewhere.id) == elsewhere
+        apply_write(store, SetOutputs(other.lease, other.turn, {"c2": "nobody approved it"}))
+        assert [each.decision for each in peer.approvals_of(other.turn.id)] == [None, Decision.EXPIRED]
+
     def test_what_has_expired_is_not_open(self, store: Store) -> None:
         _, (asked, _) = hold(store, enqueue_and_claim(store), seconds=0.0)
         assert list(store.open_approvals()) == []
