@@ -222,8 +222,9 @@ class ApprovalsContract:
         assert list(store.open_approvals(platform=PLATFORM)) == approvals
 
     def test_who_asked_what_the_staff_left_to_the_assistant_may_decide(self, store: Store) -> None:
-        for caller in ("key one", "key two"):
-            left = said(store, caller=caller, author="")
+        elsewhere = [("attic", "key one")] * 3
+        for channel, caller in (*elsewhere, ("loft", "key one"), ("loft", "key two")):
+            left = said(store, channel, caller=caller, author="")
             apply_write(store, HoldTurn(left.lease, left.turn))
             apply_write(store, finish(left, keep=False))
         given_by = "push staff Eve"
