@@ -28,7 +28,7 @@ Conversion = Callable[[Any], Any]
 class DriverStatement:
     """A statement for one kind of database.
 
-    Rows come as the driver returns them, but for ``run_all``, which applies the types of the columns.
+    Rows come as the driver returns them, but for ``results``, which applies the types of the columns.
     """
 
     def __init__(self, statement: SelectBase | UpdateBase, kind: str, columns: Sequence[str] | None = None) -> None:
@@ -41,6 +41,7 @@ class DriverStatement:
         self._to_sql = _by_index(_processor(compiled, name, dialect) for name in names)
         self._texts = [index for index, name in enumerate(names) if isinstance(compiled.binds[name].type, SafeText)]
         self._constants = {name: compiled.binds[name].value for name in names if not compiled.binds[name].required}
+        self._returns_rows = len(statement.exported_columns) > 0
         self._from_sql = _by_index(_result_processor(column.type, dialect) for column in statement.exported_columns)
         self.pipelined = kind == "postgresql"
         """Whether several statements can be sent before the first one is answered."""
@@ -57,8 +58,15 @@ class DriverStatement:
                 row[index] = SafeText.to_sql(row[index])
         return tuple(row)
 
-    def results(self, rows: list[Row]) -> list[Row]:
-        """Returns rows of the driver's with the values that the column types stand for."""
+    def results(self, cursor: Any) -> list[Row]:
+        """Returns the rows of an execution, with the values that the column types stand for.
+
+        Of a statement that returns none, as many empty rows as it has changed: RETURNING takes SQLite as long as the
+        UPDATE of a row.
+        """
+        if not self._returns_rows:
+            return [()] * cursor.rowcount
+        rows: list[Row] = cursor.fetchall()
         return [self._result(row) for row in rows] if self._from_sql else rows
 
     def _result(self, row: Row) -> Row:
@@ -88,25 +96,23 @@ class DriverStatement:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One execution of a statement that returns rows."""
+    """One execution of a statement."""
 
     statement: DriverStatement
     parameters: Parameters
 
 
 def run_all(cursor: Any, calls: Sequence[Call]) -> list[list[Row]]:
-    """Executes statements in order; returns the rows of each, with the values that the column types stand for.
+    """Executes statements in order; returns the ``results`` of each.
 
     PostgreSQL gets them all at once and answers them all at once.
     """
-    if calls and calls[0].statement.pipelined:
-        connection = cursor.connection
-        with connection.pipeline():
-            cursors = [call.statement.execute(connection.cursor(), call.parameters) for call in calls]
-            found = [each.fetchall() for each in cursors]
-    else:
-        found = [call.statement.execute(cursor, call.parameters).fetchall() for call in calls]
-    return [call.statement.results(rows) for call, rows in zip(calls, found, strict=True)]
+    if not (calls and calls[0].statement.pipelined):
+        return [call.statement.results(call.statement.execute(cursor, call.parameters)) for call in calls]
+    connection = cursor.connection
+    with connection.pipeline():
+        cursors = [call.statement.execute(connection.cursor(), call.parameters) for call in calls]
+    return [call.statement.results(each) for call, each in zip(calls, cursors, strict=True)]
 
 
 def _by_index(conversions: Iterable[Conversion | None]) -> list[tuple[int, Conversion]]:

@@ -24,7 +24,7 @@ from functools import cache
 from itertools import islice
 from typing import Any, TypeGuard
 
-from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, case, null, select, update
+from sqlalchemy import ARRAY, BigInteger, Column, Connection, Update, any_, bindparam, null, select, update
 
 from gateway.domain.conversations import Claim, Conversation
 from gateway.domain.models import Turn, TurnState
@@ -66,7 +66,6 @@ _known_turn = update(turns).where(
     select(C.id).where(*_is_held, _is_current, C.channel == bindparam("known_channel")).exists(),
 )
 _finished_just_now = select(T.id).where(*_is_at_place, T.delivered_at == bindparam("delivered_at")).exists()
-_is_last = C.tail == bindparam("place")
 _THREAD = (C.thread_id, C.backend, C.assistant)
 
 lock_conversations = (
@@ -75,37 +74,41 @@ lock_conversations = (
     .order_by(C.id)
     .with_for_update(key_share=True)
 )
-set_thread = (
-    _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), *_THREAD).returning(C.id)
-)  # fmt: skip
-set_run = _change(_known_turn, T.run_id, T.trail).returning(T.seq)
-set_context = _change(_known_turn, T.context).returning(T.seq)
-set_posted_messages = _change(_known_turn, T.parts).returning(T.seq)
+set_thread = _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), *_THREAD)
+set_run = _change(_known_turn, T.run_id, T.trail)
+set_context = _change(_known_turn, T.context)
+set_posted_messages = _change(_known_turn, T.parts)
 record_outcome = _change(
     _known_turn,
     *(T.state, T.answered_at, T.reply, T.made, T.calls, T.returned, T.tokens_in, T.tokens_out, T.model),
     *(T.cost, T.cost_is_estimate),
     *(T.error_code, T.error_sentence, T.error_parts, T.error_detail, T.error_retry_after),
-).returning(T.awaited_by)
-finish_turn = _change(_known_turn, T.state, T.delivered_at, T.parts).returning(T.seq)
+)
+record_awaited_outcome = record_outcome.returning(T.awaited_by)
+finish_turn = _change(_known_turn, T.state, T.delivered_at, T.parts)
+leave_last_turn = (
+    update(conversations)
+    .where(*_is_held, _is_current, _finished_just_now, C.tail == bindparam("place"))
+    .values(head=bindparam("place"), owner=null(), next_at=null(), share="")
+)
+"""Follows ``finish_turn``: releases the lease if there is no other turn."""
 leave_turn = (
     update(conversations)
-    .where(*_is_held, _is_current, _finished_just_now)
+    .where(C.id == bindparam("conversation"))
     .values(
         head=bindparam("place"),
-        owner=case((_is_last, null()), else_=bindparam("next_holder", type_=C.owner.type)),
-        next_at=case((_is_last, null()), else_=clock() + bindparam("wait", type_=C.next_at.type)),
-        share=case((_is_last, ""), else_=C.share),
+        owner=bindparam("next_holder", type_=C.owner.type),
+        next_at=clock() + bindparam("wait", type_=C.next_at.type),
     )
-    .returning(C.tail, C.share, C.workspace_share, C.handover_seq, C.handed_over_at, *_THREAD, C.chosen)
+    .returning(C.share, C.workspace_share, C.handover_seq, C.handed_over_at, *_THREAD, C.chosen)
 )
-"""Follows ``finish_turn``: moves the conversation to its next turn, with the lease, or without it if there is none."""
+"""Follows it if there is: moves the conversation to its next turn."""
 load_next_turn = (
     select(*sql.TURN)
     .where(T.conversation_id == bindparam("conversation"), T.seq == bindparam("place") + 1)
     .with_for_update()
 )
-claim_turn = _change(update(turns).where(*_is_at_place), T.state, T.attempts, T.started_at, T.trail).returning(T.seq)
+claim_turn = _change(update(turns).where(*_is_at_place), T.state, T.attempts, T.started_at, T.trail)
 
 
 class FencedStatements:
@@ -121,8 +124,10 @@ class FencedStatements:
         self.set_run = prepared(set_run)
         self.set_context = prepared(set_context)
         self.set_posted_messages = prepared(set_posted_messages)
-        self.record_outcome = prepared(record_outcome)
+        # On SQLite there is no other process that could await it.
+        self.record_outcome = prepared(record_outcome if kind == "sqlite" else record_awaited_outcome)
         self.finish_turn = prepared(finish_turn)
+        self.leave_last_turn = prepared(leave_last_turn)
         self.leave_turn = prepared(leave_turn)
         self.load_next_turn = prepared(load_next_turn)
         self.claim_turn = prepared(claim_turn)
@@ -137,7 +142,7 @@ fenced_statements_of = cache(FencedStatements)
 
 @dataclass(frozen=True, slots=True)
 class FencedWrite:
-    """A write with the statements that apply it. It hit if the first one returns a row."""
+    """A write with the statements that apply it. It hit if the first one changed a row."""
 
     index: int
     """Its place among the writes of the transaction."""
@@ -147,8 +152,8 @@ class FencedWrite:
     calls: Sequence[Call]
 
 
-ContinuedConversation = tuple[int, FinishTurn, Row]
-"""The index of a write that finished a turn before another one, the write, and the row of ``leave_turn``."""
+ContinuedConversation = tuple[int, FinishTurn]
+"""The index of a write that finished a turn before another one, and the write."""
 
 
 class FencedWriteBatch:
@@ -199,7 +204,7 @@ class FencedWriteBatch:
             if found[0]:
                 self._note_hit(each, found)
         if self._continued:
-            self._claim_next_turns()
+            self._go_on()
 
     # ---------------------------------------------------------------- the writes
 
@@ -231,47 +236,54 @@ class FencedWriteBatch:
             "state": new.state,
             "delivered_at": new.delivered_at,
             "parts": new.posted_messages,
-            "next_holder": write.lease.owner if write.claim_next else None,
-            "wait": self._lease_seconds if write.claim_next else 0.0,
         }
-        return FencedWrite(index, write, new, [Call(known.finish_turn, values), Call(known.leave_turn, values)])
+        return FencedWrite(index, write, new, [Call(known.finish_turn, values), Call(known.leave_last_turn, values)])
 
     # ---------------------------------------------------------------- their results
 
     def _note_hit(self, fenced: FencedWrite, found: Sequence[Sequence[Row]]) -> None:
         write = fenced.write
         if isinstance(write, FinishTurn):
-            self._note_finished(fenced.index, write, found[1][0])
+            self._note_finished(fenced.index, write, was_last=bool(found[1]))
             return
-        if isinstance(write, RecordOutcome) and found[0][0][0] not in (None, write.lease.owner):
+        if isinstance(write, RecordOutcome) and {*found[0][0]} - {None, write.lease.owner}:
             self._events.append(ClusterEvent(EventKind.RESOLVED, write.turn.id))
         self._results[fenced.index] = fenced.turn
 
-    def _note_finished(self, index: int, write: FinishTurn, left: Row) -> None:
-        """``left``: the row of ``leave_turn``."""
-        if left[0] > write.turn.seq and write.claim_next:
-            self._continued.append((index, write, left))
-            return
-        if left[0] > write.turn.seq:
+    def _note_finished(self, index: int, write: FinishTurn, *, was_last: bool) -> None:
+        if not was_last:
+            self._continued.append((index, write))
+            if write.claim_next:
+                return
             self._events.append(pubsub.DUE)
         self._results[index] = None
 
-    def _claim_next_turns(self) -> None:
-        """Claims the turns behind the finished ones. Where one is missing, the write is left to be applied otherwise:
-        only a manual change of the database can cause such a gap.
+    def _go_on(self) -> None:
+        """Moves conversations to their next turns, and claims these. Where one is missing, the write is left to be
+        applied otherwise: only a manual change of the database can cause such a gap.
         """
-        load, writes = self._statements.load_next_turn, [write for _, write, _ in self._continued]
-        places = [{"conversation": each.lease.conversation_id, "place": each.turn.seq} for each in writes]
-        loaded = run_all(self._cursor, [Call(load, place) for place in places])
+        known, waited_for = self._statements, [each for each in self._continued if each[1].claim_next]
+        moves = [Call(known.leave_turn, self._move_values(write)) for _, write in self._continued]
+        loads = [Call(known.load_next_turn, self._move_values(write)) for _, write in waited_for]
+        found = run_all(self._cursor, [*moves, *loads])
+        moved = {index: rows[0] for (index, _), rows in zip(self._continued, found, strict=False)}
         claims = []
-        for (index, write, left), found in zip(self._continued, loaded, strict=True):
-            if found:
-                claim = self._results[index] = self._next_claim(write, left, found[0])
-                claims.append(Call(self._statements.claim_turn, _claim_values(claim.turn)))
+        for (index, write), rows in zip(waited_for, found[len(moves) :], strict=True):
+            if rows:
+                claim = self._results[index] = self._next_claim(write, moved[index], rows[0])
+                claims.append(Call(known.claim_turn, _claim_values(claim.turn)))
         run_all(self._cursor, claims)
 
+    def _move_values(self, write: FinishTurn) -> dict[str, Any]:
+        return {
+            "conversation": write.lease.conversation_id,
+            "place": write.turn.seq,
+            "next_holder": write.lease.owner if write.claim_next else None,
+            "wait": self._lease_seconds if write.claim_next else 0.0,
+        }
+
     def _next_claim(self, write: FinishTurn, left: Row, following: Row) -> Claim:
-        _, caller, workspace, taken, since, thread, backend, assistant, chosen = left
+        caller, workspace, taken, since, thread, backend, assistant, chosen = left
         key = write.turn.message.key
         turn = row_mapping.to_turn(following, key)
         begun = transitions.claimed(turn, write.lease.owner, self._now)

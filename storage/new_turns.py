@@ -54,7 +54,7 @@ def backlog_full(limit: int) -> Sentence:
 def new_turn(
     turn_id: TurnId, message: Message, slot: TurnSlot, owner: str | None, received_by: str, assistant: str
 ) -> Turn:
-    """Returns a new turn, running if ``owner`` claims the idle conversation with it."""
+    """Returns a new turn, running if ``owner`` has claimed the conversation with it."""
     new = Turn(
         id=turn_id,
         conversation_id=slot.conversation,
@@ -65,7 +65,7 @@ def new_turn(
         received_at=slot.at,
         assistant=storable(assistant),
     )
-    return transitions.claimed(new, owner, slot.at) if owner and slot.was_idle else new
+    return transitions.claimed(new, owner, slot.at) if owner else new
 
 
 def publish_cancelled(connection: Connection, cancelled: Sequence[Sequence[Any]]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from gateway.domain.conversations import Claim
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, Turn, TurnState
 from gateway.domain.platform_events import ChannelMigrated, MessageEdited
+from gateway.ports.reporting import ReportingStore
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
@@ -72,6 +74,13 @@ class CompleteContract:
         said = claim.turn.message
         assert store.complete_queued(said)
         assert not store.complete_queued(replace(said, files=(File("a.png", "F1"),)))
+        assert get_turn(store, claim.turn).message.files == ()
+
+    def test_an_erased_turn_has_nothing_to_complete(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        store.apply_writes([answer(claim), finish(claim)])
+        cast("ReportingStore", store).erase_author(claim.conversation, "Ada")
+        assert store.complete_queued(replace(claim.turn.message, files=(File("a.png", "F1"),)))
         assert get_turn(store, claim.turn).message.files == ()
 
     def test_a_message_without_a_turn_has_nothing_to_complete(self, store: Store) -> None:
@@ -188,6 +197,16 @@ class ChannelMigrationContract:
             enqueue_one(store, Message(each, f"m{number}", "Hello"), new_turn())
         store.migrate_channel(self.move("loft", "attic"))
         assert all(store.find_conversation(each) for each in elsewhere)
+
+    def test_only_the_same_conversation_in_the_new_channel_is_in_the_way(self, store: Store) -> None:
+        old, there = key("loft"), key("attic")
+        moving = [replace(old, topic="another"), replace(old, user="Bob")]
+        in_the_way = [there, replace(moving[0], channel="attic", workspace="other")]
+        for number, each in enumerate([old, *moving, *in_the_way]):
+            enqueue_one(store, Message(each, f"m{number}", "Hello"), new_turn())
+        store.migrate_channel(self.move("loft", "attic"))
+        assert store.find_conversation(old) is not None
+        assert all(store.find_conversation(replace(each, channel="attic")) for each in moving)
 
     def test_existing_conversation_in_new_channel_is_kept(self, store: Store) -> None:
         old, new = enqueue(store, "loft").turn, enqueue(store, "attic").turn

@@ -173,6 +173,16 @@ class ApprovalsContract:
         (seen, _) = peer.approvals_of(turn.id)
         assert (seen.decision, seen.decided_at is None) == (Decision.EXPIRED, False)
 
+    def test_an_output_ends_the_open_question_about_its_call_only(self, store: Store, peer: Store) -> None:
+        claim, (asked, beside) = hold(store, enqueue_and_claim(store))
+        other, (elsewhere, _) = hold(store, enqueue_and_claim(store, "other"), asked=2)
+        decided = peer.decide(asked.id, Decision.APPROVED, "one")
+        apply_write(store, SetOutputs(claim.lease, claim.turn, OUTPUTS))
+        assert list(peer.approvals_of(claim.turn.id)) == [decided, beside]
+        assert peer.get_approval(elsewhere.id) == elsewhere
+        apply_write(store, SetOutputs(other.lease, other.turn, {"c2": "nobody approved it"}))
+        assert [each.decision for each in peer.approvals_of(other.turn.id)] == [None, Decision.EXPIRED]
+
     def test_what_has_expired_is_not_open(self, store: Store) -> None:
         _, (asked, _) = hold(store, enqueue_and_claim(store), seconds=0.0)
         assert list(store.open_approvals()) == []
@@ -212,8 +222,9 @@ class ApprovalsContract:
         assert list(store.open_approvals(platform=PLATFORM)) == approvals
 
     def test_who_asked_what_the_staff_left_to_the_assistant_may_decide(self, store: Store) -> None:
-        for caller in ("key one", "key two"):
-            left = said(store, caller=caller, author="")
+        elsewhere = [("attic", "key one")] * 3
+        for channel, caller in (*elsewhere, ("loft", "key one"), ("loft", "key two")):
+            left = said(store, channel, caller=caller, author="")
             apply_write(store, HoldTurn(left.lease, left.turn))
             apply_write(store, finish(left, keep=False))
         given_by = "push staff Eve"

@@ -124,6 +124,14 @@ class RetryContract:
         assert failed.id in detail
         assert replace(get_turn(store, failed), audit_log=failed.audit_log) == failed
 
+    def test_a_stop_that_is_retried_stops_what_came_since(self, store: Store) -> None:
+        claim = enqueue_one(store, message(kind=MessageKind.STOP), new_turn(), owner="one").claim
+        assert claim is not None
+        store.apply_writes([RecordOutcome(claim.lease, claim.turn, failure=FAILURE), finish(claim)])
+        waiting = enqueue(store).turn
+        assert store.retry_turn(claim.turn.id, new_turn()).cancelled == (waiting.id,)
+        assert get_turn(store, waiting).state is TurnState.CANCELLED
+
     def test_retry_makes_an_idle_conversation_due(self, store: Store) -> None:
         failed = self.failed(store)
         assert store.claim("two", [PLATFORM], 10) == ()
@@ -141,16 +149,17 @@ class RetryContract:
         assert isinstance(following, Claim)
         assert (following.turn.id, following.turn.state) == (again.id, TurnState.RUNNING)
 
-    def test_retry_of_undelivered_reply_only_delivers_it(self, store: Store) -> None:
+    @pytest.mark.parametrize("reply", ["Hi", ""])
+    def test_retry_of_undelivered_reply_only_delivers_it(self, store: Store, reply: str) -> None:
         claim = enqueue_and_claim(store)
-        answered = replace(answer(claim), files=FILES, model="m", cost=5)
+        answered = replace(answer(claim, reply), files=FILES, model="m", cost=5)
         noted = SetPostedMessages(claim.lease, claim.turn, ("1.1",))
         store.apply_writes([answered, noted, FinishTurn(claim.lease, claim.turn, failure=FAILURE)])
         again = store.retry_turn(claim.turn.id, new_turn()).turn
         assert again == get_turn(store, again)
         assert (again.state, again.reply, again.reply_files, again.posted_messages) == (
             TurnState.ANSWERED,
-            "Hi",
+            reply,
             FILES,
             ("1.1",),
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from gateway.coordination.shares import SharedPlaces
 from gateway.domain.conversations import Claim
 from gateway.domain.models import Message, Turn
 from gateway.domain.shares import NOBODY
+from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store
+from storage.fair_claims import MAX_STEPS
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,
@@ -166,6 +170,17 @@ class FairnessContract:
         enqueue_one(store, replace(foreign, key=replace(foreign.key, platform="a crow")), new_turn())
         say(store, "b", "b", "small")
         assert authors(store.claim("w", [PLATFORM], 5)) == ["b"]
+
+    @pytest.mark.parametrize("workspaces", [False, True], ids=["callers", "workspaces"])
+    def test_who_waits_behind_many_whom_this_process_does_not_serve_is_not_overlooked(
+        self, store: Store, *, workspaces: bool
+    ) -> None:
+        crowd = [said(f"{number:04}", f"{number}", f"{number:04}" * workspaces) for number in range(MAX_STEPS)]
+        foreign = [replace(one, key=replace(one.key, platform="a crow")) for one in crowd]
+        store.enqueue_all([EnqueueRequest(one, new_turn()) for one in foreign])
+        waiting = say(store, "zoe", "loft", "zoo" * workspaces)
+        claims = [claim for _ in range(3) for claim in store.claim("w", [PLATFORM], 1)]
+        assert [claim.turn.id for claim in claims] == [waiting.id]
 
     def test_a_workspace_may_be_one_of_many(self, store: Store, peer: Store) -> None:
         turns = [say(store, "a", "a", f"w{number:03}") for number in range(MANY)]

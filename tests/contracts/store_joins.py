@@ -14,6 +14,7 @@ from gateway.domain.files import File
 from gateway.domain.models import Join, Message, MessageKind, Turn, TurnState
 from gateway.domain.platform_events import MessageEdited
 from gateway.ports.enqueue import EnqueueRequest, EnqueueResult
+from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     PLATFORM,
@@ -114,6 +115,14 @@ class JoinContract:
         _, following = store.apply_writes([answer(before), finish(before)])
         assert isinstance(following, Claim)
         assert following.turn.message.text == "a\nb"
+
+    def test_a_parked_turn_goes_on_waiting_when_a_message_joins_it(self, store: Store) -> None:
+        claim = add(store, said("a", "1", wait=0.0)).claim
+        assert claim is not None
+        apply_write(store, ParkTurn(claim.lease, claim.turn, "budget", WEEK, WEEK, not_started=True))
+        assert add(store, said("b", "2", wait=0.0)).turn.message.text == "a\nb"
+        assert get_turn(store, claim.turn).is_parked
+        assert store.claim("one", [PLATFORM], 10) == ()
 
     def test_only_a_text_that_may_be_split_is_continued(self, store: Store) -> None:
         piece = Join(60.0, after_units=10)

@@ -387,7 +387,7 @@ class StoreMachine(RuleBasedStateMachine):
         waiting = [line for line in self.conversations.values() if line.has_unfinished]
         line = waiting[number % len(waiting)]
         self.expire(line.id)
-        line.due = True
+        line.parked, line.due = False, True  # nobody has to wake it any more
 
     @precondition(lambda self: self.lost_claims)
     @rule(number=NUMBERS, side=SIDES)

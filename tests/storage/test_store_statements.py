@@ -134,13 +134,13 @@ def test_complete_turn_loads_nothing(store: SqlStore, sent: list[Sent]) -> None:
     assert verbs(sent) == [*OPENED, *one_step * 4, *locked(store), "UPDATE", "UPDATE"]
 
 
-def test_turn_behind_another_takes_two_statements_more(store: SqlStore, sent: list[Sent]) -> None:
+def test_turn_behind_another_takes_three_statements_more(store: SqlStore, sent: list[Sent]) -> None:
     claim = enqueue_and_claim(store)
     enqueue(store)
     claim = known(claim, *store.apply_writes([answer(claim)]))
     sent.clear()
     (following,) = store.apply_writes([finish(claim)])
-    assert verbs(sent) == [*locked(store), "UPDATE", "UPDATE", "SELECT", "UPDATE"]
+    assert verbs(sent) == [*locked(store), "UPDATE", "UPDATE", "UPDATE", "SELECT", "UPDATE"]
     assert isinstance(following, Claim)
     assert following.turn == get_turn(store, following.turn)
 

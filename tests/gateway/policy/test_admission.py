@@ -282,6 +282,15 @@ async def test_whose_budget_is_used_up_wakes_the_next(open_process: OpenProcess)
         assert failure_of(await process.admission.admit(denied)).code == BUDGET_EXHAUSTED
 
 
+async def test_a_turn_that_waited_long_for_something_else_waits_for_its_budget(open_process: OpenProcess) -> None:
+    process = open_process(budget_user_day="1")
+    await process.admit()
+    approved = replace(process.begin().turn, parking=Parking("approval", "key", NOON, NOON + 30, NOON + 30))
+    wait = await process.admission.admit(approved)
+    assert isinstance(wait, Wait)
+    assert wait.wake_seconds == 0.5
+
+
 async def test_nobody_waits_for_ever(open_process: OpenProcess) -> None:
     process = open_process(budget_user_day="1")
     await process.admit()
