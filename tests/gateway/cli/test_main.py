@@ -111,6 +111,13 @@ def test_check_names_every_model_that_budgets_cannot_count(run: RunCli, fake: Fa
     assert result.exit_code == 1
 
 
+def test_a_command_runs_without_standard_streams(tmp_path: Path) -> None:
+    program = f"exec {sys.executable} -m gateway migrate <&- >&- 2>&-"
+    environment = {**PLAIN, "DATABASE_URL": "sqlite:///gateway.db"}
+    assert subprocess.run(["sh", "-c", program], cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert (tmp_path / "gateway.db").stat().st_size > 0
+
+
 def test_check_tells_what_the_server_refuses(run: RunCli, fake: FakeOpenAI) -> None:
     refusal = {"error": {"message": "gemma does not support tools"}}
     fake.faults.add(HttpFault(path="/chat/completions", status=400, body=refusal))
