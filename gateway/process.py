@@ -1,4 +1,4 @@
-"""What a process asks of its system: the signals that end it, its limit of open files, when Python collects garbage.
+"""What a process asks of its system: signals, standard streams, its limit of open files, when Python collects garbage.
 
 Works without POSIX too.
 """
@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 WANTED_OPEN_FILES = 65_536
@@ -114,6 +115,23 @@ async def adapt_gc() -> NoReturn:
         is_busy = len(asyncio.all_tasks()) > MANY_TASKS
         gc.set_threshold(BUSY_GC_THRESHOLD if is_busy else GC_THRESHOLD, *OLDER_GC_THRESHOLDS)
         await asyncio.sleep(GC_SECONDS)
+
+
+def open_standard_streams() -> None:
+    """Opens input, output and errors where the process was started without them, as by ``>&- 2>&-``.
+
+    What is written there is dropped. The next file that is opened, such as the database, would get their numbers else.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the least free number, which is this one
+            os.set_inheritable(opened, True)  # noqa: FBT003  # takes no keyword
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # for good
 
 
 def exit_now(status: int) -> NoReturn:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import click
 
 from gateway.cli.actor import actor
-from gateway.cli.turns import sanitized
+from gateway.cli.terminal import one_line
 from gateway.domain.errors import TurnNotFound
 from gateway.operations import as_json, iso
 from gateway.ports.audit_trail import AuditedAction, AuditTrail
@@ -38,7 +38,7 @@ def command(open_callbacks: OpenCallbacks) -> click.Command:
                 return
             listed = stored.listed(LISTED, dead=dead or None)
         for each in listed:
-            click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+            click.echo(as_json(_view(each)) if prints_json else one_line(_line(each)))
         if not listed:
             click.echo("There is no dead letter." if dead else "Nothing waits to be posted.", err=True)
 

@@ -67,7 +67,7 @@ def check(load: Load = loading.load, wrong: Sequence[str] = ()) -> Iterator[Chec
     for found in tools:
         yield CheckResult(f"tool {found.tool.name}", ok=True, detail=found.origin)
     yield from _check_handover_tool(configuration, load)
-    yield _check_budgets(settings, load)
+    yield _check_budgets(settings, configuration, load)
     if (provider := load(AdminSettings).oidc) is not None:
         yield from run_once(check_provider(provider))
     for warning in loading.start_warnings(settings, load):
@@ -226,10 +226,16 @@ def _may_be_tried(settings: Settings) -> bool:
     return settings.backend != "threads" or settings.assistant_id is not None
 
 
-def _check_budgets(settings: Settings, load: Load) -> CheckResult:
-    model = (settings.openai_model or "") if settings.backend != "offline" else ""
+def _check_budgets(settings: Settings, configuration: Configuration, load: Load) -> CheckResult:
+    asked = (model for each in configuration.assistants.values() for model in _models_of(each.settings))
     prices = Prices.of(load(PriceSettings), settings)
-    return admission.check_budgets(Rules.from_settings(load(AdmissionSettings)), prices, model)
+    return admission.check_budgets(Rules.from_settings(load(AdmissionSettings)), prices, dict.fromkeys(asked))
+
+
+def _models_of(settings: Settings) -> Iterator[str]:
+    """Yields the models of an assistant that cost something, as far as its settings name them."""
+    if settings.backend != "offline":
+        yield from filter(None, (settings.openai_model, settings.transcription_model))
 
 
 async def check_platform(adapter: Adapter) -> Sequence[CheckResult]:

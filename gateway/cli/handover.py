@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 
 from gateway.cli.actor import actor, login_name
-from gateway.cli.turns import sanitized
+from gateway.cli.terminal import one_line
 from gateway.domain.conversations import Conversation
 from gateway.domain.errors import ThreadNotFound
 from gateway.domain.models import Message, Turn
@@ -85,7 +85,7 @@ def _list(context: HandoverContext) -> None:
         for each in found:
             click.echo(_line(context, each))
             if each.conversation.id in hidden:
-                click.echo(f"    not shown in the channel of the staff: {sanitized(hidden[each.conversation.id])}")
+                click.echo(f"    not shown in the channel of the staff: {one_line(hidden[each.conversation.id])}")
         found = context.handovers.listed_open(LISTED, after=found[-1])
 
 
@@ -144,9 +144,9 @@ def _line(context: HandoverContext, found: OpenHandover) -> str:
     waiting = unanswered(turns_to_answer(context.store, found.conversation.id))
     place = " ".join(part for part in (key.platform, key.workspace, key.channel, key.topic, key.user) if part)
     why = f": {record.reason}" if record.reason else ""
-    newest = f"\n    {sanitized(waiting[-1].message.own_text)}" if waiting else ""
+    newest = f"\n    {one_line(waiting[-1].message.own_text)}" if waiting else ""
     said = f"{record.conversation_id}  since {iso(record.since)} by {record.by or 'somebody'}{why}"
-    return f"{sanitized(said)}  {sanitized(place)}  {len(waiting)} unanswered{newest}"
+    return f"{one_line(said)}  {one_line(place)}  {len(waiting)} unanswered{newest}"
 
 
 def _caller(by: str | None) -> str:

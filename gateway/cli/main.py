@@ -18,7 +18,7 @@ from gateway.cli.terminal import has_terminal
 from gateway.cli.version import version
 from gateway.configuration import CurrentConfiguration
 from gateway.domain.errors import GatewayError
-from gateway.process import adapt_gc, freeze_gc, stop_signals
+from gateway.process import adapt_gc, freeze_gc, open_standard_streams, stop_signals
 from gateway.web import metrics_endpoint, server
 from gateway.web.metrics_endpoint import MetricsSettings
 from gateway.wiring import loading
@@ -76,6 +76,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it.")
 def main() -> None:
     """One assistant in all your chats."""
+    open_standard_streams()
 
 
 @main.command()

@@ -9,7 +9,8 @@ import click
 from gateway import operations
 from gateway.cli.actor import actor
 from gateway.cli.person_options import PlatformNames, person_platform, person_user, require_platform
-from gateway.cli.turns import OpenAdminStore, sanitized
+from gateway.cli.terminal import one_line
+from gateway.cli.turns import OpenAdminStore
 from gateway.domain.errors import Conflict
 from gateway.operations import as_json, iso
 from gateway.ports.blocks import Block
@@ -36,7 +37,7 @@ def _block_command(open_store: OpenAdminStore, platforms: PlatformNames) -> clic
         with open_store() as store:
             if not operations.block_person(store, actor(), person, reason):
                 raise Conflict(f"{person} is blocked already.")
-        click.echo(sanitized(f"Blocked {person}."))
+        click.echo(one_line(f"Blocked {person}."))
 
     return block
 
@@ -51,7 +52,7 @@ def _unblock_command(open_store: OpenAdminStore) -> click.Command:
         with open_store() as store:
             if not operations.unblock_person(store, actor(), person):
                 raise Conflict(f"{person} is not blocked.")
-        click.echo(sanitized(f"Unblocked {person}."))
+        click.echo(one_line(f"Unblocked {person}."))
 
     return unblock
 
@@ -64,7 +65,7 @@ def _blocked_command(open_store: OpenAdminStore) -> click.Command:
         with open_store() as store:
             listed = store.blocks.listed()
         for each in listed:
-            click.echo(as_json(_view(each)) if prints_json else sanitized(_line(each)))
+            click.echo(as_json(_view(each)) if prints_json else one_line(_line(each)))
         if not listed:
             click.echo("Nobody is blocked.", err=True)
 

@@ -10,7 +10,7 @@ import click
 
 from gateway import operations
 from gateway.cli.actor import actor
-from gateway.cli.turns import sanitized
+from gateway.cli.terminal import one_line
 from gateway.domain.errors import TurnNotFound
 from gateway.operations import iso
 from gateway.ports.audit_trail import AuditedAction, AuditTrail
@@ -109,7 +109,7 @@ def _schedules_command(open_context: OpenPushContext) -> click.Command:
             listed = context.schedules.listed(LISTED)
         for each in listed:
             shown = operations.as_json(views.schedule_view(each).model_dump(mode="json"))
-            click.echo(shown if as_json else sanitized(_line(each)))
+            click.echo(shown if as_json else one_line(_line(each)))
         if not listed:
             click.echo("No message is scheduled.", err=True)
 
@@ -127,5 +127,5 @@ def _line(schedule: Schedule) -> str:
     following = "over" if schedule.next_at is None else iso(schedule.next_at)
     when = f"{schedule.every} {schedule.time_zone}" if schedule.every else "once"
     problem = f" ({schedule.problem})" if schedule.problem else ""
-    one_line = " ".join(said.split())[:60]
-    return f"{schedule.id}  {following}  {when}  {place.platform} {place.channel}  {one_line}{problem}"
+    begin = " ".join(said.split())[:60]
+    return f"{schedule.id}  {following}  {when}  {place.platform} {place.channel}  {begin}{problem}"

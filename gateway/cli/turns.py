@@ -14,9 +14,10 @@ from typing import IO, Any
 import click
 from rich.cells import cell_len, set_cell_size
 
-from gateway import logs, operations
+from gateway import operations
 from gateway.cli.actor import actor
 from gateway.cli.person_options import PlatformNames, person_platform, person_user, require_platform
+from gateway.cli.terminal import sanitized
 from gateway.domain.approvals import Approval
 from gateway.domain.command_lines import gateway_command
 from gateway.domain.errors import TurnNotFound
@@ -33,8 +34,6 @@ MAX_TEXT_CELLS, MAX_NAME_CELLS, MAX_DETAIL_CELLS = 60, 24, 300
 MILLIONTHS = 1_000_000
 DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])", re.IGNORECASE)
 SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-CONTROL_CHARACTERS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if code != ord("\n")}
-"""Characters that a terminal interprets instead of showing them."""
 
 OpenAdminStore = Callable[[], AbstractContextManager[AdminStore]]
 
@@ -62,11 +61,6 @@ def commands(
         _forget_command(open_store, backend_threads, platforms),
         _export_command(open_store, platforms),
     )
-
-
-def sanitized(text: str) -> str:
-    """Returns text of unknown origin without control characters and secrets, for a terminal."""
-    return logs.mask(text.translate(CONTROL_CHARACTERS))
 
 
 # ---------------------------------------------------------------- turns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from gateway import logs
@@ -236,19 +236,18 @@ class AdmissionControl:
         return next(notices, "") if self._rules.soft_limit_notices else ""
 
 
-def check_budgets(rules: Rules, prices: Prices, model: str) -> CheckResult:
-    """Checks that budgets can work, which need a price. ``model``: the configured one; empty when there is none."""
+def check_budgets(rules: Rules, prices: Prices, models: Collection[str]) -> CheckResult:
+    """Checks that budgets can work, which need prices. ``models``: all that the settings name."""
     table = f"prices of {SOURCE}"
-    if not model:
-        return CheckResult("budgets", ok=True, detail=table)
-    if prices.price_of(model) is None:
-        effect = "and budgets have no effect" if rules.budget_limits else "but no budget is set"
+    if unpriced := [model for model in models if prices.price_of(model) is None]:
+        effect = "and budgets have no effect on that" if rules.budget_limits else "but no budget is set"
         return CheckResult(
             "budgets",
             ok=not rules.budget_limits,
-            detail=f"no price for {model}, so it counts as free, {effect}; set PRICES",
+            detail=f"no price for {', '.join(unpriced)}, so its use counts as free, {effect}; set PRICES",
         )
-    return CheckResult("budgets", ok=True, detail=f"{table}; {len(rules.budget_limits)} set")
+    number = f"; {len(rules.budget_limits)} set" if models else ""
+    return CheckResult("budgets", ok=True, detail=table + number)
 
 
 def _denial_by_budget(turn_id: TurnId, exhausted: ApplicableBudget, at: float) -> Denial:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Collection
 from itertools import chain
 from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -23,6 +25,10 @@ from gateway.web.connections import Connections, Phase
 
 KEEP_ALIVE_SECONDS = 75
 """Between two requests. Longer than common proxies keep an idle connection, so that the proxy closes it first."""
+PIECE_BYTES = 4096
+"""Of what a client sent at once, after which no more of it is looked at while a request waits behind another: as a
+request in memory it takes a hundred times its bytes.
+"""
 
 MALFORMED = (400, "malformed_request", "This is not a valid HTTP request.")
 INCOMPLETE = (400, "incomplete_body", "The connection was closed before the body was complete.")
@@ -101,17 +107,31 @@ class HeadTooLargeError(Exception):
     """Ends the parsing of a request."""
 
 
+class _PatientFlow(FlowControl):
+    """Reads nothing while a request waits behind another, whatever the one that is being answered still takes."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Collection[object]) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        if not self._pipeline:
+            super().resume_reading()
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
     # With these beside uvicorn's own a connection would have more attributes than Python keeps in a compact form.
-    __slots__ = ("_head_complete", "_in_request", "_refused", "_table", "_unread", "address", "phase")
+    __slots__ = ("_head_complete", "_in_request", "_refused", "_table", "_unparsed", "_unread", "address", "phase")
 
     def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self.address = ""
         self.phase: Phase | None = None
         self._table = connections
+        self._unparsed = b""
+        """What came while a request waits behind another."""
         self._unread = 0
         """Bytes that came since the parser began a request or passed on some of its body: it keeps a header, or what
         follows a body in chunks, until it has all of it.
@@ -126,6 +146,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        self.flow = _PatientFlow(transport, self.pipeline)
         self.address = network_of(self.client[0]) if self.client else ""
         self._table.opened(self)
 
@@ -134,6 +155,20 @@ class LimitedProtocol(HttpToolsProtocol):
         self._table.closed(self)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= PIECE_BYTES and not self.pipeline:  # as most requests are
+            self._parse(data)
+            return
+        self._unparsed += data
+        self._parse_pieces()
+
+    def _parse_pieces(self) -> None:
+        came, start = self._unparsed, 0
+        while start < len(came) and not self.pipeline:
+            self._parse(came[start : start + PIECE_BYTES])
+            start += PIECE_BYTES
+        self._unparsed = came[start:]
+
+    def _parse(self, data: bytes) -> None:
         if self._refused:
             return
         before = self.phase
@@ -218,6 +253,11 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
+        self._note_answered()
+        self._parse_pieces()
+        self.flow.resume_reading()
+
+    def _note_answered(self) -> None:
         next_is_here = not self.cycle.response_complete
         if next_is_here and (self.pipeline or not self._in_request):
             self._table.works(self)
@@ -234,7 +274,7 @@ class LimitedProtocol(HttpToolsProtocol):
         framing = [pair for pair in self.scope["headers"] if pair[0] in {b"content-length", b"transfer-encoding"}]
         self.parser = httptools.HttpRequestParser(_BodyOf(self))
         head = b"".join(b"%s: %s\r\n" % pair for pair in framing)
-        self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
+        self._parse(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + data)
 
     # ------------------------------------------------------------ refusing
 

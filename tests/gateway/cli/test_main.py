@@ -103,6 +103,21 @@ def test_check_asks_the_backend(run: RunCli, fake: FakeOpenAI, backend: str) -> 
     assert f"ok   assistant: {backend} at 127.0.0.1" in result.output
 
 
+def test_check_names_every_model_that_budgets_cannot_count(run: RunCli, fake: FakeOpenAI, tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text('[assistants.second]\nmodel = "crow-1"\n')
+    chosen = {"ASSISTANT_BACKEND": "chat", "OPENAI_TRANSCRIPTION_MODEL": "owl-1", "BUDGET_USER_DAY": "1"}
+    result = run("check", **server(fake, **chosen))
+    assert "FAIL budgets: no price for owl-1, crow-1, so" in result.output
+    assert result.exit_code == 1
+
+
+def test_a_command_runs_without_standard_streams(tmp_path: Path) -> None:
+    program = f"exec {sys.executable} -m gateway migrate <&- >&- 2>&-"
+    environment = {**PLAIN, "DATABASE_URL": "sqlite:///gateway.db"}
+    assert subprocess.run(["sh", "-c", program], cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert (tmp_path / "gateway.db").stat().st_size > 0
+
+
 def test_check_tells_what_the_server_refuses(run: RunCli, fake: FakeOpenAI) -> None:
     refusal = {"error": {"message": "gemma does not support tools"}}
     fake.faults.add(HttpFault(path="/chat/completions", status=400, body=refusal))

@@ -76,6 +76,12 @@ def test_a_person_is_blocked_listed_and_unblocked(run: RunCommand, books: SqlSto
     assert books.blocks.listed() == []
 
 
+def test_no_name_is_a_line_of_its_own_or_speaks_to_the_terminal(run: RunCommand) -> None:
+    shown = run("block", "--platform", PLATFORM, "--user", "Ada\nBlocked fake:Bob.\x1b[2J").output
+    assert shown.splitlines() == [f"Blocked {PLATFORM}:Ada Blocked fake:Bob. [2J."]
+    assert len(run("blocked").output.splitlines()) == 1
+
+
 def test_nobody_is_blocked_on_a_platform_that_there_is_not(run: RunCommand) -> None:
     result = run("block", "--platform", "slcak", "--user", "Ada")
     assert (result.exit_code, result.stderr) == (1, f"Error: There is no platform 'slcak'; write one of {PLATFORM}.\n")

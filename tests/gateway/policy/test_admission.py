@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -375,15 +375,16 @@ async def test_a_turn_that_is_taken_up_again_is_counted_once(open_process: OpenP
 
 
 @pytest.mark.parametrize(
-    ("model", "budget", "ok", "says"),
+    ("models", "budget", "ok", "says"),
     [
-        ("", "1", True, "prices of"),
-        ("dove-2", "1", True, "1 set"),
-        ("crow", "", True, "no price for crow"),
-        ("crow", "1", False, "PRICES"),
+        ((), "1", True, "prices of"),
+        (("dove-2",), "1", True, "1 set"),
+        (("crow",), "", True, "no price for crow"),
+        (("crow",), "1", False, "PRICES"),
+        (("dove-2", "crow", "owl"), "1", False, "no price for crow, owl"),
     ],
 )
-def test_budgets_without_a_price_are_a_fault(model: str, budget: str, says: str, *, ok: bool) -> None:
-    line = check_budgets(rules(budget_user_day=budget), PRICES, model)
+def test_budgets_without_a_price_are_a_fault(models: Sequence[str], budget: str, says: str, *, ok: bool) -> None:
+    line = check_budgets(rules(budget_user_day=budget), PRICES, models)
     assert line.ok == ok
     assert says in line.detail

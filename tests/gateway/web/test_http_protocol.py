@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -14,13 +15,14 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.web import server
 from gateway.web.api.routes import Receive, Scope, Send
 from gateway.web.connections import Limits
 from gateway.web.http_protocol import LimitedProtocol
 from gateway.web.server import AsgiApp, HttpServer
+from tests.waiting import until_async
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Client]]
@@ -323,6 +325,36 @@ async def test_requests_that_come_at_once_are_answered_in_their_order() -> None:
         assert await head_and_body(client[0]) == (200, b"0")
         assert await exchange(client, b"cd") == (200, b"4")
         assert await exchange(client, GET) == (200, b"0")
+
+
+async def test_of_many_requests_that_come_at_once_few_are_kept() -> None:
+    """A request takes a hundred times the memory of its bytes; one client could send them faster than they go."""
+    app, many = App(), 10_000
+    async with serving(app) as connect:
+        reader, writer = await connect()
+        writer.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n" + GET * many)
+        await until_async(lambda: app.scopes)
+        kept = [_requests_in_memory()]
+        app.gate.set()
+        for number in range(many + 1):
+            assert await head_and_body(reader) == (200, b"0")
+            if not number % 1000:
+                kept.append(_requests_in_memory())
+        assert max(kept) < 1000
+        assert len(app.scopes) == many + 1
+
+
+async def test_a_body_behind_many_requests_is_read_whole() -> None:
+    body = b"GET / HTTP/1.1\r\n\r\n" * 10_000
+    async with serving(App()) as connect:
+        reader, writer = await connect()
+        writer.write(GET * 1000 + POST + b"Content-Length: %d\r\n\r\n" % len(body) + body + GET)
+        answers = [await head_and_body(reader) for _ in range(1002)]
+        assert answers[1000:] == [(200, str(len(body)).encode()), (200, b"0")]
+
+
+def _requests_in_memory() -> int:
+    return sum(isinstance(each, RequestResponseCycle) for each in gc.get_objects())
 
 
 async def test_nonsense_behind_a_request_is_no_second_answer_within_the_first() -> None:
