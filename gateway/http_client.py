@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -21,9 +21,11 @@ from yarl import URL
 
 from gateway.domain.errors import SettingsError
 from gateway.domain.files import ANY_BYTES, content_type_of
+from gateway.http_post import MAX_BODY_BYTES, Poster
 
 KEEPALIVE_SECONDS = 60.0
 """For which an unused connection is kept."""
+HTTP_SCHEMES = frozenset({"http", "https"})
 MAX_REDIRECTS = 5
 SAME_METHOD = frozenset({307, 308})
 """Redirects after which the same request is sent again; after the others only a GET is."""
@@ -79,6 +81,16 @@ class ConnectionOptions:
         return {**through, **({"ssl": self.tls} if self.tls else {})}
 
 
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """What a session needs to reach a server."""
+
+    options: Mapping[str, Any]
+    """Arguments for aiohttp."""
+    poster: Poster | None
+    """What posts small bodies; None where the session does that too: behind a proxy, or with a login in the URL."""
+
+
 class HttpClient:
     """A pool of connections, of one event loop. Opens again after ``close``."""
 
@@ -90,8 +102,8 @@ class HttpClient:
         self._keepalive_seconds = keepalive_seconds
         self._keeps_cookies = keeps_cookies
         self._session: aiohttp.ClientSession | None = None
-        self._options: dict[tuple[str, str], dict[str, object]] = {}
-        """By scheme and authority. The environment is read once for each."""
+        self._servers: dict[tuple[str, str], _Server] = {}
+        """By scheme and authority, while the session is open. The environment is read once for each."""
 
     async def send(
         self,
@@ -112,15 +124,7 @@ class HttpClient:
         if isinstance(url, str):
             url = _parsed(url)
         for left in range(max_redirects, -1, -1):
-            response = await (self._session or self._open_session()).request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=timeout,
-                allow_redirects=False,
-                **self._options_for(url),  # type: ignore[arg-type]  # they differ
-            )
+            response = await self._send_once(method, url, headers, timeout, body)
             target = _redirect_target(method, url, response) if left and response.status in REDIRECTS else None
             if target is None:
                 break
@@ -143,16 +147,34 @@ class HttpClient:
 
     async def close(self) -> None:
         session, self._session = self._session, None
-        self._options.clear()
+        self._servers.clear()
         if session is not None:
             await session.close()
 
-    def _options_for(self, url: URL) -> dict[str, object]:
-        where = url.scheme, url.raw_authority  # at a fifth of the cost of an origin
-        options = self._options.get(where)
-        if options is None:
-            options = self._options[where] = options_for(_parsed(url).origin()).arguments
-        return options
+    async def _send_once(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # see ``send``
+        body: Body | None,
+    ) -> aiohttp.ClientResponse:
+        session = self._session or self._open_session()
+        server = self._servers.get((url.scheme, url.raw_authority)) or self._add_server(session, url)
+        poster = server.poster if method == "POST" and timeout.total is None else None
+        if poster is not None and isinstance(body, bytes) and len(body) <= MAX_BODY_BYTES:
+            return await poster.post(url, headers, body, timeout)
+        return await session.request(
+            method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False, **server.options
+        )
+
+    def _add_server(self, session: aiohttp.ClientSession, url: URL) -> _Server:
+        origin = _parsed(url).origin()
+        options = options_for(origin)
+        is_direct = options.proxy is None and url.scheme in HTTP_SCHEMES and url.raw_user is None
+        poster = Poster(session, origin, options.tls) if is_direct else None
+        server = self._servers[url.scheme, url.raw_authority] = _Server(options.arguments, poster)
+        return server
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -291,7 +313,7 @@ def _redirect_target(method: str, url: URL, response: aiohttp.ClientResponse) ->
         target.origin()
     except ValueError:
         return None
-    return target if target.scheme in {"http", "https"} else None
+    return target if target.scheme in HTTP_SCHEMES else None
 
 
 def options_for(url: URL) -> ConnectionOptions:
@@ -317,7 +339,7 @@ def _environment_proxy(scheme: str) -> str | None:
         return None
     named = named if "://" in named else f"http://{named}"
     try:
-        if URL(named).scheme in {"http", "https"} and URL(named).host:
+        if URL(named).scheme in HTTP_SCHEMES and URL(named).host:
             return named
     except ValueError:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -77,7 +78,8 @@ class SlackClient(ApiClient):
     def __init__(self, api_url: str, *, timeout: float = 30.0) -> None:
         """``timeout``: seconds for a whole call, after which its outcome is unknown."""
         self._api_url = api_url
-        self._timeout = aiohttp.ClientTimeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+        self._seconds = timeout
+        self._timeout = aiohttp.ClientTimeout(connect=min(timeout, CONNECT_SECONDS))
         self._file_timeout = aiohttp.ClientTimeout(FILE_SECONDS, connect=self._timeout.connect, sock_read=timeout)
         # As many connections as calls: Slack's limits are kept elsewhere. No cookies: those of one workspace must not
         # be sent to another.
@@ -168,8 +170,10 @@ class SlackClient(ApiClient):
                 verb, url = "GET", url.with_query({name: _query_value(given[name]) for name in given})
             else:
                 headers["Content-Type"], body = JSON, json.dumps(given).encode()
-            response = await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body)
-            answer = object_or_empty(await response.read())
+            async with asyncio.timeout(self._seconds):
+                response = await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body)
+                content = await response.read()
+            answer = object_or_empty(content)
         if response.status != OK or not answer.get("ok"):
             raise refused(method, response.status, response.headers, answer)
         return SlackAnswer(answer, response.headers)

@@ -23,7 +23,7 @@ LOOKS_PER_WRITE = 100
 COMPONENTS = {
     "/gateway/web/": "HTTP server",
     "/uvicorn/": "HTTP server",
-    "/gateway/http_client.py": "HTTP client",
+    "/gateway/http_": "HTTP client",
     "/gateway/assistants/transport.py": "HTTP client",
     "/aiohttp/": "HTTP client",
     "/storage/": "database",

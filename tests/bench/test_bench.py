@@ -153,6 +153,7 @@ def test_the_discord_stub_recognises_a_complete_reply(answered: bool) -> None:  
     [
         ("/srv/gateway/web/http_protocol.py", "HTTP server"),
         ("/srv/gateway/assistants/transport.py", "HTTP client"),
+        ("/srv/gateway/http_post.py", "HTTP client"),
         ("/srv/gateway/assistants/responses/backend.py", "assistant backend"),
         ("/usr/lib/python3.11/site-packages/sqlalchemy/engine/base.py", "database"),
         ("/usr/lib/python3.11/asyncio/events.py", None),

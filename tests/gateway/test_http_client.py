@@ -11,6 +11,7 @@ import pytest
 
 from gateway.domain.errors import SettingsError
 from gateway.http_client import GuardedClient, HttpClient, PostFailed, multipart, read_limited
+from gateway.http_post import MAX_BODY_BYTES
 from tests.fakes.raw_server import CA_FILE, KEY, RawServer
 
 HEADERS = {"Authorization": f"Bearer {KEY}", "x-own": KEY, "Content-Type": "application/json"}
@@ -107,6 +108,52 @@ async def test_a_server_gets_its_cookies_back_only_if_they_are_kept(server: RawS
         await ask(http, server.url)
     assert [b"a=b" in request for request in server.requests] == [False, keeps]
     await http.close()
+
+
+# ---------------------------------------------------------------- bodies that are posted at once
+
+
+@pytest.mark.parametrize("headers", [HEADERS, {}, {"ACCEPT": "text/event-stream", "user-agent": "own", "Host": "h"}])
+async def test_a_small_body_has_the_headers_of_a_large_one(server: RawServer, headers: dict[str, str]) -> None:
+    http = HttpClient(keeps_cookies=True)
+    server.add_response(b"", headers='set-cookie: a=b; path=/\r\nset-cookie: c="d e"; path=/\r\n')
+    await ask(http, server.url)
+    for size in (MAX_BODY_BYTES, MAX_BODY_BYTES + 1):
+        server.add_response(b"yes")
+        url = f"{server.url}/a%20b?c=d#e"
+        response = await http.send("POST", url, headers=headers, timeout=TIMEOUT, body=b"x" * size)
+        assert (await response.read(), str(response.url)) == (b"yes", f"{server.url}/a%20b?c=d")
+    small, large = (request.partition(b"\r\n\r\n") for request in server.requests[1:])
+    assert (len(small[2]), len(large[2])) == (MAX_BODY_BYTES, MAX_BODY_BYTES + 1)
+    assert sorted(small[0].lower().split(b"\r\n")) == sorted(
+        large[0].lower().replace(b"%d" % (MAX_BODY_BYTES + 1), b"%d" % MAX_BODY_BYTES).split(b"\r\n")
+    )
+    await http.close()
+
+
+async def test_a_post_that_is_cancelled_closes_its_connection(http: HttpClient, server: RawServer) -> None:
+    server.answers.append(([], False))
+    waiting = asyncio.create_task(ask(http, server.url))
+    await server.wait_for_requests()
+    waiting.cancel()
+    async with asyncio.timeout(5):
+        await server.caller_left.wait()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_an_answer_that_is_no_http_names_the_address(http: HttpClient, server: RawServer) -> None:
+    server.answers.append(([b"SSH-2.0-OpenSSH_9.6\r\n"], False))
+    with pytest.raises(aiohttp.ClientResponseError, match=f"{server.url}/there"):
+        await ask(http, f"{server.url}/there")
+    async with asyncio.timeout(5):
+        await server.caller_left.wait()
+
+
+async def test_a_header_with_a_line_break_is_not_sent(http: HttpClient, server: RawServer) -> None:
+    with pytest.raises(ValueError, match="header"):
+        await http.send("POST", server.url, headers={"x-own": "a\r\nb: c"}, timeout=TIMEOUT, body=b"{}")
+    assert server.requests == []
 
 
 # ---------------------------------------------------------------- redirects

@@ -237,6 +237,16 @@ async def test_no_answer_within_the_time_is_unsure(slack: FakeSlack) -> None:
     await calls.close()
 
 
+async def test_an_answer_that_has_not_ended_within_the_time_is_unsure(raw: RawServer) -> None:
+    raw.add_partial_stream(b'{"ok": true', hang_up=False)
+    calls = SlackClient(f"http://127.0.0.1:{raw.port}/api/", timeout=0.05)
+    with pytest.raises(OutcomeUnknown):
+        await post(calls)
+    async with asyncio.timeout(5):
+        await raw.caller_left.wait()
+    await calls.close()
+
+
 async def test_a_slack_that_is_not_there_was_asked_nothing() -> None:
     async with RawServer() as gone:
         port = gone.port
