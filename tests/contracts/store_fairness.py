@@ -9,6 +9,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.conversations import Claim
 from gateway.domain.models import Message, Turn
 from gateway.domain.shares import NOBODY
+from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
@@ -24,6 +25,8 @@ from tests.contracts.store_helpers import (
 )
 
 MANY = 40
+CROWD = 130
+"""More than one statement looks at."""
 
 
 def said(author: str, channel: str, workspace: str = "") -> Message:
@@ -64,6 +67,16 @@ class FairnessContract:
         flood(store, "b", 2)
         flood(store, "c", 10)
         assert Counter(authors(store.claim("w", [PLATFORM], 10))) == {"a": 4, "b": 2, "c": 4}
+
+    def test_who_waits_behind_many_that_may_take_no_more_is_served(self, store: Store, peer: Store) -> None:
+        crowd = [f"{number:03}" for number in range(CROWD)]
+        for place in ("first", "second"):
+            said_by_all = [said(author, f"{author} {place}") for author in crowd]
+            store.enqueue_all([EnqueueRequest(each, new_turn()) for each in said_by_all])
+        say(store, "last", "last")
+        places = SharedPlaces(10 * CROWD, 0.0001)
+        assert sorted(authors(store.claim("w", [PLATFORM], CROWD, places))) == crowd
+        assert authors(peer.claim("w", [PLATFORM], CROWD, places)) == ["last"]
 
     def test_of_one_author_the_oldest_are_first(self, store: Store) -> None:
         turns = flood(store, "a", 5)
