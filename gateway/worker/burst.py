@@ -27,6 +27,11 @@ class Burst:
         if not self._count and self._over is not None:
             self._end(self._over)
 
+    @property
+    def holds_turns_back(self) -> bool:
+        """Whether turns wait for its end."""
+        return self._over is not None
+
     async def wait(self) -> None:
         """Returns when no message is being accepted, or ``MAX_BURST_WAIT`` seconds after turns began to wait."""
         if self._count and self._over is None:
