@@ -9,181 +9,112 @@ What is leased or parked has an index of its own, by time, so neither is in the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
-
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    ScalarSelect,
-    Select,
-    and_,
-    bindparam,
-    func,
-    literal,
-    or_,
-    select,
-)
 
 from gateway.domain.shares import Share
 from gateway.ports.store import Places
-from storage.clock import clock
-from storage.sql import C
+from storage.claim_sql import STEPS, ClaimStatements
+from storage.driver_sql import Call, Row, run_all
 
-MAX_STEPS = 500
-"""How many of those who wait one claim looks at. The next claim goes on from there."""
+MAX_LOOKS = 5
+"""How often one claim looks on behind those whom it has found, STEPS at a time. The next claim goes on from there."""
 MOST_WORKSPACES = 10_000
 """In how many workspaces a process remembers who was served last."""
 
-_due_now = select(clock()).scalar_subquery()
-# Written as the conditions of the indexes, so that both databases use these.
-_waits = and_(C.owner.is_(None), C.next_at.is_not(None), C.parked_since.is_(None))
-_is_timed = and_(C.next_at.is_not(None), or_(C.owner.is_not(None), C.parked_since.is_not(None)))
-_within = C.workspace_share == bindparam("within")
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A caller without a workspace, or a caller of one, or a workspace. ``second`` is None for the last."""
 
-def _of_platforms(platform: ColumnElement[str]) -> ColumnElement[bool]:
-    # Without coalesce, SQLite would walk through all conversations of the platform by conversations_key.
-    return func.coalesce(platform, "").in_(bindparam("platforms", expanding=True))
-
-
-timed = (
-    select(C.share, C.workspace_share, C.id, _due_now - C.next_at)
-    .where(_is_timed, C.next_at <= _due_now, _of_platforms(C.platform))
-    .where(C.share.not_in(bindparam("full", expanding=True)))
-    .where(C.workspace_share.not_in(bindparam("full_workspaces", expanding=True)))
-    .order_by(C.next_at, C.id)
-    .limit(bindparam("most"))
-)
-"""Whose lease has expired, and what was parked until now; with how many seconds ago."""
-
-
-def _next(column: Column[str], *which: ColumnElement[bool]) -> ScalarSelect[str]:
-    return select(column).where(_waits, *which).order_by(column).limit(1).scalar_subquery()
-
-
-def _ring_of_callers(first: ScalarSelect[str]) -> Select[str, int | None]:
-    """Returns callers of a workspace, from a first one on, each with its oldest conversation; NULL if it is not due."""
-    ring = select(first.label("share"), literal(1).label("step")).cte("ring", recursive=True)
-    step = select(_next(C.share, _within, C.share > ring.c.share), ring.c.step + 1)
-    ring = ring.union_all(step.where(ring.c.share.is_not(None), ring.c.step < MAX_STEPS))
-    head = (
-        select(C.id)
-        .where(_waits, _within, C.share == ring.c.share, C.next_at <= _due_now, _of_platforms(C.platform))
-        .order_by(C.next_at, C.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return select(ring.c.share, head).where(ring.c.share.is_not(None)).order_by(ring.c.step)
-
-
-def _ring_of_workspaces() -> Select[str]:
-    first = _next(C.workspace_share, C.workspace_share > bindparam("after"))
-    ring = select(first.label("name"), literal(1).label("step")).cte("ring", recursive=True)
-    step = select(_next(C.workspace_share, C.workspace_share > ring.c.name), ring.c.step + 1)
-    ring = ring.union_all(step.where(ring.c.name.is_not(None), ring.c.step < MAX_STEPS))
-    return select(ring.c.name).where(ring.c.name.is_not(None)).order_by(ring.c.step)
-
-
-callers_from_start = _ring_of_callers(_next(C.share, _within))
-callers_after = _ring_of_callers(_next(C.share, _within, C.share > bindparam("after")))
-workspaces_after = _ring_of_workspaces()
-oldest_of_caller = (
-    select(C.id)
-    .where(_waits, _within, C.share == bindparam("of"), C.next_at <= _due_now, _of_platforms(C.platform))
-    .order_by(C.next_at, C.id)
-    .limit(bindparam("most"))
-)
+    share: Share
+    head: int | None
+    """Its oldest conversation; None if that is not due."""
+    second: int | None = None
+    """The one after it, if that is due."""
 
 
 class FairPicker:
     """Picks conversations for one process. Thread-safe; two picks at once may find the same ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, statements: ClaimStatements) -> None:
+        self._statements = statements
         self._after: Share | None = None
         """The caller without a workspace, or the workspace, that was served last."""
         self._after_in: dict[str, str] = {}
         """The caller that was served last, by workspace."""
 
-    def pick(self, connection: Connection, platforms: Sequence[str], limit: int, places: Places) -> dict[int, float]:
+    def pick(
+        self, cursor: Any, platforms: Sequence[str], limit: int, places: Places, waited: float
+    ) -> dict[int, float]:
         """Returns up to ``limit`` conversations that are due, as far as ``places`` has one for their shares.
 
-        Each with the seconds by which its lease has expired, or the time until which it was parked is over; else 0.
+        ``waited``: for so many seconds, unless they were leased or parked. Each comes with the seconds by which its
+        lease has expired, or the time until which it was parked is over; else 0.
         """
-        parameters = {
-            "platforms": list(platforms),
-            "full": list(places.full_callers()),
-            "full_workspaces": list(places.full_workspaces()),
-            "most": limit,
+        pick = _Pick(self._statements, cursor, platforms, limit, places, waited)
+        rounds = self._rounds(pick)
+        timed, *found = run_all(cursor, [pick.timed(), *(each.call for each in rounds)])
+        picked = {
+            number: late for caller, workspace, number, late in timed if places.try_take(Share(caller, workspace))
         }
-        due = connection.execute(timed, parameters)
-        picked = {number: late for caller, workspace, number, late in due if places.try_take(Share(caller, workspace))}
         if len(picked) < limit:
-            waiting = self._pick_waiting(_Pick(connection, platforms, limit, places), limit - len(picked))
-            picked.update(dict.fromkeys(waiting, 0.0))
+            looks = (pick.looks(each, rows) for each, rows in zip(rounds, found, strict=True))
+            picked.update(dict.fromkeys(self._pick_waiting(pick, looks, limit - len(picked)), 0.0))
         return picked
 
-    def _pick_waiting(self, pick: _Pick, limit: int) -> list[int]:
+    def _pick_waiting(self, pick: _Pick, rounds: Iterable[Iterator[Sequence[Waiting]]], limit: int) -> list[int]:
         picked: list[int] = []
         sources: deque[Iterator[int]] = deque()
-        for share, head in self._those_who_wait(pick):
-            source = self._of_workspace(pick, share.workspace) if share.workspace else pick.of_caller(share, head)
+        for one in self._those_who_wait(rounds):
+            source = self._of_workspace(pick, one.share.workspace) if one.share.workspace else pick.of_caller(one)
             if (number := next(source, None)) is not None:
                 picked.append(number)
                 sources.append(source)
-                self._after = share
+                self._after = one.share
             if len(picked) == limit:
                 return picked
         return picked + list(_in_turn(sources, limit - len(picked)))
 
-    def _those_who_wait(self, pick: _Pick) -> Iterator[tuple[Share, int]]:
-        """Yields callers without a workspace that have something due, with their oldest conversation, and workspaces.
+    def _those_who_wait(self, rounds: Iterable[Iterator[Sequence[Waiting]]]) -> Iterator[Waiting]:
+        """Yields callers without a workspace that have something due, and workspaces.
 
         Each once, the one after the last served first. A workspace may have nothing that is due.
         """
         seen: set[Share] = set()
-        for found in self._rounds(pick):
-            for share, head in found:
-                if share not in seen and head is not None:
-                    yield share, head
-                seen.add(share)
-            if len(found) == MAX_STEPS:
+        for looks in rounds:
+            end = yield from _new_ones(looks, seen)
+            if end is not None:
+                self._after = end
                 return
         if not seen:
             self._after = None
 
-    def _rounds(self, pick: _Pick) -> Iterator[Sequence[tuple[Share, int | None]]]:
-        """Looks for callers without a workspace, and for workspaces, in their order, and again from the start."""
+    def _rounds(self, pick: _Pick) -> list[_Round]:
+        """Returns how to look for callers without a workspace, and for workspaces, in their order, and again from the
+        start.
+        """
         after = self._after
-        if after is not None and after.workspace:
-            yield self._kept(pick.workspaces(after.workspace))
-            yield self._kept(pick.callers("", None))
-        else:
-            yield self._kept(pick.callers("", None if after is None else after.caller))
-        yield self._kept(pick.workspaces(""))
-        if after is not None and not after.workspace:
-            yield self._kept(pick.callers("", None))
-
-    def _kept(self, found: Sequence[tuple[Share, int | None]]) -> Sequence[tuple[Share, int | None]]:
-        """Notes how far a claim has looked that could not look at all."""
-        if len(found) == MAX_STEPS:
-            self._after = found[-1][0]
-        return found
+        if after is None:
+            return [pick.callers("", None), pick.workspaces("")]
+        if after.workspace:
+            return [pick.workspaces(after.workspace), pick.callers("", None), pick.workspaces("")]
+        return [pick.callers("", after.caller), pick.workspaces(""), pick.callers("", None)]
 
     def _of_workspace(self, pick: _Pick, workspace: str) -> Iterator[int]:
         """Yields conversations of a workspace for which it took a place, in turn over its callers."""
         sources: deque[Iterator[int]] = deque()
-        for caller, head in self._callers_of(pick, workspace):
-            source = pick.of_caller(caller, head)
+        for caller in self._callers_of(pick, workspace):
+            source = pick.of_caller(caller)
             if (number := next(source, None)) is not None:
-                self._after_in[workspace] = caller.caller
+                self._after_in[workspace] = caller.share.caller
                 sources.append(source)
                 yield number
         yield from _in_turn(sources, pick.limit)
 
-    def _callers_of(self, pick: _Pick, workspace: str) -> Iterator[tuple[Share, int]]:
+    def _callers_of(self, pick: _Pick, workspace: str) -> Iterator[Waiting]:
         """Yields each caller of a workspace once that has something due, the one after the last served first."""
         if pick.is_full(workspace):
             return
@@ -192,53 +123,116 @@ class FairPicker:
         seen: set[Share] = set()
         after = self._after_in.get(workspace)
         for start in (after, None) if after is not None else (None,):
-            found = pick.callers(workspace, start)
-            if len(found) == MAX_STEPS:
-                self._after_in[workspace] = found[-1][0].caller
-            for share, head in found:
-                if share not in seen and head is not None:
-                    yield share, head
-                seen.add(share)
-            if len(found) == MAX_STEPS:
+            end = yield from _new_ones(pick.looks(pick.callers(workspace, start)), seen)
+            if end is not None:
+                self._after_in[workspace] = end.caller
                 return
+
+
+def _new_ones(looks: Iterator[Sequence[Waiting]], seen: set[Share]) -> Generator[Waiting, None, Share | None]:
+    """Yields those who are not ``seen`` yet and have something due. Returns who was the last if there may be more."""
+    end: Share | None = None
+    looked_on = 0
+    for found in looks:
+        for one in found:
+            if one.share not in seen and one.head is not None:
+                yield one
+            seen.add(one.share)
+        looked_on += len(found) == STEPS
+        end = found[-1].share if found else None
+    return end if looked_on == MAX_LOOKS else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One look at those who wait."""
+
+    call: Call
+    read: Callable[[list[Row]], Sequence[Waiting]]
+    """Returns what rows of the call stand for."""
+    behind: Callable[[Share], _Round]
+    """Returns how to look on behind the last that was found."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
     """One pick: what it reads with, and the places that are left."""
 
-    connection: Connection
+    statements: ClaimStatements
+    cursor: Any
     platforms: Sequence[str]
     limit: int
     places: Places
+    waited: float
 
     def is_full(self, workspace: str) -> bool:
         return workspace in self.places.full_workspaces()
 
-    def callers(self, workspace: str, after: str | None) -> Sequence[tuple[Share, int | None]]:
-        """Returns callers of a workspace in their order, with their oldest conversation if one is due."""
-        statement = callers_from_start if after is None else callers_after
-        parameters = {"platforms": list(self.platforms), "within": workspace}
-        rows = self.connection.execute(statement, parameters if after is None else parameters | {"after": after})
-        return [(Share(caller, workspace), head) for caller, head in rows]
+    def looks(self, first: _Round, rows: list[Row] | None = None) -> Iterator[Sequence[Waiting]]:
+        """Yields whom a round finds, STEPS at a time. ``rows``: of its first call, if that was made before."""
+        looked = first
+        for _ in range(MAX_LOOKS):
+            found = looked.read(self._rows(looked.call) if rows is None else rows)
+            yield found
+            if len(found) < STEPS:
+                return
+            looked, rows = looked.behind(found[-1].share), None
 
-    def workspaces(self, after: str) -> Sequence[tuple[Share, int | None]]:
-        """Returns workspaces of these platforms in their order, each with 0."""
-        names = self.connection.execute(workspaces_after, {"after": after}).scalars()
-        return [(Share("", name), 0 if unquote(name.partition(" ")[0]) in self.platforms else None) for name in names]
+    def _rows(self, call: Call) -> list[Row]:
+        return run_all(self.cursor, [call])[0]
 
-    def of_caller(self, share: Share, head: int) -> Iterator[int]:
-        """Yields the oldest conversations of a caller, of which ``head`` is the first, for which it took a place."""
-        if not self.places.try_take(share):
+    def timed(self) -> Call:
+        parameters = {
+            "platforms": self.platforms,
+            "full": self.places.full_callers(),
+            "full_workspaces": self.places.full_workspaces(),
+            "most": self.limit,
+        }
+        return Call(self.statements.timed, parameters)
+
+    def callers(self, workspace: str, after: str | None) -> _Round:
+        """Looks for callers of a workspace in their order."""
+        statement = self.statements.callers_from_start if after is None else self.statements.callers_after
+        parameters = {"platforms": self.platforms, "within": workspace, "after": after, "waited": self.waited}
+        call = Call(statement, parameters)
+
+        def read(rows: list[Row]) -> Sequence[Waiting]:
+            return [Waiting(Share(caller, workspace), *conversations) for caller, *conversations in rows]
+
+        return _Round(call, read, lambda last: self.callers(workspace, last.caller))
+
+    def workspaces(self, after: str) -> _Round:
+        """Looks for workspaces of these platforms in their order."""
+        call = Call(self.statements.workspaces_after, {"after": after})
+        return _Round(call, self._read_workspaces, lambda last: self.workspaces(last.workspace))
+
+    def _read_workspaces(self, rows: list[Row]) -> Sequence[Waiting]:
+        """Returns workspaces. The head of those of other platforms is None."""
+        names = [(name, unquote(name.partition(" ")[0])) for (name,) in rows]
+        return [Waiting(Share("", name), 0 if platform in self.platforms else None) for name, platform in names]
+
+    def of_caller(self, one: Waiting) -> Iterator[int]:
+        """Yields the oldest conversations of a caller for which it took a place."""
+        if one.head is None or not self.places.try_take(one.share):
             return
-        yield head
-        parameters = {"within": share.workspace, "of": share.caller, "most": self.limit}
-        rows = self.connection.execute(oldest_of_caller, parameters | {"platforms": list(self.platforms)}).scalars()
-        for number in rows.all():
-            if number != head:
-                if not self.places.try_take(share):
+        yield one.head
+        if one.second is None:
+            return
+        for number in self._oldest_of(one.share):
+            if number != one.head:
+                if not self.places.try_take(one.share):
                     return
                 yield number
+
+    def _oldest_of(self, share: Share) -> list[int]:
+        parameters = {
+            "platforms": self.platforms,
+            "within": share.workspace,
+            "of": share.caller,
+            "waited": self.waited,
+            "most": self.limit,
+        }
+        return [number for (number,) in self._rows(Call(self.statements.oldest_of_caller, parameters))]
 
 
 def _in_turn(sources: deque[Iterator[int]], limit: int) -> Iterator[int]:

@@ -86,6 +86,10 @@ class LockedConversation:
     def current_position(self) -> TurnPosition:
         return self.conversation.id, self.head + 1
 
+    @property
+    def share(self) -> Share:
+        return Share(self.caller, self.workspace)
+
     def is_held_by(self, lease: Lease) -> bool:
         return (self.owner, self.epoch) == (lease.owner, lease.epoch)
 
@@ -281,9 +285,7 @@ class LeasedWriteBatch:
         if turn.awaits_approval:
             approvals.keep_time(self._connection, turn, begun)
         lease = Lease(locked.conversation.id, owner, locked.epoch)
-        return Claim(
-            lease, locked.conversation, begun, turn.state is TurnState.QUEUED, Share(locked.caller, locked.workspace)
-        )
+        return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
 
     # ---------------------------------------------------------------- turns
 

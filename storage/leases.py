@@ -1,23 +1,19 @@
-"""The leases on conversations: claiming, renewing, writing under a lease, and repair after the clock was set back."""
+"""The leases on conversations: renewing, writing under a lease, and repair after the clock was set back."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gateway.domain.conversations import Claim
 from gateway.ports.leased_writes import LeasedWrite, WriteResult
-from gateway.ports.store import ANY_PLACES, LeaseRenewal, Places
+from gateway.ports.store import LeaseRenewal
 from storage import parking, sql
 from storage.callbacks import shift_callbacks
 from storage.database import Database
-from storage.fair_claims import FairPicker
 from storage.fenced_writes import FencedWriteBatch, fenced_statements_of
 from storage.leased_writes import LeasedWriteBatch
 from storage.upserts import UPSERTS
 
-MAX_PICKS = 3
-"""How often a claim picks again because other processes claimed what it picked."""
 REPAIR_BATCH = 50
 """How many conversations are repaired per statement."""
 
@@ -30,28 +26,6 @@ class SqlLeases:
         self._upserts = UPSERTS[database.kind]
         self._fenced = fenced_statements_of(database.kind)
         self._lease_seconds = lease_seconds
-        self._picker = FairPicker()
-
-    def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
-        if limit < 1 or not platforms:
-            return ()
-        with self._database.transaction() as connection:
-            claimed: list[Any] = []
-            overdue: dict[int, float] = {}
-            for _ in range(MAX_PICKS):
-                picked = self._picker.pick(connection, platforms, limit - len(claimed), places)
-                overdue.update(picked)
-                if picked:
-                    parameters = {"holder": owner, "picked": list(picked), "wait": self._lease_seconds}
-                    claimed += connection.execute(sql.claim_picked, parameters).all()
-                if not picked or len(claimed) == limit or self._database.kind == "sqlite":
-                    break  # else another process may have claimed what was picked
-            if not claimed:
-                return ()
-            batch = LeasedWriteBatch(connection, claimed, self._lease_seconds)
-            claims = batch.claim_next_turns(owner, overdue)
-            batch.save()
-            return claims
 
     def wake(self, key: str, limit: int = 1) -> int:
         with self._database.transaction() as connection:

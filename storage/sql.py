@@ -92,19 +92,6 @@ append_turn_after = _append_turn.where(
 # ---------------------------------------------------------------- leases
 
 NOT_PARKED: dict[str, Any] = {"parked_since": None, "parked_key": None, "parked_reason": None}
-_picked = (
-    select(C.id)
-    .where(C.id.in_(bindparam("picked", expanding=True)), C.next_at <= select(clock()).scalar_subquery())
-    .order_by(C.id)
-    .with_for_update(skip_locked=True, key_share=True)
-    .cte("picked")
-)
-claim_picked = (
-    update(conversations)
-    .where(C.id.in_(select(_picked.c.id)))
-    .values(owner=bindparam("holder"), epoch=C.epoch + 1, next_at=seconds_from_now("wait"), **NOT_PARKED)
-    .returning(*LOCKED_CONVERSATION)
-)
 
 _is_mine = and_(C.owner == bindparam("holder"), C.next_at > 0)  # so that conversations_due is used here too
 

@@ -18,6 +18,7 @@ from storage.blocks import SqlBlocks
 from storage.budget_report import SqlBudgetReport
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
+from storage.claims import SqlClaims
 from storage.database import Database
 from storage.enqueueing import SqlEnqueueing
 from storage.feedback import SqlFeedbackReport
@@ -54,6 +55,7 @@ class SqlStore:
     enqueueing: SqlEnqueueing
     turn_queue: SqlTurnQueue
     queries: SqlTurnQueries
+    claims: SqlClaims
     leases: SqlLeases
     key_values: SqlKeyValueStore
     token_buckets: SqlTokenBuckets
@@ -68,6 +70,7 @@ class SqlStore:
         self.queries = SqlTurnQueries(database)
         self.enqueueing = SqlEnqueueing(database, self.queries, lease_seconds)
         self.turn_queue = SqlTurnQueue(database, self.queries)
+        self.claims = SqlClaims(database, lease_seconds)
         self.leases = SqlLeases(database, lease_seconds)
         self.key_values = SqlKeyValueStore(database)
         self.token_buckets = SqlTokenBuckets(database)
@@ -118,7 +121,7 @@ class SqlStore:
     ping = implemented_by(lambda store: store.queries.ping)
     is_disk_full = implemented_by(lambda store: store.queries.is_disk_full)
 
-    claim = implemented_by(lambda store: store.leases.claim)
+    claim = implemented_by(lambda store: store.claims.claim)
     wake = implemented_by(lambda store: store.leases.wake)
     renew_leases = implemented_by(lambda store: store.leases.renew_leases)
     apply_writes = implemented_by(lambda store: store.leases.apply_writes)

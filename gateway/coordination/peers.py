@@ -27,12 +27,12 @@ class PeerLoads:
         if load.owner != self._owner:
             self._heard[load.owner] = load, time.monotonic()
 
-    def share(self, in_progress: int) -> int | None:
+    def share(self, in_progress: int, slack: int = SLACK) -> int | None:
         """Returns how many more conversations a process that works on ``in_progress`` should claim before others do.
 
-        None: no other process could take any.
+        ``slack``: how many more than the least busy process it may work on. None: no other process could take any.
         """
         oldest = time.monotonic() - MAX_AGE_SECONDS
         self._heard = {owner: heard for owner, heard in self._heard.items() if heard[1] >= oldest}
         loads = [load.in_progress for load, _ in self._heard.values() if load.has_capacity]
-        return max(0, min(loads) + SLACK - in_progress) if loads else None
+        return max(0, min(loads) + slack - in_progress) if loads else None

@@ -27,7 +27,7 @@ class WorkerLoad:
     in_progress: int
     """On how many conversations it works."""
     has_capacity: bool
-    """Whether it claims more."""
+    """Whether it claims more and starts it at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,8 +267,17 @@ class Store(KeyValueStore, ApprovalStore, Protocol):
         """
         ...
 
-    def claim(self, owner: str, platforms: Sequence[str], limit: int, places: Places = ANY_PLACES) -> Sequence[Claim]:
+    def claim(
+        self,
+        owner: str,
+        platforms: Sequence[str],
+        limit: int,
+        places: Places = ANY_PLACES,
+        waited: float = 0.0,
+    ) -> Sequence[Claim]:
         """Claims up to ``limit`` conversations of these platforms that are due or whose lease has expired.
+
+        ``waited``: what is due is left to others until it has been due for so many seconds.
 
         They go round over the workspaces that have a share (``Message.share``), and over the callers without one, from
         where the claim before stopped; within a workspace over its callers. Of each caller the oldest conversation is

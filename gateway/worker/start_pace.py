@@ -43,6 +43,11 @@ class StartPace:
         if not self._accepting:
             self._all_accepted.set()
 
+    @property
+    def holds_turns_back(self) -> bool:
+        """Whether turns wait for messages that are being accepted."""
+        return self._accepting > 0 and bool(self._waiting)
+
     async def wait(self) -> None:
         """Returns when one more turn may start. Those who wait are served in their order."""
         loop = asyncio.get_running_loop()

@@ -38,6 +38,9 @@ RETRY_DELAY_AFTER_FAULT = 5.0
 STOPPED = sentence("The gateway is stopping. Try again later.")
 HEAD_START_SECONDS = 0.1
 """Seconds for which a process leaves what is due to the less busy ones, before it claims it all the same."""
+LEFT_SECONDS = 0.08
+"""For how many seconds it has been due then. Less than the head start, so that what woke the process is due for longer
+at the end of it, by whichever clock."""
 BUSY_PAUSE_SECONDS = 0.05
 """Seconds between two claims of a process that has something to do: a claim costs several statements, however many
 turns it finds."""
@@ -161,7 +164,8 @@ class Worker:
     # ------------------------------------------------------------ on the loop, for the inbox
 
     def share(self) -> int:
-        share = self._peers.share(len(self._tasks))
+        # Who holds its turns back leaves new ones to a process that starts them at once.
+        share = self._peers.share(len(self._tasks), 0 if self._start_pace.holds_turns_back else SLACK)
         return self._free_capacity() if share is None else min(share, self._free_capacity())
 
     def places(self) -> SharedPlaces:
@@ -217,7 +221,6 @@ class Worker:
     async def _sweep(self) -> None:
         """Claims what is due, as far as there is capacity. Raises StoreUnavailable."""
         self._metrics.set_conversations_in_progress(len(self._tasks))
-        self._wake_up.clear()
         while await self._claim_due():
             await self._pause_if_busy()
 
@@ -226,6 +229,7 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._sweep_seconds):
                 await self._wake_up.wait()
+        self._wake_up.clear()  # before the pause: what becomes due in it is looked for in the next sweep
         await self._pause_if_busy()
 
     async def _pause_if_busy(self) -> None:
@@ -233,7 +237,7 @@ class Worker:
 
         An idle process does not pause.
         """
-        if not self.share() and self._free_capacity():
+        if self._leaves_work():
             await asyncio.sleep(HEAD_START_SECONDS)
         elif self._tasks:
             await asyncio.sleep(BUSY_PAUSE_SECONDS)
@@ -244,12 +248,17 @@ class Worker:
         if limit <= 0:
             return False
         since, places = lease_clock(), self.places()
-        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit, places))
+        waited = LEFT_SECONDS if self._leaves_work() else 0.0
+        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit, places, waited))
         self._has_refused = places.has_refused or bool(places.full_callers() or places.full_workspaces())
         self._metrics.sweep_finished(lease_clock() - since)
         for claim in claims:
             self._start_task(claim, since)
         return len(claims) == limit
+
+    def _leaves_work(self) -> bool:
+        """Returns whether a less busy process has a head start at what is due."""
+        return not self.share() and self._free_capacity() > 0
 
     def _free_capacity(self) -> int:
         """Returns how many more conversations could be worked on at once."""
@@ -257,7 +266,8 @@ class Worker:
 
     async def _announce(self) -> None:
         """Raises StoreUnavailable."""
-        await self._announcer.announce(WorkerLoad(self.owner, len(self._tasks), self._free_capacity() > 0))
+        could_start = self._free_capacity() > 0 and not self._start_pace.holds_turns_back
+        await self._announcer.announce(WorkerLoad(self.owner, len(self._tasks), could_start))
 
     async def _renew(self) -> None:
         """Raises StoreUnavailable."""

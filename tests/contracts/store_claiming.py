@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.domain.errors import LeaseLost
 from gateway.domain.models import Turn, TurnState
-from gateway.ports.store import LeaseRenewal, Store
+from gateway.ports.store import ANY_PLACES, LeaseRenewal, Store
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,
@@ -41,6 +41,14 @@ class ClaimingContract:
         assert {claim.conversation.key.platform for claim in claims} == {"crow", "owl"}
         assert store.claim("one", [], 10) == ()
         assert store.claim("one", [PLATFORM], 0) == ()
+
+    def test_what_has_not_waited_long_enough_is_left_to_others(self, store: Store, expire_lease: ExpireLease) -> None:
+        waiting = enqueue(store, "waiting").turn
+        expired = enqueue_and_claim(store, "expired").turn
+        expire_lease(expired.conversation_id)
+        claims = store.claim("one", [PLATFORM], 10, ANY_PLACES, 60.0)
+        assert [claim.turn.id for claim in claims] == [expired.id]
+        assert [claim.turn.id for claim in store.claim("one", [PLATFORM], 10, ANY_PLACES, 0.0)] == [waiting.id]
 
     def test_a_claim_is_an_attempt_at_the_oldest_turn(self, store: Store) -> None:
         first, second = enqueue(store).turn, enqueue(store).turn

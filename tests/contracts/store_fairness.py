@@ -14,7 +14,8 @@ from gateway.domain.shares import NOBODY
 from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store
-from storage.fair_claims import MAX_STEPS
+from storage.claim_sql import STEPS
+from storage.fair_claims import MAX_LOOKS
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,
@@ -28,6 +29,8 @@ from tests.contracts.store_helpers import (
 )
 
 MANY = 40
+CROWD = 130
+"""More than one statement looks at."""
 
 
 def said(author: str, channel: str, workspace: str = "") -> Message:
@@ -68,6 +71,16 @@ class FairnessContract:
         flood(store, "b", 2)
         flood(store, "c", 10)
         assert Counter(authors(store.claim("w", [PLATFORM], 10))) == {"a": 4, "b": 2, "c": 4}
+
+    def test_who_waits_behind_many_that_may_take_no_more_is_served(self, store: Store, peer: Store) -> None:
+        crowd = [f"{number:03}" for number in range(CROWD)]
+        for place in ("first", "second"):
+            said_by_all = [said(author, f"{author} {place}") for author in crowd]
+            store.enqueue_all([EnqueueRequest(each, new_turn()) for each in said_by_all])
+        say(store, "last", "last")
+        places = SharedPlaces(10 * CROWD, 0.0001)
+        assert sorted(authors(store.claim("w", [PLATFORM], CROWD, places))) == crowd
+        assert authors(peer.claim("w", [PLATFORM], CROWD, places)) == ["last"]
 
     def test_of_one_author_the_oldest_are_first(self, store: Store) -> None:
         turns = flood(store, "a", 5)
@@ -175,7 +188,7 @@ class FairnessContract:
     def test_who_waits_behind_many_whom_this_process_does_not_serve_is_not_overlooked(
         self, store: Store, *, workspaces: bool
     ) -> None:
-        crowd = [said(f"{number:04}", f"{number}", f"{number:04}" * workspaces) for number in range(MAX_STEPS)]
+        crowd = [said(f"{number:04}", f"{number}", f"{number:04}" * workspaces) for number in range(MAX_LOOKS * STEPS)]
         foreign = [replace(one, key=replace(one.key, platform="a crow")) for one in crowd]
         store.enqueue_all([EnqueueRequest(one, new_turn()) for one in foreign])
         waiting = say(store, "zoe", "loft", "zoo" * workspaces)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -188,3 +189,16 @@ class WorkerProcess:
 
 
 Start = Callable[..., WorkerProcess]
+
+
+@contextmanager
+def held(process: WorkerProcess) -> Iterator[None]:
+    """Makes the worker believe that a message is being accepted."""
+    accepting = process.worker.accepting()
+
+    async def call(method: Callable[..., object], *arguments: object) -> None:
+        method(*arguments)
+
+    process.worker.run_coroutine(call(accepting.__enter__))
+    yield
+    process.worker.run_coroutine(call(accepting.__exit__, None, None, None))

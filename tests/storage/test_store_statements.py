@@ -281,6 +281,17 @@ def test_frequent_statements_scan_no_whole_table(store: SqlStore, sent: list[Sen
     assert {statement: plan for statement, plan in plans.items() if WHOLE_TABLE.search(plan)} == {}
 
 
+def test_a_claim_does_not_read_all_that_waits(store: SqlStore, sent: list[Sent]) -> None:
+    fill(store)
+    with store._database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE conversations SET next_at = 1, share = 'flood' WHERE platform = 'pigeon'")
+    sent.clear()
+    assert not store.claim("one", ["pigeon"], 1)  # they have no turns
+    plans = [explain(store, *each) for each in tuple(sent) if "ring.share" in each[0]]
+    assert plans
+    assert not any("conversations_due" in plan for plan in plans)
+
+
 def fill(store: SqlStore) -> None:
     """Inserts so many idle conversations that a scan costs more than an index."""
     store.import_thread(key("long"), ThreadId("thread"), "x", [Exchange("a", "b")] * 1500)

@@ -35,6 +35,11 @@ def test_a_process_claims_until_it_is_busier_than_the_least_busy_other(loads: Pe
     assert loads.share(4 + SLACK) == 6
 
 
+def test_without_slack_it_claims_only_as_many_as_the_least_busy_other(loads: PeerLoads) -> None:
+    loads.hear(WorkerLoad("one", 4, has_capacity=True))
+    assert [loads.share(own, slack=0) for own in (0, 3, 4, 100)] == [4, 1, 0, 0]
+
+
 def test_a_process_without_capacity_is_of_no_help(loads: PeerLoads) -> None:
     loads.hear(WorkerLoad("one", 0, has_capacity=False))
     assert loads.share(100) is None

@@ -22,7 +22,7 @@ from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
-from tests.gateway.worker_process import Start, WorkerProcess
+from tests.gateway.worker_process import Start, WorkerProcess, held
 from tests.waiting import until
 
 PATIENCE = 20.0
@@ -118,6 +118,21 @@ def test_a_process_busier_than_another_leaves_turns_to_it(start: Start, assistan
     until(lambda: turn_owner(idle, left.turn.id) == "idle")
     for process in (busy, idle):
         process.stop(grace=0.0)
+
+
+def test_a_process_that_holds_its_turns_back_leaves_new_ones_to_another(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", NEVER)
+    receiving, idle = start(owner="receiving"), start(owner="idle")
+    until(lambda: share_of(receiving) == share_of(idle) == SLACK)
+    with held(receiving):
+        assert accept(receiving, "first").claimed_here
+        left = accept(receiving, "left")
+        assert not left.claimed_here
+        until(lambda: turn_owner(idle, left.turn.id) == "idle")
+        until(lambda: share_of(idle) == CAPACITY)  # it counts on nobody who would not start a turn at once
+    receiving.platform.wait_for(1)
 
 
 def test_on_an_idle_system_a_process_claims_what_it_receives(start: Start) -> None:

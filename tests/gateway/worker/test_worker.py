@@ -7,8 +7,8 @@ import gc
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
 from tests.fakes.platform import FakePlatform
-from tests.gateway.worker_process import Start, WorkerProcess
+from tests.gateway.worker_process import Start, held
 from tests.waiting import ThreadEvent, until
 
 
@@ -134,19 +134,6 @@ def test_a_failed_turn_is_delivered_with_its_message_and_the_next_turn_runs(
     assert bad.failure is not None
     assert (bad.failure.user_message, bad.failure.detail) == ("I may not say that.", "internal detail")
     assert good.reply == "You said: good"
-
-
-@contextmanager
-def held(process: WorkerProcess) -> Iterator[None]:
-    """Makes the worker believe that a message is being accepted."""
-    accepting = process.worker.accepting()
-
-    async def call(method: Callable[..., object], *arguments: object) -> None:
-        method(*arguments)
-
-    process.worker.run_coroutine(call(accepting.__enter__))
-    yield
-    process.worker.run_coroutine(call(accepting.__exit__, None, None, None))
 
 
 def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, assistant: FakeAssistant) -> None:
