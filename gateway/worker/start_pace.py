@@ -34,6 +34,8 @@ class StartPace:
         """How many messages are being accepted."""
         self._all_accepted = asyncio.Event()
         """Set when it has become none."""
+        self.holds_turns_back = False
+        """Whether turns wait for that."""
 
     def __enter__(self) -> None:
         self._accepting += 1
@@ -41,12 +43,8 @@ class StartPace:
     def __exit__(self, *_: object) -> None:
         self._accepting -= 1
         if not self._accepting:
+            self.holds_turns_back = False
             self._all_accepted.set()
-
-    @property
-    def holds_turns_back(self) -> bool:
-        """Whether turns wait for messages that are being accepted."""
-        return self._accepting > 0 and bool(self._waiting)
 
     async def wait(self) -> None:
         """Returns when one more turn may start. Those who wait are served in their order."""
@@ -58,6 +56,7 @@ class StartPace:
             return
         turn = loop.create_future()
         self._waiting.append((turn, loop.time()))
+        self.holds_turns_back = self._accepting > 0
         await turn
 
     async def _run_rounds(self) -> None:
@@ -73,12 +72,13 @@ class StartPace:
 
     async def _until_accepted(self) -> None:
         """Waits until no message is being accepted, or until who waits longest has waited for MAX_BURST_WAIT."""
-        if not (self._accepting and self._waiting):
+        if not self.holds_turns_back:
             return
         self._all_accepted.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._waiting[0][1] + MAX_BURST_WAIT):
                 await self._all_accepted.wait()
+        self.holds_turns_back = False
 
     def _start_waiting(self) -> None:
         while self._left and self._waiting:

@@ -14,8 +14,6 @@ from gateway.domain.shares import NOBODY
 from gateway.ports.enqueue import EnqueueRequest
 from gateway.ports.leased_writes import ParkTurn
 from gateway.ports.store import Store
-from storage.claim_sql import STEPS
-from storage.fair_claims import MAX_LOOKS
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,
@@ -31,6 +29,8 @@ from tests.contracts.store_helpers import (
 MANY = 40
 CROWD = 130
 """More than one statement looks at."""
+MOST_LOOKED_AT = 500
+"""By one claim."""
 
 
 def said(author: str, channel: str, workspace: str = "") -> Message:
@@ -77,9 +77,9 @@ class FairnessContract:
         for place in ("first", "second"):
             said_by_all = [said(author, f"{author} {place}") for author in crowd]
             store.enqueue_all([EnqueueRequest(each, new_turn()) for each in said_by_all])
-        say(store, "last", "last")
         places = SharedPlaces(10 * CROWD, 0.0001)
         assert sorted(authors(store.claim("w", [PLATFORM], CROWD, places))) == crowd
+        say(store, "last", "last")
         assert authors(peer.claim("w", [PLATFORM], CROWD, places)) == ["last"]
 
     def test_of_one_author_the_oldest_are_first(self, store: Store) -> None:
@@ -188,7 +188,7 @@ class FairnessContract:
     def test_who_waits_behind_many_whom_this_process_does_not_serve_is_not_overlooked(
         self, store: Store, *, workspaces: bool
     ) -> None:
-        crowd = [said(f"{number:04}", f"{number}", f"{number:04}" * workspaces) for number in range(MAX_LOOKS * STEPS)]
+        crowd = [said(f"{number:04}", f"{number}", f"{number:04}" * workspaces) for number in range(MOST_LOOKED_AT)]
         foreign = [replace(one, key=replace(one.key, platform="a crow")) for one in crowd]
         store.enqueue_all([EnqueueRequest(one, new_turn()) for one in foreign])
         waiting = say(store, "zoe", "loft", "zoo" * workspaces)
