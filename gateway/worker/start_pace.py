@@ -7,9 +7,9 @@ from collections import deque
 from contextlib import suppress
 from contextvars import Context
 
-STARTED_AT_ONCE = 32
-"""Turns that may start in one round. A start takes a few milliseconds of CPU in several steps: so many hold up a
-message that is accepted meanwhile a little, and take a tenth less each than eight, as they go the same way together.
+STARTED_AT_ONCE = 16
+"""Turns that may start in one round. A start takes a few milliseconds of CPU in several steps: more of them hold up a
+message that is accepted meanwhile for longer, and take hardly less each.
 """
 MAX_BURST_WAIT = 1.0
 """Seconds for which turns are at most delayed while messages are being accepted."""
