@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.domain.conversations import Claim, Lease
-from gateway.domain.models import Turn, TurnState
+from gateway.domain.models import TurnState
 from gateway.ports.store import ANY_PLACES, Places
 from storage import approvals, row_mapping, transitions
 from storage.claim_sql import statements_of
 from storage.database import Database
 from storage.driver_sql import Call, Row, run_all
 from storage.fair_claims import FairPicker
+from storage.fenced_writes import begun_columns
 from storage.leased_writes import LeasedWriteBatch, LockedConversation
 
 MAX_PICKS = 3
@@ -74,7 +75,8 @@ class SqlClaims:
             if number in leased.turns
         ]
         if claims:
-            self._statements.begin_turn.execute_all(cursor, [_begun_columns(claim.turn) for claim in claims])
+            begun = [begun_columns(claim.turn) | {"parking": claim.turn.parking} for claim in claims]
+            self._statements.begin_turn.execute_all(cursor, begun)
         others = [row for number, row in leased.rows.items() if number not in leased.turns]
         if others:  # after a manual change of the database only
             batch = LeasedWriteBatch(connection, others, self._lease_seconds)
@@ -103,15 +105,3 @@ def _claim_of(connection: Connection, row: Row, turn_row: Row, owner: str, overd
         approvals.keep_time(connection, turn, begun)
     lease = Lease(locked.conversation.id, owner, locked.epoch)
     return Claim(lease, locked.conversation, begun, turn.state is TurnState.QUEUED, locked.share)
-
-
-def _begun_columns(begun: Turn) -> dict[str, Any]:
-    return {
-        "conversation": begun.conversation_id,
-        "place": begun.seq,
-        "state": begun.state,
-        "attempts": begun.attempts,
-        "started_at": begun.started_at,
-        "trail": begun.audit_log,
-        "parking": begun.parking,
-    }

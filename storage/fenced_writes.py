@@ -271,7 +271,7 @@ class FencedWriteBatch:
         for (index, write), rows in zip(waited_for, found[len(moves) :], strict=True):
             if rows:
                 claim = self._results[index] = self._next_claim(write, moved[index], rows[0])
-                claims.append(Call(known.claim_turn, _claim_values(claim.turn)))
+                claims.append(Call(known.claim_turn, begun_columns(claim.turn)))
         run_all(self._cursor, claims)
 
     def _move_values(self, write: FinishTurn) -> dict[str, Any]:
@@ -334,7 +334,8 @@ def _known_values(write: TurnWrite) -> dict[str, Any]:
     }
 
 
-def _claim_values(begun: Turn) -> dict[str, Any]:
+def begun_columns(begun: Turn) -> dict[str, Any]:
+    """Returns what ``transitions.claimed`` changes of a turn that was not parked, and where the turn is."""
     return {
         "conversation": begun.conversation_id,
         "place": begun.seq,
