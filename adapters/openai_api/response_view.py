@@ -10,7 +10,7 @@ from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_c
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
-from gateway.domain.turn_options import ALLOWED_TOOLS
+from gateway.domain.turn_options import as_responses_write
 from gateway.json_text import decode_json
 
 ECHO = "echo"
@@ -54,7 +54,7 @@ def response_body(turn: Turn) -> Body:
         "store": echo.get("store", True),
         "temperature": parameters.get("temperature"),
         "text": _text(parameters),
-        "tool_choice": _tool_choice(parameters.get("tool_choice", "auto")),
+        "tool_choice": as_responses_write(parameters.get("tool_choice", "auto")),
         "tools": [{"type": "function", "strict": None, **each} for each in options.functions],
         "top_p": parameters.get("top_p"),
         "truncation": "auto",
@@ -163,14 +163,6 @@ def _text_format(response_format: Any) -> Body:
     if not isinstance(response_format, dict):
         return {"type": "text"}
     return {"type": response_format.get("type"), **response_format.get("json_schema", {})}
-
-
-def _tool_choice(choice: Any) -> Any:
-    if not isinstance(choice, dict):
-        return choice
-    if (allowed := choice.get(ALLOWED_TOOLS)) is not None:
-        return {"type": ALLOWED_TOOLS, **allowed, "tools": [*map(_tool_choice, allowed["tools"])]}
-    return {"type": "function", **choice["function"]}
 
 
 def _usage(turn: Turn) -> Body:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway.domain.exchange import CallOutput, Exchange
 
@@ -12,6 +12,23 @@ Json = Mapping[str, Any]
 
 ALLOWED_TOOLS = "allowed_tools"
 """The type of a ``tool_choice`` that names the functions which the model may call, as Chat Completions writes it."""
+
+
+def allows_only_some(choice: Any) -> TypeGuard[Json]:
+    """Returns whether a ``tool_choice`` names the functions that the model may call."""
+    return isinstance(choice, dict) and choice.get("type") == ALLOWED_TOOLS
+
+
+def as_responses_write(choice: Any) -> Any:
+    """Returns a ``tool_choice`` of Chat Completions as the Responses API writes it: what is named, or allowed, stands
+    beside the type.
+    """
+    if not isinstance(choice, dict):
+        return choice
+    if allows_only_some(choice):
+        allowed = choice[ALLOWED_TOOLS]
+        return {"type": ALLOWED_TOOLS, **allowed, "tools": [*map(as_responses_write, allowed["tools"])]}
+    return {"type": "function", **choice["function"]} if "function" in choice else choice
 
 
 @dataclass(frozen=True, slots=True)

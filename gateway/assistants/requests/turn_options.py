@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from gateway.assistants.errors.error_map import BadRequest
 from gateway.assistants.sse import Json
@@ -12,7 +12,7 @@ from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError, AssistantRefused
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.sentences import sentence
-from gateway.domain.turn_options import ALLOWED_TOOLS, TurnOptions
+from gateway.domain.turn_options import ALLOWED_TOOLS, TurnOptions, allows_only_some
 from gateway.tools import ToolResult
 
 UNSUPPORTED = "unsupported"
@@ -64,12 +64,7 @@ def drop_forced_choice(body: Json) -> None:
         body.pop(FORCED_CHOICE, None)
 
 
-def allows_only_some(choice: Any) -> TypeGuard[Json]:
-    """Returns whether a ``tool_choice`` names the functions that the model may call."""
-    return isinstance(choice, dict) and choice.get("type") == ALLOWED_TOOLS
-
-
-def _unforced(choice: Json) -> Json:
+def _unforced(choice: Mapping[str, Any]) -> Json:
     """Returns a choice of some functions, as either API writes it, of which none has to be called."""
     inner = choice.get(ALLOWED_TOOLS)
     return {**choice, "mode": "auto"} if inner is None else {**choice, ALLOWED_TOOLS: {**inner, "mode": "auto"}}

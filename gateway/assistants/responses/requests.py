@@ -15,7 +15,6 @@ from gateway.assistants.requests.speakers import instructions_for
 from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
     Translation,
-    allows_only_some,
     drop_forced_choice,
     drop_idle_tool_fields,
     function_schemas,
@@ -31,7 +30,7 @@ from gateway.assistants.responses.state import ResponseRunState
 from gateway.assistants.sse import Json
 from gateway.domain.errors import AnswerLost, AssistantRateLimited
 from gateway.domain.models import Turn
-from gateway.domain.turn_options import ALLOWED_TOOLS, TurnOptions
+from gateway.domain.turn_options import TurnOptions, as_responses_write
 from gateway.tools import ToolBox
 
 MAX_QUEUED_SECONDS = 120.0
@@ -184,26 +183,13 @@ def _text_format(value: Any) -> Json:
     return {"format": {"type": given.get("type"), **given.get("json_schema", {})}}
 
 
-def _tool_choice(value: Any) -> Json:
-    """Returns ``tool_choice`` as Responses has it: a function is named beside its type, and so is what is allowed."""
-    if allows_only_some(value):
-        allowed = value[ALLOWED_TOOLS]
-        return {FORCED_CHOICE: {"type": ALLOWED_TOOLS, **allowed, "tools": [*map(_named, allowed["tools"])]}}
-    is_function = isinstance(value, dict) and "function" in value
-    return {FORCED_CHOICE: _named(value) if is_function else value}
-
-
-def _named(function: Json) -> Json:
-    return {"type": "function", **function["function"]}
-
-
 PARAMETERS: Mapping[str, Translation] = {
     **{name: same(name) for name in ("temperature", "top_p", "parallel_tool_calls")},
     "max_completion_tokens": same("max_output_tokens"),
     "response_format": lambda value: {"text": _text_format(value)},
     "verbosity": lambda value: {"text": {"verbosity": value}},
     "reasoning_effort": lambda value: {"reasoning": {"effort": value}},
-    FORCED_CHOICE: _tool_choice,
+    FORCED_CHOICE: lambda value: {FORCED_CHOICE: as_responses_write(value)},
 }
 """What of the parameters of Chat Completions there is in Responses."""
 

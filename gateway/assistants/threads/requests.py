@@ -10,7 +10,6 @@ from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.assistants.requests.speakers import instructions_for
 from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
-    allows_only_some,
     drop_forced_choice,
     same,
     translated,
@@ -22,7 +21,7 @@ from gateway.assistants.threads.server_assistant import ServerAssistant
 from gateway.assistants.threads.state import PostRequest, ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.models import ThreadId
-from gateway.domain.turn_options import ALLOWED_TOOLS
+from gateway.domain.turn_options import ALLOWED_TOOLS, allows_only_some
 from gateway.tools import ToolBox
 
 NAME = "threads"
