@@ -81,13 +81,7 @@ class Directory:
 
     async def names(self, marks: Iterable[str], workspace: Workspace, delivery: DeliveryContext) -> dict[str, str]:
         """Returns the names by their marks; those that Slack does not tell are left out. Raises LeaseLost."""
-        names, unknown = dict[str, str](), list[str]()
-        for mark in list(dict.fromkeys(marks))[:MOST_ASKED]:
-            known = self._entries.get((workspace.team, mark))
-            if known is None:
-                unknown.append(mark)
-            elif known.name:
-                names[mark] = known.name
+        names, unknown = self._remembered(list(dict.fromkeys(marks))[:MOST_ASKED], workspace.team)
         if unknown:  # a task for each of the others would cost a turn as much as a short request
             found = await asyncio.gather(*(self._entry(mark, workspace, delivery) for mark in unknown))
             names |= {mark: entry.name for mark, entry in zip(unknown, found, strict=True) if entry.name}
@@ -95,14 +89,19 @@ class Directory:
 
     def known_names(self, marks: Iterable[str], team: str) -> dict[str, str] | None:
         """Returns the same if Slack need not be asked for any, else None. No I/O."""
-        names = dict[str, str]()
+        names, unknown = self._remembered(marks, team)
+        return None if unknown else names
+
+    def _remembered(self, marks: Iterable[str], team: str) -> tuple[dict[str, str], list[str]]:
+        """Returns the names that are remembered, by their marks, and the marks of which nothing is."""
+        names, unknown = dict[str, str](), list[str]()
         for mark in marks:
             known = self._entries.get((team, mark))
             if known is None:
-                return None
-            if known.name:
+                unknown.append(mark)
+            elif known.name:
                 names[mark] = known.name
-        return names
+        return names, unknown
 
     async def locale(self, user: str, workspace: Workspace, delivery: DeliveryContext) -> str:
         """Returns the locale of a person; "" if Slack does not tell it, and for apps. Raises LeaseLost."""
