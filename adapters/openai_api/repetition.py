@@ -7,11 +7,11 @@ time-out, and say so by ``x-stainless-retry-count`` (``_build_headers`` in opena
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from hashlib import sha256
-from os import urandom
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.errors import InvalidRequest
@@ -80,7 +80,7 @@ def read_post(caller: Caller, request: HttpRequest, body: bytes) -> Post:
         return _by_key(caller, request, key, body)
     digest = _digest(caller.owner or caller.name, request.path, body.decode("latin-1"))
     now = time.time()
-    name = digest + _time(now) + urandom(RANDOM_LENGTH // 2).hex()
+    name = digest + _time(now) + secrets.token_hex(RANDOM_LENGTH // 2)
     since, long_since = (digest + _time(now - ago) + "0" * RANDOM_LENGTH for ago in (SECONDS, LONGEST_SECONDS))
     return Post(name, since, digest + "f" * (TIME_LENGTH + RANDOM_LENGTH), is_repeated(request), long_since)
 

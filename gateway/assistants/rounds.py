@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -74,8 +75,7 @@ async def run_in_rounds(
     try:
         while rounds < MAX_ROUNDS:
             try:
-                events = backend.play_round(state, request)
-                try:  # as ``aclosing`` does, which takes three calls more, for each turn
+                async with aclosing(backend.play_round(state, request)) as events:
                     async for event in events:
                         if isinstance(event, NextRequest):
                             request, rounds = event.request, rounds + 1
@@ -83,8 +83,6 @@ async def run_in_rounds(
                         yield event
                     else:
                         return
-                finally:
-                    await events.aclose()
             except AssistantError as exc:
                 if counted := state.count_usage():
                     yield counted

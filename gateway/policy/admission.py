@@ -110,9 +110,6 @@ class AdmissionControl:
 
     def expense_of(self, used: AttemptUsage) -> Expense:
         """Returns what the runs of a turn cost; its model is the one that used most."""
-        if len(used.by_model) == 1:  # as nearly always
-            (only,) = used.by_model
-            return Expense(only.usage, only.model, self._prices.cost(only.model, only.usage), used.is_estimate)
         usage = sum((each.usage for each in used.by_model), NO_TOKENS)
         cost = sum(self._prices.cost(each.model, each.usage) for each in used.by_model)
         model = max(used.by_model, key=_tokens, default=ModelUsage("", NO_TOKENS)).model

@@ -19,8 +19,6 @@ NOTE = "note"
 """The kind of an object that says what a caller changed of a message that belongs to a turn."""
 AFTER_REPLY, WITH_RUN = 2, 3
 REPLY = 1
-UNSAID: Mapping[str, Any] = {"assistant_id": None, "run_id": None, "attachments": [], "metadata": {}}
-"""What a message shows of fields that its body has not."""
 
 
 def stored_message(row: ApiObject) -> Item:
@@ -77,20 +75,19 @@ def is_deleted(note: Mapping[str, Any] | None) -> bool:
 
 
 def _view(name: str, thread: str, body: Mapping[str, Any], at: int, *, status: str | None) -> Item:
-    said = {**UNSAID, "created_at": at, **body}
     return {
         "id": name,
         "object": "thread.message",
-        "created_at": said["created_at"],
+        "created_at": body.get("created_at", at),
         "thread_id": thread,
         "status": status or "completed",
         "incomplete_details": None,
         "completed_at": None if status == "in_progress" else at,
         "incomplete_at": None,
-        "role": said["role"],
-        "content": said["content"],
-        "assistant_id": said["assistant_id"],
-        "run_id": said["run_id"],
-        "attachments": said["attachments"],
-        "metadata": said["metadata"],
+        "role": body["role"],
+        "content": body["content"],
+        "assistant_id": body.get("assistant_id"),
+        "run_id": body.get("run_id"),
+        "attachments": body.get("attachments", []),
+        "metadata": body.get("metadata", {}),
     }
