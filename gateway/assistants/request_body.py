@@ -74,7 +74,7 @@ class _MarkingEncoder(_Encoder):
 _encode = _Encoder().encode
 
 
-def encode_json(body: Json) -> bytes | StreamedBody:
+def encode_body(body: Json) -> bytes | StreamedBody:
     """Returns a body that may contain data URLs. Raises ValueError for what cannot be JSON."""
     try:
         return _encode(body).encode()

@@ -16,7 +16,7 @@ import httpx2
 from yarl import URL
 
 from gateway.assistants import sdk
-from gateway.assistants.request_body import encode_json
+from gateway.assistants.request_body import encode_body
 from gateway.assistants.sse import Json
 from gateway.http_client import HttpClient, read_limited
 
@@ -126,7 +126,7 @@ class Transport:
             template.url_for(path, query or {}),
             headers=template.headers_of(body, headers or {}),
             timeout=template.timeout,
-            body=encode_json(body) if isinstance(body, dict) else body,
+            body=encode_body(body) if isinstance(body, dict) else body,
         )
         if not 200 <= response.status < 300:  # noqa: PLR2004  # what HTTP calls success
             raise await self._status_error(response, method)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.assistants.api_client import AssistantApiClient, AssistantConfig
 from gateway.assistants.chat.backend import ChatBackend
-from gateway.assistants.request_body import DataUrl, encode_json
+from gateway.assistants.request_body import DataUrl, encode_body
 from gateway.assistants.transport import SdkHttpClient
 from gateway.domain.files import Attachment, BytesContent, File
 from gateway.http_client import HttpClient, StreamedBody
@@ -65,7 +65,7 @@ async def sent(body: StreamedBody) -> bytes:
 @given(st.lists(st.binary(max_size=9), max_size=6), st.text(max_size=20), st.text(max_size=20))
 async def test_what_is_sent_is_what_an_ordinary_encoder_sends(pieces: list[bytes], media_type: str, text: str) -> None:
     url = DataUrl(media_type, InPieces(tuple(pieces)))
-    body = encode_json({"text": text, "parts": [url, {"again": url}], "end": None})
+    body = encode_body({"text": text, "parts": [url, {"again": url}], "end": None})
     assert isinstance(body, StreamedBody)
     plain = f"data:{media_type};base64,{base64.b64encode(b''.join(pieces)).decode()}"
     for _ in range(2):  # a redirect or a repetition sends it again
@@ -73,9 +73,9 @@ async def test_what_is_sent_is_what_an_ordinary_encoder_sends(pieces: list[bytes
 
 
 def test_a_body_without_files_is_bytes_and_what_is_no_json_is_refused() -> None:
-    assert encode_json({"a": "ü"}) == '{"a":"ü"}'.encode()
+    assert encode_body({"a": "ü"}) == '{"a":"ü"}'.encode()
     with pytest.raises(TypeError):
-        encode_json({"a": object()})
+        encode_body({"a": object()})
 
 
 async def test_a_large_image_goes_to_the_server_without_being_in_memory() -> None:
@@ -99,6 +99,6 @@ async def test_an_upload_does_not_take_memory_either() -> None:
 
 
 async def test_a_small_file_in_memory_is_sent_like_any_other() -> None:
-    body = encode_json({"url": DataUrl("image/png", BytesContent(b"png"))})
+    body = encode_body({"url": DataUrl("image/png", BytesContent(b"png"))})
     assert isinstance(body, StreamedBody)
     assert await sent(body) == b'{"url":"data:image/png;base64,cG5n"}'
