@@ -332,9 +332,12 @@ class Worker:
             await self._turn_processor.release(work, delay_seconds=RETRY_DELAY_AFTER_FAULT, failed=failed)
 
     def _may_claim_next(self, work: ConversationTask) -> bool:
-        """Returns whether a conversation may be kept for its next turn, while nobody else waits for its place."""
-        has_place = len(self._tasks) < self._places.capacity and not self._places.holds_too_many(work.share)
-        return has_place and not self._draining
+        """Returns whether a conversation may be kept for its next turn: nobody waits for its place, and no other
+        process is much less busy.
+        """
+        if self._draining or self._peers.is_far_ahead(len(self._tasks)):
+            return False
+        return len(self._tasks) < self._places.capacity and not self._places.holds_too_many(work.share)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

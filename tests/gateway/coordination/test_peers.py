@@ -40,9 +40,18 @@ def test_without_slack_it_claims_only_as_many_as_the_least_busy_other(loads: Pee
     assert [loads.share(own, slack=0) for own in (0, 3, 4, 100)] == [4, 1, 0, 0]
 
 
+def test_a_process_keeps_its_conversations_until_it_is_far_ahead_of_the_least_busy_other(loads: PeerLoads) -> None:
+    assert not loads.is_far_ahead(1000)
+    loads.hear(WorkerLoad("one", 100, has_capacity=False))
+    loads.hear(WorkerLoad("two", 40, has_capacity=True))
+    most = 60 + SLACK
+    assert [loads.is_far_ahead(own) for own in (0, most, most + 1)] == [False, False, True]
+
+
 def test_a_process_without_capacity_is_of_no_help(loads: PeerLoads) -> None:
     loads.hear(WorkerLoad("one", 0, has_capacity=False))
     assert loads.share(100) is None
+    assert not loads.is_far_ahead(100)
 
 
 def test_a_silent_process_is_taken_for_dead(loads: PeerLoads, monkeypatch: pytest.MonkeyPatch) -> None:

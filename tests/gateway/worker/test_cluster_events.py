@@ -53,8 +53,8 @@ def start(postgres_url: str, assistant: FakeAssistant) -> Iterator[Start]:
         store.close()
 
 
-def accept(process: WorkerProcess, channel: str) -> AcceptResult:
-    return process.inbox.accept(process.platform.message("hello", channel=channel))
+def accept(process: WorkerProcess, channel: str, text: str = "hello") -> AcceptResult:
+    return process.inbox.accept(process.platform.message(text, channel=channel))
 
 
 def turn_owner(process: WorkerProcess, turn: TurnId) -> str:
@@ -118,6 +118,35 @@ def test_a_process_busier_than_another_leaves_turns_to_it(start: Start, assistan
     until(lambda: turn_owner(idle, left.turn.id) == "idle")
     for process in (busy, idle):
         process.stop(grace=0.0)
+
+
+def test_a_process_far_ahead_of_another_leaves_it_what_follows_in_its_conversations(
+    start: Start, assistant: FakeAssistant
+) -> None:
+    busy, runs = start(owner="busy"), []
+
+    def begin(_: object) -> asyncio.Event:
+        runs.append(asyncio.Event())
+        return runs[-1]
+
+    assistant.think = begin
+    channels = [f"{number}" for number in range(SLACK + 4)]
+    for channel in channels:
+        accept(busy, channel)
+    until(lambda: assistant.running == len(channels))
+    following = [accept(busy, channel, "more").turn.id for channel in channels]
+    idle = start(owner="idle")
+    idle.listening.wait(PATIENCE)
+    until(lambda: share_of(busy) == 0)
+    for run in runs[:4]:
+        busy.worker.run_coroutine(_set(run))
+    until(lambda: "idle" in {turn_owner(idle, turn) for turn in following})
+    for process in (busy, idle):
+        process.stop(grace=0.0)
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
 
 
 def test_a_process_that_holds_its_turns_back_leaves_new_ones_to_another(
