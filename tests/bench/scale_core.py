@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -22,16 +21,16 @@ from gateway.domain.models import ConversationKey, Message, RunId, ThreadId, Tur
 from gateway.domain.run_events import PreviewEvent, RunCompleted, RunEvent, RunStarted
 from gateway.ports.assistant import AttachmentLoader, HistoryLoader, no_attachments
 from gateway.ports.check import CheckResult
+from gateway.ports.inbox import AsyncInbox
 from gateway.ports.platform import DeliveryContext, ParsedUpdate, Request
 from gateway.ports.spool import FileWriter
 from gateway.settings import Settings
-from gateway.wiring.running_gateway import Gateway
 from storage.store import SqlStore
 from tests.bench.plan import TEXT
 
 PLATFORM = "null"
-FEEDER_THREADS = 8
-"""Threads that accept messages, like those of a web server."""
+SENDERS = 50
+"""Who send at once, on the event loop as in a web process."""
 CLOSE_SECONDS = 5.0
 
 
@@ -125,18 +124,20 @@ def run_order(order: CoreOrder) -> None:
         store = SqlStore(order.url, lease_seconds=app.LEASE_SECONDS)
         gateway = app.open_gateway(settings, (NullPlatform(),), store)
     _signal("ready")
-    with ThreadPoolExecutor(FEEDER_THREADS) as feeders:
-        for _ in feeders.map(lambda number: _accept_share(gateway, order, number), range(FEEDER_THREADS)):
-            pass
+    gateway.worker.run_coroutine(_accept_all(gateway.async_inbox, order))
     _signal("taken")
     gateway.close(CLOSE_SECONDS)
 
 
-def _accept_share(gateway: Gateway, order: CoreOrder, feeder: int) -> None:
-    """Accepts this thread's share of the messages, in conversations that no other thread uses."""
-    for number in range(feeder, order.messages, FEEDER_THREADS):
+async def _accept_all(inbox: AsyncInbox, order: CoreOrder) -> None:
+    await asyncio.gather(*(_accept_share(inbox, order, sender) for sender in range(SENDERS)))
+
+
+async def _accept_share(inbox: AsyncInbox, order: CoreOrder, sender: int) -> None:
+    """Accepts what one sender sends, each message once the one before is recorded."""
+    for number in range(sender, order.messages, SENDERS):
         channel = f"{order.name}-{number % order.conversations}"
-        gateway.inbox.accept(Message(ConversationKey(PLATFORM, channel=channel), f"{order.name}-{number}", TEXT))
+        await inbox.accept(Message(ConversationKey(PLATFORM, channel=channel), f"{order.name}-{number}", TEXT))
 
 
 def _signal(word: str) -> None:

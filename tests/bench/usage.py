@@ -33,7 +33,7 @@ def usage_of(pid: int) -> ProcessUsage:
 
 def cpu_seconds_of_server(pid: int) -> float:
     """Returns the CPU time of a process, of its children, and of those of them that have ended."""
-    return sum(map(_cpu_seconds, _with_children(pid))) + _cpu_seconds(pid, first=13)
+    return sum(map(_cpu_seconds_of_child, _with_children(pid))) + _cpu_seconds(pid, first=13)
 
 
 def parent_of(pid: int) -> int:
@@ -60,6 +60,14 @@ def _usage(pid: int) -> ProcessUsage | None:
         return ProcessUsage(_cpu_seconds(pid), memory["Rss"] / 1024, memory["Pss"] / 1024, most / 1024)
     except (KeyError, ProcessLookupError, FileNotFoundError):
         return None
+
+
+def _cpu_seconds_of_child(pid: int) -> float:
+    """Returns 0 for one that has just ended: its time is its parent's now."""
+    try:
+        return _cpu_seconds(pid)
+    except (ProcessLookupError, FileNotFoundError):
+        return 0.0
 
 
 def _cpu_seconds(pid: int, first: int = 11) -> float:
