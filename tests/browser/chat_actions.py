@@ -20,6 +20,11 @@ def replies(page: Page) -> Locator:
     return page.locator(".reply")
 
 
+def reply_to(page: Page, text: str) -> Locator:
+    """Returns the reply below a message of the user that has this text."""
+    return page.get_by_role("listitem").filter(has_text=text).locator("xpath=following-sibling::li[1]")
+
+
 def last_complete_reply(page: Page, count: int = 1) -> Locator:
     """Waits until ``count`` replies are complete and returns the newest one."""
     expect(page.locator(".reply > .tools:not([hidden])")).to_have_count(count)

@@ -11,7 +11,7 @@ from gateway.handover import messages
 from gateway.ports.enqueue import AssistantRoute
 from storage.store import SqlStore
 from tests.adapters.http.test_http_handover import EVE
-from tests.browser.chat_actions import last_complete_reply, send_message
+from tests.browser.chat_actions import last_complete_reply, reply_to, send_message
 
 
 def test_what_a_person_answers_comes_into_the_page(page: Page, sqlite_url: str) -> None:
@@ -21,9 +21,9 @@ def test_what_a_person_answers_comes_into_the_page(page: Page, sqlite_url: str) 
         last_complete_reply(page)
         desk.record(messages.take_over(*desk.load(1), EVE, "", "t"), AssistantRoute())
         send_message(page, "two")
-        expect(page.get_by_text("A person will answer this here.").last).to_be_visible()
+        expect(reply_to(page, "two")).to_contain_text("A person will answer this here.")
         send_message(page, "three")
-        expect(page.get_by_text("A person will answer this here.").last).to_be_visible()
+        expect(reply_to(page, "three")).to_contain_text("A person will answer this here.")
         desk.record(messages.answer(*desk.load(1), EVE, "Eve is here.", "a", 1000), AssistantRoute())
         expect(page.get_by_text("Eve is here.")).to_be_visible()
         expect(page.get_by_text("No reply.")).to_have_count(0)
