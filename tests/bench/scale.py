@@ -1,4 +1,4 @@
-"""The scale scenes: several processes over one PostgreSQL, a full table, and a process that is killed."""
+"""The scale scenes: PostgreSQL beside SQLite, several processes over one, a full table, a process that is killed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from storage.migrations import upgrade
 from tests.bench.loading import wait_until
-from tests.bench.measurements import Measurement, at_least, at_least_times, at_most, median
+from tests.bench.measurements import Measurement, PerformanceTarget, at_least, at_least_times, at_most, median
 from tests.bench.plan import BenchPlan
 from tests.bench.postgres_server import DatabaseServer, open_connection
 from tests.bench.scale_core import CoreOrder
 from tests.bench.scale_processes import CoreProcess, ScaleProcesses
 from tests.bench.scale_tables import TURNS_PER_CONVERSATION, FilledTable, fill_table, measure_in_turns
-from tests.bench.slack_scenes import at_most_times
+from tests.bench.slack_scenes import BurstResult, SlackScenes, at_most_times, cpu_ms, median_of
 
 PROCESSES = (1, 2, 4)
 FEW_TURNS = 100
@@ -29,6 +30,8 @@ ORPHANS = 50
 NEVER_ENDS_SECONDS = 3600.0
 ONE_PROCESS = "one process"
 
+SLACK_MESSAGES = 600
+DATABASE_SECTION = f"Slack: {SLACK_MESSAGES} direct messages over PostgreSQL"
 INSTANT_SECTION = "Turns a second over PostgreSQL, the assistant answers at once"
 SHARED_SECTION = "Turns a second over PostgreSQL, all received by one process"
 WAITING_SECTION = f"Turns a second over PostgreSQL, the assistant answers after {RUN_SECONDS:g} s"
@@ -77,10 +80,11 @@ class ScaleScenes:
         self._plan = plan
         self._report_progress = report_progress
         self.errors: list[str] = []
-        """Stays empty: these scenes have no callers."""
+        """Errors that senders got instead of a 200 or a reply."""
 
     def measurements(self) -> Iterator[Measurement]:
         with self._processes.database_server() as server, ThreadPoolExecutor() as pool:
+            yield from self._databases(server)
             self._report_progress(f"starting {max(PROCESSES)} core processes")
             cores = self._processes.start_cores(max(PROCESSES))
             yield from self._instant(server, cores)
@@ -92,6 +96,24 @@ class ScaleScenes:
             yield self._death(server, cores)
             yield from self._full_tables(server, full)
         self._processes.stop()
+
+    # ------------------------------------------------------------ PostgreSQL beside SQLite
+
+    def _databases(self, server: DatabaseServer) -> Iterator[Measurement]:
+        """Measures a Slack burst over either database; the CPU time of PostgreSQL counts."""
+        scenes = SlackScenes(self._processes, self._plan, self._report_progress)
+        ours, theirs = [], []
+        for _ in range(self._plan.rounds):
+            start = partial(self._processes.start_slack_gateway, DATABASE_URL=server.new_database())
+            ours.append(scenes.burst(SLACK_MESSAGES, start, server.cpu_seconds))
+            theirs.append(scenes.burst(SLACK_MESSAGES, self._processes.start_slack_gateway))
+        self.errors += scenes.errors
+        figures: tuple[tuple[str, Callable[[BurstResult], float], PerformanceTarget | None], ...] = (
+            ("CPU ms a message, PostgreSQL included", cpu_ms, at_most_times(1.6)),
+            ("replies a second", lambda burst: burst.rate, None),
+        )
+        for name, figure, aim in figures:
+            yield Measurement(DATABASE_SECTION, name, median_of(figure, ours), median_of(figure, theirs), "SQLite", aim)
 
     # ------------------------------------------------------------ several processes
 

@@ -40,7 +40,7 @@ class SlackProcesses(BenchProcesses):
         return StubServer("slack", self._wait_for_line(process, "http", "slack"), process)
 
     def start_slack_gateway(
-        self, fake: BenchServer, slack: BenchServer, module: Sequence[str] = ("gateway", "serve")
+        self, fake: BenchServer, slack: BenchServer, module: Sequence[str] = ("gateway", "serve"), **more: str
     ) -> BenchServer:
         return self.start_gateway(
             fake,
@@ -50,6 +50,7 @@ class SlackProcesses(BenchProcesses):
             SLACK_API_URL=f"{slack.url}/api/",
             SLACK_BOT_TOKEN=TOKEN,
             SLACK_SIGNING_SECRET=SIGNING_SECRET,
+            **more,
         )
 
     def start_bolt(self, fake: BenchServer, slack: BenchServer) -> BenchServer:

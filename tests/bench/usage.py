@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import reduce
 from pathlib import Path
@@ -48,9 +49,10 @@ def connections_to(port: int) -> int:
 
 def _with_children(pid: int) -> Iterator[int]:
     yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _with_children(int(child))
+    with suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _with_children(int(child))
 
 
 def _usage(pid: int) -> ProcessUsage | None:
