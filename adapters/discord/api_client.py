@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import deque
@@ -29,6 +30,7 @@ from gateway.ports.token_buckets import Rate
 USER_AGENT = "DiscordBot (https://github.com, 1)"
 """docs.discord.com/developers/reference#user-agent: other forms are refused."""
 CONNECT_SECONDS, ANSWER_SECONDS, FILE_SECONDS = 10.0, 30.0, 120.0
+CONNECTING = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
 
 EVERYTHING = "discord:all"
 ALL = Rate(50.0, 40)
@@ -151,16 +153,15 @@ class DiscordClient(ApiClient):
         self._check_invalid(method)
         verb = method.partition(" ")[0]
         headers = {"Authorization": f"Bot {self.token}", "User-Agent": USER_AGENT}
-        timeout = aiohttp.ClientTimeout(FILE_SECONDS if files else self._timeout, sock_connect=CONNECT_SECONDS)
         data: bytes | aiohttp.FormData | None = None if body is None else json.dumps(body).encode()
         if files:
             data = multipart({"payload_json": json.dumps(body)}, {f"files[{n}]": each for n, each in enumerate(files)})
         elif body is not None:
             headers["Content-Type"] = "application/json"
         with self.translated(method):
-            async with await self.http.send(
-                verb, f"{self._api}{path}", headers=headers, timeout=timeout, body=data
-            ) as response:
+            async with asyncio.timeout(FILE_SECONDS if files else self._timeout):
+                url = f"{self._api}{path}"
+                response = await self.http.send(verb, url, headers=headers, timeout=CONNECTING, body=data)
                 content = await response.read()
             if response.ok:
                 await _obey(response.headers, delivery, bucket)

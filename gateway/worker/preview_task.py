@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from gateway.domain.stream_buffer import PreviewStream
 PREVIEW_GRACE = 5.0
 CANCEL_GRACE = 5.0
 """Seconds that a cancelled task has for its cleanup, such as releasing its lease."""
-MAX_LATENESS = 0.02
-"""Seconds by which a timer may be late on a loop that keeps up."""
+MAX_LATENESS = 0.005 + time.get_clock_info("monotonic").resolution
+"""Seconds by which a timer may be late on a loop that keeps up. Windows' clock may tick every 16 ms only."""
 
 
 class PreviewTask:

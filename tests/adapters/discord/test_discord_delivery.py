@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from adapters.base.errors import Rejected
+from adapters.base.errors import OutcomeUnknown, Rejected
+from adapters.discord.api_client import DiscordClient
 from adapters.discord.history_lookup import find_posted
 from adapters.discord.posted_reply import DiscordReply
+from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import DeliveryError
 from gateway.domain.files import File
 from gateway.domain.run_events import TextDelta
 from tests.adapters.discord.reply_scene import MakeScene
 from tests.contracts.reply_scene import deltas
-from tests.fakes.discord_state import BOT, DiscordErrorFault
+from tests.fakes.discord_state import BOT, TOKEN, DiscordErrorFault
 from tests.fakes.platform_faults import HttpStatus, Json, ResponseLost
 from tests.fakes.simulated_crash import CrashAfterSteps
 
@@ -191,3 +195,18 @@ async def test_a_limit_of_the_whole_bot_holds_up_every_route(make_scene: MakeSce
     scene.faults.add(scene.POST, DiscordErrorFault(429, 0))
     await scene.deliver(scene.answered("Here."))
     assert {bucket for bucket, _ in scene.delivery.blocked} == {"discord:all", scene.post_bucket}
+
+
+async def test_a_post_that_is_not_answered_in_time_may_have_been_done() -> None:
+    connected = set[asyncio.StreamWriter]()
+    silent = await asyncio.start_server(lambda _, writer: connected.add(writer), "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    settings = DiscordSettings.model_validate({"discord_bot_token": TOKEN, "discord_api_url": address})
+    client = DiscordClient(settings, timeout=0.1)
+    with pytest.raises(OutcomeUnknown):
+        await client.call("POST messages", "/channels/1/messages", body={"content": "Here."})
+    assert len(connected) == 1
+    await client.close()
+    for writer in connected:
+        writer.close()
+    silent.close()

@@ -443,7 +443,7 @@ async def test_a_quiet_period_begins_again_while_the_loop_does_not_keep_up() -> 
     async def show() -> None:
         shown.append("preview")
 
-    loop.call_soon(time.sleep, 0.1)  # the timer of the first period is late
+    loop.call_soon(time.sleep, 0.035)  # the timer of the first period is late
     preview, just_after = PreviewTask(show, PreviewStream(), 0.02), loop.create_future()
     loop.call_later(0.021, just_after.set_result, None)
     await just_after
