@@ -63,7 +63,8 @@ def _restore_logging() -> Iterator[None]:
     yield
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
     for logger, level in levels.items():
-        logger.setLevel(level)
+        if logger.level != level:  # setting it makes every logger that there is forget what it has found out
+            logger.setLevel(level)
     structlog.configure(**before)
     logs._masker.configure([])
     logs.tap_turns(None)
