@@ -17,6 +17,7 @@ from storage.migrations import upgrade
 from storage.store import SqlStore
 from tests import postgres
 from tests.examples import register_profiles
+from tests.long import mark_long
 from tests.shares import order_by_share
 
 register_profiles()
@@ -36,7 +37,9 @@ structlog.configure(
 logs.KEEPS_LOGGERS = False
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_long(items)
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:
         items[:] = order_by_share(items, workers)
@@ -63,7 +66,8 @@ def _restore_logging() -> Iterator[None]:
     yield
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._StandardLoggingHandler)]
     for logger, level in levels.items():
-        logger.setLevel(level)
+        if logger.level != level:  # setting it makes every logger that there is forget what it has found out
+            logger.setLevel(level)
     structlog.configure(**before)
     logs._masker.configure([])
     logs.tap_turns(None)

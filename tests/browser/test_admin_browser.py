@@ -96,9 +96,9 @@ def test_a_hidden_page_does_not_refresh(url: str, page: Page) -> None:
     asked: list[str] = []
     page.clock.install()
     page.reload()
-    page.on("request", lambda request: asked.append(request.url) if "/admin?" in request.url else None)
     page.evaluate("Object.defineProperty(document, 'hidden', {get: () => window.away ?? false})")
     page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    page.on("request", lambda request: asked.append(request.url) if "/admin?" in request.url else None)
     page.clock.fast_forward(60_000)
     assert asked == []
     with page.expect_response("**/admin?span=1h"):

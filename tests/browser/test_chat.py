@@ -14,6 +14,7 @@ from tests.browser.conftest import OpenPage, StartGateway
 from tests.browser.replies import RICH
 from tests.browser.site import MAX_MESSAGE_CHARS, GatewaySite
 from tests.fakes.openai_server import CallTool, Fail, Say
+from tests.waiting import until
 
 BEGUN = re.compile("^Once upon a")
 """What is shown of a story that stops in a word, the end of which may be held back."""
@@ -339,16 +340,18 @@ def test_the_end_stays_in_sight_unless_the_reader_scrolled_up(page: Page, site: 
     send_message(page, "Go on")
     expect(text_of(replies(page).last)).to_contain_text("Line 39")
     scroll, to_end = page.locator("#scroll"), page.get_by_role("button", name="To the end of the conversation")
-    left = "box => box.scrollTop ? box.scrollHeight - box.scrollTop - box.clientHeight : null"
-    assert scroll.evaluate(left) < 5
+    at_end = "box => box.scrollTop > 0 && box.scrollHeight - box.scrollTop - box.clientHeight < 5"
+    top = "box => box.scrollTop"
+    until(lambda: scroll.evaluate(at_end))
     expect(to_end).to_be_hidden()
+    end = scroll.evaluate(top)
     scroll.hover()
     page.mouse.wheel(0, -300)
+    until(lambda: scroll.evaluate(top) == end - 300)  # the browser scrolls in steps
     expect(to_end).to_be_visible()
-    before = scroll.evaluate("box => box.scrollTop")
     site.fake.release()
     last_complete_reply(page)
-    assert scroll.evaluate("box => box.scrollTop") == before
+    assert scroll.evaluate(top) == end - 300
     to_end.click()
     expect(to_end).to_be_hidden()
-    assert scroll.evaluate(left) < 5
+    until(lambda: scroll.evaluate(at_end))

@@ -89,7 +89,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
-    with FakeSlack(response_timeout=0.2) as running:
+    with FakeSlack(response_timeout=0.5) as running:  # a slow machine acknowledges by then
         yield running
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -48,19 +49,26 @@ def cancelled(monkeypatch: pytest.MonkeyPatch) -> Queue[Turn]:
     return found
 
 
+def text_of(event: Any) -> str:
+    """Returns what is written by an event of a stream, of either kind."""
+    if hasattr(event, "choices"):
+        return event.choices[0].delta.content or ""
+    return event.delta if event.type.endswith("text.delta") else ""
+
+
 def told(ask: Callable[[OpenAI], Any], client: OpenAI) -> tuple[str, str]:
     """Returns the id of an answer and its text."""
-    events = [each.model_dump() for each in ask(client)]
-    if "choices" in events[0]:
-        return events[0]["id"], "".join(each["choices"][0]["delta"]["content"] or "" for each in events)
-    return events[0]["response"]["id"], "".join(each["delta"] for each in events if each["type"].endswith("text.delta"))
+    events = [*ask(client)]
+    return getattr(events[0], "response", events[0]).id, "".join(map(text_of, events))
 
 
 def cut(site: ApiSite, ask: Callable[[OpenAI], Any]) -> Any:
     """Has the connection of a caller cut while its answer is written; returns the first event."""
     site.fake.script(Say("It is too late for this.", hold_after=1))
     with ask(site.client()) as events:
-        return next(events)
+        first = next(events)
+        next(filter(text_of, chain([first], events)))  # else the assistant might not have been asked
+        return first
 
 
 @pytest.mark.parametrize("ask", [completion, response])

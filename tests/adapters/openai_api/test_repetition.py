@@ -21,7 +21,7 @@ class Lossy(httpx2.HTTPTransport):
     """Loses the answer to the first POST to a path, which the server has committed."""
 
     def __init__(self, path: str) -> None:
-        super().__init__()
+        super().__init__(verify=False)
         self._path: str | None = path
         self.lost: dict[str, Any] | None = None
         """What the answer said."""
