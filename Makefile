@@ -9,7 +9,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PICTURES := chat-conversation-light-wide.png chat-conversation-dark-narrow.png admin-overview-light-wide.png admin-turn-failed-dark-wide.png
 COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 
-.PHONY: run chat test check pytest long slow lint conformance faults soak attack bench screenshots settings languages clean lock
+.PHONY: run chat test pytest long slow lint conformance faults soak attack bench screenshots settings languages clean lock
 
 run: $(VENV)/.run
 	@$(BIN)/python -m gateway serve
@@ -17,17 +17,14 @@ run: $(VENV)/.run
 chat: $(VENV)/.run
 	@$(BIN)/python -m gateway chat
 
-# Of tests that need a browser or processes, one of each kind: tests/long.py.
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not conformance and not slow and not long"
-
 # Side by side, as mypy takes long and uses one processor.
-check: $(VENV)/.dev
+test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory -j 2 pytest lint
 
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+# What needs a browser or processes, but for one of each kind: tests/long.py.
 long: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "long and not conformance and not slow"
 

@@ -1,4 +1,4 @@
-"""Which tests are long, as each needs a browser or processes: of each kind `make test` plays one, `make check` all."""
+"""Which tests are long, as each needs a browser or processes: of each kind `make test` plays one, `make long` the others."""
 
 from __future__ import annotations
 
