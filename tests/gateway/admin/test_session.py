@@ -419,7 +419,7 @@ def test_who_cannot_sign_in_as_the_disk_is_full_is_told_so(
         raise StoreUnavailable("The disk of the database is full.")
 
     client, signed_in = scene.client(), scene.signed_in_client()
-    monkeypatch.setattr(scene.store.audit_trail, "record", is_full)
+    monkeypatch.setattr(scene.context.store.audit_trail, "record", is_full)
     response = sign_in(client)
     assert (response.status_code, "The disk of the database is full." in text_of(response)) == (503, True)
     assert client.get("/admin").status_code == 401
