@@ -22,6 +22,6 @@ VOLUME /data
 EXPOSE 8080
 # SIGTERM, the default: the gateway accepts nothing new and finishes what it can within GRACE_SECONDS.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 ENTRYPOINT ["chat-gateway"]
 CMD ["serve"]

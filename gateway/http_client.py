@@ -189,6 +189,10 @@ class AddressRefused(Exception):
     """A host has an address that may not be connected to."""
 
 
+class AnswerTooLong(ValueError):
+    """An answer has more bytes than whoever asked reads of it."""
+
+
 class PostFailed(Exception):
     """No answer to a request: what happened, in a word."""
 
@@ -274,7 +278,7 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, UploadedFile]) -> a
 
 
 async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Returns a response's body, and closes the response. Raises ValueError as soon as it exceeds ``max_bytes``."""
+    """Returns a response's body, and closes the response. Raises AnswerTooLong as soon as it exceeds ``max_bytes``."""
     content, body = response.content, bytearray()
     try:
         while len(body) <= max_bytes and not content.at_eof():
@@ -284,7 +288,7 @@ async def read_limited(response: aiohttp.ClientResponse, max_bytes: int) -> byte
         raise
     if len(body) > max_bytes:
         response.close()
-        raise ValueError(f"the answer is longer than {max_bytes} bytes")
+        raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
     return bytes(body)  # at its last byte aiohttp has the connection back
 
 

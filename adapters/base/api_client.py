@@ -13,6 +13,8 @@ from gateway.domain.errors import DeliveryError, StoreUnavailable
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.token_buckets import Rate
 
+MAX_ANSWER_BYTES = 32 * 2**20
+"""Of one answer of a platform's API, files aside. The longest page of messages takes a tenth."""
 RATE_LIMIT_PAUSE = 5.0
 """Seconds after which another try for a token is worth it."""
 

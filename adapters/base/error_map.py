@@ -10,6 +10,7 @@ import aiohttp
 
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
 from gateway.domain.errors import DeliveryError, SettingsError
+from gateway.http_client import AnswerTooLong
 
 FILE_CONTENT = "the content of a file"
 """Stands for the method name where a file's content is transferred."""
@@ -61,6 +62,10 @@ class CallErrors:
             return Unreachable(f"{self.platform} did not answer {method}: {why}", retry_after=SOON)
         return OutcomeUnknown(f"{self.platform} may or may not have done {method}: {why}", retry_after=SOON)
 
+    def too_long(self, method: str, exc: Exception) -> DeliveryError:
+        """Handles an AnswerTooLong, whose text is ours and quotes nothing."""
+        return self.no_result(method, str(exc))
+
     def bad_url(self, method: str, exc: Exception) -> DeliveryError:
         return Rejected(f"The address of {method} is not valid. Check {self.url_setting}: {self.describe(exc)}")
 
@@ -83,5 +88,6 @@ class CallErrors:
             aiohttp.InvalidURL: self.bad_url,
             aiohttp.NonHttpUrlClientError: self.bad_url,
             aiohttp.ClientError: self.interrupted,
+            AnswerTooLong: self.too_long,
             SettingsError: self.misconfigured,
         }

@@ -15,14 +15,14 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from adapters.base.api_client import ApiClient
+from adapters.base.api_client import MAX_ANSWER_BYTES, ApiClient
 from adapters.base.error_map import FILE_CONTENT
 from adapters.base.errors import PlatformRateLimited, Rejected
 from adapters.base.json_fields import Fields, object_in, object_or_empty, objects_in, text_in
 from adapters.discord.error_map import PLATFORM, refusal, translate
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import DeliveryError, SettingsError, StoreUnavailable
-from gateway.http_client import HttpClient, UploadedFile, multipart
+from gateway.http_client import HttpClient, UploadedFile, multipart, read_limited
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter
 from gateway.ports.token_buckets import Rate
@@ -162,7 +162,7 @@ class DiscordClient(ApiClient):
             async with asyncio.timeout(FILE_SECONDS if files else self._timeout):
                 url = f"{self._api}{path}"
                 response = await self.http.send(verb, url, headers=headers, timeout=CONNECTING, body=data)
-                content = await response.read()
+                content = await read_limited(response, MAX_ANSWER_BYTES)
             if response.ok:
                 await _obey(response.headers, delivery, bucket)
                 return json.loads(content) if content else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from adapters.openai_api import routes
 from adapters.openai_api.assistants.running import RunningTurns
+from adapters.openai_api.assistants.thread_reads import ThreadReads
 from adapters.openai_api.callers import Callers
 from adapters.openai_api.context import ApiContext, ApiLimits, KeptObjects
 from adapters.openai_api.directory import AssistantDirectory
@@ -53,6 +55,8 @@ class OpenAiAdapter:
         self._limits = limits
         self._opens_unknown_threads = opens_unknown_threads
         self._running = RunningTurns()
+        self._reads: ThreadReads | None = None
+        """Made when the first request comes: it has threads."""
 
     def receive(self, request: Request) -> ParsedUpdate:  # noqa: ARG002  # no request is a message by itself
         """Raises MalformedRequest: the routes read requests, which need what is stored beside them."""
@@ -83,6 +87,10 @@ class OpenAiAdapter:
         """Refuses new callers, and releases those that wait ``grace_seconds`` seconds from now. Their turns go on."""
         self.waiters.close(grace_seconds)
 
+    async def close(self) -> None:
+        if self._reads is not None:
+            await asyncio.to_thread(self._reads.close)
+
     def api(self, inbox: AsyncInbox) -> Api:
         context = ApiContext(self._callers, self.waiters, inbox, Attempts(), self._limits)
         return routes.api(partial(self._routes, context), self._origins)
@@ -90,8 +98,9 @@ class OpenAiAdapter:
     def _routes(self, context: ApiContext) -> Sequence[Route]:
         from adapters.openai_api.all_routes import all_routes  # noqa: PLC0415  # see there
 
+        self._reads = ThreadReads(self._kept.objects)
         files = self._uploaded_files, self._files
         return all_routes(
-            *(context, self._kept, self._directory, *files, self._running),
+            *(context, self._kept, self._directory, *files, self._running, self._reads),
             opens_unknown_threads=self._opens_unknown_threads,
         )

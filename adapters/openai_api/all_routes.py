@@ -26,14 +26,14 @@ def all_routes(
     uploaded_files: UploadedFiles,
     inline_files: InlineFileKeeper,
     running: RunningTurns,
+    reads: ThreadReads,
     *,
     opens_unknown_threads: bool,
 ) -> Sequence[Route]:
     """Returns them with paths below PREFIX."""
     server_files = ServerFiles(context.inbox, uploaded_files, directory)
     assistants_context = AssistantsContext(
-        *(context, kept.objects, directory, uploaded_files, server_files, running),
-        ThreadReads(kept.objects),
+        *(context, kept.objects, directory, uploaded_files, server_files, running, reads),
         opens_unknown_threads=opens_unknown_threads,
     )
     programs = program_routes.routes(context, kept, inline_files, directory)

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from adapters.base.api_client import ApiClient
+from adapters.base.api_client import MAX_ANSWER_BYTES, ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.errors import Rejected, Unreachable
 from adapters.base.expiring_cache import ExpiringCache
@@ -23,7 +23,7 @@ from adapters.slack.rate_limits import buckets_of
 from adapters.slack.reply_target import Workspace
 from gateway.domain.errors import DeliveryError
 from gateway.domain.files import Content
-from gateway.http_client import REDIRECTS, HttpClient, StreamedBody
+from gateway.http_client import REDIRECTS, HttpClient, StreamedBody, read_limited
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter
 
@@ -172,7 +172,7 @@ class SlackClient(ApiClient):
                 headers["Content-Type"], body = JSON, json.dumps(given).encode()
             async with asyncio.timeout(self._seconds):
                 response = await self._http.send(verb, url, headers=headers, timeout=self._timeout, body=body)
-                content = await response.read()
+                content = await read_limited(response, MAX_ANSWER_BYTES)
             answer = object_or_empty(content)
         if response.status != OK or not answer.get("ok"):
             raise refused(method, response.status, response.headers, answer)

@@ -17,7 +17,7 @@ from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 from telegram.request import BaseRequest, RequestData
 
-from adapters.base.api_client import ApiClient
+from adapters.base.api_client import MAX_ANSWER_BYTES, ApiClient
 from adapters.base.error_map import DEFAULT_RETRY_AFTER, FILE_CONTENT
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import object_or_empty, size_in, text_in
@@ -26,7 +26,7 @@ from adapters.telegram.error_map import PLATFORM, Broken, changes_nothing, trans
 from adapters.telegram.errors import Reason
 from adapters.telegram.settings import TelegramSettings
 from gateway.domain.errors import DeliveryError, SettingsError
-from gateway.http_client import HttpClient, UploadedFile, multipart
+from gateway.http_client import HttpClient, UploadedFile, multipart, read_limited
 from gateway.ports.platform import DeliveryContext
 from gateway.ports.spool import FileWriter
 from gateway.ports.token_buckets import Rate
@@ -280,7 +280,7 @@ class _Requests(BaseRequest):
         async with await self._http.send(
             method, url, headers=headers, timeout=timeout, body=body, max_redirects=0
         ) as response:
-            return response.status, await response.read()
+            return response.status, await read_limited(response, MAX_ANSWER_BYTES)
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:

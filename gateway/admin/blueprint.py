@@ -9,6 +9,7 @@ from typing import Any
 import flask
 from flask.typing import ResponseReturnValue
 
+from gateway import logs
 from gateway.admin import filters
 from gateway.admin.access.oidc_setup import oidc_client
 from gateway.admin.access.oidc_values import not_allowed
@@ -34,12 +35,14 @@ from gateway.admin.sessions.request_user import RequestUsers
 from gateway.admin.sessions.session import AdminSession, SessionCookie
 from gateway.admin.sessions.sign_in import URL_PREFIX, SignInPages, redirect_inside
 from gateway.admin.ttl_cache import TtlCache
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, StoreUnavailable
 from gateway.ports.check import CheckResult
 from gateway.web.api import problems
 from gateway.web.api.call_limit import CallLimit
 from gateway.web.api.cors import SAFE_METHODS
 from gateway.web.api.flask_client import client_network
+
+log = logs.get_logger(__name__)
 
 BLUEPRINT_NAME = "admin"
 MAX_FORM_BYTES = 64 * 1024
@@ -199,6 +202,7 @@ class AuthGuard:
             answer = flask.make_response()
             cookie = self._session.issue(answer)
             flask.after_this_request(lambda response: _with_cookies(response, answer))
+            actor.remember(replace(cookie, user=user))  # for an error of the next line
             self._sign_in.record_sign_in(user)
         return replace(cookie, user=user)
 
@@ -225,7 +229,12 @@ class AuthGuard:
 
     def error_page(self, exc: GatewayError) -> ResponseReturnValue:
         body, status, headers = problems.from_error(exc)
-        return flask.render_template("admin/problem.html", message=body["error"]["message"]), status, headers
+        message = body["error"]["message"]
+        if isinstance(exc, StoreUnavailable):
+            log.warning("the database failed a page", path=flask.request.path, error=str(exc))
+            if actor.session() is not None:  # nobody else learns that, say, the disk is full
+                message = str(exc)
+        return flask.render_template("admin/problem.html", message=message), status, headers
 
 
 def _with_cookies(response: flask.Response, other: flask.Response) -> flask.Response:

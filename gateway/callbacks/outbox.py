@@ -95,7 +95,7 @@ class EventOutbox:
         """Stores that a person rated a reply."""
         if FEEDBACK not in self._events:
             return
-        turn = await self._store.read(lambda store: store.get_turn(feedback.turn_id))
+        turn = await self._store.call(lambda store: store.get_turn(feedback.turn_id))
         if turn is not None and turn.erased_at is None:
             rating = {"by": feedback.author, "value": feedback.value}
             await self._add(turn, FEEDBACK, turn_data(turn) | {"rating": rating}, f"{feedback.author} {feedback.value}")

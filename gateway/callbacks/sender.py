@@ -89,7 +89,7 @@ class CallbackSender:
         if room <= 0:
             return
         busy = [each for each, tasks in Counter(self._tasks.values()).items() if tasks >= AT_ONCE_EACH]
-        now, claimed = await self._store.read(lambda _: self._callbacks.claim(room, LEASE_SECONDS, busy))
+        now, claimed = await self._store.call(lambda _: self._callbacks.claim(room, LEASE_SECONDS, busy))
         for callback in claimed:
             task = asyncio.create_task(self.send(callback, now))
             self._tasks[task] = _receiver(callback.url)
@@ -101,7 +101,7 @@ class CallbackSender:
         """Makes one attempt at a callback that was claimed at ``now``, and records what became of it."""
         failed = await self._post(callback, int(now))
         if failed is None:
-            await self._store.read_with_retry(lambda _: self._callbacks.mark_delivered(callback))
+            await self._store.call_with_retry(lambda _: self._callbacks.mark_delivered(callback))
             log.info("callback delivered", callback=callback.id, turn=callback.turn_id, attempts=callback.attempts)
         else:
             await self._record(callback, failed, now)
@@ -111,7 +111,7 @@ class CallbackSender:
         is_over = failed.is_final or now - callback.retried_since >= self._hours * HOUR
         pause = BACKOFF.pause(max(callback.attempts, 1)) * (1.0 - JITTER * self._chance())
         wait = None if is_over else max(pause, min(failed.retry_after, LONGEST_RETRY_AFTER))
-        await self._store.read_with_retry(lambda _: self._callbacks.mark_failed(callback, failed.error, wait))
+        await self._store.call_with_retry(lambda _: self._callbacks.mark_failed(callback, failed.error, wait))
         (log.error if is_over else log.warning)(
             "callback given up" if is_over else "callback not accepted; retrying",
             callback=callback.id,

@@ -30,13 +30,13 @@ class AsyncStore:
         self._writes: GroupCommit[LeasedWrite, WriteResult] = GroupCommit(self._apply)
         self._tokens: GroupCommit[TokenRequest, float | None] = GroupCommit(self._take_all)
 
-    async def read(self, operation: Callable[[Store], T]) -> T:
+    async def call(self, operation: Callable[[Store], T]) -> T:
         """Calls ``operation`` with the store in a thread; returns its result. Raises what it raises."""
         return await in_thread(self._threads, operation, self._store)
 
-    async def read_with_retry(self, operation: Callable[[Store], T]) -> T:
-        """Calls ``operation`` like ``read``, and retries until the database is available."""
-        work = partial(self.read, operation)
+    async def call_with_retry(self, operation: Callable[[Store], T]) -> T:
+        """Calls ``operation`` like ``call``, and retries until the database is available."""
+        work = partial(self.call, operation)
         return await retry(work, "database unavailable; retrying", BACKOFF, retried=StoreUnavailable)
 
     def write(self, change: LeasedWrite) -> asyncio.Future[WriteResult]:
@@ -54,17 +54,17 @@ class AsyncStore:
         return self._tokens.add(request)
 
     async def get_value(self, name: str) -> str | None:
-        return await self.read(lambda store: store.get_value(name))
+        return await self.call(lambda store: store.get_value(name))
 
     async def set_value_if_absent(self, name: str, value: str) -> str:
-        return await self.read(lambda store: store.set_value_if_absent(name, value))
+        return await self.call(lambda store: store.set_value_if_absent(name, value))
 
     async def _take_all(self, requests: Sequence[TokenRequest]) -> Sequence[float | None]:
-        return await self.read(lambda store: store.take_tokens(requests))
+        return await self.call(lambda store: store.take_tokens(requests))
 
     async def _apply(self, writes: Sequence[LeasedWrite]) -> Sequence[WriteResult | Exception]:
         try:
-            return await self.read_with_retry(lambda store: store.apply_writes(writes))
+            return await self.call_with_retry(lambda store: store.apply_writes(writes))
         except Exception as exc:  # noqa: BLE001  # it is raised again where the write is awaited
             if len(writes) == 1:
                 return (exc,)

@@ -87,7 +87,7 @@ class LeaseGuard:
 
     async def _renew_or_raise(self) -> None:
         lease, since = self.claim.lease, lease_clock()
-        renewal = await self._store.read_with_retry(
+        renewal = await self._store.call_with_retry(
             lambda store: store.renew_leases(lease.owner, (lease.conversation_id,))
         )
         if lease.conversation_id not in renewal.held_conversations:

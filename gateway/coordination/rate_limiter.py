@@ -88,7 +88,7 @@ class RateLimiter:
         self._next_token_at[bucket] = max(self._next_token_at.get(bucket, 0.0), time.monotonic() + seconds)
         if self._shared:
             with suppress(StoreUnavailable):
-                await self._store.read(lambda store: store.block_for(bucket, seconds))
+                await self._store.call(lambda store: store.block_for(bucket, seconds))
 
     async def _take_token(self, bucket: str, rate: Rate, max_wait: float) -> float | None:
         with suppress(StoreUnavailable):  # each process counts alone while the database is unavailable

@@ -64,11 +64,11 @@ class AutomaticHandovers:
 
     async def _end_if_overdue(self, found: OpenHandover, accept: Accept) -> None:
         conversation, record = found.conversation, found.record
-        turns = await self._store.read(lambda store: turns_after(store, conversation.id, record.seq))
+        turns = await self._store.call(lambda store: turns_after(store, conversation.id, record.seq))
         answered_after = max(messages.last_answer_at(turns) - record.since, 0.0)
         if found.age_seconds - answered_after < self._seconds:
             return
         name = f"time:{conversation.id}:{record.seq}"
-        before = await self._store.read(lambda store: turns_to_answer(store, conversation.id))
+        before = await self._store.call(lambda store: turns_to_answer(store, conversation.id))
         await accept(messages.give_back(conversation, before, messages.TIME, name))
         log.info("nobody has answered; given back", conversation=conversation.id)

@@ -19,7 +19,7 @@ async def all_open(store: AsyncStore, handovers: Handovers, older_than: float = 
     last: OpenHandover | None = None
     while True:
         after = last
-        found = await store.read(lambda _: handovers.listed_open(PAGE, older_than=older_than, after=after))  # noqa: B023
+        found = await store.call(lambda _: handovers.listed_open(PAGE, older_than=older_than, after=after))  # noqa: B023
         for each in found:
             yield each
         if len(found) < PAGE:

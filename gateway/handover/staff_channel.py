@@ -88,7 +88,7 @@ class StaffChannel:
 
     async def relay(self) -> None:
         """Brings what is new in open handovers. Raises StoreUnavailable."""
-        if not await self._store.read(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
+        if not await self._store.call(lambda store: store.try_lock(LOCK, self._owner, LOCK_SECONDS)):
             return
         roots = roots_of(await self._introduced())
         found = [each async for each in all_open(self._store, self._handovers)]
@@ -104,7 +104,7 @@ class StaffChannel:
     async def _relay(self, found: OpenHandover, roots: Sequence[Turn]) -> None:
         number, record = found.conversation.id, found.record
         if not roots or _is_to_begin_again(found, roots):
-            before = await self._store.read(
+            before = await self._store.call(
                 lambda store: store.transcript(number, before=record.seq, limit=QUOTED_TURNS)
             )
             name = introduction_name(number, record.seq, len(roots) + 1)
@@ -118,7 +118,7 @@ class StaffChannel:
     async def _bring(self, found: OpenHandover, topic: str) -> None:
         number = found.conversation.id
         brought = max(found.record.seq, self._brought[number])
-        for turn in await self._store.read(lambda store: turns_after(store, number, brought)):
+        for turn in await self._store.call(lambda store: turns_after(store, number, brought)):
             if not turn.state.is_resolved:
                 return  # what is behind it comes after it
             if text := _shown(turn):
@@ -178,13 +178,13 @@ class StaffChannel:
         What was sent before, and comes again because its platform has not heard so, is what it was.
         """
         key = message.key
-        known = await self._store.read(lambda store: store.find_conversation(key))
+        known = await self._store.call(lambda store: store.find_conversation(key))
         if known is None:
             return None
         brought = [each for each in await self._turns(known.id) if each.message.caller == RELAY]
         if not brought:
             return None
-        sent = await self._store.read(lambda store: _sent_before(store, brought, message.message_id))
+        sent = await self._store.call(lambda store: _sent_before(store, brought, message.message_id))
         if sent is not None:
             return sent.message
         return self._place.message(key.topic, f"closed:{message.message_id}", CLOSED)
@@ -193,10 +193,10 @@ class StaffChannel:
 
     async def _introduced(self) -> Sequence[tuple[OpenHandover, Turn]]:
         """Returns the open handovers that have begun a topic, each with the turn that did."""
-        return await self._store.read(lambda _: self._handovers.introduced(self._place.key.platform))
+        return await self._store.call(lambda _: self._handovers.introduced(self._place.key.platform))
 
     async def _turns(self, conversation_id: int) -> Sequence[Turn]:
-        return await self._store.read(lambda store: turns_to_answer(store, conversation_id))
+        return await self._store.call(lambda store: turns_to_answer(store, conversation_id))
 
 
 def _left_out(message: Message) -> str:

@@ -141,7 +141,7 @@ class AdmissionControl:
         if not grant.charged:
             return
         try:
-            await self._store.read(lambda _: self._budget_store.charge(grant.turn_id, cost))
+            await self._store.call(lambda _: self._budget_store.charge(grant.turn_id, cost))
         except StoreUnavailable as exc:
             log.warning(
                 "turn not charged yet; the next turn of its budget will do it", turn=grant.turn_id, error=str(exc)
@@ -154,7 +154,7 @@ class AdmissionControl:
         If this fails, maintenance charges an estimate later; until then the reservation stays.
         """
         try:
-            charged = await self._store.read(lambda _: self._budget_store.charge_ended(turn_id, expense, before))
+            charged = await self._store.call(lambda _: self._budget_store.charge_ended(turn_id, expense, before))
         except StoreUnavailable as exc:
             log.warning("ended turn not charged yet", turn=turn_id, error=str(exc))
             return False
@@ -163,7 +163,7 @@ class AdmissionControl:
 
     async def abandoned(self, seconds: float, limit: int) -> Sequence[TurnId]:
         """Returns turns that ended uncharged, see ``BudgetStore.abandoned``. Raises StoreUnavailable."""
-        return await self._store.read(lambda _: self._budget_store.abandoned(seconds, limit))
+        return await self._store.call(lambda _: self._budget_store.abandoned(seconds, limit))
 
     # ------------------------------------------------------------ rate limits
 
@@ -173,13 +173,13 @@ class AdmissionControl:
         Raises StoreUnavailable.
         """
         limits = self._rules.rate_limits_of(message)
-        return not limits or await self._store.read(lambda store: _first_exceeded(store, limits)) is None
+        return not limits or await self._store.call(lambda store: _first_exceeded(store, limits)) is None
 
     async def _check_rate(self, turn: Turn) -> Denial | None:
         limits = self._rules.rate_limits_of(turn.message)
         if not limits or _was_counted_before(turn):
             return None
-        exceeded = await self._store.read(lambda store: _first_exceeded(store, limits))
+        exceeded = await self._store.call(lambda store: _first_exceeded(store, limits))
         if exceeded is None:
             return None
         interval = exceeded.rate.interval
@@ -193,7 +193,7 @@ class AdmissionControl:
         self, turn: Turn, applicable: Sequence[ApplicableBudget], at: float
     ) -> Grant | Denial | Wait:
         budgets = [each.budget for each in applicable]
-        decision = await self._store.read(lambda _: self._budget_store.admit(turn.id, budgets))
+        decision = await self._store.call(lambda _: self._budget_store.admit(turn.id, budgets))
         if decision.awaited_budget is None:
             return await self._apply_decision(turn.id, applicable, decision, at)
         parking = turn.parking if turn.parking is not None and turn.parking.reason == BUDGET else None
@@ -218,7 +218,7 @@ class AdmissionControl:
         exceeded = [(each, usage) for each, usage in used if _exceeds_soft_limit(usage)]
         notice = ""
         if exceeded:
-            notice = await self._store.read(lambda store: self._soft_limit_notice(store, turn_id, exceeded, at))
+            notice = await self._store.call(lambda store: self._soft_limit_notice(store, turn_id, exceeded, at))
         return Grant(turn_id, charged=True, notice=notice)
 
     def _soft_limit_notice(

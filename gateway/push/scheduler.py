@@ -49,7 +49,7 @@ class Scheduler:
         platforms = self._messages.platforms
         if not platforms:
             return
-        now, due = await self._store.read(lambda _: self._schedules.due(platforms, BATCH))
+        now, due = await self._store.call(lambda _: self._schedules.due(platforms, BATCH))
         if now < self._latest - CLOCK_SECONDS:
             await self._plan_again(now)
         self._latest = now
@@ -62,11 +62,11 @@ class Scheduler:
         A tick that was a turn before is found recorded when it is due again.
         """
         last = ""
-        while found := await self._store.read(partial(self._recurring_after, last)):
+        while found := await self._store.call(partial(self._recurring_after, last)):
             for schedule in found:
                 tick = next_tick(schedule.every, schedule.time_zone, now)
                 if tick is not None and schedule.next_at is not None and now < tick < schedule.next_at:
-                    await self._store.read(partial(self._bring_forward, schedule, tick))
+                    await self._store.call(partial(self._bring_forward, schedule, tick))
             last = found[-1].id
 
     def _recurring_after(self, last: str, _: Store) -> Sequence[Schedule]:
@@ -85,7 +85,7 @@ class Scheduler:
         if problem:
             log.warning("scheduled message not sent", schedule=schedule.id, tick=tick, problem=problem)
         following = next_tick(schedule.every, schedule.time_zone, max(now, tick)) if schedule.every else None
-        await self._store.read(lambda _: self._schedules.advance(schedule, following, turn, problem))
+        await self._store.call(lambda _: self._schedules.advance(schedule, following, turn, problem))
 
     async def _turn_of(self, schedule: Schedule, tick: float, *, is_late: bool) -> tuple[TurnId | None, str]:
         """Returns the turn of a tick, or why it has none. Raises StoreUnavailable; Overloaded for one to try again."""

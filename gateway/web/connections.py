@@ -25,6 +25,8 @@ class Limits:
     """From the end of the headers to the end of the body."""
     linger: float = 5.0
     """For the rest of a request that was answered before it was complete."""
+    half_closed: float = 1.0
+    """Between two looks whether a client that ended its side of the connection is gone, or waits for its answer."""
     head_bytes: int = 32 * 1024
     headers: int = 100
     connections: int = 30_000
@@ -39,6 +41,7 @@ class Phase(Enum):
     OPENED = "first byte"
     HEAD = "rest of the headers"
     LINGERING = "rest of a request that is answered"
+    HALF_CLOSED = "a sign that it is gone: it ended its side of the connection"
     IDLE = "next request"
     BODY = "rest of the body"
 
@@ -76,6 +79,7 @@ class Connections:
             Phase.OPENED: limits.first_byte,
             Phase.HEAD: limits.head,
             Phase.LINGERING: limits.linger,
+            Phase.HALF_CLOSED: limits.half_closed,
             Phase.IDLE: math.inf,  # uvicorn has a timer for it
             Phase.BODY: limits.body,
         }

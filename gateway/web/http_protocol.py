@@ -30,14 +30,22 @@ PIECE_BYTES = 4096
 request in memory it takes a hundred times its bytes.
 """
 
-MALFORMED = (400, "malformed_request", "This is not a valid HTTP request.")
-INCOMPLETE = (400, "incomplete_body", "The connection was closed before the body was complete.")
-TIMED_OUT = (408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
-TOO_LARGE = (431, "headers_too_large", "The address and the headers of this request are too large.")
+Refusal = tuple[int, str, str]
+"""Status, code and message."""
+
+MALFORMED: Refusal = (400, "malformed_request", "This is not a valid HTTP request.")
+NO_HOST: Refusal = (400, "malformed_request", "A request needs one Host header, with the name of a host.")
+UNKNOWN_CODING: Refusal = (501, "unknown_transfer_coding", "The only Transfer-Encoding that is read here is chunked.")
+INCOMPLETE: Refusal = (400, "incomplete_body", "The connection was closed before the body was complete.")
+TIMED_OUT: Refusal = (408, "request_timeout", "The body did not arrive. Send it whole, and without pauses.")
+TOO_LARGE: Refusal = (431, "headers_too_large", "The address and the headers of this request are too large.")
 
 
+HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[\da-fA-Fv:.]+\])(?::\d*)?", re.ASCII)
+"""RFC 9110, 7.2: the name or address of a host, and its port."""
 HEADER_LINES = re.compile(rb"(?:[\w!#$%&'*+.^`|~-]+: [^\x00-\x08\n-\x1f\x7f]*\r\n)*")
 """RFC 9110, 5.1 and 5.5."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HAS_NO_BODY = frozenset({204, 304})
 
 
@@ -103,8 +111,12 @@ class _BodyOf:
             self._protocol.on_headers_complete()
 
 
-class HeadTooLargeError(Exception):
+class HeadRefused(Exception):
     """Ends the parsing of a request."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class _PatientFlow(FlowControl):
@@ -179,7 +191,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as exc:
             self._continue_without_upgrade(data[exc.args[0] :])
         except httptools.HttpParserError as exc:
-            self._refuse(*(TOO_LARGE if isinstance(exc.__context__, HeadTooLargeError) else MALFORMED))
+            self._refuse(*(exc.__context__.refusal if isinstance(exc.__context__, HeadRefused) else MALFORMED))
         if not self._refused:
             self._note_incomplete(before)
 
@@ -194,9 +206,26 @@ class LimitedProtocol(HttpToolsProtocol):
         elif phase is before and phase in (Phase.OPENED, Phase.IDLE):
             self._table.waits(self, Phase.HEAD)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
+        """Returns whether the connection stays open: a client may end its side, and read its answer still."""
         if self._in_request and self.phase is Phase.BODY:
             self._refuse(*INCOMPLETE)
+        if self._refused or self.cycle is None or self.cycle.response_complete:
+            return False
+        if self.scope["http_version"] == "1.0":
+            return False  # such a client reads one response, and cannot be looked for
+        self.cycle.keep_alive = False
+        self._look_for_client()
+        return True
+
+    def _look_for_client(self) -> None:
+        """Sends what every client skips (RFC 9110, 15.2): one that is gone answers it with the end of the connection.
+
+        What is sent next shows that. A response that has begun shows it by itself.
+        """
+        if not self.cycle.response_started:
+            self.transport.write(CONTINUE)
+        self._table.waits(self, Phase.HALF_CLOSED)
 
     def end(self) -> None:
         self.transport.abort()
@@ -204,6 +233,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def time_out(self) -> None:
         if self.phase is Phase.BODY:
             self._refuse(*TIMED_OUT)
+        elif self.phase is Phase.HALF_CLOSED:
+            self._look_for_client()
         else:
             self.transport.abort()
 
@@ -225,7 +256,8 @@ class LimitedProtocol(HttpToolsProtocol):
         limits = self._table.limits
         size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if size > limits.head_bytes or len(self.headers) > limits.headers:
-            raise HeadTooLargeError
+            raise HeadRefused(TOO_LARGE)
+        self._check_head()
         # WSGI could not tell a name with _ from the one with hyphens, which a proxy may have checked.
         self.headers[:] = [pair for pair in self.headers if b"_" not in pair[0]]
         super().on_headers_complete()
@@ -234,6 +266,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_complete = True
         if self._table.stopping:
             self.cycle.keep_alive = False
+
+    def _check_head(self) -> None:
+        """Raises HeadRefused for what the parser lets pass, and a proxy in front of it may read in another way."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and b",".join(codings).strip().lower() != b"chunked":
+            raise HeadRefused(UNKNOWN_CODING)  # RFC 9112, 6.1
+        is_missing = not hosts and self.parser.get_http_version() == "1.1"
+        if is_missing or len(hosts) > 1 or (hosts and HOST.fullmatch(hosts[0]) is None):
+            raise HeadRefused(NO_HOST)  # RFC 9112, 3.2
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

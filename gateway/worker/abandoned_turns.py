@@ -43,7 +43,7 @@ class AbandonedTurns:
             await self._settle(turn_id)
 
     async def _settle(self, turn_id: TurnId) -> None:
-        turn = await self._store.read(lambda store: store.get_turn(turn_id))
+        turn = await self._store.call(lambda store: store.get_turn(turn_id))
         used = None if turn is None else await self._usage(turn)
         if turn is None or used is None:  # nothing is left to estimate it from
             await self._admission.settle_ended(turn_id, None)
@@ -54,7 +54,7 @@ class AbandonedTurns:
             log.warning("turn of a dead process charged", turn=turn_id, cost=expense.cost, estimate=expense.is_estimate)
 
     async def _usage(self, turn: Turn) -> AttemptUsage | None:
-        conversation = await self._store.read(lambda store: store.find_conversation(turn.message.key))
+        conversation = await self._store.call(lambda store: store.find_conversation(turn.message.key))
         with self._assistants.using(turn.assistant) as running:
             if conversation is None or running is None:
                 return None

@@ -170,7 +170,7 @@ class AssistantRunner:
 
     async def _answered_by(self, answer: Turn) -> Sequence[Exchange]:
         """Returns the messages that were left to the person who answers with this turn."""
-        return exchanges_of_held(await self._store.read_with_retry(lambda store: left_unanswered(store, answer)))
+        return exchanges_of_held(await self._store.call_with_retry(lambda store: left_unanswered(store, answer)))
 
     # ------------------------------------------------------------ running
 
@@ -329,7 +329,7 @@ class AssistantRunner:
     def _history(self, turn: Turn) -> HistoryLoader:
         async def load() -> Sequence[Exchange]:
             skips = turn.options.past is not None or turn.seq == 1
-            before = () if skips else await self._store.read(lambda store: exchanges_before(store, turn))
+            before = () if skips else await self._store.call(lambda store: exchanges_before(store, turn))
             return (*past_of(turn, before), *open_rounds(turn))
 
         return load

@@ -59,10 +59,10 @@ class Commands:
 
     async def _report_stop(self, turn: Turn) -> RunCompleted:
         """Returns the reply to a STOP message. The turns it stops were cancelled when it was recorded."""
-        before = await self._store.read(lambda store: turns_before(store, turn))
+        before = await self._store.call(lambda store: turns_before(store, turn))
         stopped = any(t.state is TurnState.CANCELLED and (t.answered_at or 0.0) >= turn.received_at for t in before)
         if not stopped and turn.seq == 1:  # only one that stops in the whole channel begins a conversation
-            stopped = await self._store.read_with_retry(lambda store: store.stopped_in_channel(turn))
+            stopped = await self._store.call_with_retry(lambda store: store.stopped_in_channel(turn))
         # A button may not say who pressed it in which language.
         known = (each.message.language for each in (turn, *reversed(before)) if each.message.language)
         return RunCompleted(say(STOPPED_REPLY if stopped else NOTHING_TO_STOP_REPLY, next(known, "")))

@@ -97,7 +97,7 @@ class ContextFetcher:
             log.exception("names not looked up", turn=turn.id)
 
     async def _turns_before(self, turn: Turn, limit: int) -> Sequence[Turn]:
-        return await self._store.read_with_retry(
+        return await self._store.call_with_retry(
             lambda store: store.transcript(turn.conversation_id, before=turn.seq, limit=limit)
         )
 

@@ -35,7 +35,7 @@ class ConversationThreads:
         name = ThreadId(key.channel)
         if not THREAD_ID_PATTERN.fullmatch(name):
             raise ThreadNotFound("There is no such thread. Leave thread_id out to open a new one.")
-        conversation = await self._store.read(
+        conversation = await self._store.call(
             lambda store: store.find_conversation(key) or store.find_conversation_by_thread(name)
         )
         if conversation is None and may_adopt:
@@ -54,19 +54,19 @@ class ConversationThreads:
             raise ThreadNotFound(f"There is no thread {thread!r}. Leave thread_id out to open a new one.")
         log.info("thread imported", thread=thread, assistant=running.name, exchanges=len(history))
         whose = (running.backend.name, history, running.name)
-        return await self._store.read(lambda store: store.import_thread(key, thread, *whose))
+        return await self._store.call(lambda store: store.import_thread(key, thread, *whose))
 
     async def delete(self, conversation: Conversation) -> Sequence[Turn]:
         """See ``AsyncInbox.delete_conversation``."""
-        turns = await self._store.read(lambda store: store.transcript(conversation.id))
+        turns = await self._store.call(lambda store: store.transcript(conversation.id))
         if conversation.key.channel == conversation.thread_id and all(map(_is_imported, turns)):
-            await self._store.read(lambda store: store.release_adopted(conversation.id))
+            await self._store.call(lambda store: store.release_adopted(conversation.id))
             return ()
         cancelled = await self._cancel_open(turns)
-        former = await self._store.read(lambda store: store.former_threads(conversation.id))
+        former = await self._store.call(lambda store: store.former_threads(conversation.id))
         for thread in (*former, *conversation.threads):
             await self._delete_thread(thread)
-        await self._store.read(lambda store: store.delete_conversation(conversation.id))
+        await self._store.call(lambda store: store.delete_conversation(conversation.id))
         log.info("conversation deleted", conversation=conversation.id)
         return cancelled
 
@@ -80,7 +80,7 @@ class ConversationThreads:
         cancelled = []
         for turn in turns:
             if not turn.state.is_resolved:
-                found = await self._store.read(partial(_cancel, turn_id=turn.id))
+                found = await self._store.call(partial(_cancel, turn_id=turn.id))
                 if found is not None:
                     self._interrupt_turn(found.id)
                     cancelled.append(found)

@@ -54,7 +54,7 @@ class HandoverKeeper:
         try:
             await self._context_fetcher.fetch(lease_guard, adapter, delivery)
         except NotForUs:
-            await self._store.read(lambda store: store.cancel_turn(turn_id))
+            await self._store.call(lambda store: store.cancel_turn(turn_id))
         except DeliveryError as exc:
             log.warning("held without its context", turn=turn_id, error=str(exc))
         turn = await lease_guard.write(HoldTurn)
@@ -67,7 +67,7 @@ class HandoverKeeper:
         await self.on_changed(turn)
         handover = lease_guard.claim.conversation.handover
         since = None if handover is None else handover.seq
-        held = await self._store.read_with_retry(lambda store: left_unanswered(store, turn, since))
+        held = await self._store.call_with_retry(lambda store: left_unanswered(store, turn, since))
         question = question_of(held)
         await lease_guard.write(partial(GiveBack, question=question))
         claim = lease_guard.claim

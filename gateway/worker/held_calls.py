@@ -56,7 +56,7 @@ class HeldCalls:
 
     async def of(self, turn: Turn) -> Sequence[Approval]:
         """Returns those of a turn's last round; none if its sender is to run the functions of that."""
-        found = await self._store.read(lambda store: store.approvals_of(turn.id))
+        found = await self._store.call(lambda store: store.approvals_of(turn.id))
         return [each for each in found if each.round == len(turn.rounds) - 1]
 
     # ------------------------------------------------------------ asking
@@ -74,7 +74,7 @@ class HeldCalls:
         rounds = (*held.earlier, CallRound(calls, held.text, returned=held.returned))
         approvals = [_approval(guard.claim.turn, each) for each in held.calls]
         asked = [each.approvers for each in approvals if each.is_question]
-        message = await self._store.read(lambda store: asked_message(store, guard.claim.turn))
+        message = await self._store.call(lambda store: asked_message(store, guard.claim.turn))
         if not any(can_be_decided(each, message) for each in asked):
             seconds = 0.0  # nothing behind it in the conversation is to wait for nobody
         write = partial(
@@ -129,7 +129,7 @@ class HeldCalls:
     async def close(self, guard: LeaseGuard, context: WorkerDeliveryContext) -> None:
         """Ends the questions of a turn that has ended before people decided. Raises LeaseLost."""
         turn = guard.claim.turn
-        cancelled = await self._store.read(lambda store: store.close_approvals(turn.id))
+        cancelled = await self._store.call(lambda store: store.close_approvals(turn.id))
         await self.show_decisions(guard, cancelled, context)
 
     async def _show(

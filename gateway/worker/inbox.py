@@ -147,12 +147,12 @@ class StoreInbox:
                 self._backpressure.admit(message)
             if message.given_reply:
                 most = self._max_backlog
-                return await self._store.read(lambda store: store.enqueue_answered(message, turn_id, most, route))
+                return await self._store.call(lambda store: store.enqueue_answered(message, turn_id, most, route))
             return await self._arrivals.add(arrival)
         except Overloaded as exc:
             # A message that was recorded before is not rejected when it is sent again.
             platform, message_id = message.key.platform, message.message_id
-            existing = await self._store.read(lambda store: store.find_turn_by_message(platform, message_id))
+            existing = await self._store.call(lambda store: store.find_turn_by_message(platform, message_id))
             if existing is None:
                 self._metrics.refused(platform, exc.code)
                 raise
@@ -172,7 +172,7 @@ class StoreInbox:
             )
             for index, (message, turn_id, route) in enumerate(arrived)
         ]
-        results = await self._store.read(lambda store: store.enqueue_all(requests))
+        results = await self._store.call(lambda store: store.enqueue_all(requests))
         for result in results:
             if isinstance(result, EnqueueResult):
                 if result.claim is not None:
@@ -206,7 +206,7 @@ class StoreInbox:
             return
         if message.album_item_id and not message.may_start_conversation:
             self._early_items.keep(message)  # before it is looked for: the item that opens the turn may come meanwhile
-            await self._store.read(lambda store: store.append_to_queued(message))
+            await self._store.call(lambda store: store.append_to_queued(message))
             return
         if message.album_item_id:
             message = self._early_items.join(message, self._early_changes.applied_to)
@@ -221,7 +221,7 @@ class StoreInbox:
         if not message.album_item_id:
             await self._complete(message, accepted.turn)
             return
-        if not await self._store.read(lambda store: store.append_to_queued(message)):
+        if not await self._store.call(lambda store: store.append_to_queued(message)):
             await self.accept(
                 replace(message, message_id=message.own_id, album_item_id="", debounce_seconds=0.0, join=None)
             )
@@ -233,7 +233,7 @@ class StoreInbox:
             await self._withdraw(turn_id)
         elif left.text != message.text:
             edit = MessageEdited(message.key.platform, message.own_id, left.text)
-            await self._store.read(lambda store: store.edit_queued(edit))
+            await self._store.call(lambda store: store.edit_queued(edit))
 
     async def _complete(self, again: Message, turn: Turn) -> None:
         """Adds what a second event about a message says more to its turn, or as a turn of its own if it has started."""
@@ -241,7 +241,7 @@ class StoreInbox:
         files = tuple(file for file in again.files if file.reference not in known)
         if turn.state is not TurnState.QUEUED and not files:
             return
-        if await self._store.read(lambda store: store.complete_queued(again)):
+        if await self._store.call(lambda store: store.complete_queued(again)):
             self._worker.wake_up()
         else:
             rest = replace(again, message_id=f"{again.message_id}:rest", files=files, debounce_seconds=0.0)
@@ -250,7 +250,7 @@ class StoreInbox:
     async def _has_enough(self, message: Message) -> bool:
         """Returns whether the author has had as many turns in the conversation as it may have."""
         key, author = message.key, message.author
-        had = await self._store.read(lambda store: store.count_turns(key, author, DAY_SECONDS))
+        had = await self._store.call(lambda store: store.count_turns(key, author, DAY_SECONDS))
         if had >= message.max_from_author:
             log.warning("message dropped: its author, a program, has had its turns", platform=key.platform, turns=had)
         return had >= message.max_from_author
@@ -261,18 +261,18 @@ class StoreInbox:
             case Verdict():
                 return await self.decide(event)
             case MessageEdited():
-                await self._store.read(lambda store: store.edit_queued(event))
+                await self._store.call(lambda store: store.edit_queued(event))
             case MessageDeleted():
                 await self._handle_deletion(event)
             case ChannelMigrated():
-                await self._store.read(lambda store: store.migrate_channel(event))
+                await self._store.call(lambda store: store.migrate_channel(event))
             case Feedback():
-                await self._store.read(lambda store: store.record_feedback(event))
+                await self._store.call(lambda store: store.record_feedback(event))
                 await self.on_feedback(event)
         return None
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
-        turn = await self._store.read(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
+        turn = await self._store.call(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
         if turn is not None and not turn.state.is_resolved:
             await self._withdraw(turn.id)
 
@@ -283,16 +283,16 @@ class StoreInbox:
     # ------------------------------------------------------------ turns and conversations
 
     async def get_turn(self, turn_id: TurnId) -> Turn:
-        found = await self._store.read(lambda store: store.get_turn(turn_id))
+        found = await self._store.call(lambda store: store.get_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         return found
 
     async def find_newest_turn(self, platform: str, first: str, last: str) -> Turn | None:
-        return await self._store.read(lambda store: store.find_newest_turn_by_message(platform, first, last))
+        return await self._store.call(lambda store: store.find_newest_turn_by_message(platform, first, last))
 
     async def provide_outputs(self, turn_id: TurnId, outputs: Mapping[str, str]) -> Turn:
-        found = await self._store.read(lambda store: store.provide_outputs(turn_id, outputs))
+        found = await self._store.call(lambda store: store.provide_outputs(turn_id, outputs))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         self._worker.wake_up()
@@ -322,10 +322,10 @@ class StoreInbox:
     async def transcript(
         self, conversation: Conversation, *, before: int | None = None, limit: int | None = None
     ) -> Sequence[Turn]:
-        return await self._store.read(lambda store: store.transcript(conversation.id, before=before, limit=limit))
+        return await self._store.call(lambda store: store.transcript(conversation.id, before=before, limit=limit))
 
     async def cancel_turn(self, turn_id: TurnId) -> Turn:
-        found = await self._store.read(lambda store: store.cancel_turn(turn_id))
+        found = await self._store.call(lambda store: store.cancel_turn(turn_id))
         if found is None:
             raise TurnNotFound(f"There is no turn {turn_id!r}.")
         if found.state is not TurnState.CANCELLED:

@@ -25,7 +25,7 @@ class LoadAnnouncer:
         now = time.monotonic()
         if not self._is_known(load) or now - self._announced_at >= HEARTBEAT_SECONDS:
             self._announced, self._announced_at = load, now
-            await self._store.read(lambda store: store.announce(load))
+            await self._store.call(lambda store: store.announce(load))
 
     def _is_known(self, load: WorkerLoad) -> bool:
         """Returns whether the others know a load as well as they need to."""

@@ -67,10 +67,10 @@ class Maintenance:
             self._stopped = True
 
     async def _refresh_backpressure(self) -> None:
-        self._backpressure.refresh(await self._store.read(lambda store: store.queue_depths()))
+        self._backpressure.refresh(await self._store.call(lambda store: store.queue_depths()))
 
     async def _repair_clock_skew(self) -> None:
-        repaired = await self._store.read(lambda store: store.repair_clock_skew())
+        repaired = await self._store.call(lambda store: store.repair_clock_skew())
         if repaired:
             log.warning("the database's clock was set back; conversations made claimable again", conversations=repaired)
 
@@ -83,4 +83,4 @@ class Maintenance:
             if may_continue():
                 self._retention(may_continue)
 
-        await self._store.read(erase_expired)
+        await self._store.call(erase_expired)

@@ -77,18 +77,18 @@ class PeopleRecorder:
         Raises StoreUnavailable.
         """
         person = self._block_list.find(message)
-        return person is not None and await self._store.read(lambda _: self._blocks.try_tell(person))
+        return person is not None and await self._store.call(lambda _: self._blocks.try_tell(person))
 
     async def refresh_blocks(self) -> None:
         """Stores how many messages were refused, and reads who is blocked. Raises StoreUnavailable."""
-        await self._store.read(lambda _: self._block_list.refresh(self._blocks))
+        await self._store.call(lambda _: self._block_list.refresh(self._blocks))
 
     async def flush(self) -> None:
         """Stores what was collected and is not known to be stored. Raises StoreUnavailable."""
         now = time.monotonic()
         seen, named = self._take_new_people(now), self._take_new_channels(now)
         if seen or named:
-            await self._store.read(lambda _: self._people.note(seen, named))
+            await self._store.call(lambda _: self._people.note(seen, named))
 
     def _take_new_people(self, now: float) -> Collection[Sighting]:
         seen, self._seen = self._seen, {}

@@ -42,7 +42,7 @@ class RefusedMessages:
 
     async def _record(self, message: Message, failure: Failure) -> Turn | None:
         turn_id, (placed, route) = self._new_turn_id(), self._router.place(message)
-        return await self._store.read(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
+        return await self._store.call(lambda store: store.enqueue_failed(placed, turn_id, failure, route))
 
 
 async def _never(_: Message) -> bool:

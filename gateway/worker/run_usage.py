@@ -60,7 +60,7 @@ class RunUsage:
         unknown = await self._look_up_all(turn, thread_id, meter) if meter.may_have_open_runs() else ()
         if not unknown:
             return AttemptUsage(self._counted(meter))
-        before = await self._store.read_with_retry(lambda store: exchanges_before(store, turn)) if turn.seq > 1 else ()
+        before = await self._store.call_with_retry(lambda store: exchanges_before(store, turn)) if turn.seq > 1 else ()
         request = self._estimator.request_tokens(turn.message, past_of(turn, before), attachment_tokens)
         estimate = sum((run.estimate(request) for run in unknown), Usage())
         return AttemptUsage((*self._counted(meter), ModelUsage(self._assistant.model, estimate)), is_estimate=True)

@@ -65,13 +65,13 @@ class TurnLogPublisher:
 
     async def publish(self) -> None:
         """Stores what is new of the turns that are watched. Raises StoreUnavailable."""
-        watched = self._ring.watched = await self._async_store.read(lambda _: self._turn_logs.watched())
+        watched = self._ring.watched = await self._async_store.call(lambda _: self._turn_logs.watched())
         if not watched:
             return
         stored = {turn: self._stored.get(turn, (0, 0)) for turn in watched}
         lines = list(self._new_lines(stored))
         if lines:
-            await self._async_store.read(lambda _: self._turn_logs.add(lines))
+            await self._async_store.call(lambda _: self._turn_logs.add(lines))
         self._stored.update(stored)
         while len(self._stored) > MAX_REMEMBERED:
             del self._stored[next(iter(self._stored))]

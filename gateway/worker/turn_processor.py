@@ -256,7 +256,7 @@ class TurnProcessor:
 
     async def _settle_if_ended(self, turn: Turn, attempt: TurnAttempt) -> None:
         """Stops and charges a turn whose lease is lost, unless another process goes on with its run."""
-        found = await self._store.read_with_retry(lambda store: store.get_turn(turn.id))
+        found = await self._store.call_with_retry(lambda store: store.get_turn(turn.id))
         if found is None or found.state is TurnState.CANCELLED:
             await self._stop_and_settle(turn, attempt, Expense.of(turn))
 

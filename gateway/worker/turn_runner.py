@@ -172,7 +172,7 @@ class TurnRunner:
         try:
             await self._context_fetcher.fetch(work.lease_guard, self._adapters[work.platform], context)
         except NotForUs:
-            await self._store.read(lambda store: store.cancel_turn(turn.id))
+            await self._store.call(lambda store: store.cancel_turn(turn.id))
             return RecordOutcome(work.claim.lease, turn, failure=CANCELLED)
         except DeliveryError as exc:
             log.warning("not asked: a reply could not be delivered", turn=turn.id, error=str(exc))

@@ -249,7 +249,7 @@ class Worker:
             return False
         since, places = lease_clock(), self.places()
         waited = LEFT_SECONDS if self._leaves_work() else 0.0
-        claims = await self._store.read(lambda store: store.claim(self.owner, self._platforms, limit, places, waited))
+        claims = await self._store.call(lambda store: store.claim(self.owner, self._platforms, limit, places, waited))
         self._has_refused = places.has_refused or bool(places.full_callers() or places.full_workspaces())
         self._metrics.sweep_finished(lease_clock() - since)
         for claim in claims:
@@ -275,7 +275,7 @@ class Worker:
         if not tasks:
             return
         # Only the conversations known here: a lease whose claim never reached us has to expire.
-        renewal = await self._store.read(lambda store: store.renew_leases(self.owner, tasks.keys()))
+        renewal = await self._store.call(lambda store: store.renew_leases(self.owner, tasks.keys()))
         for conversation, work in tasks.items():
             if self._tasks.get(conversation) is not work:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ import yaml  # type: ignore[import-untyped]  # it has no types
 
 from gateway.cli.main import main
 from gateway.wiring.loading import SETTINGS
+from tests.fakes.raw_server import RawServer
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -68,6 +70,16 @@ def test_the_image_serves_as_a_user_without_rights() -> None:
     assert json.loads(last_stage.rpartition("\nCMD ")[2])[0] in main.commands
     environment = re.findall(r"(\w+)=", re.findall(r"^ENV (.+)$", last_stage, re.MULTILINE)[0])
     assert set(environment) - {"PATH", "PYTHONDONTWRITEBYTECODE"} <= VARIABLES
+
+
+async def test_the_image_is_healthy_behind_a_proxy_too() -> None:
+    command = json.loads(re.findall(r"^HEALTHCHECK .*\n  CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[0])
+    async with RawServer() as server:
+        server.add_response(b"{}")
+        environment = {"PORT": str(server.port), "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        check = await asyncio.create_subprocess_exec(sys.executable, *command[1:], env=environment)
+        assert await check.wait() == 0
+        assert server.requests[0].startswith(b"GET /healthz ")
 
 
 @pytest.mark.parametrize("name", OURS)

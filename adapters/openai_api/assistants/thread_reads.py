@@ -27,6 +27,10 @@ class ThreadReads:
         """See ``ApiObjects.newest_messages``. Raises likewise."""
         return self._messages.add(NewestMessages(key, most_turns))
 
+    def close(self) -> None:
+        """Returns when the threads have ended. Called in another thread than the loop's, once nobody asks any more."""
+        self._threads.shutdown()
+
     async def _read_states(self, keys: Sequence[ConversationKey]) -> Sequence[ThreadState]:
         return await in_thread(self._threads, self._objects.thread_states, keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 import flask
 from flask.typing import ResponseReturnValue
@@ -12,7 +13,7 @@ from gateway.admin.access.roles import AdminUser, SignInMethod
 from gateway.admin.context import AdminContext
 from gateway.admin.sessions import actor
 from gateway.admin.sessions.session import AdminSession, SessionCookie
-from gateway.domain.errors import Overloaded
+from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.ports.audit_trail import AuditedAction
 from gateway.web.api import problems
 from gateway.web.api.flask_client import client_network
@@ -23,6 +24,7 @@ ADMIN_URL = re.compile(r"/admin(?:[/?][!-\[\]-~]*)?")
 ENTRANCES = ("/sign-in", "/sign-out", "/signed-out", "/oidc")
 """Pages that are no place to go to after a sign-in."""
 FORM_EXPIRED = "This form has expired. Please try again."
+NOT_RECORDED = "Nobody can sign in now, as that cannot be recorded."
 WRONG_PASSWORD = "That is not the password."  # noqa: S105  # a message
 
 log = logs.get_logger(__name__)
@@ -59,9 +61,13 @@ class SignInPages:
     # ------------------------------------------------------------ whichever way
 
     def admit(self, response: flask.Response, user: AdminUser) -> flask.Response:
-        """Has a response sign somebody in."""
+        """Returns a response that signs somebody in; a page that says why not when that cannot be recorded."""
+        try:
+            self.record_sign_in(user)
+        except StoreUnavailable as exc:
+            log.warning("sign-in cannot be recorded", error=str(exc))
+            return self.page(None, HTTPStatus.SERVICE_UNAVAILABLE, f"{NOT_RECORDED} {exc}")
         self._session.issue(response, user)
-        self.record_sign_in(user)
         return response
 
     def record_sign_in(self, user: AdminUser) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from adapters.base.errors import OutcomeUnknown
+from adapters.discord import api_client
 from adapters.discord.adapter import DiscordAdapter
+from adapters.discord.api_client import DiscordClient
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.errors import MalformedRequest, SettingsError
 from gateway.ports.platform import SyntheticMessage
@@ -14,6 +17,7 @@ from tests.adapters.discord.reply_scene import settings
 from tests.fakes.discord_server import PUBLIC_KEY, FakeDiscord
 from tests.fakes.discord_state import TOKEN
 from tests.fakes.memory import FakeMemory
+from tests.fakes.raw_server import RawServer
 from tests.fakes.unparsed_updates import FakeUnparsedUpdates
 
 
@@ -97,3 +101,14 @@ def test_the_dry_run_reads_a_message_as_discord_would_send_it() -> None:
         with pytest.raises(MalformedRequest):
             made.dry_run(SyntheticMessage("hello", channel="general"))
         run_once(made.close())
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "MAX_ANSWER_BYTES", 1000)
+    async with RawServer() as server:
+        server.add_response(b'{"id": "' + b"1" * 1000 + b'"}')
+        given = {"discord_bot_token": TOKEN, "discord_api_url": server.url}
+        client = DiscordClient(DiscordSettings.model_validate(given))
+        with pytest.raises(OutcomeUnknown, match="longer than 1000 bytes"):
+            await client.call("POST messages", "/channels/1/messages", body={"content": "x"})
+        await client.close()

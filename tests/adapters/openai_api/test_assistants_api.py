@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI
 from openai.types.beta.threads.run import IncompleteDetails
 
-from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite
+from tests.adapters.openai_api.site import IGNORED_WARNINGS, ApiSite, open_api
 from tests.fakes.openai_server import Fail, Incomplete, Say
 
 pytestmark = pytest.mark.filterwarnings(IGNORED_WARNINGS)
@@ -268,3 +269,12 @@ def test_keys_and_mistakes_are_answered_as_openai_does(client: OpenAI, site: Api
         client.beta.assistants.delete("default")
     with pytest.raises(NotFoundError):
         client.get("/nothing", cast_to=object)
+
+
+def test_no_thread_is_left_when_the_gateway_has_stopped(sqlite_url: str) -> None:
+    with open_api(sqlite_url) as site:
+        made = site.client().beta.threads.create()
+        assert site.client().beta.threads.retrieve(made.id).id == made.id
+        reading = [each for each in threading.enumerate() if each.name.startswith("v1_")]
+        assert reading
+    assert not any(each.is_alive() for each in reading)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
+from adapters.slack import api_client
 from adapters.slack.api_client import SlackClient
 from adapters.slack.rate_limits import PER_CHANNEL, rate_of
 from adapters.slack.reply_target import Workspace
@@ -341,3 +342,12 @@ async def test_nothing_is_logged_of_what_is_said(
             await post(calls)
     assert "hello" not in caplog.text
     assert TOKEN not in caplog.text
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    raw: RawServer, raw_calls: SlackClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_client, "MAX_ANSWER_BYTES", 1000)
+    raw.add_response(b'{"ok": true, "result": true, "x": "' + b"x" * 1000 + b'"}')
+    with pytest.raises(OutcomeUnknown, match="longer than 1000 bytes"):
+        await post(raw_calls)

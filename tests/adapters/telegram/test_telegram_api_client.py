@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from telegram import BotCommand, MessageEntity
 
 from adapters.base.errors import OutcomeUnknown, PlatformRateLimited, Rejected, Unreachable
+from adapters.telegram import api_client
 from adapters.telegram.api_client import BOT, CONCURRENT_CALLS, GROUP, PRIVATE, TelegramClient
 from adapters.telegram.errors import Migrated, Reason
 from adapters.telegram.settings import TelegramSettings
@@ -435,3 +436,12 @@ async def test_neither_errors_nor_logs_have_the_token_or_words(
     await lost.close()
     assert token not in spelled_out(caught.value) + caplog.text
     assert "my words" not in caplog.text
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(
+    raw: RawServer, raw_calls: TelegramClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_client, "MAX_ANSWER_BYTES", 1000)
+    raw.add_response(b'{"ok": true, "result": true, "x": "' + b"x" * 1000 + b'"}')
+    with pytest.raises(OutcomeUnknown, match="longer than 1000 bytes"):
+        await say(raw_calls)

@@ -410,3 +410,19 @@ def test_without_the_database_pages_say_so_and_stay_closed(
     assert response.status_code == 503
     assert "The database cannot be reached" in text_of(response)
     assert "asked for" not in response.text
+
+
+def test_who_cannot_sign_in_as_the_disk_is_full_is_told_so(
+    scene: AdminHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: str) -> None:
+        raise StoreUnavailable("The disk of the database is full.")
+
+    client, signed_in = scene.client(), scene.signed_in_client()
+    monkeypatch.setattr(scene.context.store.audit_trail, "record", is_full)
+    response = sign_in(client)
+    assert (response.status_code, "The disk of the database is full." in text_of(response)) == (503, True)
+    assert client.get("/admin").status_code == 401
+    assert "The disk of the database is full." not in text_of(sign_in(scene.client(), "wrong"))
+    response = submit_form(signed_in, "/admin", "/admin/sign-out")
+    assert (response.status_code, "The disk of the database is full." in text_of(response)) == (503, True)

@@ -27,7 +27,7 @@ def store(thread: ThreadPoolExecutor) -> AsyncStore:
 
 
 async def test_an_operation_is_called_in_a_thread_with_the_store(store: AsyncStore) -> None:
-    given, name = await store.read(lambda given: (str(given), current_thread().name))
+    given, name = await store.call(lambda given: (str(given), current_thread().name))
     assert (given, name) == ("the store", "database_0")
 
 
@@ -36,21 +36,21 @@ async def test_what_an_operation_raises_is_raised(store: AsyncStore) -> None:
         raise StoreUnavailable
 
     with pytest.raises(StoreUnavailable):
-        await store.read(fail)
+        await store.call(fail)
 
 
 async def test_an_operation_whose_caller_is_cancelled_before_is_not_called(store: AsyncStore) -> None:
     may_end = Event()
     called: list[Store] = []
-    first = asyncio.create_task(store.read(lambda _: may_end.wait(10)))
-    waiting = asyncio.create_task(store.read(called.append))
+    first = asyncio.create_task(store.call(lambda _: may_end.wait(10)))
+    waiting = asyncio.create_task(store.call(called.append))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     may_end.set()
     assert await first
-    assert await store.read(lambda _: called) == []
+    assert await store.call(lambda _: called) == []
 
 
 async def test_a_result_for_a_caller_that_was_cancelled_meanwhile_is_dropped(store: AsyncStore) -> None:
@@ -60,13 +60,13 @@ async def test_a_result_for_a_caller_that_was_cancelled_meanwhile_is_dropped(sto
         begun.set()
         return may_end.wait(10)
 
-    working = asyncio.create_task(store.read(work))
+    working = asyncio.create_task(store.call(work))
     await asyncio.to_thread(begun.wait, 10)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
     may_end.set()
-    assert await store.read(lambda _: "next") == "next"
+    assert await store.call(lambda _: "next") == "next"
 
 
 def test_a_result_for_a_loop_that_is_closed_is_dropped(store: AsyncStore, thread: ThreadPoolExecutor) -> None:
@@ -77,7 +77,7 @@ def test_a_result_for_a_loop_that_is_closed_is_dropped(store: AsyncStore, thread
         may_end.wait(10)
 
     async def leave() -> None:
-        working = asyncio.ensure_future(store.read(work))
+        working = asyncio.ensure_future(store.call(work))
         await asyncio.to_thread(begun.wait, 10)
         working.cancel()
 

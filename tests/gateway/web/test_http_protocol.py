@@ -131,6 +131,12 @@ async def rest(client: Client) -> bytes:
         b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /?q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x, y:80:90\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
         b"nonsense\r\n\r\n",
     ],
@@ -148,6 +154,53 @@ async def test_what_is_no_http_is_a_400_in_our_form_and_nothing_in_the_log(
         assert (await exchange(await connect(), GET))[0] == 200
     assert logs == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.0\r\n",
+        b"GET / HTTP/1.1\r\nHost:\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n",
+        b"GET / HTTP/1.1\r\nHost: a_b.example:\r\n",
+        POST + b"Transfer-Encoding:  Chunked \r\n\r\n0\r\n",
+    ],
+)
+async def test_what_is_http_is_answered(head: bytes) -> None:
+    async with serving(App()) as connect:
+        assert await exchange(await connect(), head + b"\r\n") == (200, b"0")
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity, chunked", b"gzip\r\nTransfer-Encoding: chunked"])
+async def test_a_coding_of_the_body_that_is_not_read_here_is_a_501(coding: bytes) -> None:
+    app = App()
+    async with serving(app) as connect:
+        client = await connect()
+        status, body = await exchange(client, POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n")
+        assert (status, json.loads(body)["error"]["code"]) == (501, "unknown_transfer_coding")
+        assert await rest(client) == b""
+    assert app.scopes == []
+
+
+async def test_who_ends_its_side_after_its_request_gets_the_answer() -> None:
+    app = App()
+    async with serving(app, half_closed=0.05) as connect:
+        client = await connect()
+        client[1].write(GET.replace(b"/", b"/held", 1))
+        client[1].write_eof()
+        for _ in range(2):
+            assert await client[0].readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        app.gate.set()
+        assert (await rest(client)).endswith(b"connection: close\r\n\r\n0")
+
+
+async def test_who_ends_its_side_after_several_requests_gets_all_answers() -> None:
+    async with serving(App()) as connect:
+        client = await connect()
+        client[1].write(GET + GET + POST + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000)
+        client[1].write_eof()
+        assert [await head_and_body(client[0]) for _ in range(3)] == [(200, b"0"), (200, b"0"), (200, b"5000")]
+        assert await rest(client) == b""
 
 
 async def test_a_body_that_ends_before_its_length_is_a_400() -> None:
