@@ -46,7 +46,7 @@ INCLUDED = (
     *("message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs"),
     "reasoning.encrypted_content",
 )
-"""What ``include`` may ask for. It has no effect: there are no such items here, or they have none of it."""
+"""What ``include`` may ask for. All but the last have no effect: there are no such items here, or they lack it."""
 
 
 def _include_problem(given: str) -> str:

@@ -7,7 +7,15 @@ from typing import Any
 
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, unsent
-from adapters.openai_api.response_view import call_item, message_item, parts_of, refusal_part, response_body, text_part
+from adapters.openai_api.response_view import (
+    call_item,
+    message_item,
+    parts_of,
+    reasoning_items,
+    refusal_part,
+    response_body,
+    text_part,
+)
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.models import Turn, TurnState
 from gateway.web.api.event_stream import TurnWriter, sse_event
@@ -49,8 +57,13 @@ class ResponseStream(TurnWriter):
             yield from self.on_refusal(refusal) if refusal else ()
             if self._part:
                 yield from self._end_message()
+            thought = reasoning_items(turn)
+            for item in thought:
+                place = {"output_index": int(bool(self._part)), "item": item}
+                yield self._event("response.output_item.added", **place)
+                yield self._event("response.output_item.done", **place)
             for number, call in enumerate(calls_of(turn)):
-                yield from self._call(number, call)
+                yield from self._call(number, call, number + bool(self._part) + len(thought))
         yield self._event(_last_event(turn), response=response_body(turn))
 
     def on_problem(self, problem: JsonResponse) -> Iterator[str]:
@@ -83,10 +96,10 @@ class ResponseStream(TurnWriter):
         item = message_item(self._turn, parts)
         yield self._event("response.output_item.done", output_index=0, item=item)
 
-    def _call(self, number: int, call: RequestedCall) -> Iterator[str]:
-        item = call_item(self._turn, number, call)
-        place = {"output_index": number + bool(self._part)}
-        begun = call_item(self._turn, number, call, "in_progress")
+    def _call(self, number: int, call: RequestedCall, index: int) -> Iterator[str]:
+        """``index``: its place in the output."""
+        item, begun = (call_item(self._turn, number, call, status) for status in ("completed", "in_progress"))
+        place = {"output_index": index}
         within = {**place, "item_id": item["id"]}
         yield self._event("response.output_item.added", **place, item=begun)
         yield self._event("response.function_call_arguments.delta", **within, delta=call.arguments)

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
 from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off, refusal_of, text_of
+from gateway.domain.carried_reasoning import to_carry
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
@@ -68,7 +69,15 @@ def output_items(turn: Turn) -> list[Body]:
     """Returns what the assistant said and called. A turn without both has an empty message."""
     calls = [call_item(turn, number, call) for number, call in enumerate(calls_of(turn))]
     is_said = text_of(turn) or refusal_of(turn)
-    return [*([message_item(turn, parts_of(turn))] if is_said or not calls else []), *calls]
+    said = [message_item(turn, parts_of(turn))] if is_said or not calls else []
+    return [*said, *reasoning_items(turn), *calls]
+
+
+def reasoning_items(turn: Turn) -> list[Body]:
+    """Returns what the caller is to bring again with the results of the calls, if it asked for it; at most one item."""
+    carried = to_carry(turn.returned) if "include" in turn.options.parameters else ""
+    item = {"id": f"rs_{name_of(turn.id)}", "type": "reasoning", "summary": [], "encrypted_content": carried}
+    return [item] if carried else []
 
 
 def parts_of(turn: Turn) -> list[Body]:
