@@ -123,12 +123,12 @@ def arrange(
     """
     instructions = [step.said.text for step in steps if isinstance(step.said, Instruction)]
     spoken = [step for step in steps if not isinstance(step.said, Instruction)]
-    if not spoken:  # some programs have nothing but a system message
-        spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:]]
+    if all(isinstance(step.said, Thought) for step in spoken):  # some programs have nothing but a system message
+        spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:] if instructions]
     files = list[RequestFile]()
     exchanges = _exchanges(spoken, files, in_order=in_order)
     if not exchanges or exchanges[-1].is_answered:
-        where = steps[-1].where if steps else where
+        where = spoken[-1].where if spoken else where
         raise refusal(where, "is the assistant's: the last message must be the user's or a tool's")
     _check_calls(exchanges, continues=continues)
     last = exchanges.pop()
