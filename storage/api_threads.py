@@ -33,7 +33,7 @@ _since = or_(O.id == _name, and_(O.parent == _name, O.turns >= bindparam("since"
 NEWEST = (T.id, T.state, T.address, T.received_at)
 TRAIL = type_coerce(T.trail, Text)
 """As it is stored: what a message shows of it is whether its reply was cut off, and nearly none was."""
-SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, TRAIL, T.started_at, T.answered_at)
+SHOWN = (*NEWEST, T.conversation_id, T.seq, T.reply, T.made, TRAIL, T.started_at, T.answered_at, T.refusal)
 """What a message shows of its turn. A quarter of the columns take a quarter of the time."""
 
 
@@ -109,7 +109,8 @@ def _newest_of(row: Sequence[Any]) -> NewestTurn | None:
 
 def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
     """Reads a row of SHOWN. What is not there is as in a new turn."""
-    turn_id, state, address, received_at, conversation, seq, reply, files, trail, started_at, answered_at = row
+    turn_id, state, address, received_at, conversation, seq, reply, files, trail, *rest = row
+    started_at, answered_at, refusal = rest
     shows_trail = AuditEvent.CUT_OFF in trail
     return Turn(
         *(turn_id, conversation, seq, Message(key, "", "", address=address), state),
@@ -119,6 +120,7 @@ def _to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         received_at=received_at,
         started_at=started_at,
         answered_at=answered_at,
+        refusal=refusal or "",
     )
 
 

@@ -80,8 +80,8 @@ set_context = _change(_known_turn, T.context)
 set_posted_messages = _change(_known_turn, T.parts)
 record_outcome = _change(
     _known_turn,
-    *(T.state, T.answered_at, T.reply, T.made, T.calls, T.returned, T.tokens_in, T.tokens_out, T.model),
-    *(T.cost, T.cost_is_estimate),
+    *(T.state, T.answered_at, T.reply, T.made, T.calls, T.returned, T.refusal, T.tokens_in, T.tokens_out),
+    *(T.model, T.cost, T.cost_is_estimate),
     *(T.error_code, T.error_sentence, T.error_parts, T.error_detail, T.error_retry_after),
 )
 record_awaited_outcome = record_outcome.returning(T.awaited_by)

@@ -295,6 +295,7 @@ ERASED_VALUES: dict[str, Any] = {
     **dict.fromkeys(("text", "author", "caller", "reply", "error_detail"), ""),
     **dict.fromkeys(("files", "made", "parts", "calls", "rounds", "returned"), ()),
     "options": None,
+    "refusal": None,
     "address": {},
     "context": None,
     "parking": None,

@@ -68,6 +68,7 @@ def to_turn(row: Sequence[Any], key: ConversationKey) -> Turn:
         returned=_returned_with_calls(row[39], row[42]),
         rounds=_to_rounds(row[39], row[42]),
         handover=_to_handover_part(row[41]),
+        refusal=row[43] or "",
     )
 
 
@@ -166,6 +167,7 @@ def outcome_columns(turn: Turn) -> dict[str, Any]:
         "made": turn.reply_files,
         "calls": turn.calls,
         "returned": _returned_of(turn),
+        "refusal": turn.refusal or None,
         "tokens_in": turn.usage.tokens_in,
         "tokens_out": turn.usage.tokens_out,
         "model": turn.model,

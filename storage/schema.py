@@ -169,6 +169,7 @@ turns = Table(
     Column("command", SafeText, nullable=False, server_default=text("''")),
     Column("handover", SafeText, nullable=False, server_default=text("''")),
     Column("returned", StringListJson),
+    Column("refusal", SafeText),
     PrimaryKeyConstraint("conversation_id", "seq", name="turns_order"),
     UniqueConstraint("id", name="turns_id"),
     UniqueConstraint("platform", "message_id", name="turns_message"),
@@ -176,7 +177,8 @@ turns = Table(
 
 """``command``: a kind that earlier versions do not know; for them ``kind`` has one that they can act on. ``handover``:
 what the turn is in that, or a kind that has to do with it, of which 0.5.0 does not know. ``returned``: what goes back
-with each of ``rounds``, and with ``calls`` after them; NULL for nothing."""
+with each of ``rounds``, and with ``calls`` after them; NULL for nothing. ``refusal``: the end of ``reply`` in which the
+model refuses; NULL for none."""
 
 Index("turns_received", turns.c.received_at)
 partial_index("turns_failed", turns.c.received_at, where=turns.c.error_code.is_not(None))

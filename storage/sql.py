@@ -54,7 +54,7 @@ TURN = (
     *(T.tokens_in, T.tokens_out, T.model, T.cost, T.parts, T.trail),
     *(T.received_at, T.started_at, T.answered_at, T.delivered_at, T.erased_at),
     *(T.cost_is_estimate, T.caller, T.context, T.parking, T.assistant, T.command, T.options, T.calls, T.rounds),
-    *(T.error_parts, T.handover, T.returned),
+    *(T.error_parts, T.handover, T.returned, T.refusal),
 )
 PAST_TURN = (
     *(T.id, T.seq, T.message_id, T.text, T.author, T.kind, T.files, T.state, T.reply, T.made),

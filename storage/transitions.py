@@ -192,6 +192,7 @@ def with_outcome(turn: Turn, write: RecordOutcome, at: float) -> Turn:
         reply_files=tuple(map(storable_file, write.files)),
         calls=write.calls,
         returned=write.returned,
+        refusal=storable(write.refusal),
         usage=write.usage,
         model=storable(write.model),
         cost=write.cost,

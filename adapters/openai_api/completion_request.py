@@ -13,9 +13,9 @@ from adapters.openai_api.content_parts import (
     Several,
     Text,
     read_content,
-    refusal,
     text_only,
 )
+from adapters.openai_api.errors import missing
 from adapters.openai_api.functions import FunctionSchema
 from adapters.openai_api.request_fields import (
     Author,
@@ -136,6 +136,8 @@ class CompletionRequest(Refusing):
 
 
 def _steps(message: ChatMessage, where: str) -> Iterator[Step]:
+    if message.content is None and message.role != "assistant":
+        raise missing(f"{where}.content")
     content = read_content(message.content, f"{where}.content")
     match message.role:
         case "system" | "developer":
@@ -149,5 +151,5 @@ def _steps(message: ChatMessage, where: str) -> Iterator[Step]:
             yield Step(where, Answered(text_only(content, where) or message.refusal or "", calls, extra))
         case "tool":
             if not message.tool_call_id:
-                raise refusal(f"{where}.tool_call_id", "is missing")
+                raise missing(f"{where}.tool_call_id")
             yield Step(where, Returned(message.tool_call_id, content))

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.openai_api import sse
 from adapters.openai_api.errors import error_form
 from adapters.openai_api.ids import name_of
-from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, text_of, unsent, usage_of
+from adapters.openai_api.outcome import calls_of, failure_of, is_cut_off, refusal_of, text_of, unsent, usage_of
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.extra_content import NAME as EXTRA
 from gateway.domain.extra_content import extra_contents
@@ -24,8 +24,9 @@ def completion_response(turn: Turn, model: str) -> JsonResponse:
     if (failure := failure_of(turn)) is not None:
         return error_form(problems.from_failure(failure))
     calls = _calls(turn)
-    content = text_of(turn) or (None if calls else "")
-    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+    refusal = refusal_of(turn) or None
+    content = text_of(turn) or (None if calls or refusal else "")
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal, "annotations": []}
     choice = {
         "index": 0,
         "message": message | ({"tool_calls": calls} if calls else {}),
@@ -51,12 +52,16 @@ class CompletionStream(TurnWriter):
     def on_text(self, text: str) -> Iterator[str]:
         yield self._chunk({"content": text})
 
+    def on_refusal(self, text: str) -> Iterator[str]:
+        yield self._chunk({"refusal": text})
+
     def on_end(self, turn: Turn, sent: str) -> Iterator[str]:
         if (failure := failure_of(turn)) is not None:
             yield from self.on_problem(problems.from_failure(failure))
             return
-        if rest := unsent(turn, sent):
-            yield from self.on_text(rest)
+        text, refusal = unsent(turn, sent)
+        yield from self.on_text(text) if text else ()
+        yield from self.on_refusal(refusal) if refusal else ()
         for index, call in enumerate(_calls(turn)):
             yield self._chunk({"tool_calls": [{"index": index, **call}]})
         yield self._chunk({}, _finish_reason(turn))

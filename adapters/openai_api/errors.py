@@ -62,6 +62,11 @@ class InvalidRequest(MalformedRequest):
         self.param = param
 
 
+def missing(field: str) -> InvalidRequest:
+    """Returns the error for a field that a request must have."""
+    return InvalidRequest(f"Missing required parameter: `{field}`.", param=field, code="missing_required_parameter")
+
+
 class NoSuchObject(InputError):
     """There is no such object for this caller."""
 

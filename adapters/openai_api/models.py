@@ -7,14 +7,18 @@ from typing import Any
 
 from adapters.openai_api.callers import Caller
 from adapters.openai_api.directory import AssistantDirectory
-from adapters.openai_api.errors import NoSuchObject
+from adapters.openai_api.errors import NoSuchObject, missing
 
 DEFAULT = "default"
 OWNER = "gateway"
 
 
 def check_model(name: str, directory: AssistantDirectory, caller: Caller) -> str:
-    """Returns the name of the assistant. Raises NoSuchObject, with the names of those that there are."""
+    """Returns the name of the assistant. Raises NoSuchObject, with the names of those that there are; InvalidRequest
+    where none is named.
+    """
+    if not name:
+        raise missing("model")
     found = directory.named(caller, name)
     if found is None:
         names = ", ".join(each.name for each in directory.configured(caller))

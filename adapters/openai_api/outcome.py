@@ -54,14 +54,29 @@ def calls_of(turn: Turn) -> Sequence[RequestedCall]:
 
 
 def text_of(turn: Turn) -> str:
-    """Returns the reply, and the names of its files, for which these APIs have no place."""
+    """Returns the reply without its refusal, and the names of its files, for which these APIs have no place."""
+    whole, refusal = _whole(turn), refusal_of(turn)
+    return whole.removesuffix(refusal).rstrip("\n") if refusal else whole
+
+
+def refusal_of(turn: Turn) -> str:
+    """Returns what the model refuses with. It is text if the reply does not end with it, as one that was cut off."""
+    return turn.refusal if _whole(turn).endswith(turn.refusal) else ""
+
+
+def unsent(turn: Turn, sent: str) -> tuple[str, str]:
+    """Returns what of the reply was not streamed yet: text, and refusal. What was streamed is nearly always its
+    beginning.
+    """
+    whole = _whole(turn)
+    if not whole.startswith(sent):
+        return "", ""
+    begin = max(len(whole) - len(refusal_of(turn)), len(sent))
+    return whole[len(sent) : begin], whole[begin:]
+
+
+def _whole(turn: Turn) -> str:
     return "\n\n".join(filter(None, [turn.reply, *(f"[file: {each.name}]" for each in turn.reply_files)]))
-
-
-def unsent(turn: Turn, sent: str) -> str:
-    """Returns what of the reply was not streamed yet. What was streamed is nearly always its beginning."""
-    text = text_of(turn)
-    return text[len(sent) :] if text.startswith(sent) else ""
 
 
 def usage_of(turn: Turn) -> dict[str, Any]:

@@ -58,5 +58,6 @@ def _chars(said: CallerInput) -> int:
     """Returns the characters of all that was said, without files."""
     texts = [said.instructions, *(each.output for each in said.outputs)]
     for each in said.history:
-        texts += [each.text, each.reply, *(one.output for one in each.outputs), *(one.arguments for one in each.calls)]
+        texts += [each.text, each.reply, each.returned]
+        texts += [*(one.output for one in each.outputs), *(one.arguments for one in each.calls)]
     return sum(map(len, texts))

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from adapters.openai_api.content_parts import Text
-from adapters.openai_api.errors import InvalidRequest
+from adapters.openai_api.errors import InvalidRequest, missing
 from gateway.domain.turn_options import ALLOWED_TOOLS
 from gateway.web.api.json_body import read_object
 from gateway.web.api.routes import HttpRequest
@@ -46,7 +46,7 @@ INCLUDED = (
     *("message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs"),
     "reasoning.encrypted_content",
 )
-"""What ``include`` may ask for. It has no effect: there are no such items here, or they have none of it."""
+"""What ``include`` may ask for. All but the last have no effect: there are no such items here, or they lack it."""
 
 
 def _include_problem(given: str) -> str:
@@ -142,7 +142,7 @@ def _invalid(model: type[BaseModel], fields: Any, errors: Sequence[ErrorDetails]
         message = f"Unsupported parameter: `{where}` is not supported here.{known}"
         return InvalidRequest(message, param=where, code="unsupported_parameter")
     if error["type"] == "missing":
-        return InvalidRequest(f"Missing required parameter: `{where}`.", param=where, code="missing_required_parameter")
+        return missing(where)
     return InvalidRequest(f"Invalid value for `{where}`: {_problem(error)}.", param=where, code="invalid_value")
 
 

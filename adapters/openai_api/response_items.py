@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from adapters.openai_api.content_parts import refusal
 from adapters.openai_api.response_request import SaidItem, item_steps
-from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, all_exchanges
+from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, Thought, all_exchanges
 from gateway.domain.exchange import Exchange
 from gateway.ports.api_objects import ApiObject
 
@@ -53,7 +53,7 @@ def _stored(step: Step) -> dict[str, Any]:
         case Returned(call_id, content):
             _refuse_files(step, bool(content.files))
             return _item("function_call_output", call_id=call_id, output=content.text)
-        case Instruction():
+        case Instruction() | Thought():
             raise refusal(step.where, "is of the system; send it as `instructions` of a response")
 
 

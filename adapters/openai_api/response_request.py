@@ -32,7 +32,8 @@ from adapters.openai_api.request_fields import (
     as_parameters,
     names_function,
 )
-from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step
+from adapters.openai_api.said import Answered, Asked, Instruction, Returned, Step, Thought
+from gateway.domain.carried_reasoning import INCLUDE, MAX_CHARS, read_carried
 from gateway.domain.exchange import RequestedCall
 from gateway.domain.turn_options import ALLOWED_TOOLS, Json
 
@@ -61,9 +62,10 @@ class FunctionCallOutputItem(Ignoring):
 
 
 class ReasoningItem(Ignoring):
-    """What the model thought. It goes back to the server by the thread, so it is not read here."""
+    """What the model thought: of a program that keeps the history itself. Else it goes back by the thread."""
 
     type: Literal["reasoning"]
+    encrypted_content: Annotated[Text, Field(max_length=MAX_CHARS)] | None = None
 
 
 class ItemReference(Ignoring):
@@ -157,6 +159,7 @@ class ResponseRequest(Refusing):
             "verbosity": text.verbosity,
             "response_format": _response_format(text.format),
             "tool_choice": _tool_choice(self.tool_choice),
+            "include": [INCLUDE] if self.store is False and INCLUDE in (self.include or ()) else None,
         }
         given = as_parameters(self, ("temperature", "top_p", "parallel_tool_calls"))
         return given | {name: value for name, value in renamed.items() if value is not None}
@@ -165,16 +168,21 @@ class ResponseRequest(Refusing):
         return tuple(tool.definition() for tool in self.tools or ())
 
 
-def item_steps(items: str | Sequence[SaidItem], where: str) -> Sequence[Step]:
-    """Returns items as steps; ``where`` names their field. Raises InvalidRequest."""
+def item_steps(items: str | Sequence[SaidItem], where: str, *, with_thoughts: bool = False) -> Sequence[Step]:
+    """Returns items as steps; ``where`` names their field. ``with_thoughts``: for one who keeps the history; a thread
+    has what the model thought. Raises InvalidRequest.
+    """
     if isinstance(items, str):
         return [Step(where, Asked(read_content(items, where)))]
     steps = ((item, f"{where}[{number}]") for number, item in enumerate(items))
-    return [_step(item, place) for item, place in steps if not isinstance(item, ReasoningItem)]
+    return [_step(item, place) for item, place in steps if with_thoughts or not isinstance(item, ReasoningItem)]
 
 
-def _step(item: MessageItem | FunctionCallItem | FunctionCallOutputItem, where: str) -> Step:
+def _step(item: SaidItem, where: str) -> Step:
     match item:
+        case ReasoningItem():
+            carried = read_carried(item.encrypted_content or "")
+            return Step(where, Thought(carried.sealed, carried.extra))
         case FunctionCallItem():
             return Step(where, Answered(calls=(RequestedCall(item.call_id, item.name, item.arguments),)))
         case FunctionCallOutputItem():

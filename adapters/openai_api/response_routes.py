@@ -85,7 +85,8 @@ class ResponseRoutes:
         """Raises InvalidRequest, NoSuchObject."""
         items = await self.references.resolved(caller, asked.input, INPUT)
         continues = bool(asked.conversation_id or asked.previous_response_id)
-        return arrange(item_steps(items, INPUT), INPUT, continues=continues, in_order=False)
+        steps = item_steps(items, INPUT, with_thoughts=not continues)
+        return arrange(steps, INPUT, continues=continues, in_order=False)
 
     async def _new_message(
         self, caller: Caller, post: Post, asked: ResponseRequest, said: CallerInput, cancelled: Turn | None

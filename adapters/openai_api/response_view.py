@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import name_of, reply_of, response_id
-from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off, text_of
+from adapters.openai_api.outcome import calls_of, failure_code, failure_of, is_cut_off, refusal_of, text_of
+from gateway.domain.carried_reasoning import to_carry
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.models import Failure, Turn, TurnState
 from gateway.domain.past import is_answered
@@ -67,11 +68,25 @@ def response_body(turn: Turn) -> Body:
 def output_items(turn: Turn) -> list[Body]:
     """Returns what the assistant said and called. A turn without both has an empty message."""
     calls = [call_item(turn, number, call) for number, call in enumerate(calls_of(turn))]
-    text = text_of(turn)
-    return [*([message_item(turn, text)] if text or not calls else []), *calls]
+    is_said = text_of(turn) or refusal_of(turn)
+    said = [message_item(turn, parts_of(turn))] if is_said or not calls else []
+    return [*said, *reasoning_items(turn), *calls]
 
 
-def message_item(turn: Turn, text: str, status: str = "") -> Body:
+def reasoning_items(turn: Turn) -> list[Body]:
+    """Returns what the caller is to bring again with the results of the calls, if it asked for it; at most one item."""
+    carried = to_carry(turn.returned) if "include" in turn.options.parameters else ""
+    item = {"id": f"rs_{name_of(turn.id)}", "type": "reasoning", "summary": [], "encrypted_content": carried}
+    return [item] if carried else []
+
+
+def parts_of(turn: Turn) -> list[Body]:
+    """Returns the content of the assistant's message: text, refusal, or text that ends with one; at least a part."""
+    text, refusal = text_of(turn), refusal_of(turn)
+    return [*([text_part(text)] if text or not refusal else []), *([refusal_part(refusal)] if refusal else [])]
+
+
+def message_item(turn: Turn, parts: Sequence[Body], status: str = "") -> Body:
     """Returns the message of the assistant. ``status``: if not that of the outcome."""
     final = "completed" if _is_completed(turn) and not is_cut_off(turn) else "incomplete"
     return {
@@ -79,12 +94,16 @@ def message_item(turn: Turn, text: str, status: str = "") -> Body:
         "type": "message",
         "status": status or final,
         "role": "assistant",
-        "content": [] if status == "in_progress" else [text_part(text)],
+        "content": parts,
     }
 
 
 def text_part(text: str) -> Body:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def refusal_part(text: str) -> Body:
+    return {"type": "refusal", "refusal": text}
 
 
 def call_item(turn: Turn, number: int, call: RequestedCall, status: str = "completed") -> Body:

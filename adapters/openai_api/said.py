@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.openai_api.content_parts import ReadContent, RequestFile, numbered, refusal
+from gateway.domain.carried_reasoning import Sealed
 from gateway.domain.context import clean_name
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
 from gateway.domain.extra_content import with_extra_contents
@@ -43,6 +44,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """What the model thought before what it says or calls next, as ``Carried`` has it."""
+
+    sealed: tuple[Sealed, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """The result of one call."""
 
@@ -55,7 +64,7 @@ class Step:
     """One step of a conversation, and the name of its field in the request."""
 
     where: str
-    said: Instruction | Asked | Answered | Returned
+    said: Instruction | Asked | Thought | Answered | Returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class _Exchange:
     replies: list[str] = field(default_factory=list)
     calls: list[RequestedCall] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    sealed: list[Sealed] = field(default_factory=list)
 
     @property
     def is_answered(self) -> bool:
@@ -99,7 +109,7 @@ class _Exchange:
             SEPARATOR.join(filter(None, self.replies)),
             outputs=tuple(self.outputs),
             calls=tuple(self.calls),
-            returned=with_extra_contents(self.extra),
+            returned=with_extra_contents(self.extra, reasoning=self.sealed) if self.calls else "",
         )
 
 
@@ -113,12 +123,12 @@ def arrange(
     """
     instructions = [step.said.text for step in steps if isinstance(step.said, Instruction)]
     spoken = [step for step in steps if not isinstance(step.said, Instruction)]
-    if not spoken:  # some programs have nothing but a system message
-        spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:]]
+    if all(isinstance(step.said, Thought) for step in spoken):  # some programs have nothing but a system message
+        spoken = [Step(step.where, Asked(ReadContent(instructions.pop()))) for step in steps[-1:] if instructions]
     files = list[RequestFile]()
     exchanges = _exchanges(spoken, files, in_order=in_order)
     if not exchanges or exchanges[-1].is_answered:
-        where = steps[-1].where if steps else where
+        where = spoken[-1].where if spoken else where
         raise refusal(where, "is the assistant's: the last message must be the user's or a tool's")
     _check_calls(exchanges, continues=continues)
     last = exchanges.pop()
@@ -173,7 +183,7 @@ def _is_known(step: Step, texts: Collection[str], results: Collection[str]) -> b
 def _exchanges(steps: Iterable[Step], files: list[RequestFile], *, in_order: bool) -> list[_Exchange]:
     found = list[_Exchange]()
     for step in steps:
-        is_answer = isinstance(step.said, Answered)
+        is_answer = isinstance(step.said, Answered | Thought)
         if not found or (found[-1].is_answered and not is_answer):
             found.append(_Exchange(step.where))
         _add(found[-1], step, files, in_order=in_order)
@@ -185,6 +195,9 @@ def _add(exchange: _Exchange, step: Step, files: list[RequestFile], *, in_order:
         case Answered(text, calls, extra):
             exchange.replies += [text] if text or not calls else []
             exchange.calls += calls
+            exchange.extra |= extra
+        case Thought(sealed, extra):
+            exchange.sealed += sealed
             exchange.extra |= extra
         case Asked(content):
             files += content.files

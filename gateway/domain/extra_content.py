@@ -7,7 +7,7 @@ ai.google.dev/gemini-api/docs/openai.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NAME = "extra_content"
@@ -19,9 +19,10 @@ def extra_contents(returned: str) -> Mapping[str, Any]:
     return {name: beside[NAME] for name, beside in calls.items() if NAME in beside}
 
 
-def with_extra_contents(by_call: Mapping[str, Any]) -> str:
-    """Returns what goes back with calls that have it."""
-    if not by_call:
+def with_extra_contents(by_call: Mapping[str, Any], **beside: Sequence[Any]) -> str:
+    """Returns what goes back with calls that have it, and what goes back ``beside`` them."""
+    more = {name: value for name, value in beside.items() if value}
+    if not by_call and not more:
         return ""
     calls = {name: {NAME: content} for name, content in by_call.items()}
-    return json.dumps({"fields": {}, "calls": calls}, ensure_ascii=False)
+    return json.dumps({"fields": {}, "calls": calls, **more}, ensure_ascii=False)

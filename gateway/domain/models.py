@@ -315,6 +315,8 @@ class Turn:
     """Calls of the caller's functions that the reply ends with: their results come with the caller's next message."""
     returned: str = ""
     """As ``CallRound.returned``, for these."""
+    refusal: str = ""
+    """What of the reply, at its end, says that the model refuses, as it wrote that; empty: it does not refuse."""
     failure: Failure | None = None
     usage: Usage = NO_TOKENS
     model: str = ""

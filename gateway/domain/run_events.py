@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from gateway.domain.approvals import HeldCall
 from gateway.domain.exchange import CallRound, RequestedCall
@@ -22,6 +25,14 @@ class TextDelta:
     """The next part of the reply text."""
 
     text: str
+    is_refusal: bool = False
+    """Whether the model refuses with it, where the server tells that from other text."""
+
+
+def merged(deltas: Iterable[TextDelta]) -> Sequence[TextDelta]:
+    """Joins the texts that follow each other, but no refusal with another text."""
+    of_a_kind = groupby(deltas, attrgetter("is_refusal"))
+    return [TextDelta("".join(each.text for each in deltas), is_refusal) for is_refusal, deltas in of_a_kind]
 
 
 REASONING = "reasoning"
@@ -78,6 +89,8 @@ class RunCompleted:
     """Calls of functions that the turn's caller runs."""
     returned: str = ""
     """What the server wants back with these calls; see ``CallRound.returned``."""
+    refusal: str = ""
+    """See ``Turn.refusal``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
-from gateway.domain.run_events import PreviewEvent, TextDelta
+from gateway.domain.run_events import PreviewEvent, TextDelta, merged
 
 
 class PreviewStream(AsyncIterator[PreviewEvent]):
@@ -27,8 +27,9 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
         if self.on_first is not None:
             on_first, self.on_first = self.on_first, None
             on_first()
-        if isinstance(event, TextDelta) and self._pending and isinstance(last := self._pending[-1], TextDelta):
-            self._pending[-1] = TextDelta(last.text + event.text)
+        last = self._pending[-1] if self._pending else None
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+            self._pending[-1:] = merged((last, event))
         else:
             self._pending.append(event)
         _wake(self._changed)

@@ -81,6 +81,7 @@ class RecordOutcome:
     shown: str = ""
     calls: tuple[RequestedCall, ...] = ()
     returned: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

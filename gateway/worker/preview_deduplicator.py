@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.domain.run_events import PreviewEvent, TextDelta
 
@@ -29,7 +30,7 @@ class PreviewDeduplicator:
         if isinstance(event, TextDelta):
             self._parts.append(event.text)
             if self._already_shown:
-                event = TextDelta(self._new_text())
+                event = replace(event, text=self._new_text())
                 if not event.text:
                     return
         self._emit(event)

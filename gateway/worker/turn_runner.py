@@ -219,6 +219,7 @@ class TurnRunner:
             spent.is_estimate or turn.cost_is_estimate,
             calls=said.calls if said else (),
             returned=said.returned if said else "",
+            refusal=said.refusal if said else "",
         )
 
 

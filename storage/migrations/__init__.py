@@ -51,6 +51,7 @@ REVISIONS: Final = (
     "0024",
     "0025",
     "0026",
+    "0027",
 )
 """All revisions, oldest first."""
 OLDEST_COMPATIBLE: Final = "0002"

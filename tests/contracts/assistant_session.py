@@ -137,8 +137,12 @@ class AssistantSession:
         return self.events[-1]
 
     @property
+    def shown(self) -> list[TextDelta]:
+        return [event for event in self.events if isinstance(event, TextDelta)]
+
+    @property
     def shown_text(self) -> str:
-        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+        return "".join(event.text for event in self.shown)
 
     @property
     def tool_calls(self) -> list[ToolCall]:

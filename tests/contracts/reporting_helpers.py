@@ -54,7 +54,9 @@ def enqueue_and_claim(store: Store, channel: str = "loft", text: str = "Hello", 
 def answered_turn(store: Store, channel: str = "loft", text: str = "Hello", reply: str = "Hi", **more: Any) -> Turn:
     """Returns a delivered turn with a reply, in an idle conversation."""
     claim = enqueue_and_claim(store, channel, text, **more)
-    store.apply_writes([replace(answer(claim, reply), files=(PICTURE,), cost=50), finish(claim, keep=False)])
+    store.apply_writes(
+        [replace(answer(claim, reply), files=(PICTURE,), cost=50, refusal=reply), finish(claim, keep=False)]
+    )
     return get_turn(store, claim.turn)
 
 

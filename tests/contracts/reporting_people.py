@@ -43,6 +43,7 @@ def is_erased(turn: Turn) -> bool:
         message.files,
         turn.reply,
         turn.reply_files,
+        turn.refusal,
         turn.posted_messages,
         detail,
     )

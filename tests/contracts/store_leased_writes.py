@@ -120,6 +120,13 @@ class WritingContract:
         assert turn.answered_at >= turn.received_at
         assert turn.delivered_at is None
 
+    def test_a_refusal_is_stored_with_its_reply(self, store: Store) -> None:
+        claim = enqueue_and_claim(store)
+        turn = apply_write(store, RecordOutcome(claim.lease, claim.turn, "Hm.\n\nNo\x00", refusal="No\x00"))
+        assert turn == get_turn(store, claim.turn)
+        assert isinstance(turn, Turn)
+        assert (turn.reply, turn.refusal) == ("Hm.\n\nNo\ufffd", "No\ufffd")
+
     def test_files_of_the_reply_are_stored(self, store: Store) -> None:
         claim = enqueue_and_claim(store)
         settled = apply_write(store, RecordOutcome(claim.lease, claim.turn, files=(*FILES, UNSTORABLE_FILE)))

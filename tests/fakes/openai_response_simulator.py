@@ -245,8 +245,10 @@ class ResponseSimulator:
                 self._make_file_or_image(response, act)
             case Think():
                 summary = [{"type": "summary_text", "text": act.summary}] if act.summary else []
+                is_asked = "reasoning.encrypted_content" in (response.body.get("include") or ())
+                sealed = {"encrypted_content": "sealed"} if is_asked else {}
                 self._add_item(response, "reasoning", {"summary": []})
-                self._item_done(response, {"summary": summary})
+                self._item_done(response, {"summary": summary, **sealed})
             case Hang():
                 await step.wait_for_release()
             case Fail():

@@ -154,7 +154,8 @@ def test_rounds_of_calls_are_read_by_the_version_before_and_after(bare_url: str)
     upgrade(bare_url)
     database = Database(bare_url)
     with database.transaction() as connection:
-        connection.exec_driver_sql("ALTER TABLE turns DROP COLUMN returned")
+        for later in ("returned", "refusal"):
+            connection.exec_driver_sql(f"ALTER TABLE turns DROP COLUMN {later}")
         for statement in OF_THE_FIRST_VERSION:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"UPDATE turns SET rounds = '{stored}' WHERE id = 'waiting'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from adapters.openai_api.content_parts import Several, Text
 from adapters.openai_api.functions import FunctionName, FunctionSchema
@@ -231,9 +231,10 @@ class ToolOutputsRequest(Refusing):
     tool_outputs: Several[ToolOutput]
     stream: bool | None = None
 
-    @model_validator(mode="after")
-    def _each_once(self) -> ToolOutputsRequest:
-        names = [each.tool_call_id for each in self.tool_outputs]
+    @field_validator("tool_outputs")
+    @classmethod
+    def _each_once(cls, given: list[ToolOutput]) -> list[ToolOutput]:
+        names = [each.tool_call_id for each in given]
         if len(set(names)) < len(names):
             raise ValueError("two outputs are for the same tool_call_id")
-        return self
+        return given

@@ -104,30 +104,33 @@ class AssistantsContext:
     async def read_messages(
         self, caller: Caller, messages: Sequence[MessageRequest], where: str
     ) -> Sequence[Mapping[str, Any]]:
-        """Returns messages as they are stored, with what is known of their files.
+        """Returns messages as they are stored, with what is known of their files. ``where``: the field that has them;
+        empty: the one message is the request.
 
         Raises InvalidRequest for messages that are too many or too long, or have parts that cannot be read here.
         """
-        self._check_texts(messages, where)
-        return [await self._body(caller, each, f"{where}[{number}]") for number, each in enumerate(messages)]
+        if len(messages) > MAX_MESSAGES:
+            raise InvalidRequest(f"A request may bring at most {MAX_MESSAGES} messages.", param=where)
+        places = [f"{where}[{number}]." if where else "" for number in range(len(messages))]
+        for message, place in zip(messages, places, strict=True):
+            self._check_text(message, f"{place}content")
+        return [await self._body(caller, *each) for each in zip(messages, places, strict=True)]
 
     async def _body(self, caller: Caller, message: MessageRequest, where: str) -> Mapping[str, Any]:
-        named = [file_of(part, f"{where}.content[{number}]") for number, part in enumerate(message.listed)]
+        """``where``: how the names of its fields begin."""
+        named = [file_of(part, f"{where}content[{number}]") for number, part in enumerate(message.listed)]
         documents = (each for each in message.given if not each.tools)
-        named += [RequestFile("file", "", file_id=each.file_id, where=f"{where}.attachments") for each in documents]
+        named += [RequestFile("file", "", file_id=each.file_id, where=f"{where}attachments") for each in documents]
         files = [asdict(as_file(await self.files.named(caller, file))) for file in named if file]
         return message_body(message) | ({"files": files} if files else {})
 
-    def _check_texts(self, messages: Sequence[MessageRequest], where: str) -> None:
-        if len(messages) > MAX_MESSAGES:
-            raise InvalidRequest(f"A request may bring at most {MAX_MESSAGES} messages.", param=where)
+    def _check_text(self, message: MessageRequest, where: str) -> None:
         longest = self.api.limits.max_message_chars
-        for number, message in enumerate(messages):
-            if len(message.text) > longest:
-                limit = f"A message may have at most {longest} characters here (V1_MAX_MESSAGE_CHARS)."
-                raise InvalidRequest(limit, param=f"{where}[{number}].content", code="string_above_max_length")
-            if not message.text.strip() and isinstance(message.content, str):
-                raise InvalidRequest("The message has no text.", param=f"{where}[{number}].content")
+        if len(message.text) > longest:
+            limit = f"A message may have at most {longest} characters here (V1_MAX_MESSAGE_CHARS)."
+            raise InvalidRequest(limit, param=where, code="string_above_max_length")
+        if not message.text.strip() and isinstance(message.content, str):
+            raise InvalidRequest(f"`{where}` has no text.", param=where)
 
 
 def file_of(part: MessageContentPart, where: str) -> RequestFile | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.openai_api.ids import additional_of, reply_of, run_of
-from adapters.openai_api.outcome import is_cut_off, text_of
+from adapters.openai_api.outcome import is_cut_off, refusal_of, text_of
 from gateway.domain.models import Turn, TurnState
 from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject
@@ -44,8 +44,8 @@ def additional_bodies(turn: Turn) -> Sequence[Mapping[str, Any]]:
 def reply_message(turn: Turn, *, text: str | None = None) -> Item:
     """Returns the message with a turn's reply. ``text``: what there is of it while it is written."""
     is_written, at = text is None, int(turn.answered_at or turn.started_at or turn.received_at)
-    words = text_of(turn) if text is None else text
-    content = [{"type": "text", "text": {"value": words, "annotations": []}}] if words else []
+    words, refusal = (text_of(turn), refusal_of(turn)) if text is None else (text, "")
+    content = [*([text_part(words)] if words else []), *([refusal_part(refusal)] if refusal else [])]
     body = {"role": "assistant", "content": content, "attachments": [], "metadata": {}}
     status = "incomplete" if turn.state is TurnState.CANCELLED or is_cut_off(turn) else "completed"
     item = _view(reply_of(turn.id), turn.message.key.channel, body, at, status=status if is_written else "in_progress")
@@ -53,6 +53,14 @@ def reply_message(turn: Turn, *, text: str | None = None) -> Item:
         reason = "run_cancelled" if turn.state is TurnState.CANCELLED else "max_tokens"
         item |= {"incomplete_details": {"reason": reason}, "incomplete_at": at, "completed_at": None}
     return {**item, "run_id": run_of(turn.id), "assistant_id": turn.message.address.get("assistant", "") or None}
+
+
+def text_part(text: str) -> Item:
+    return {"type": "text", "text": {"value": text, "annotations": []}}
+
+
+def refusal_part(text: str) -> Item:
+    return {"type": "refusal", "refusal": text}
 
 
 def timeline(turns: Sequence[Turn], rows: Sequence[ApiObject]) -> Sequence[Item]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.openai_api.assistants.message_view import reply_message
+from adapters.openai_api.assistants.message_view import refusal_part, reply_message, text_part
 from adapters.openai_api.assistants.run_view import call_step, reply_step, run_view, status_of, step_view
 from adapters.openai_api.errors import error_body, error_form
 from adapters.openai_api.ids import reply_of, step_of
+from adapters.openai_api.outcome import unsent
 from gateway.domain.models import Turn
 from gateway.domain.run_events import ToolCall
 from gateway.web.api.event_stream import TurnWriter, sse_event
@@ -33,6 +34,8 @@ class RunStream(TurnWriter):
     text: str = ""
     """What was sent of the reply."""
     has_message: bool = False
+    parts: list[str] = field(default_factory=list)
+    """The types of the parts that were begun: a text, a refusal."""
     hosted: dict[str, int] = field(default_factory=dict)
     """The numbers of the hosted tools' calls, by their ids."""
 
@@ -56,6 +59,12 @@ class RunStream(TurnWriter):
     # ------------------------------------------------------------ the reply
 
     def on_text(self, text: str) -> Iterator[str]:
+        return self._write(text, text_part(text))
+
+    def on_refusal(self, text: str) -> Iterator[str]:
+        return self._write(text, refusal_part(text))
+
+    def _write(self, text: str, part: Item) -> Iterator[str]:
         if not self.has_message:
             self.has_message = True
             step = {**reply_step(self.turn), "status": "in_progress", "usage": None, "completed_at": None}
@@ -65,23 +74,29 @@ class RunStream(TurnWriter):
             yield sse_event(begun, "thread.message.created")
             yield sse_event(begun, "thread.message.in_progress")
         self.text += text
-        part = {"index": 0, "type": "text", "text": {"value": text, "annotations": []}}
-        delta = {"id": reply_of(self.turn.id), "object": "thread.message.delta", "delta": {"content": [part]}}
+        if part["type"] not in self.parts:
+            self.parts.append(part["type"])
+        content = [{"index": self.parts.index(part["type"]), **part}]
+        delta = {"id": reply_of(self.turn.id), "object": "thread.message.delta", "delta": {"content": content}}
         yield sse_event(delta, "thread.message.delta")
 
     def on_end(self, turn: Turn, sent: str) -> Iterator[str]:  # noqa: ARG002  # ``text`` is without an earlier attempt's
         status = status_of(turn)
         if status == "requires_action":
-            yield from self._close_message(turn, turn.rounds[-1].text)
+            said = turn.rounds[-1].text
+            if said.startswith(self.text) and said != self.text:
+                yield from self.on_text(said[len(self.text) :])
+            yield from self._close_message(turn, said)
             yield from self._calls(turn)
         else:
+            text, refusal = unsent(turn, self.text)  # so that all deltas together are the reply
+            yield from self.on_text(text) if text else ()
+            yield from self.on_refusal(refusal) if refusal else ()
             yield from self._close_message(turn, turn.reply)
         yield sse_event(run_view(turn), f"thread.run.{status}")
         yield DONE
 
     def _close_message(self, turn: Turn, text: str) -> Iterator[str]:
-        if text.startswith(self.text) and text != self.text:
-            yield from self.on_text(text[len(self.text) :])  # so that all deltas together are the reply
         if not self.has_message:
             return
         message = reply_message(turn) if turn.reply else {**reply_message(turn, text=text or self.text)}

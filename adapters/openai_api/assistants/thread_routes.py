@@ -115,7 +115,7 @@ class ThreadRoutes:
         caller, name = self.context.api.callers.reader(request), request.path_values["thread_id"]
         body = await request.read_body(MAX_BODY_BYTES)
         asked, post = read_request(MessageRequest, body), read_post(caller, request, body)
-        bodies = await self.context.read_messages(caller, [asked], "messages")
+        bodies = await self.context.read_messages(caller, [asked], "")
         make = partial(self._add, caller, name, bodies, post)
         (made,) = await made_once(self.context.objects, self.context.api.attempts, post, make)
         return json_response(stored_message(made))

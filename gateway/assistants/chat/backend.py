@@ -225,11 +225,11 @@ class ChatBackend:
                 completion.opened = True
                 async for events in stream:
                     for said in completion.add_events(events):
-                        if not state.started and (completion.id or said):
+                        if not state.started and (completion.id or said.text):
                             state.started = True
                             yield RunStarted(RunId(completion.id or state.turn.id))
-                        if shown := state.accumulator.add_delta(message_key, said):
-                            yield TextDelta(shown)
+                        if shown := state.accumulator.add_delta(message_key, said.text):
+                            yield TextDelta(shown, said.is_refusal)
         except NotFound as exc:
             raise AssistantMisconfigured(
                 f"The server at {self._api.host} has no chat completions at this address. Check OPENAI_BASE_URL: {exc}"
@@ -243,7 +243,7 @@ class ChatBackend:
             state.started = True
             yield RunStarted(RunId(state.turn.id))
         if shown := state.accumulator.add_delta(message_key, rest):
-            yield TextDelta(shown)
+            yield TextDelta(shown, is_refusal=bool(completion.refusal))
 
     def _remember_what_fitted(self, state: ChatRunState) -> None:
         if state.past.too_long:
@@ -311,6 +311,7 @@ def _answer(state: ChatRunState) -> RunCompleted:
         cut_off=cut_off,
         calls=calls,
         returned=to_return(completion.to_message()) if calls else "",
+        refusal=completion.refusal,
     )
 
 

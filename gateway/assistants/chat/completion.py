@@ -15,6 +15,7 @@ from gateway.assistants.replies.filter import ReplyFilter
 from gateway.assistants.sse import END, Event, Json
 from gateway.domain.errors import AssistantUnavailable
 from gateway.domain.models import Usage
+from gateway.domain.run_events import TextDelta
 
 NOT_RETURNED = frozenset(
     {"content", "tool_calls", "function_call", "role", "refusal", "audio", "annotations", "images"}
@@ -74,6 +75,7 @@ class CompletionAccumulator:
         self._fields: Json = {}
         self._long_texts: dict[str, list[str]] = {}
         self._parts: list[Json] = []
+        self._refused: list[str] = []
         self.images: list[Json] = []
         """Parts with images for people."""
 
@@ -82,25 +84,35 @@ class CompletionAccumulator:
         return self.filter.text
 
     @property
+    def refusal(self) -> str:
+        """What the model refuses with, with which the text ends."""
+        return "".join(self._refused)
+
+    @property
     def ending(self) -> Ending:
         """How the answer ended, as far as it was received."""
         reason = self._finish_reason.lower()
         found = (ending for ending, names in ENDINGS.items() if reason.startswith(names))
         return next(found, Ending.COMPLETE if reason or self._is_whole else Ending.BROKEN)
 
-    def add_events(self, events: Iterable[Event]) -> Iterator[str]:
+    def add_events(self, events: Iterable[Event]) -> Iterator[TextDelta]:
         """Adds events that came together. Yields the text for people in them, as one; also before an error.
 
-        Raises AssistantError if one reports an error.
+        A refusal follows what is said. Raises AssistantError if an event reports an error.
         """
-        pieces: list[str] = []
+        pieces, refused = list[str](), len(self._refused)
         try:
             for event in events:
                 self._add_event(event, pieces)
         except Exception:
-            yield self.filter.feed("".join(pieces))
+            yield from self._feed(pieces, self._refused[refused:])
             raise
-        yield self.filter.feed("".join(pieces))
+        yield from self._feed(pieces, self._refused[refused:])
+
+    def _feed(self, pieces: list[str], refused: list[str]) -> Iterator[TextDelta]:
+        yield TextDelta(self.filter.feed("".join(pieces)))
+        if refused:
+            yield TextDelta(self.filter.feed("".join(refused)), is_refusal=True)
 
     def _add_event(self, event: Event, pieces: list[str]) -> None:
         """Adds an event, and its text to ``pieces``."""
@@ -176,7 +188,9 @@ class CompletionAccumulator:
         self._keep(delta)
         if any(map(delta.get, REASONING_FIELDS)):
             self.filter.begin_in_text()
-        pieces += (self._text_of(delta.get("content")), as_text(delta.get("refusal")))
+        pieces.append(self._text_of(delta.get("content")))
+        if delta.get("refusal"):
+            self._refused.append(as_text(delta["refusal"]))
         if "images" in delta or "audio" in delta:
             pieces += map(self._shown_image, as_objects(delta.get("images")))
             pieces.append(as_text(as_object(delta.get("audio")).get("transcript")))
@@ -207,7 +221,7 @@ class CompletionAccumulator:
             if as_text(part.get("type")) in TEXT_PARTS:
                 said.append(as_text(part.get("text")))
             elif part.get("type") == "refusal":
-                said.append(as_text(part.get("refusal")))
+                self._refused.append(as_text(part.get("refusal")))
             elif part.get("type") == "image_url":
                 said.append(self._shown_image(part))
             else:

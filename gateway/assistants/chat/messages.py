@@ -13,6 +13,7 @@ from gateway.assistants.requests.parameters import TRUNCATION
 from gateway.assistants.requests.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.requests.speakers import instructions_for, name_field
 from gateway.assistants.requests.turn_options import (
+    INCLUDE,
     Translation,
     drop_forced_choice,
     drop_idle_tool_fields,
@@ -20,6 +21,7 @@ from gateway.assistants.requests.turn_options import (
     same,
     translated,
     unsupported,
+    without_effect,
 )
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import arguments_to_return
@@ -74,7 +76,8 @@ class RequestBuilder:
         self._toolbox = toolbox
         self._translations: Mapping[str, Translation] = {name: same(name) for name in PARAMETERS} | {
             MAX_TOKENS: same(max_tokens),
-            TRUNCATION: lambda _: {},  # the history was cut
+            TRUNCATION: without_effect,  # the history was cut
+            INCLUDE: without_effect,
         }
         self._parameters = parameters
         self._optional = {**parameters, **optional}

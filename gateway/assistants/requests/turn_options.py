@@ -16,6 +16,8 @@ from gateway.domain.turn_options import ALLOWED_TOOLS, TurnOptions, allows_only_
 from gateway.tools import ToolResult
 
 UNSUPPORTED = "unsupported"
+INCLUDE = "include"
+"""What the caller wants to have beside the answer. Only Responses has a field for it."""
 FORCED_CHOICE = "tool_choice"
 MAX_SENTENCE_CHARS = 300
 
@@ -82,6 +84,11 @@ def drop_idle_tool_fields(body: Json) -> None:
 def same(name: str) -> Translation:
     """Returns the translation of a parameter that the server has too, by the name ``name``."""
     return lambda value: {name: value}
+
+
+def without_effect(_: Any) -> Json:
+    """Translates a parameter that the server has not, and that changes nothing of the answer."""
+    return {}
 
 
 def function_schemas(options: TurnOptions, own: Iterable[Json]) -> list[Json]:

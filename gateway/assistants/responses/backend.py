@@ -349,7 +349,7 @@ class ResponsesBackend:
             self._filtered.add(state.past.left_out)
         files = tuple(state.files.values())
         returned, used = state.returned_with(calls), (state.usage, files, state.model)
-        return RunCompleted(text, *used, cut_off=state.cut_off, calls=calls, returned=returned)
+        return RunCompleted(text, *used, cut_off=state.cut_off, calls=calls, returned=returned, refusal=state.refusal)
 
     async def _keep_cut_off(self, state: ResponseRunState, text: str) -> None:
         """Adds the exchange to the conversation, which has no items of an incomplete response."""

@@ -17,7 +17,8 @@ from gateway.domain.run_events import REASONING, RunEvent, RunStarted, TextDelta
 
 NO_TEXT = -1
 """Stands for the place of an event without text."""
-TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+REFUSAL_DELTA = "response.refusal.delta"
+TEXT_DELTA_EVENTS = frozenset({"response.output_text.delta", REFUSAL_DELTA})
 UNREAD_EVENTS = frozenset(
     f"response.{name}"
     for name in (
@@ -67,6 +68,8 @@ class ResponseEventReader:
         self._show_reasoning = show_reasoning
         self._texts: dict[int, ReplyFilter] = {}
         """The text streamed so far, by the place of its item."""
+        self._refused: set[int] = set()
+        """The places of those that end with a refusal."""
         self._items: dict[int, Json] = {}
         """The finished items, by their place."""
 
@@ -80,9 +83,12 @@ class ResponseEventReader:
             kind = name if name[:9] == "response." else as_text(data.get("type")) or name
             is_text = kind in TEXT_DELTA_EVENTS
             place = data.get("output_index") if is_text else NO_TEXT
-            if pieces and place != shown_at:
+            begins_refusal = kind == REFUSAL_DELTA and _place(place) not in self._refused
+            if pieces and (place != shown_at or begins_refusal):
                 yield from self._show(_place(shown_at), "".join(pieces))
                 pieces = []
+            if begins_refusal:
+                self._refused.add(_place(place))
             if is_text:
                 shown_at = place
                 if isinstance(piece := data.get("delta"), str):
@@ -154,7 +160,7 @@ class ResponseEventReader:
         reply = self._texts[place]
         said = reply.finish() if at_end else reply.feed(text)
         shown = self._accumulator.add_delta(f"{self.id}/{place}", said)
-        return [TextDelta(shown)] if shown else []
+        return [TextDelta(shown, place in self._refused)] if shown else []
 
     def _reply_of(self, place: int, item: Json) -> ReplyFilter:
         """Returns the filter that has read a message: that of its stream, if this brought the same text, or all."""
@@ -166,7 +172,11 @@ class ResponseEventReader:
 
     def _streamed_output(self) -> list[Json]:
         """Returns the items that were streamed: some servers leave the output of a finished response empty."""
-        spoken = {place: _spoken_item(reply) for place, reply in self._texts.items() if reply.text}
+        spoken = {
+            place: _spoken_item(reply, is_refusal=place in self._refused)
+            for place, reply in self._texts.items()
+            if reply.text
+        }
         return [item for _, item in sorted((spoken | self._items).items())]
 
     def _end_of_stream(self) -> list[RunEvent]:
@@ -224,10 +234,11 @@ def _place(output_index: Any) -> int:
     return output_index if isinstance(output_index, int) else 0
 
 
-def _spoken_item(reply: ReplyFilter) -> Json:
+def _spoken_item(reply: ReplyFilter, *, is_refusal: bool) -> Json:
     reply.finish()
-    content = [{"type": "output_text", "text": reply.text, "annotations": []}]
-    return {"type": "message", "role": "assistant", "status": "completed", "content": content}
+    said: Json = {"type": "output_text", "text": reply.text, "annotations": []}
+    part: Json = {"type": "refusal", "refusal": reply.text} if is_refusal else said
+    return {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
 
 
 def _tool_name(item: Json) -> str:

@@ -15,6 +15,7 @@ from gateway.assistants.replies.citations import with_sources
 from gateway.assistants.replies.filter import PLAIN, ReplyFilter, ReplyFilters
 from gateway.assistants.sse import Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_return, arguments_to_run, called_name
+from gateway.domain.carried_reasoning import sealed_reasoning
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantUnavailable
 from gateway.domain.exchange import Exchange, RequestedCall
 from gateway.domain.files import File
@@ -106,8 +107,12 @@ def exchange_items(exchange: Exchange) -> list[Json]:
     if items := items_of(exchange.returned):
         asked = [{"type": "message", "role": "user", "content": exchange.text}] if exchange.text else []
         return [*output_items(exchange), *asked, *items]
-    messages = [{"type": "message", **message} for message in exchange_messages(exchange)]
-    return [*output_items(exchange), *messages, *map(_past_call_item, exchange.calls)]
+    asked, said = (
+        [{"type": "message", **message} for message in exchange_messages(exchange) if message["role"] == role]
+        for role in ("user", "assistant")
+    )
+    thought = [{"type": "reasoning", "summary": [], **each} for each in sealed_reasoning(exchange.returned)]
+    return [*output_items(exchange), *asked, *thought, *said, *map(_past_call_item, exchange.calls)]
 
 
 def to_return(items: Iterable[Json], calls: Sequence[RequestedCall]) -> str:

@@ -14,6 +14,7 @@ from gateway.assistants.requests.server_limits import Feature, ServerLimits
 from gateway.assistants.requests.speakers import instructions_for
 from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
+    INCLUDE,
     Translation,
     drop_forced_choice,
     drop_idle_tool_fields,
@@ -37,7 +38,7 @@ MAX_QUEUED_SECONDS = 120.0
 INSTRUCTIONS, STREAM = "instructions", "stream"
 
 
-CODE_OUTPUTS: Json = {"include": ["code_interpreter_call.outputs"]}
+CODE_OUTPUTS: Json = {INCLUDE: ["code_interpreter_call.outputs"]}
 
 
 class ServerResponses:
@@ -105,6 +106,8 @@ class ServerResponses:
         optional = self._optional | {"metadata": {"turn_id": turn.id}}
         if options.hosted_tools and _runs_code(options.hosted_tools):
             optional |= CODE_OUTPUTS
+        if included := body.pop(INCLUDE, None):
+            optional[INCLUDE] = [*optional.get(INCLUDE, ()), *included]
         body |= {name: value for name, value in optional.items() if name not in self._limits}
         return self._not_stored(body) if Feature.STORED in self._limits else body
 
@@ -139,9 +142,9 @@ class ServerResponses:
     @staticmethod
     def _not_stored(body: Json) -> Json:
         """Returns the request for a server that stores no responses: reasoning comes and goes back encrypted."""
-        include = [*body.get("include", ()), "reasoning.encrypted_content"]
+        include = [*dict.fromkeys([*body.get(INCLUDE, ()), "reasoning.encrypted_content"])]
         kept = {name: value for name, value in body.items() if name not in {"background", "conversation"}}
-        return {**kept, "store": False, "include": include}
+        return {**kept, "store": False, INCLUDE: include}
 
     async def get(self, run_id: str) -> Json:
         """Returns a response. Raises NotFound."""
@@ -189,6 +192,7 @@ PARAMETERS: Mapping[str, Translation] = {
     "response_format": lambda value: {"text": _text_format(value)},
     "verbosity": lambda value: {"text": {"verbosity": value}},
     "reasoning_effort": lambda value: {"reasoning": {"effort": value}},
+    INCLUDE: same(INCLUDE),
     FORCED_CHOICE: lambda value: {FORCED_CHOICE: as_responses_write(value)},
 }
 """What of the parameters of Chat Completions there is in Responses."""

@@ -11,6 +11,7 @@ from gateway.assistants.history.past import PastOfTurn
 from gateway.assistants.json_fields import as_objects, as_text, counted_usage
 from gateway.assistants.replies.accumulator import MESSAGE_SEPARATOR, ReplyAccumulator
 from gateway.assistants.replies.filter import PLAIN, ReplyFilters
+from gateway.assistants.replies.refusals import deltas_of, refusal_in
 from gateway.assistants.requests.server_limits import Feature, ServerLimits, features_of_files
 from gateway.assistants.requests.transcription import Transcripts
 from gateway.assistants.responses.items import (
@@ -37,7 +38,7 @@ from gateway.assistants.tool_calls import FunctionCall, parts_for_model, ran_cal
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.files import File
 from gateway.domain.models import ThreadId, Turn, Usage
-from gateway.domain.run_events import RunEvent, TextDelta, UsageCounted
+from gateway.domain.run_events import RunEvent, UsageCounted
 from gateway.ports.assistant import HistoryLoader
 from gateway.tools import ToolResult
 
@@ -77,6 +78,8 @@ class ResponseRunState:
     files: dict[str, File] = field(default_factory=dict)
     """Files that the assistant made, by reference."""
     cut_off: bool = False
+    refusal: str = ""
+    """What the newest message refuses with."""
     calls: list[FunctionCall] = field(default_factory=list)
     """The calls that the newest response waits for."""
     matched_calls: bool = False
@@ -108,8 +111,7 @@ class ResponseRunState:
         if counted := self.count_usage():
             yield counted
         self.calls = self.apply_response()
-        if rest := self.accumulator.take_unshown():
-            yield TextDelta(rest)
+        yield from deltas_of(self.accumulator.take_unshown(), self.refusal)
 
     def apply_response(self) -> list[FunctionCall]:
         """Adds the results of the response. Returns the calls it waits for. Raises AssistantError if it failed."""
@@ -119,8 +121,9 @@ class ResponseRunState:
             raise error
         self.model = as_text(self.response.get("model")) or self.model
         said, self.said = self.said or read_messages(items, self.filters), []
-        for _, reply in said:
+        for item, reply in said:
             self.accumulator.add_message(reply.text)
+            self.refusal = refusal_in(item)
         name = as_text(self.response.get("id"))
         origin = f"response {name}" if name else f"conversation {self.thread_id}"
         self.files |= {file.reference: file for file in files_in(items, origin)}

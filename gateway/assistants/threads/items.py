@@ -11,6 +11,7 @@ from gateway.assistants.json_fields import as_object, as_objects, as_text, as_us
 from gateway.assistants.replies.accumulator import ReplyAccumulator
 from gateway.assistants.replies.citations import with_sources
 from gateway.assistants.replies.filter import PLAIN, ReplyFilter, ReplyFilters
+from gateway.assistants.replies.refusals import refusal_in
 from gateway.assistants.sse import Event, Json
 from gateway.assistants.tool_calls import FunctionCall, arguments_to_run
 from gateway.domain.errors import AssistantError, AssistantRefused, AssistantTimedOut, AssistantUnavailable
@@ -223,27 +224,28 @@ class RunEventReader:
 
     def _message_delta(self, data: Json) -> list[RunEvent]:
         pieces = as_objects(as_object(data.get("delta")).get("content"))
-        said = "".join(
-            as_text(as_object(one.get("text")).get("value")) or as_text(one.get("refusal")) for one in pieces
-        )
+        said = "".join(as_text(as_object(one.get("text")).get("value")) for one in pieces)
+        refused = "".join(as_text(one.get("refusal")) for one in pieces)
         message_id = as_text(data.get("id"))
         if message_id not in self._texts:
             self._texts[message_id] = self._filters.create()
-        return self._show(message_id, self._texts[message_id].feed(said))
+        text = self._texts[message_id]
+        shown = self._show(message_id, text.feed(said)) if said else []
+        return [*shown, *self._show(message_id, text.feed(refused), is_refusal=True)] if refused else shown
 
     def _message_end(self, data: Json) -> list[RunEvent]:
         """Adds a complete message, or one that was cut off."""
         message_id = as_text(data.get("id"))
         rest = self._texts.pop(message_id).finish() if message_id in self._texts else ""
-        shown = self._show(message_id, rest)
+        shown = self._show(message_id, rest, is_refusal=bool(refusal_in(data)))
         self._accumulator.add_message(read_message(data, self._filters).text)
         self.messages.append(data)
         self.files |= files_in(data)
         return shown
 
-    def _show(self, message_id: str, text: str) -> list[RunEvent]:
+    def _show(self, message_id: str, text: str, *, is_refusal: bool = False) -> list[RunEvent]:
         shown = self._accumulator.add_delta(message_id, text)
-        return [TextDelta(shown)] if shown else []
+        return [TextDelta(shown, is_refusal)] if shown else []
 
     def _step_delta(self, step_id: str, details: Json) -> list[RunEvent]:
         """Adds deltas of calls. Code comes in deltas, so a call is reported once its output follows."""

@@ -10,6 +10,7 @@ from gateway.assistants.attachments import without_sandbox_links
 from gateway.assistants.json_fields import as_text
 from gateway.assistants.replies.cut_off import cut_off_before_text, with_cut_off_note
 from gateway.assistants.replies.filter import ReplyFilters
+from gateway.assistants.replies.refusals import deltas_of, refusal_in
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
 from gateway.assistants.threads.items import (
@@ -26,7 +27,7 @@ from gateway.assistants.threads.state import ThreadRunState
 from gateway.assistants.tool_calls import FunctionCall
 from gateway.domain.errors import AssistantError
 from gateway.domain.models import ThreadId
-from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, TextDelta, ToolCall
+from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, ToolCall
 
 PAGE_SIZE = 100
 
@@ -64,9 +65,7 @@ class ThreadReplies:
         for message in reading.messages:
             events += self._read_message(state, message, names)
         state.accumulator.replace_messages(state.said)
-        if rest := state.accumulator.take_unshown():
-            events.append(TextDelta(rest))
-        return events
+        return [*events, *deltas_of(state.accumulator.take_unshown(), state.refusal)]
 
     async def text_so_far(self, state: ThreadRunState) -> str:
         """Returns what was said by a run that waits for outputs."""
@@ -83,7 +82,8 @@ class ThreadReplies:
             raise cut_off_before_text(limit)
         files = await self._files.to_files(state.reader.files)
         said = with_cut_off_note(text, turn.message.language) if cut_off and not turn.options.is_program else text
-        return RunCompleted(said, state.usage, files, as_text(run.get("model")), cut_off=cut_off, limit=limit)
+        model, refusal = as_text(run.get("model")), state.refusal
+        return RunCompleted(said, state.usage, files, model, cut_off=cut_off, limit=limit, refusal=refusal)
 
     async def _read_steps(self, state: ThreadRunState) -> list[RunEvent]:
         """Reads the run's steps. Ends early on an error, as they are only for display and for counting."""
@@ -106,6 +106,7 @@ class ThreadReplies:
         reply, message_id = read_message(message, self._filters, names), as_text(message.get("id"))
         self._filters.learn(reply)
         state.said.append(reply.text)
+        state.refusal = refusal_in(message)
         if not is_cut_off(state.reader.run):  # else the last call may lack an argument
             calls = enumerate(reply.calls)
             state.text_calls += [FunctionCall(f"call_{message_id}_{n}"[-64:], *call) for n, call in calls]

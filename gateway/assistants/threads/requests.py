@@ -10,10 +10,12 @@ from gateway.assistants.requests.parameters import RUN_LIMITS
 from gateway.assistants.requests.speakers import instructions_for
 from gateway.assistants.requests.turn_options import (
     FORCED_CHOICE,
+    INCLUDE,
     drop_forced_choice,
     same,
     translated,
     unsupported,
+    without_effect,
 )
 from gateway.assistants.sse import Json
 from gateway.assistants.threads.files import ThreadFiles
@@ -40,7 +42,7 @@ PARAMETERS = {
         *("temperature", "top_p", "max_completion_tokens", "response_format", "reasoning_effort"),
         *("parallel_tool_calls", *RUN_LIMITS["threads"]),
     )
-} | {FORCED_CHOICE: _tool_choice}
+} | {FORCED_CHOICE: _tool_choice, INCLUDE: without_effect}
 """Those of Chat Completions that a run has too, and its own."""
 
 

@@ -39,6 +39,8 @@ class ThreadRunState:
     reader: RunEventReader = field(init=False)
     said: list[str] = field(default_factory=list)
     """The text of each message for people."""
+    refusal: str = ""
+    """What the newest message refuses with."""
     text_calls: list[FunctionCall] = field(default_factory=list)
     """Calls that the model wrote as text in the run that has ended."""
     outputs: dict[str, ToolResult] = field(default_factory=dict)

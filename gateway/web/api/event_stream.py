@@ -44,6 +44,10 @@ class TurnWriter(ABC):
     @abstractmethod
     def on_text(self, text: str) -> Iterable[str]: ...
 
+    def on_refusal(self, text: str) -> Iterable[str]:
+        """Writes text with which the model refuses; an API may not tell it from other text."""
+        return self.on_text(text)
+
     def on_tool(self, call: ToolCall) -> Iterable[str]:  # noqa: ARG002  # an API may have no such event
         return ()
 
@@ -94,7 +98,7 @@ async def event_stream(
 def _written(writer: TurnWriter, item: PreviewEvent | Approval | None) -> list[str]:
     match item:
         case TextDelta():
-            return [*writer.on_text(item.text)]
+            return [*(writer.on_refusal if item.is_refusal else writer.on_text)(item.text)]
         case ToolCall():
             return [*writer.on_tool(item)]
         case Approval():

@@ -15,7 +15,7 @@ from gateway.coordination.shares import SharedPlaces
 from gateway.domain.approvals import Approval
 from gateway.domain.errors import Overloaded, StoreUnavailable
 from gateway.domain.models import Turn, TurnId
-from gateway.domain.run_events import PreviewEvent, TextDelta
+from gateway.domain.run_events import PreviewEvent, TextDelta, merged
 from gateway.domain.sentences import Sentence, counted, sentence
 from gateway.domain.shares import NOBODY, Share
 from gateway.web.api.routes import HttpRequest
@@ -165,7 +165,7 @@ class WaiterRegistry:
         self.closes_at = float("inf")
         self._places = SharedPlaces(capacity, caller_share)
         self._waiters: dict[TurnId, list[Waiter]] = {}
-        self._shown: dict[TurnId, list[str]] = {}
+        self._shown: dict[TurnId, list[TextDelta]] = {}
         """The text so far of turns whose text is kept."""
         self._lock = Lock()
 
@@ -242,7 +242,7 @@ class WaiterRegistry:
     def publish_preview(self, turn_id: TurnId, event: PreviewEvent | Approval) -> None:
         with self._lock:
             if isinstance(event, TextDelta) and turn_id in self._shown:
-                self._shown[turn_id].append(event.text)
+                self._shown[turn_id].append(event)
             for waiter in self._waiters.get(turn_id, ()):
                 if waiter.wants_previews:
                     waiter.put(event)
@@ -273,8 +273,9 @@ class WaiterRegistry:
 
     def _add(self, waiter: Waiter, turn_id: TurnId) -> None:
         self._waiters.setdefault(turn_id, []).append(waiter)
-        if waiter.wants_previews and (text := "".join(self._shown.get(turn_id, ()))):
-            waiter.put(TextDelta(text))
+        if waiter.wants_previews:
+            for shown in merged(self._shown.get(turn_id, ())):
+                waiter.put(shown)
 
     def _remove(self, waiter: Waiter, turn_id: TurnId) -> bool:
         """Returns whether the waiter was there."""
@@ -307,7 +308,7 @@ class DeltaBatcher:
     def __init__(self, send: Callable[[PreviewEvent], None], interval: float) -> None:
         self._send = send
         self._interval = interval
-        self._pending: list[str] = []
+        self._pending: list[TextDelta] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, event: PreviewEvent) -> None:
@@ -315,7 +316,7 @@ class DeltaBatcher:
             self._flush()
             self._send(event)
             return
-        self._pending.append(event.text)
+        self._pending.append(event)
         if self._timer is None:
             self._flush()
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._on_timer)
@@ -334,9 +335,9 @@ class DeltaBatcher:
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._on_timer)
 
     def _flush(self) -> None:
-        if self._pending:
-            self._send(TextDelta("".join(self._pending)))
-            self._pending.clear()
+        pending, self._pending = self._pending, []
+        for each in merged(pending):
+            self._send(each)
 
 
 async def _load_if_resolved(load_turn: LoadTurn, *, with_approvals: bool) -> Turn | None:

@@ -273,12 +273,20 @@ def test_a_wrong_key_is_refused(site: ProgramSite) -> None:
         stranger.models.list()
 
 
+def test_a_request_without_a_model_is_told_so(site: ProgramSite) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        site.client.chat.completions.create(model="", messages=[USER])
+    assert (caught.value.param, caught.value.code) == ("model", "missing_required_parameter")
+
+
 @pytest.mark.parametrize(
     ("messages", "options", "param"),
     [
         ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}], {}, None),
         ([{"role": "user", "content": [{"type": "video", "video": 1}]}], {}, "messages[0].content[0]"),
         ([{"role": "user", "content": 5}], {}, "messages[0].content"),
+        ([{"role": "user"}], {}, "messages[0].content"),
+        ([{"role": "system", "content": None}, USER], {}, "messages[0].content"),
         ([{"role": "robot", "content": "x"}], {}, "messages[0].role"),
         ([USER, {"role": "assistant", "content": "x"}], {}, "messages[1]"),
         ([USER, {"role": "tool", "tool_call_id": "call_1", "content": "x"}], {}, "messages[1]"),

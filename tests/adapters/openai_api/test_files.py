@@ -95,7 +95,7 @@ def test_a_file_of_nobody_or_of_another_key_is_refused_by_the_name_of_its_field(
     content: Any = [{"type": "image_file", "image_file": {"file_id": name}}]
     with pytest.raises(BadRequestError) as refused:
         client.beta.threads.messages.create(thread.id, role="user", content=content)
-    assert refused.value.param == "messages[0].content[0].image_file.file_id"
+    assert refused.value.param == "content[0].image_file.file_id"
     content = [{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]
     with pytest.raises(BadRequestError, match="not fetched from an address"):
         client.beta.threads.messages.create(thread.id, role="user", content=content)

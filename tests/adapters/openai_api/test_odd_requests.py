@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from openai import DEFAULT_TIMEOUT, BadRequestError, InternalServerError, NotFoundError, OpenAI
 from openai.types.beta.threads.run import LastError
+from openai.types.beta.threads.run_submit_tool_outputs_params import ToolOutput
 from openai.types.responses import ResponseError, ResponseErrorEvent
 
 from adapters.openai_api.errors import REFUSED
@@ -77,6 +78,8 @@ REFUSED_BY_NAME: dict[str, tuple[Ask, str]] = {
     "a tool that is none": (lambda client: run(client, tool_choice={"type": "code_interpreter"}), "tool_choice"),
     "how many messages": (lambda client: run(client, truncation_strategy=LAST), "truncation_strategy"),
     "too long a time": (lambda client: upload(client, 30 * 86_400), "expires_after[seconds]"),
+    "a message without text": (lambda client: speak(client, "  "), "content"),
+    "outputs of one call": (lambda client: bring(client, "a", "a"), "tool_outputs"),
     "an odd field": (lambda client: client.files.create(file=b"a", purpose="vision", extra_body={"a": "b"}), "a"),
 }
 LAST: Any = {"type": "last_messages"}
@@ -84,6 +87,15 @@ LAST: Any = {"type": "last_messages"}
 
 def add(client: OpenAI, **options: Any) -> Any:
     return client.conversations.items.create(client.conversations.create().id, items=[USER], **options)
+
+
+def speak(client: OpenAI, text: str) -> Any:
+    return client.beta.threads.messages.create(client.beta.threads.create().id, role="user", content=text)
+
+
+def bring(client: OpenAI, *calls: str) -> Any:
+    done, outputs = run(client), [ToolOutput(tool_call_id=name, output="x") for name in calls]
+    return client.beta.threads.runs.submit_tool_outputs(done.id, thread_id=done.thread_id, tool_outputs=outputs)
 
 
 def items(client: OpenAI, **options: Any) -> Any:

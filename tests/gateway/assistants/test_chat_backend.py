@@ -145,6 +145,7 @@ class TestChat(OptionsContract, OnlineContract):
     async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Say("I would rather not.", refusal=True))
         assert await session.say("Do it") == session.shown_text == "I would rather not."
+        assert (session.answer.refusal, {each.is_refusal for each in session.shown}) == (session.shown_text, {True})
 
     @pytest.mark.parametrize("act", [Incomplete("content_filter"), Fail("invalid_prompt")])
     async def test_a_filtered_answer_is_not_shown_as_a_whole_one(

@@ -166,6 +166,7 @@ class TestResponses(OptionsContract, LateRequestContract, OnlineContract):
     async def test_a_refusal_is_a_reply(self, fake: FakeOpenAI, session: AssistantSession) -> None:
         fake.script(Say("I would rather not.", refusal=True))
         assert await session.say("Do it") == session.shown_text == "I would rather not."
+        assert (session.answer.refusal, {each.is_refusal for each in session.shown}) == (session.shown_text, {True})
 
     @pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error"])
     async def test_a_failed_run_is_retried(self, fake: FakeOpenAI, session: AssistantSession, code: str) -> None:

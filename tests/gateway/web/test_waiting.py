@@ -91,11 +91,12 @@ def test_the_first_text_is_sent_at_once_and_the_following_texts_in_one_batch() -
         assert sent == [TextDelta("a")]
         pace.add(ToolCall("c", "tool"))
         assert sent == [TextDelta("a"), TextDelta("bcd"), ToolCall("c", "tool")]
-        pace.add(TextDelta("e"))
+        for text in "ef":
+            pace.add(TextDelta(text, is_refusal=text == "f"))
         pace.close()
 
     asyncio.run(tell())
-    assert sent[3:] == [TextDelta("e")]
+    assert sent[3:] == [TextDelta("e"), TextDelta("f", is_refusal=True)]
 
 
 def test_pending_text_is_sent_after_the_interval() -> None:

@@ -204,6 +204,6 @@ def test_text_that_was_held_back_is_shown_at_the_end_of_its_message() -> None:
 def test_text_of_a_completion_that_comes_together_is_one_also_before_an_error() -> None:
     pieces = [("", {"choices": [{"delta": {"content": piece}}]}) for piece in ("One ", "two ", "three")]
     said = CompletionAccumulator().add_events([*pieces, ("", {"error": {"message": "Away"}})])
-    assert next(said) == "One two three"
+    assert next(said) == TextDelta("One two three")
     with pytest.raises(AssistantError):
         next(said)
