@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
 from adapters.base.quotes import CUT
+from adapters.base.text_input import LONGEST_QUOTE
 from gateway.domain.files import File
 
 TAG = re.compile(
@@ -21,7 +22,6 @@ CHANNEL = re.compile(r"<#(\d{1,20})>")
 ROLE = re.compile(r"<@&(\d{1,20})>")
 CALLS_OTHERS = text_input.calling(r"<@[!&]?\d+>")
 """Whether a text without a mention of the bot calls upon somebody."""
-LONGEST_QUOTE = 2000
 DEEPEST = 4
 """Levels of components that are read: a text may stand in a section, in a container."""
 RICH = "rich"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import BOT_TURNS
-from adapters.base.text_input import MENTIONED_ONLY
+from adapters.base.text_input import LONGEST_QUOTE, MENTIONED_ONLY
 from adapters.discord import commands
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.channels import Channels
@@ -140,11 +140,11 @@ def test_a_reply_brings_what_it_replies_to() -> None:
     assert message.text == "In reply to a message of bob:\n> We ship\n> on Monday.\n\nis that so?"
 
 
-def test_of_a_long_message_the_beginning_is_quoted() -> None:
-    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "long " * 800}
-    (message,) = messages(event("why?", referenced_message=answered))
-    assert message.text.endswith("long […]\n\nwhy?")
-    assert len(message.text) < 2100
+def test_a_quoted_message_is_whole_unless_it_is_very_long() -> None:
+    for length, quoted in ((4000, "x" * 4000), (LONGEST_QUOTE + 9, "x" * LONGEST_QUOTE + " […]")):
+        answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "x" * length}
+        (message,) = messages(event("why?", referenced_message=answered))
+        assert message.text == f"In reply to a message of bob:\n> {quoted}\n\nwhy?"
 
 
 def test_a_forwarded_message_brings_its_text() -> None:

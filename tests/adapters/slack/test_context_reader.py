@@ -249,6 +249,13 @@ async def test_a_slack_that_does_not_answer_holds_a_turn_up_for_a_while_only(
 
 
 # ---------------------------------------------------------------- what the author looks at
+async def test_a_long_first_message_has_all_the_room_that_is_left(reading: Reading) -> None:
+    root = reading.slack.user_says("word " * 1500, channel=CHANNEL)
+    assert (await reading.mention("Summarise!", root)).count("word") == 1500
+    reading.slack.user_says("Hm.", channel=CHANNEL, thread_ts=root, user=BOB)
+    seen = await reading.mention("Summarise!", root)
+    assert 700 < seen.count("word") < 800
+    assert "Bob Ray: Hm." in seen
 
 
 async def test_what_the_author_looks_at_is_quoted(reading: Reading) -> None:
