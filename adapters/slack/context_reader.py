@@ -22,9 +22,9 @@ from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
-MARK = re.compile(r"(?:@(?<!\w@)[UWB]|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
-"""How the text of a message names people, apps and channels whose names Slack did not write into it. Begins with the
-signs, as Python skips quickly what they are not in.
+MARK = re.compile(r"(?:@(?<!\w@)(?:[UWB]|S(?=[A-Z]*+[0-9]))|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
+"""How the text of a message names people, groups of them (S…), apps and channels whose names Slack did not write into
+it. Begins with the signs, as Python skips quickly what they are not in. Ids of groups have a digit: "@SUPPORT" is none.
 """
 FETCH_SECONDS = 15.0
 """For everything together: then the assistant is asked without the rest."""

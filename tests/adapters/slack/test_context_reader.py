@@ -22,6 +22,7 @@ from tests.adapters.slack.reply_scene import Installed
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, app_mention, event_envelope, message_event
 from tests.fakes.slack_faults import HangingCall, SlackErrorFault
+from tests.fakes.slack_reads import USER_GROUP
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.slack_state import SCOPES
 from tests.settings import settings_of
@@ -112,6 +113,15 @@ async def test_in_a_group_dm_a_message_says_who_speaks(reading: Reading) -> None
 
 async def test_a_channel_without_a_label_reads_as_its_name(reading: Reading) -> None:
     assert await reading.seen(message_event("see <#C0CHAN> and <#C9|other>")) == "see #general and #other"
+
+
+async def test_a_user_group_without_a_label_reads_as_its_name(reading: Reading) -> None:
+    said = f"<!subteam^{USER_GROUP}> and <!subteam^S9GONE>, @SUPPORT or @SRE"
+    for ts in ("1.1", "1.2"):
+        assert await reading.seen(message_event(said, ts=ts)) == "@on-duty and @S9GONE, @SUPPORT or @SRE"
+    assert reading.called("usergroups.list") == 2  # once for each of the ids
+    reading.slack.add_workspace(scopes=[scope for scope in SCOPES if scope != "usergroups:read"])
+    assert await reading.seen(message_event("<!subteam^S7>")) == "@S7"
 
 
 async def test_what_slack_does_not_name_keeps_its_id(reading: Reading) -> None:
