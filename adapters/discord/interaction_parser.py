@@ -77,8 +77,8 @@ class InteractionParser:
         return Interaction(number, place, person, member, user, self._languages.best(text_in(event, "locale")))
 
     def _command(self, event: Fields, about: Interaction) -> Message:
-        place = about.place
-        kind, said = commands.read(object_in(event, "data"), self._settings)
+        place, data = about.place, object_in(event, "data")
+        kind, said = commands.read(data, self._settings)
         target = DiscordTarget(
             *(place.id, "", about.user, place.guild),
             interaction=about.id,
@@ -93,6 +93,7 @@ class InteractionParser:
             about.user,
             target.address,
             kind,
+            text_input.files_of({"attachments": commands.attached(data)}),
             has_workspace_share=bool(place.guild),
             author_name=self._names.author_name(about.person, about.member),
             channel_name=place.channel_name,
