@@ -140,9 +140,14 @@ def _embeds(message: Fields, bot: str) -> Iterator[str]:
     for embed in objects_in(message, "embeds"):
         if embed.get("type", RICH) == RICH:
             facts = [f"{text_in(field, 'name')}: {text_in(field, 'value')}" for field in objects_in(embed, "fields")]
-            parts = [text_in(object_in(embed, "author"), "name"), text_in(embed, "title")]
+            parts = [text_in(object_in(embed, "author"), "name"), _title(embed)]
             parts += [text_in(embed, "description"), *facts, text_in(object_in(embed, "footer"), "text")]
             yield readable("\n".join(filter(None, parts)), bot)
+
+
+def _title(embed: Fields) -> str:
+    title, address = text_in(embed, "title"), text_in(embed, "url")
+    return text_input.labelled_link(title, address) if title and address else title
 
 
 def _components(holder: Fields, depth: int = 0) -> Iterator[str]:
