@@ -13,7 +13,7 @@ from adapters.base.language import in_language
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands, text_input
 from adapters.discord.buttons import STOP, pressed
-from adapters.discord.message_parser import key_of
+from adapters.discord.message_parser import key_of, stops_channel
 from adapters.discord.names import Names, shown_name
 from adapters.discord.places import DiscordPlace, id_of, required_id
 from adapters.discord.reply_target import YES, DiscordTarget
@@ -94,6 +94,7 @@ class InteractionParser:
             target.address,
             kind,
             text_input.files_of({"attachments": commands.attached(data)}),
+            stops_channel=kind is MessageKind.STOP and stops_channel(self._settings, place),
             has_workspace_share=bool(place.guild),
             author_name=self._names.author_name(about.person, about.member),
             channel_name=place.channel_name,
