@@ -11,6 +11,8 @@ from gateway.domain.models import MessageKind, Turn
 MAX_QUOTE_CHARS = 3_000
 """Of each message of a thread but the first."""
 CUT = " […]"
+MOST_FILES = 4
+"""Files of a thread that are shown to the assistant: the newest, of which it is asked most often."""
 
 
 def thread_not_read(why: str) -> str:

@@ -165,6 +165,22 @@ async def test_operators_know_authors_and_channels_by_name(
     assert reading.called("users.info") == bool(known.author)
 
 
+async def test_the_newest_files_of_a_thread_come_along_but_not_our_own(reading: Reading) -> None:
+    root = reading.slack.user_says("Look.", channel=CHANNEL, files=[("0.png", b"0"), ("1.png", b"1")])
+    reading.slack.user_says("Mine.", channel=CHANNEL, thread_ts=root, user=BOT_USER, files=[("mine.png", b"-")])
+    for name in ("2.png", "3.png", "4.png"):
+        reading.slack.user_says("", channel=CHANNEL, thread_ts=root, user=BOB, files=[(name, b"x")])
+    ts = reading.slack.user_says("What is that?", channel=CHANNEL, thread_ts=root, mention=True)
+    turn = reading.turn_of(app_mention("What is that?", ts=ts, thread_ts=root))
+    context = await reading.reader.fetch(turn, reading.turns_before, reading.delivery)
+    assert context is not None
+    assert [file.name for file in context.files] == ["1.png", "2.png", "3.png", "4.png"]
+    with_settings(reading, slack_context_chars=0)
+    context = await reading.reader.fetch(turn, reading.turns_before, reading.delivery)
+    assert context is not None
+    assert context.files == ()
+
+
 async def test_a_conversation_of_one_person_needs_no_speaker(reading: Reading) -> None:
     with_settings(reading, slack_scope="user")
     assert await reading.seen(app_mention("hi")) == "hi"
@@ -233,6 +249,15 @@ async def test_reading_threads_can_be_switched_off(reading: Reading) -> None:
     assert not reading.called("conversations.replies")
 
 
+async def test_a_long_first_message_has_all_the_room_that_is_left(reading: Reading) -> None:
+    root = reading.slack.user_says("word " * 1500, channel=CHANNEL)
+    assert (await reading.mention("Summarise!", root)).count("word") == 1500
+    reading.slack.user_says("Hm.", channel=CHANNEL, thread_ts=root, user=BOB)
+    seen = await reading.mention("Summarise!", root)
+    assert 700 < seen.count("word") < 800
+    assert "Bob Ray: Hm." in seen
+
+
 async def test_a_long_thread_keeps_its_first_message_and_the_newest(reading: Reading) -> None:
     with_settings(reading, slack_context_chars=100)
     root = reading.slack.user_says("The first.", channel=CHANNEL)
@@ -259,13 +284,6 @@ async def test_a_slack_that_does_not_answer_holds_a_turn_up_for_a_while_only(
 
 
 # ---------------------------------------------------------------- what the author looks at
-async def test_a_long_first_message_has_all_the_room_that_is_left(reading: Reading) -> None:
-    root = reading.slack.user_says("word " * 1500, channel=CHANNEL)
-    assert (await reading.mention("Summarise!", root)).count("word") == 1500
-    reading.slack.user_says("Hm.", channel=CHANNEL, thread_ts=root, user=BOB)
-    seen = await reading.mention("Summarise!", root)
-    assert 700 < seen.count("word") < 800
-    assert "Bob Ray: Hm." in seen
 
 
 async def test_what_the_author_looks_at_is_quoted(reading: Reading) -> None:
