@@ -76,7 +76,7 @@ lock_conversations = (
 )
 set_thread = _change(update(conversations).where(*_is_held, C.thread_id.is_(None)), *_THREAD)
 set_run = _change(_known_turn, T.run_id, T.trail)
-set_context = _change(_known_turn, T.context)
+set_context = _change(_known_turn, T.context, T.files)
 set_posted_messages = _change(_known_turn, T.parts)
 record_outcome = _change(
     _known_turn,
@@ -219,7 +219,7 @@ class FencedWriteBatch:
                 changes = {"run_id": new.run_id, "trail": new.audit_log}
             case SetContext():
                 new, statement = transitions.with_context(write.turn, write.context), known.set_context
-                changes = {"context": new.message.context}
+                changes = {"context": new.message.context, "files": new.message.files}
             case RecordOutcome():
                 new, statement = transitions.with_outcome(write.turn, write, self._now), known.record_outcome
                 changes = row_mapping.outcome_columns(new)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from gateway.domain.context import ChatContext, Label, Quote, QuoteKind
 from storage.column_types import ConvertedText
 
 
 class ContextJson(ConvertedText[ChatContext]):
-    """The context of a message as JSON; an empty text for none."""
+    """The context of a message as JSON, without its files, which the message has; an empty text for none."""
 
     cache_ok = True
 
     @staticmethod
     def to_sql(value: ChatContext | None) -> str | None:
-        return "" if value is None else json.dumps(asdict(value))
+        if value is None:
+            return ""
+        fields = asdict(replace(value, files=()))
+        del fields["files"]
+        return json.dumps(fields)
 
     @staticmethod
     def from_sql(stored: str | None) -> ChatContext | None:

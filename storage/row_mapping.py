@@ -182,7 +182,7 @@ def changed_columns(turn: Turn, stored: Turn) -> dict[str, Any]:
     if turn.posted_messages != stored.posted_messages:
         columns["parts"] = turn.posted_messages
     if turn.message.context != stored.message.context:
-        columns["context"] = turn.message.context
+        columns |= {"context": turn.message.context, "files": turn.message.files}
     if turn.rounds != stored.rounds:
         columns["rounds"] = turn.rounds
         columns["returned"] = _returned_of(turn)

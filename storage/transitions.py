@@ -71,8 +71,13 @@ def reassigned(turn: Turn, write: ReassignTurn, at: float) -> Turn:
 
 
 def with_context(turn: Turn, context: ChatContext) -> Turn:
-    """With the context of its message, unless its content is erased."""
-    return turn if turn.erased_at is not None else changed(turn, message=changed(turn.message, context=context))
+    """With the context of its message, and the files of that as the message's own, unless its content is erased."""
+    if turn.erased_at is not None:
+        return turn
+    known = {file.reference for file in turn.message.files}
+    more = (file for file in map(storable_file, context.files) if file.reference not in known)
+    files = (*turn.message.files, *more)
+    return changed(turn, message=changed(turn.message, context=replace(context, files=()), files=files))
 
 
 def released(turn: Turn, owner: str, at: float, *, not_started: bool, failed: bool = False) -> Turn:

@@ -9,7 +9,10 @@ from gateway.domain.context import Quote
 from gateway.domain.models import MessageKind, Turn
 
 MAX_QUOTE_CHARS = 3_000
+"""Of each message of a thread but the first."""
 CUT = " […]"
+MOST_FILES = 4
+"""Files of a thread that are shown to the assistant: the newest, of which it is asked most often."""
 
 
 def thread_not_read(why: str) -> str:
@@ -31,12 +34,15 @@ def last_read(earlier: Sequence[Turn]) -> Turn | None:
 def within_budget(quotes: Sequence[Quote], max_chars: int) -> tuple[list[Quote], int]:
     """Returns the first quote and the newest others that fit, oldest first, and how many were left out.
 
-    The first message of a thread says what it is about. Quotes without text are left out, and not counted.
+    The first message of a thread says what it is about: it may take half of the characters, and all if it is alone.
+    Quotes without text are left out, and not counted.
     """
-    said = [_cut(quote, max_chars) for quote in quotes if quote.text]
+    said = [quote for quote in quotes if quote.text]
     if not said or max_chars <= 0:
         return [], 0
-    first, *others = said
+    half = max_chars // 2
+    first = _cut(said[0], half if said[1:] else max_chars)
+    others = [_cut(quote, min(MAX_QUOTE_CHARS, half)) for quote in said[1:]]
     left, kept = max_chars - len(first.text), []
     for quote in reversed(others):
         left -= len(quote.text)
@@ -46,6 +52,6 @@ def within_budget(quotes: Sequence[Quote], max_chars: int) -> tuple[list[Quote],
     return [first, *reversed(kept)], len(others) - len(kept)
 
 
-def _cut(quote: Quote, max_chars: int) -> Quote:
-    limit = max(min(MAX_QUOTE_CHARS, max_chars // 2), len(CUT))
+def _cut(quote: Quote, limit: int) -> Quote:
+    limit = max(limit, len(CUT))
     return quote if len(quote.text) <= limit else replace(quote, text=quote.text[: limit - len(CUT)].rstrip() + CUT)

@@ -25,6 +25,10 @@ ANSWERS = frozenset({"cancel"})
 MENTIONED_ONLY = "(mentioned you without saying anything)"
 YOU = "you"
 """The name of the bot in what is quoted for the assistant."""
+LONGEST_QUOTE = 8000
+"""Characters of one message that is quoted because somebody replies or links to it: what they ask is often about all
+of it, and platforms let people write thousands.
+"""
 SOMEBODY = "somebody"
 """Stands for a name that is not known, or not visible."""
 UNREADABLE = "(sent something that cannot be shown to you as text)"

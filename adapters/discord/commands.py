@@ -7,14 +7,14 @@ from typing import Any
 
 from adapters.base import text_input
 from adapters.base.features import BotFeatures
-from adapters.base.json_fields import Fields, objects_in, text_in
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.settings import DiscordSettings
 from gateway.domain.models import MessageKind
 from gateway.domain.sentences import Sentence, sentence
 from gateway.languages import Languages, say
 
-CHAT_INPUT, STRING = 1, 3
+CHAT_INPUT, STRING, ATTACHMENT = 1, 3, 11
 IN_GUILDS, IN_DIRECT_MESSAGES = 0, 1
 MAX_TEXT = 6000
 """Discord's maximum for a text option."""
@@ -60,8 +60,8 @@ def described(features: BotFeatures) -> list[dict[str, Any]]:
     """Returns the commands as they are registered."""
     languages = features.languages
     options = {
-        "ask": [_option("text", sentence("What to ask"), MAX_TEXT, languages)],
-        "assistant": [_option("name", sentence("Its name"), MAX_NAME, languages)],
+        "ask": [_text_option("text", sentence("What to ask"), MAX_TEXT, languages), _file_option(languages)],
+        "assistant": [_text_option("name", sentence("Its name"), MAX_NAME, languages)],
     }
     return [
         {
@@ -75,9 +75,14 @@ def described(features: BotFeatures) -> list[dict[str, Any]]:
     ]
 
 
-def _option(name: str, text: Sentence, most: int, languages: Languages) -> dict[str, Any]:
+def _text_option(name: str, text: Sentence, most: int, languages: Languages) -> dict[str, Any]:
     described = _descriptions(text, languages)
     return {"type": STRING, "name": name, "required": True, "max_length": most, **described}
+
+
+def _file_option(languages: Languages) -> dict[str, Any]:
+    described = _descriptions(sentence("A file that it is about"), languages)
+    return {"type": ATTACHMENT, "name": "file", "required": False, **described}
 
 
 def _descriptions(text: Sentence, languages: Languages) -> dict[str, Any]:
@@ -96,6 +101,14 @@ def read(data: Fields, settings: DiscordSettings) -> tuple[MessageKind, str]:
     name = text_in(data, "name")
     if name == "help":
         return MessageKind.PROMPT, HELP.format(replies=REPLIES[settings.discord_replies])
-    text = "\n".join(text_in(option, "value") for option in objects_in(data, "options"))
+    options = (option for option in objects_in(data, "options") if option.get("type") != ATTACHMENT)
+    text = "\n".join(text_in(option, "value") for option in options)
     kind = text_input.kind_of(name)
     return kind, f"/{name} {text}".strip() if kind is MessageKind.CHOOSE else text or f"/{name}"
+
+
+def attached(data: Fields) -> list[Fields]:
+    """Returns the files that were given with a command, as Discord describes attachments."""
+    known = object_in(object_in(data, "resolved"), "attachments")
+    given = (option for option in objects_in(data, "options") if option.get("type") == ATTACHMENT)
+    return [object_in(known, text_in(option, "value")) for option in given]

@@ -13,7 +13,7 @@ from adapters.base.language import in_language
 from adapters.base.text_input import MENTIONED_ONLY
 from adapters.discord import commands, text_input
 from adapters.discord.buttons import STOP, pressed
-from adapters.discord.message_parser import key_of
+from adapters.discord.message_parser import key_of, stops_channel
 from adapters.discord.names import Names, shown_name
 from adapters.discord.places import DiscordPlace, id_of, required_id
 from adapters.discord.reply_target import YES, DiscordTarget
@@ -77,8 +77,8 @@ class InteractionParser:
         return Interaction(number, place, person, member, user, self._languages.best(text_in(event, "locale")))
 
     def _command(self, event: Fields, about: Interaction) -> Message:
-        place = about.place
-        kind, said = commands.read(object_in(event, "data"), self._settings)
+        place, data = about.place, object_in(event, "data")
+        kind, said = commands.read(data, self._settings)
         target = DiscordTarget(
             *(place.id, "", about.user, place.guild),
             interaction=about.id,
@@ -93,6 +93,8 @@ class InteractionParser:
             about.user,
             target.address,
             kind,
+            text_input.files_of({"attachments": commands.attached(data)}),
+            stops_channel=kind is MessageKind.STOP and stops_channel(self._settings, place),
             has_workspace_share=bool(place.guild),
             author_name=self._names.author_name(about.person, about.member),
             channel_name=place.channel_name,

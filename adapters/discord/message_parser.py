@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from adapters.base import text_input as base_text_input
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, object_in, storable
 from adapters.base.language import in_language
 from adapters.base.text_input import MENTIONED_ONLY, SOMEBODY, UNREADABLE, YOU
-from adapters.discord import text_input
+from adapters.discord import intent, text_input
 from adapters.discord.audience import Audience
 from adapters.discord.names import Names, name_of
 from adapters.discord.places import DiscordPlace, id_of, required_id
@@ -21,6 +23,8 @@ from gateway.languages import Languages
 from gateway.ports.platform import ParsedUpdate
 
 MAX_THREAD_NAME = 80
+UNTHREADED = (MessageKind.STOP, MessageKind.RESET)
+"""What is answered where it is said: no thread is opened for it."""
 
 
 def key_of(settings: DiscordSettings, place: DiscordPlace, user: str, opened: str = "") -> ConversationKey:
@@ -33,6 +37,11 @@ def key_of(settings: DiscordSettings, place: DiscordPlace, user: str, opened: st
         thread if scope == "topic" else "",
         user if scope == "user" else "",
     )
+
+
+def stops_channel(settings: DiscordSettings, place: DiscordPlace) -> bool:
+    """Tells whether a STOP is also for the threads of the channel that it is given in."""
+    return bool(place.guild) and not place.parent and settings.discord_scope == "topic"
 
 
 class MessageParser:
@@ -67,7 +76,8 @@ class MessageParser:
         number, heard = required_id(event, "id"), self.parse(event, place).messages
         if not heard and "message_reference" not in event and self._audience.is_answered(event, place):
             return ParsedUpdate(events=(MessageDeleted(self._settings.name, number),))
-        called = heard if place.guild and self._audience.mentions(event) else ()
+        stops = tuple(_stop_by_edit(one) for one in heard if one.kind is MessageKind.STOP and not one.only_if_running)
+        called = stops or (heard if place.guild and self._audience.mentions(event) else ())
         return ParsedUpdate(called, (MessageEdited(self._settings.name, number, self._with_reply(event, own, place)),))
 
     def _message(self, event: Fields, place: DiscordPlace, *, addressed: bool) -> Message:
@@ -75,14 +85,14 @@ class MessageParser:
         user, files = id_of(author), text_input.all_files(event)
         text = text_input.own(event, self._names.bot) or self._without_text(event)
         context = self._names.context(event, author, member, place)
-        opens = bool(place.guild) and not place.parent and place.has_threads
-        opens = opens and self._settings.discord_replies == "thread"
+        kind = MessageKind.PROMPT if files else intent.kind_of(text, addressed=addressed)
+        may_answer = kind is MessageKind.STOP and intent.may_answer(text)
+        opens = self._opens_threads(place) and (may_answer or kind not in UNTHREADED)
         target = DiscordTarget(
             *(place.id, number, user, place.guild),
             thread_name=_thread_name(text, context, files) if opens else "",
             mentions=YES if addressed and place.parent else "",
         )
-        kind = MessageKind.PROMPT if files or not addressed else _kind_of(text)
         return Message(
             key_of(self._settings, place, user, number if opens else ""),
             number,
@@ -92,13 +102,19 @@ class MessageParser:
             kind=kind,
             files=(*files, *self._files_replied_to(event)),
             may_start_conversation=addressed,
-            only_if_running=kind is MessageKind.RESUME,
+            stops_channel=kind is MessageKind.STOP and stops_channel(self._settings, place),
+            only_if_running=may_answer or kind is MessageKind.RESUME,
             has_workspace_share=bool(place.guild),
             max_from_author=BOT_TURNS if text_input.is_by_program(event) else 0,
             author_name=self._names.author_name(author, member),
             channel_name=place.channel_name,
             context=in_language(context, self._languages.best()),
         )
+
+    def _opens_threads(self, place: DiscordPlace) -> bool:
+        """Tells whether what calls the bot in a place is answered in a thread of its own."""
+        in_channel = bool(place.guild) and not place.parent and place.has_threads
+        return in_channel and self._settings.discord_replies == "thread"
 
     def _without_text(self, event: Fields) -> str:
         """Returns what a message without text says, beside its files and what it forwards."""
@@ -124,12 +140,9 @@ class MessageParser:
         return "\n\n".join(filter(None, parts))
 
 
-def _kind_of(text: str) -> MessageKind:
-    """Returns what a written text asks for; the other commands are slash commands."""
-    word = base_text_input.bare_word(text)
-    if word.removeprefix("/") in base_text_input.HANDOVER_WORDS:
-        return base_text_input.kind_of(word.removeprefix("/"))
-    return MessageKind.CHOOSE if base_text_input.bare_kind(word) is MessageKind.CHOOSE else MessageKind.PROMPT
+def _stop_by_edit(edited: Message) -> Message:
+    """Returns an edit to a command to stop as a message of its own, as the original has a turn: that which it stops."""
+    return replace(edited, message_id=f"{edited.message_id}:stop", may_start_conversation=False, stops_channel=False)
 
 
 def _thread_name(text: str, context: ChatContext | None, files: tuple[File, ...]) -> str:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, size_in, text_in
 from adapters.base.quotes import CUT
+from adapters.base.text_input import LONGEST_QUOTE
 from gateway.domain.files import File
 
 TAG = re.compile(
@@ -21,7 +22,6 @@ CHANNEL = re.compile(r"<#(\d{1,20})>")
 ROLE = re.compile(r"<@&(\d{1,20})>")
 CALLS_OTHERS = text_input.calling(r"<@[!&]?\d+>")
 """Whether a text without a mention of the bot calls upon somebody."""
-LONGEST_QUOTE = 2000
 DEEPEST = 4
 """Levels of components that are read: a text may stand in a section, in a container."""
 RICH = "rich"
@@ -140,9 +140,14 @@ def _embeds(message: Fields, bot: str) -> Iterator[str]:
     for embed in objects_in(message, "embeds"):
         if embed.get("type", RICH) == RICH:
             facts = [f"{text_in(field, 'name')}: {text_in(field, 'value')}" for field in objects_in(embed, "fields")]
-            parts = [text_in(object_in(embed, "author"), "name"), text_in(embed, "title")]
+            parts = [text_in(object_in(embed, "author"), "name"), _title(embed)]
             parts += [text_in(embed, "description"), *facts, text_in(object_in(embed, "footer"), "text")]
             yield readable("\n".join(filter(None, parts)), bot)
+
+
+def _title(embed: Fields) -> str:
+    title, address = text_in(embed, "title"), text_in(embed, "url")
+    return text_input.labelled_link(title, address) if title and address else title
 
 
 def _components(holder: Fields, depth: int = 0) -> Iterator[str]:

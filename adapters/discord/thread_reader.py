@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.quotes import last_read, left_out, thread_not_read, within_budget
+from adapters.base.quotes import MOST_FILES, last_read, left_out, thread_not_read, within_budget
 from adapters.base.text_input import YOU
 from adapters.discord import text_input
 from adapters.discord.api_client import DiscordClient
@@ -75,7 +75,8 @@ class ThreadReader:
             (label for message in others for label in self._names.labels(message)) if self._names.tells_people else ()
         )
         known = tuple(dict.fromkeys((*context.labels, *labels)))
-        return replace(context, labels=known, quotes=tuple(kept), notes=notes)
+        files = [file for message in others if _author(message) != bot for file in text_input.all_files(message)]
+        return replace(context, labels=known, quotes=tuple(kept), notes=notes, files=tuple(files[-MOST_FILES:]))
 
     async def _messages(
         self, place: DiscordTarget, channel: str, after: str, delivery: DeliveryContext

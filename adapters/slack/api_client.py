@@ -38,7 +38,7 @@ JSON = "application/json; charset=utf-8"
 QUERY_METHODS = frozenset(
     {
         *("bots.info", "conversations.info", "conversations.replies"),
-        *("files.getUploadURLExternal", "files.info", "users.info"),
+        *("files.getUploadURLExternal", "files.info", "usergroups.list", "users.info"),
     }
 )
 """Methods that take no JSON (docs.slack.dev/reference/methods: content types)."""

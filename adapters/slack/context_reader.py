@@ -22,9 +22,9 @@ from gateway.domain.errors import DeliveryError, NotForUs
 from gateway.domain.models import Message, Turn
 from gateway.ports.platform import DeliveryContext, KnownNames, TurnLoader
 
-MARK = re.compile(r"(?:@(?<!\w@)[UWB]|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
-"""How the text of a message names people, apps and channels whose names Slack did not write into it. Begins with the
-signs, as Python skips quickly what they are not in.
+MARK = re.compile(r"(?:@(?<!\w@)(?:[UWB]|S(?=[A-Z]*+[0-9]))|#(?<!\w#)[CG])[A-Z0-9]{1,20}(?!\w)")
+"""How the text of a message names people, groups of them (S…), apps and channels whose names Slack did not write into
+it. Begins with the signs, as Python skips quickly what they are not in. Ids of groups have a digit: "@SUPPORT" is none.
 """
 FETCH_SECONDS = 15.0
 """For everything together: then the assistant is asked without the rest."""
@@ -119,23 +119,23 @@ class ContextReader:
         self, turn: Turn, before: TurnLoader, workspace: Workspace, delivery: DeliveryContext
     ) -> ChatContext | None:
         message = turn.message
-        quotes, notes = await self._thread(turn, before, workspace, delivery)
+        context = await self._thread(turn, before, workspace, delivery)
         viewed = await self._viewed(message.address.get("viewed", ""), workspace, delivery)
         is_shared = message.address.get("channel_type") != "im" and not message.key.user
         speaker = f"@{message.author}" if is_shared and self._has_names and message.author else ""
-        context = ChatContext(speaker, quotes=(*quotes, *viewed), notes=notes)
+        context = replace(context, speaker=speaker, quotes=(*context.quotes, *viewed))
         context = await self._named(context, message.text, workspace, delivery)
         return context if is_shared or context != NOTHING else None
 
     async def _thread(
         self, turn: Turn, before: TurnLoader, workspace: Workspace, delivery: DeliveryContext
-    ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
+    ) -> ChatContext:
         """Returns what was written in the message's thread since the last turn there, if the message mentions us."""
         address = turn.message.address
         thread, ts = address.get("thread_ts", ""), address.get("ts", "")
         in_thread = thread and ts and thread != ts and address.get("channel_type") != "im"
         if not (in_thread and "mentions" in address and self._threads.max_chars):
-            return (), ()
+            return NOTHING
         earlier = [one for one in await before(TURNS_LOOKED_AT) if one.message.address.get("thread_ts") == thread]
         identity = self._known(workspace.team)
         bot_user = identity.user or workspace.bot_user
@@ -172,7 +172,8 @@ class ContextReader:
             if mark in names
         )
         quotes = tuple(self._with_speaker(quote, names) for quote in context.quotes)
-        return ChatContext(names.get(context.speaker, context.speaker[1:]), labels, quotes, context.notes)
+        speaker = names.get(context.speaker, context.speaker[1:])
+        return replace(context, speaker=speaker, labels=labels, quotes=quotes)
 
     def _allowed(self, marks: Iterable[str]) -> Sequence[str]:
         """Returns the marks whose names may be told: without SLACK_NAMES, not those of people."""

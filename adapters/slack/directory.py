@@ -1,4 +1,4 @@
-"""Names of people, apps and channels, and the locales of people, as Slack knows them."""
+"""Names of people, their groups, apps and channels, and the locales of people, as Slack knows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from adapters.base.expiring_cache import ExpiringCache
-from adapters.base.json_fields import Fields, object_in, text_in
+from adapters.base.json_fields import Fields, object_in, objects_in, text_in
 from adapters.slack.api_client import SlackClient
 from adapters.slack.reply_target import Workspace
 from gateway import logs
@@ -34,13 +34,14 @@ class Lookup:
 
     method: str
     argument: str
+    """Of the method, for the id; empty for one that names all of a workspace."""
     read: Callable[[Fields], DirectoryEntry]
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """What Slack tells of a person, an app or a channel; empty: nothing."""
+    """What Slack tells of a person, a group of them, an app or a channel; empty: nothing."""
 
     name: str = ""
     """As ``clean_name`` returns it."""
@@ -60,6 +61,12 @@ def _named(kind: str, answer: Fields) -> DirectoryEntry:
     return DirectoryEntry(clean_name(text_in(object_in(answer, kind), "name")))
 
 
+def _group(group: str, answer: Fields) -> DirectoryEntry:
+    """Finds a user group among all of the workspace, by what people type to mention it."""
+    handles = [text_in(one, "handle") for one in objects_in(answer, "usergroups") if one.get("id") == group]
+    return DirectoryEntry(clean_name("".join(handles[:1])))
+
+
 PERSON = Lookup("users.info", "user", _person, {"include_locale": "true"})
 APP = Lookup("bots.info", "bot", partial(_named, "bot"))
 CHANNEL = Lookup("conversations.info", "channel", partial(_named, "channel"))
@@ -67,6 +74,8 @@ CHANNEL = Lookup("conversations.info", "channel", partial(_named, "channel"))
 
 def lookup_for(mark: str) -> Lookup:
     """Returns how to ask for the name behind a mark: @ or #, and an id."""
+    if mark.startswith("@S"):
+        return Lookup("usergroups.list", "", partial(_group, mark[1:]))
     return CHANNEL if mark.startswith("#") else APP if mark.startswith("@B") else PERSON
 
 
@@ -126,7 +135,8 @@ class Directory:
 
     async def _ask(self, mark: str, workspace: Workspace, delivery: DeliveryContext) -> tuple[DirectoryEntry, float]:
         lookup = lookup_for(mark)
-        args = {lookup.argument: mark[1:], **lookup.options}
+        which = {lookup.argument: mark[1:]} if lookup.argument else {"team_id": workspace.team}
+        args = {**which, **lookup.options}
         try:
             answer = await self._client.call(
                 lookup.method, args, workspace=workspace, delivery=delivery, max_wait=MAX_WAIT

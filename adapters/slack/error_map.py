@@ -33,6 +33,7 @@ READS = frozenset(
         "conversations.replies",
         "files.getUploadURLExternal",
         "files.info",
+        "usergroups.list",
         "users.info",
     }
 )
@@ -175,7 +176,7 @@ TABLE: dict[str, ErrorRule] = {
         *("channel_type_not_supported", "method_not_supported_for_channel_type"),
     ),
     "messages_tab_disabled": _NO_TAB,
-    **_group(_rejected("there is no such person for the app"), "user_not_found", "user_not_visible"),
+    **_group(_rejected("there is no such person for the app"), "user_not_found", "user_not_visible", "users_not_found"),
     **_group(_rejected("there is no such app in the workspace"), "bot_not_found", "bots_not_found"),
     # The content.
     **_group(
@@ -195,7 +196,7 @@ TABLE: dict[str, ErrorRule] = {
         _rejected("the workspace does not have it, or the app is not an agent. See the manifest"),
         *("feature_not_enabled", "feature_disabled", "not_agent_app", "not_authorized", "unknown_method"),
         *("method_deprecated", "deprecated_endpoint", "not_subscribed_to_message_stream_stopped"),
-        "session_not_found",
+        *("session_not_found", "plan_upgrade_required"),
     ),
     # Files.
     **_group(
@@ -224,7 +225,7 @@ TABLE: dict[str, ErrorRule] = {
         *("no_dual_broadcast_content_update", "duplicate_channel_not_found", "duplicate_message_not_found"),
         *("draft_already_deleted", "draft_already_sent", "draft_has_conflict", "draft_not_found"),
         *("too_many_attachments", "too_many_contact_cards", "too_many_users", "missing_file_data"),
-        *("alt_txt_too_large", "unknown_snippet_type", "unknown_subtype"),
+        *("alt_txt_too_large", "unknown_snippet_type", "unknown_subtype", "invalid_team"),
     ),
 }
 

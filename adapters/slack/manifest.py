@@ -28,9 +28,12 @@ SCOPES = (
     "im:history",  # as channels:history, in direct messages
     "metadata.message:read",  # the metadata on the bot's own replies, to recognise them
     "mpim:history",  # as channels:history, in direct messages of several people
+    "usergroups:read",  # the names of user groups that messages mention
     "users:read",  # the names of people who write and are mentioned, and of apps
 )
 """What a bot token must permit. docs.slack.dev/reference/scopes"""
+DISPENSABLE = {"usergroups:read": "user groups are told to the assistant by their ids"}
+"""Scopes that an app which was installed earlier may lack, and what is so without them."""
 
 EVENTS = (
     "agent_session_stopped",  # the Stop button

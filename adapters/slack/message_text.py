@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from adapters.base import text_input as base_text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.text_input import SOMEBODY, quoted
+from adapters.base.text_input import LONGEST_QUOTE, SOMEBODY, quoted
 from adapters.slack.blocks import in_markup
 from adapters.slack.text_input import readable
 
 WORDS = re.compile(r"\w+")
 NO_PREVIEW = "no preview available"
 """What Slack gives as the fallback of an attachment that it cannot describe."""
-LONGEST_QUOTE = 8000
-"""Characters."""
 DEEPEST_FORWARD = 3
 """How often what is forwarded is read that was forwarded already."""
 

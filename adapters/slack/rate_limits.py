@@ -38,6 +38,7 @@ RATES = {
     "files.info": TIER_4,
     "files.getUploadURLExternal": TIER_4,
     "files.completeUploadExternal": TIER_4,
+    "usergroups.list": TIER_2,
     "users.info": TIER_4,
     "assistant.threads.setStatus": SPECIAL,
     "assistant.threads.setSuggestedPrompts": TIER_4,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adapters.base.setup_check import check_setup
 from adapters.slack.api_client import SlackClient, TokenIdentity
-from adapters.slack.manifest import PATHS, SCOPES
+from adapters.slack.manifest import DISPENSABLE, PATHS, SCOPES
 from adapters.slack.reply_target import Workspace
 from adapters.slack.settings import SlackSettings
 from adapters.slack.workspaces import Workspaces
@@ -43,8 +43,9 @@ def _scopes(name: str, who: TokenIdentity) -> CheckResult:
     if not who.scopes:  # a proxy removed the header: a token has at least one scope
         return CheckResult(f"{name} scopes", ok=True, detail="unknown: the answer did not say")
     missing = [scope for scope in SCOPES if scope not in who.scopes]
-    if not missing:
-        return CheckResult(f"{name} scopes", ok=True, detail="complete")
+    if DISPENSABLE.keys() >= set(missing):
+        without = "".join(f", but without {scope} {DISPENSABLE[scope]}" for scope in missing)
+        return CheckResult(f"{name} scopes", ok=True, detail=f"complete{without}")
     advice = "add them under OAuth & Permissions, or put the manifest in again, and install the app again"
     return CheckResult(f"{name} scopes", ok=False, detail=f"missing: {', '.join(missing)}; {advice}")
 

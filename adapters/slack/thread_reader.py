@@ -8,14 +8,15 @@ from typing import Any
 
 from adapters.base.errors import Rejected
 from adapters.base.json_fields import Fields, object_in, objects_in, text_in
-from adapters.base.quotes import left_out, thread_not_read, within_budget
+from adapters.base.quotes import MOST_FILES, left_out, thread_not_read, within_budget
 from adapters.base.text_input import YOU
 from adapters.slack import message_text
 from adapters.slack.api_client import SlackClient
 from adapters.slack.event_context import id_of
 from adapters.slack.reply_target import Workspace
+from adapters.slack.said import Said
 from gateway import logs
-from gateway.domain.context import Quote, QuoteKind
+from gateway.domain.context import ChatContext, Quote, QuoteKind
 from gateway.domain.errors import DeliveryError
 from gateway.ports.platform import DeliveryContext
 
@@ -23,6 +24,7 @@ PAGE_SIZE = 200
 MOST_PAGES = 5
 MAX_WAIT = 2.0
 """Seconds to wait for the rate limit."""
+MISSING = "The newest messages of this thread are missing."
 READ_SUBTYPES = frozenset({"", "bot_message", "file_share", "me_message", "thread_broadcast"})
 
 log = logs.get_logger(__name__)
@@ -51,10 +53,8 @@ class ThreadReader:
         self._client = client
         self.max_chars = max_chars
 
-    async def read(
-        self, part: ThreadPart, workspace: Workspace, delivery: DeliveryContext
-    ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
-        """Returns what was written in a part of a thread, and what to tell the assistant about gaps. Raises LeaseLost.
+    async def read(self, part: ThreadPart, workspace: Workspace, delivery: DeliveryContext) -> ChatContext:
+        """Returns what was written in a part of a thread, with files, and notes about gaps. Raises LeaseLost.
 
         The bot's own messages are left out where the conversation has them: after one of its turns.
         """
@@ -62,11 +62,13 @@ class ThreadReader:
             messages, is_whole = await self._messages(part, workspace, delivery)
         except DeliveryError as exc:
             log.warning("thread not read", channel=part.channel, error=str(exc))
-            return (), (thread_not_read(_reason(exc)),)
-        quotes = [self._quote(message, part) for message in messages if _is_said(message)]
+            return ChatContext(notes=(thread_not_read(_reason(exc)),))
+        said = [message for message in messages if _is_said(message)]
+        quotes = [self._quote(message, part) for message in said]
         kept, dropped = within_budget([quote for quote in quotes if quote is not None], self.max_chars)
-        notes = left_out(dropped)
-        return tuple(kept), notes if is_whole else (*notes, "The newest messages of this thread are missing.")
+        notes = left_out(dropped) if is_whole else (*left_out(dropped), MISSING)
+        files = [file for message in said if not _is_ours(message, part) for file in Said.of(message, "").files]
+        return ChatContext(quotes=tuple(kept), notes=notes, files=tuple(files[-MOST_FILES:]))
 
     async def read_one(self, channel: str, ts: str, workspace: Workspace, delivery: DeliveryContext) -> Quote | None:
         """Returns a message; None if it cannot be read. Raises LeaseLost."""
@@ -102,11 +104,15 @@ class ThreadReader:
         return await self._client.call(method, args, workspace=workspace, delivery=delivery, max_wait=MAX_WAIT)
 
     def _quote(self, message: Fields, part: ThreadPart) -> Quote | None:
-        mine = part.ours & {id_of(message, name) for name in ("user", "bot_id", "ts")}
+        mine = _is_ours(message, part)
         if mine and part.after:
             return None
         quote = _quoted(message, part.bot_user)
         return Quote(quote.text, YOU) if mine else quote
+
+
+def _is_ours(message: Fields, part: ThreadPart) -> bool:
+    return not part.ours.isdisjoint(id_of(message, name) for name in ("user", "bot_id", "ts"))
 
 
 def _quoted(message: Fields, bot_user: str = "") -> Quote:

@@ -19,7 +19,7 @@ from gateway import logs
 from gateway.domain.context import ChatContext, clean_name
 from gateway.domain.errors import MalformedRequest
 from gateway.domain.models import ConversationKey, Join, Message, MessageKind
-from gateway.domain.platform_events import ChannelMigrated, MessageEdited
+from gateway.domain.platform_events import ChannelMigrated, MessageDeleted, MessageEdited
 from gateway.languages import Languages
 from gateway.ports.platform import ParsedUpdate
 
@@ -197,13 +197,27 @@ class MessageParser:
     def parse_edit(self, message: Fields) -> ParsedUpdate:
         """Parses an edit. Not each changes what is said: where somebody is by now comes as one, too.
 
-        Raises MalformedRequest if it is not as Telegram documents it.
+        One after which nothing is said to the bot withdraws the message. Raises MalformedRequest if it is not as
+        Telegram documents it.
         """
         target = target_of(message, author_of(message, self.me))
         if not target.user or not is_written(message) or "location" in message:
             return ParsedUpdate()
         parsed = ParsedMessage.of(message, self.me)
-        return ParsedUpdate(tuple(self._called_by_edit(target, parsed)), tuple(self._edits(target, parsed)))
+        edits = tuple(self._edits(target, parsed))
+        if self._is_taken_back(target, parsed):
+            gone = MessageDeleted(self._name, self.id_of(target, target.message), as_part=False)
+            return ParsedUpdate(events=(*edits, gone))
+        return ParsedUpdate(tuple(self._called_by_edit(target, parsed)), edits)
+
+    def _is_taken_back(self, target: TelegramTarget, parsed: ParsedMessage) -> bool:
+        """Tells whether an edited message is not said to the bot, perhaps no longer.
+
+        Of an album, and of a text that the client has split, another message may be what calls the bot.
+        """
+        hears = self._audience.allows(target) and self._audience.hears(target, parsed)
+        is_edited = bool(number_of(parsed.message, "edit_date"))
+        return is_edited and hears and not parsed.album and not self._audience.is_meant(target, parsed)
 
     def _edits(self, target: TelegramTarget, parsed: ParsedMessage) -> Iterator[MessageEdited]:
         """Yields the edit of a message, of an album's item alone, and that of a question behind /new."""

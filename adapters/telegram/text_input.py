@@ -10,14 +10,13 @@ from typing import Any
 
 from adapters.base import text_input
 from adapters.base.json_fields import Fields, object_in, objects_in, storable, text_in
-from adapters.base.text_input import SOMEBODY, YOU
+from adapters.base.text_input import LONGEST_QUOTE, SOMEBODY, YOU
 from adapters.telegram import replies
 from adapters.telegram.message_entities import BotIdentity, entity_spans, number_in, readable, written
 from gateway.domain.models import MessageKind
 
 COMMAND = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 """core.telegram.org/bots/features#commands"""
-LONGEST_CONTEXT = 2000
 LONGEST_NAME = 100
 CUT = " […]"
 ABOUT = "About this part of it:"
@@ -172,7 +171,7 @@ def _chosen(message: Fields) -> str:
 
 
 def _excerpt(text: str) -> str:
-    return text_input.quoted(cut(text, LONGEST_CONTEXT))
+    return text_input.quoted(cut(text, LONGEST_QUOTE))
 
 
 # ---------------------------------------------------------------- content without text

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gateway.domain.files import JOINERS
+from gateway.domain.files import JOINERS, File
 
 MAX_NAME_CHARS = 60
 NAME_PUNCTUATION = frozenset('"“”„«»`<>[]{}|\\:')
@@ -75,6 +75,8 @@ class ChatContext:
     """Sentences of the gateway, such as what could not be read."""
     language: str = ""
     """The code of the language in which the author is spoken to by the bot itself; empty: English."""
+    files: tuple[File, ...] = ()
+    """Of what is quoted. They become files of the message: once stored, they are among those."""
 
     def render(self, text: str) -> str:
         """Returns a message's text as the assistant reads it: behind what is quoted, and with names."""

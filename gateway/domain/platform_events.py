@@ -19,10 +19,12 @@ class MessageEdited:
 
 @dataclass(frozen=True, slots=True)
 class MessageDeleted:
-    """A person deleted a message."""
+    """A person deleted a message, or it is no longer said to the bot."""
 
     platform: str
     message_id: str
+    as_part: bool = True
+    """Whether it withdraws the turn of another message, too, if it has joined that."""
 
 
 @dataclass(frozen=True, slots=True)

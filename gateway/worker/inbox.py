@@ -273,7 +273,9 @@ class StoreInbox:
 
     async def _handle_deletion(self, deleted: MessageDeleted) -> None:
         turn = await self._store.call(lambda store: store.find_turn_by_message(deleted.platform, deleted.message_id))
-        if turn is not None and not turn.state.is_resolved:
+        if turn is None or turn.state.is_resolved:
+            return
+        if deleted.as_part or turn.message.message_id == deleted.message_id:
             await self._withdraw(turn.id)
 
     async def _withdraw(self, turn_id: TurnId) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gateway import logs
 from gateway.coordination.file_spool import FileSpool, TurnSpool
+from gateway.coordination.lease import LeaseGuard
 from gateway.domain.files import Attachment
 from gateway.domain.models import Turn
 from gateway.domain.sentences import sentence
@@ -23,8 +24,8 @@ log = logs.get_logger(__name__)
 class TurnFiles:
     """The files of one attempt at a turn. To be closed."""
 
-    def __init__(self, turn: Turn, adapter: Adapter, spool: FileSpool) -> None:
-        self._turn = turn
+    def __init__(self, lease_guard: LeaseGuard, adapter: Adapter, spool: FileSpool) -> None:
+        self._lease_guard = lease_guard
         self._adapter = adapter
         self._file_spool = spool
         self._spool: TurnSpool | None = None
@@ -44,16 +45,17 @@ class TurnFiles:
             self._spool.close()
 
     async def _load(self) -> Sequence[Attachment]:
-        files = self._turn.message.files
+        turn = self._lease_guard.claim.turn  # as it is by now: its context may have brought files
+        files = turn.message.files
         if not files or not isinstance(self._adapter, FetchesAttachments):
             return ()
-        if may_have_died_over_files(self._turn):
-            log.warning("files left out: earlier attempts were interrupted", turn=self._turn.id, files=len(files))
+        if may_have_died_over_files(turn):
+            log.warning("files left out: earlier attempts were interrupted", turn=turn.id, files=len(files))
             self.left_out = True
             return [Attachment(file, problem=LEFT_OUT) for file in files]
         if self._spool is None:
             self._spool = self._file_spool.open_turn()
-        return await self._adapter.fetch_attachments(self._turn, self._spool)
+        return await self._adapter.fetch_attachments(turn, self._spool)
 
 
 def may_have_died_over_files(turn: Turn) -> bool:

@@ -178,7 +178,7 @@ class TurnProcessor:
             await self._park(work, running, work.claim.turn.cost)
             return None
         turn, stream = work.claim.turn, PreviewStream()
-        files = TurnFiles(turn, self._adapters[work.platform], self._spool)
+        files = TurnFiles(work.lease_guard, self._adapters[work.platform], self._spool)
         shown = (noted(turn.id, stream.put), files.load, self._metrics)
         attempt = TurnAttempt(self._assistants, running, self._commands, work.lease_guard, *shown)
         work.attempt = attempt

@@ -152,10 +152,11 @@ FOREIGN_WRITES: dict[str, ForeignWrite] = {
     ),
     "finish whose result was lost": Scene.finish_and_lose_the_result,
 }
+READ = ChatContext("Ann", notes=("n\x00\ud800",), files=(File("a.txt\x00", "F1"),))
 WRITES: dict[str, Callable[[Claim], LeasedWrite]] = {
     "thread": lambda claim: SetThread(claim.lease, ThreadId("thread of it"), "b"),
     "run": lambda claim: SetRun(claim.lease, claim.turn, RunId("run")),
-    "context": lambda claim: SetContext(claim.lease, claim.turn, ChatContext("Ann", notes=("n\x00\ud800",))),
+    "context": lambda claim: SetContext(claim.lease, claim.turn, READ),
     "outcome": lambda claim: RecordOutcome(claim.lease, claim.turn, "Hi", shown="H"),
     "posted messages": lambda claim: SetPostedMessages(claim.lease, claim.turn, ("1.1", "1.2")),
     "finish": lambda claim: FinishTurn(claim.lease, claim.turn),

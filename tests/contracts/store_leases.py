@@ -8,8 +8,10 @@ from functools import partial
 from gateway.domain.context import ChatContext
 from gateway.domain.errors import LeaseLost
 from gateway.domain.exchange import CallOutput, Exchange, RequestedCall
+from gateway.domain.files import File
 from gateway.domain.models import STAFF, MessageKind, ThreadId, TurnId, TurnState
 from gateway.domain.turn_options import TurnOptions
+from gateway.ports.leased_writes import SetContext
 from gateway.ports.store import Store
 from tests.contracts.store_helpers import (
     FILES,
@@ -150,6 +152,16 @@ class LeaseContract:
         assert store.past_turns(last, 100) == told
         assert store.past_turns(last, 2) == told[-2:]
         assert store.past_turns(claim.turn, 100) == []
+
+    def test_the_files_of_a_context_become_files_of_the_message(self, store: Store) -> None:
+        claim = enqueue_one(store, message(files=FILES), new_turn(), owner="one").claim
+        assert claim is not None
+        more = File("above.png", "F9", "image/png", 7)
+        context = ChatContext("Ada", notes=("A note.",), files=(*FILES, more))
+        written = apply_write(store, SetContext(claim.lease, claim.turn, context))
+        assert written == store.get_turn(claim.turn.id)
+        said = store.transcript(claim.turn.conversation_id)[0].message
+        assert (said.files, said.context) == ((*FILES, more), replace(context, files=()))
 
     def test_missing_turns_and_conversations_are_none(self, store: Store) -> None:
         assert store.get_turn(TurnId("nobody")) is None

@@ -57,6 +57,7 @@ def _common_methods() -> dict[str, SlackMethod]:
         "conversations.history": SlackMethod(slack_reads.history, HISTORY_SCOPES, CALLS_PER_MINUTE[3]),
         "conversations.info": SlackMethod(slack_reads.channel_info, READ_SCOPES, CALLS_PER_MINUTE[3]),
         "bots.info": SlackMethod(slack_reads.bot_info, ("users:read",), CALLS_PER_MINUTE[3]),
+        "usergroups.list": SlackMethod(slack_reads.user_groups, ("usergroups:read",), CALLS_PER_MINUTE[2]),
         "users.info": SlackMethod(slack_reads.user_info, ("users:read",), CALLS_PER_MINUTE[4]),
     }
 

@@ -1,4 +1,4 @@
-"""Read methods: conversations.*, users.info, bots.info."""
+"""Read methods: conversations.*, users.info, bots.info, usergroups.list."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.fakes.slack_state import FakeSlackMessage, SlackState, SlackWorkspace
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 999
+USER_GROUP = "S0DUTY1"
 
 
 def replies(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
@@ -87,3 +88,9 @@ def bot_info(state: SlackState, workspace: SlackWorkspace, args: SlackArguments)
     bot = args.required_string("bot")
     name = workspace.name if bot == workspace.bot_id else f"App {bot}"
     return {"ok": True, "bot": {"id": bot, "deleted": False, "name": name, "app_id": f"A{bot[1:]}"}}
+
+
+def user_groups(state: SlackState, workspace: SlackWorkspace, args: SlackArguments) -> Json:
+    """usergroups.list: every workspace has one group."""
+    group = {"id": USER_GROUP, "team_id": workspace.team, "is_usergroup": True, "name": "On Duty", "handle": "on-duty"}
+    return {"ok": True, "usergroups": [group]}

@@ -31,6 +31,7 @@ SCOPES = (
     "reactions:read",
     "reactions:write",
     "team:read",
+    "usergroups:read",
     "users:read",
 )
 """Default scopes of a token: all scopes the fake knows."""

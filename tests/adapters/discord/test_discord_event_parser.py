@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.base.features import PLAIN, BotFeatures
 from adapters.base.inbound import BOT_TURNS
-from adapters.base.text_input import MENTIONED_ONLY
+from adapters.base.text_input import LONGEST_QUOTE, MENTIONED_ONLY
 from adapters.discord import commands
 from adapters.discord.api_client import DiscordClient
 from adapters.discord.channels import Channels
@@ -140,11 +140,11 @@ def test_a_reply_brings_what_it_replies_to() -> None:
     assert message.text == "In reply to a message of bob:\n> We ship\n> on Monday.\n\nis that so?"
 
 
-def test_of_a_long_message_the_beginning_is_quoted() -> None:
-    answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "long " * 800}
-    (message,) = messages(event("why?", referenced_message=answered))
-    assert message.text.endswith("long […]\n\nwhy?")
-    assert len(message.text) < 2100
+def test_a_quoted_message_is_whole_unless_it_is_very_long() -> None:
+    for length, quoted in ((4000, "x" * 4000), (LONGEST_QUOTE + 9, "x" * LONGEST_QUOTE + " […]")):
+        answered = {"id": "4", "author": {"id": "3002", "username": "bob"}, "content": "x" * length}
+        (message,) = messages(event("why?", referenced_message=answered))
+        assert message.text == f"In reply to a message of bob:\n> {quoted}\n\nwhy?"
 
 
 def test_a_forwarded_message_brings_its_text() -> None:
@@ -159,11 +159,12 @@ ALERT = {
     "type": "rich",
     "author": {"name": "Monitor"},
     "title": "Disk full",
+    "url": "https://monitor.example/7",
     "description": "on <#2001>",
     "fields": [{"name": "Used", "value": "98 %"}],
     "footer": {"text": "just now"},
 }
-ALERT_TEXT = "Monitor\nDisk full\non #2001\nUsed: 98 %\njust now"
+ALERT_TEXT = "Monitor\nDisk full (https://monitor.example/7)\non #2001\nUsed: 98 %\njust now"
 PREVIEW = {"type": "link", "title": "A page"}
 
 
@@ -502,6 +503,22 @@ def test_an_update_without_an_edit_is_no_edit() -> None:
     assert parser().parse("MESSAGE_UPDATE", event(edited_timestamp=None), DM).events == ()
 
 
+def test_a_slash_command_brings_its_file_along() -> None:
+    options = [{"name": "text", "type": 3, "value": "what is this?"}, {"name": "file", "type": 11, "value": "44"}]
+    resolved = {
+        "attachments": {"44": {"id": "44", **SHOT}, "45": {"id": "45", "filename": "b.png", "url": "https://b"}}
+    }
+    about = {"id": "7", "type": 2, "channel_id": CHANNEL, "user": {"id": USER}, "token": "t"}
+    (message,) = (
+        parser().interaction({**about, "data": {"name": "ask", "options": options, "resolved": resolved}}).messages
+    )
+    assert (message.text, [file.reference for file in message.files]) == ("what is this?", [SHOT["url"]])
+    (ask, *_) = commands.described(PLAIN)
+    assert [(each["name"], each["required"]) for each in ask["options"]] == [("text", True), ("file", False)]
+    gone = {"name": "ask", "options": options}
+    assert parser().interaction({**about, "data": gone}).messages[0].files == ()
+
+
 def test_operators_know_authors_and_channels_by_name() -> None:
     told = {"id": CHANNEL, "guild_id": GUILD, "type": 0, "name": "general"}
     thread = {"id": "77", "guild_id": GUILD, "type": 11, "parent_id": CHANNEL, "name": "a question"}
@@ -553,6 +570,56 @@ def test_the_commands_that_choose_are_there_where_there_are_several_assistants()
 def test_a_mention_asks_for_a_person_and_for_the_assistant_again(content: str, kind: str) -> None:
     (message,) = messages(event(f"<@{BOT}> {content}"))
     assert (message.kind, message.only_if_running) == (kind, kind == "resume")
+
+
+COMMANDS = [
+    ("stop", MessageKind.STOP),
+    ("/stop", MessageKind.STOP),
+    ("*Cancel*.", MessageKind.STOP),
+    ("reset", MessageKind.RESET),
+    ("/new", MessageKind.RESET),
+    ("new", MessageKind.PROMPT),
+    ("stop that", MessageKind.PROMPT),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), COMMANDS)
+def test_a_mention_with_a_command_is_one_and_needs_no_thread(content: str, kind: MessageKind) -> None:
+    (message,) = messages(event(f"<@{BOT}> {content}"))
+    (direct,) = messages(event(content, mentions=False), DM)
+    assert {message.kind, direct.kind} == {kind}
+    may_answer = "Cancel" in content  # as the answer to a question it gets a thread
+    assert ("thread_name" in message.address) is (kind is MessageKind.PROMPT or may_answer)
+    assert {message.only_if_running, direct.only_if_running} == {may_answer}
+    assert messages(event(f"<@{BOT}> {content}", attachments=[SHOT]))[0].kind is MessageKind.PROMPT
+
+
+@pytest.mark.parametrize(("content", "kind"), COMMANDS)
+def test_in_a_thread_of_the_bot_a_word_alone_can_stop_and_nothing_else(content: str, kind: MessageKind) -> None:
+    (message,) = messages(event(content, mentions=False), THREAD)
+    assert message.kind is (kind if kind is MessageKind.STOP else MessageKind.PROMPT)
+    assert not message.may_start_conversation
+
+
+def test_a_stop_in_a_channel_is_also_for_its_threads() -> None:
+    for place, scope, stops in ((TEXT_CHANNEL, "topic", True), (THREAD, "topic", False), (TEXT_CHANNEL, "user", False)):
+        (message,) = messages(event(f"<@{BOT}> stop"), place, discord_scope=scope)
+        channel = {"id": place.id, "type": 11 if place.parent else 0, "parent_id": place.parent}
+        about = {"id": "7", "type": 2, "channel": channel, "guild_id": GUILD, "user": {"id": USER}, "token": "t"}
+        for name in ("stop", "new"):
+            (command,) = parser(discord_scope=scope).interaction({**about, "data": {"name": name}}).messages
+            assert command.stops_channel is (stops and name == "stop")
+        assert message.stops_channel is stops
+        assert not messages(event(f"<@{BOT}> reset"), place, discord_scope=scope)[0].stops_channel
+
+
+@pytest.mark.parametrize(("content", "stops"), [("stop", 1), ("cancel", 0)])
+def test_an_edit_to_a_command_to_stop_is_a_message_of_its_own(content: str, stops: int) -> None:
+    edited = event(content, mentions=False, edited_timestamp="2026-01-01T00:00:00Z")
+    for place in (DM, THREAD):
+        update = parser().parse("MESSAGE_UPDATE", edited, place)
+        assert [each.message_id for each in update.messages] == ["5:stop"] * stops
+        assert not any(each.may_start_conversation or each.stops_channel for each in update.messages)
 
 
 def test_slash_commands_ask_for_a_person_where_one_may_be_asked_for() -> None:

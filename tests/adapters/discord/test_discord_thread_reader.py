@@ -12,6 +12,7 @@ import pytest
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.reply_target import YES, DiscordTarget
 from gateway.domain.context import ChatContext, Label, Quote
+from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message, MessageKind, Turn, TurnId, TurnState
 from gateway.worker.worker import run_once
 from tests.adapters.discord.reply_scene import settings
@@ -81,7 +82,21 @@ async def test_a_thread_is_quoted_with_the_message_that_it_was_begun_at(discord:
             Quote("Restarted.", "you"),
         ),
         language="de",
+        files=(File("a.log", "https://x.org/1"),),
     )
+
+
+async def test_the_newest_files_of_a_thread_come_along_but_not_our_own(discord: FakeDiscord) -> None:
+    thread = begin_thread(discord, discord.says("It fails.", user=BOB)["id"])
+    for number in range(6):
+        attached = [{"url": f"https://x.org/{number}", "filename": f"{number}.png"}]
+        discord.says("so", thread, user=BOB, attachments=attached)
+    with discord.state.notify():
+        own = discord.state.add_message(thread, discord.state.bot_user, "Mine.")
+        own["attachments"] = [{"url": "https://x.org/mine", "filename": "mine.png"}]
+    found = await read(discord, turn_in(discord, thread))
+    assert found is not None
+    assert [file.name for file in found.files] == ["2.png", "3.png", "4.png", "5.png"]
 
 
 async def test_the_first_message_of_a_thread_is_quoted_as_discord_shows_it_there(discord: FakeDiscord) -> None:

@@ -22,6 +22,7 @@ from tests.adapters.slack.reply_scene import Installed
 from tests.fakes.delivery_context import FakeDeliveryContext
 from tests.fakes.slack_events import BOT_ID, BOT_USER, TEAM, TOKEN, app_mention, event_envelope, message_event
 from tests.fakes.slack_faults import HangingCall, SlackErrorFault
+from tests.fakes.slack_reads import USER_GROUP
 from tests.fakes.slack_server import FakeSlack
 from tests.fakes.slack_state import SCOPES
 from tests.settings import settings_of
@@ -114,6 +115,15 @@ async def test_a_channel_without_a_label_reads_as_its_name(reading: Reading) -> 
     assert await reading.seen(message_event("see <#C0CHAN> and <#C9|other>")) == "see #general and #other"
 
 
+async def test_a_user_group_without_a_label_reads_as_its_name(reading: Reading) -> None:
+    said = f"<!subteam^{USER_GROUP}> and <!subteam^S9GONE>, @SUPPORT or @SRE"
+    for ts in ("1.1", "1.2"):
+        assert await reading.seen(message_event(said, ts=ts)) == "@on-duty and @S9GONE, @SUPPORT or @SRE"
+    assert reading.called("usergroups.list") == 2  # once for each of the ids
+    reading.slack.add_workspace(scopes=[scope for scope in SCOPES if scope != "usergroups:read"])
+    assert await reading.seen(message_event("<!subteam^S7>")) == "@S7"
+
+
 async def test_what_slack_does_not_name_keeps_its_id(reading: Reading) -> None:
     assert await reading.seen(app_mention("ask <@U9GONE> in <#C9GONE>")) == "Ann Lee: ask @U9GONE in #C9GONE"
     assert await reading.seen(app_mention("ask <@U9GONE>")) == "Ann Lee: ask @U9GONE"
@@ -153,6 +163,22 @@ async def test_operators_know_authors_and_channels_by_name(
     assert await asyncio.gather(*asked) == [known, known]
     assert reading.reader.known_names(message) == known
     assert reading.called("users.info") == bool(known.author)
+
+
+async def test_the_newest_files_of_a_thread_come_along_but_not_our_own(reading: Reading) -> None:
+    root = reading.slack.user_says("Look.", channel=CHANNEL, files=[("0.png", b"0"), ("1.png", b"1")])
+    reading.slack.user_says("Mine.", channel=CHANNEL, thread_ts=root, user=BOT_USER, files=[("mine.png", b"-")])
+    for name in ("2.png", "3.png", "4.png"):
+        reading.slack.user_says("", channel=CHANNEL, thread_ts=root, user=BOB, files=[(name, b"x")])
+    ts = reading.slack.user_says("What is that?", channel=CHANNEL, thread_ts=root, mention=True)
+    turn = reading.turn_of(app_mention("What is that?", ts=ts, thread_ts=root))
+    context = await reading.reader.fetch(turn, reading.turns_before, reading.delivery)
+    assert context is not None
+    assert [file.name for file in context.files] == ["1.png", "2.png", "3.png", "4.png"]
+    with_settings(reading, slack_context_chars=0)
+    context = await reading.reader.fetch(turn, reading.turns_before, reading.delivery)
+    assert context is not None
+    assert context.files == ()
 
 
 async def test_a_conversation_of_one_person_needs_no_speaker(reading: Reading) -> None:
@@ -221,6 +247,15 @@ async def test_reading_threads_can_be_switched_off(reading: Reading) -> None:
     root = reading.slack.user_says("Old.", channel=CHANNEL)
     assert await reading.mention("Why?", root) == "Ann Lee: Why?"
     assert not reading.called("conversations.replies")
+
+
+async def test_a_long_first_message_has_all_the_room_that_is_left(reading: Reading) -> None:
+    root = reading.slack.user_says("word " * 1500, channel=CHANNEL)
+    assert (await reading.mention("Summarise!", root)).count("word") == 1500
+    reading.slack.user_says("Hm.", channel=CHANNEL, thread_ts=root, user=BOB)
+    seen = await reading.mention("Summarise!", root)
+    assert 700 < seen.count("word") < 800
+    assert "Bob Ray: Hm." in seen
 
 
 async def test_a_long_thread_keeps_its_first_message_and_the_newest(reading: Reading) -> None:

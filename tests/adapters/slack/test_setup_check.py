@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.slack.api_client import SlackClient
-from adapters.slack.manifest import SCOPES
+from adapters.slack.manifest import DISPENSABLE, SCOPES
 from adapters.slack.settings import SlackSettings
 from adapters.slack.setup_check import check
 from adapters.slack.workspaces import InstalledWorkspaces, OneWorkspace, Workspaces
@@ -55,6 +55,13 @@ async def test_a_missing_scope_is_named(slack: FakeSlack, calls: SlackClient) ->
     assert not scopes.ok
     assert "files:read, files:write;" in scopes.detail
     assert "chat:write" not in scopes.detail
+
+
+async def test_an_app_may_lack_a_scope_that_came_later(slack: FakeSlack, calls: SlackClient) -> None:
+    slack.add_workspace(TEAM, TOKEN, scopes=[scope for scope in SCOPES if scope not in DISPENSABLE])
+    scopes = (await told(calls))["slack scopes"]
+    assert scopes.ok
+    assert "without usergroups:read" in scopes.detail
 
 
 async def test_scopes_that_slack_does_not_tell_are_not_called_missing(slack: FakeSlack, calls: SlackClient) -> None:

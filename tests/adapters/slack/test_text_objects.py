@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.base.text_input import LONGEST_QUOTE
 from adapters.slack import message_text, text_input
 from gateway.domain.platform_events import MessageEdited
 from tests.adapters.slack.parsing import TS, one, read
@@ -232,7 +233,7 @@ def test_a_long_quotation_is_cut() -> None:
     long = {**LINKED, "text": "word " * 5000}
     said = message_text.whole({"attachments": [long]}, BOT_USER)
     assert said.endswith(" […]")
-    assert len(said) < message_text.LONGEST_QUOTE + 200
+    assert len(said) < LONGEST_QUOTE + 200
 
 
 def test_what_slack_unfurls_a_moment_later_changes_the_message() -> None:

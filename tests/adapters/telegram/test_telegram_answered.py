@@ -11,6 +11,7 @@ from adapters.telegram.api_client import BotProfile
 from adapters.telegram.message_entities import BotIdentity
 from adapters.telegram.reply_target import TelegramTarget
 from gateway.domain.models import ConversationKey, Message, MessageKind
+from gateway.domain.platform_events import MessageDeleted, MessageEdited
 from tests.adapters.telegram.parsing import (
     AUTHOR,
     BOT,
@@ -282,6 +283,30 @@ def test_an_edit_that_mentions_us_is_a_message_with_the_id_of_the_first() -> Non
     assert not read("edited_message", message_json(f"{CALL} hello")).messages
     assert not read("edited_message", told, telegram_groups="never").messages
     assert not read("edited_message", told, telegram_allowed_chats="1").messages
+
+
+@pytest.mark.parametrize(
+    ("told", "more", "is_withdrawn"),
+    [
+        (message_json("what is new?", message_id=7, chat=GROUP), {}, True),
+        (named("@bob_ray what is new?", "@bob_ray"), {}, True),
+        (message_json("/ask@other_bot what?", chat=GROUP), {}, True),
+        (photo("look", chat=GROUP), {}, True),
+        (mention("what is new?"), {}, False),
+        (message_json("and now?", chat=GROUP, reply_to=bot_message("yes", chat=GROUP)), {}, False),
+        (message_json("what is new?"), {}, False),
+        ({**photo("look", chat=GROUP), "media_group_id": "13"}, {}, False),  # another picture may have the mention
+        (message_json("what is new?", chat=GROUP), {"telegram_groups": "always"}, False),
+    ],
+)
+def test_an_edit_that_no_longer_mentions_us_withdraws_the_message(
+    told: Json, more: dict[str, str], *, is_withdrawn: bool
+) -> None:
+    update = read("edited_message", {**told, "edit_date": 1}, **more)
+    gone = MessageDeleted("telegram", f"{BOT}:{told['chat']['id']}:{told['message_id']}", as_part=False)
+    assert (gone in update.events) is is_withdrawn
+    assert isinstance(update.events[0], MessageEdited)  # of a split text, another part may have the mention
+    assert gone not in read("edited_message", told, **more).events  # nobody has edited it
 
 
 def test_an_edit_of_an_album_that_mentions_us_is_a_message_with_the_id_of_its_item() -> None:

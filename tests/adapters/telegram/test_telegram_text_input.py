@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
-from adapters.base.text_input import MENTIONED_ONLY, UNREADABLE
+from adapters.base.text_input import LONGEST_QUOTE, MENTIONED_ONLY, UNREADABLE
 from adapters.telegram import message_entities, text_input
 from adapters.telegram.attachments import files_of
 from adapters.telegram.message_entities import BotIdentity
@@ -246,9 +246,10 @@ def test_the_files_of_paid_media_that_may_be_seen_are_files() -> None:
     assert [(file.name, file.reference) for file in said.files] == [("photo.jpg", "P"), ("video.mp4", "V")]
 
 
-def test_what_is_long_is_cut_with_a_mark() -> None:
-    text = one(message_json("why?", reply_to=message_json("x" * 4096))).text
-    assert text.count("x") == text_input.LONGEST_CONTEXT
+def test_what_is_replied_to_is_quoted_whole_unless_it_is_very_long() -> None:
+    assert "x" * 4096 in one(message_json("why?", reply_to=message_json("x" * 4096))).text
+    text = one(message_json("why?", reply_to=message_json(rich_message={"text": "x" * 30_000}))).text
+    assert text.count("x") == LONGEST_QUOTE
     assert text_input.CUT in text
 
 

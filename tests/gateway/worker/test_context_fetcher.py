@@ -8,6 +8,7 @@ import pytest
 
 from gateway.domain.context import ChatContext, Quote
 from gateway.domain.errors import AssistantUnavailable, DeliveryError, GatewayError, NotForUs
+from gateway.domain.files import Attachment, BytesContent, File
 from gateway.domain.models import RunId, TurnState
 from gateway.domain.run_events import RunStarted
 from tests.fakes.assistant import FakeAssistant
@@ -26,6 +27,17 @@ def test_the_context_is_stored_before_the_assistant_reads_it(start: Start, assis
     (thread,) = assistant.threads.values()
     assert thread.texts == [stored.text_with_attachments]
     assert "> Bob: It fails." in thread.texts[0]
+
+
+def test_the_files_of_what_is_quoted_are_read_as_those_of_the_message(start: Start, assistant: FakeAssistant) -> None:
+    process, file = start(), File("above.png", "ref")
+    process.platform.attachments = [Attachment(file, BytesContent(b"pixels"))]
+    process.platform.contexts.append(replace(CONTEXT, files=(file,)))
+    turn = process.say("Why?")
+    process.platform.wait_for(1)
+    stored = process.stored(turn).message
+    assert (stored.context, stored.files) == (CONTEXT, (file,))
+    assert [attachment.file for attachment in assistant.attached] == [file]
 
 
 @pytest.mark.parametrize("lacking", [True, False])

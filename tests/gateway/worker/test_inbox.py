@@ -479,13 +479,18 @@ def test_what_can_only_be_a_part_is_taken_in_however_full_the_queue_is(inbox: Th
     assert worker.woken == [40.0, 0.0]
 
 
-def test_a_deletion_of_either_part_cancels_the_turn(inbox: ThreadInbox, worker: Notes) -> None:
+@pytest.mark.parametrize(("as_part", "cancelled"), [(True, 1), (False, 0)])
+def test_a_deletion_of_either_part_cancels_the_turn_if_it_says_so(
+    inbox: ThreadInbox, worker: Notes, *, as_part: bool, cancelled: int
+) -> None:
     comment, forward = (
         replace(message(text), author="ann", join=Join(60.0), debounce_seconds=40.0) for text in ("look", "a story")
     )
     tell(inbox, comment, forward)
-    inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id),)))
+    inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", forward.message_id, as_part=as_part),)))
     (turn,) = turns_of(inbox)
+    assert worker.interrupted == [turn.id] * cancelled
+    inbox.accept_all(ParsedUpdate(events=(MessageDeleted("web", comment.message_id, as_part=as_part),)))
     assert worker.interrupted == [turn.id]
 
 
