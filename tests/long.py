@@ -1,4 +1,4 @@
-"""Which tests are long, as each needs a browser or processes: of each kind `make test` plays one, `make long` the others."""
+"""Which tests are long, as each needs a browser or processes: `make test` plays one of each kind, `make long` the others."""
 
 from __future__ import annotations
 
