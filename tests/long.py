@@ -1,4 +1,4 @@
-"""Which tests are long, as each needs a browser or processes: `make test` plays one of each kind, `make long` the others."""
+"""Which tests are long, as they need a browser or processes: `make test` plays one of each kind, `make long` the rest."""
 
 from __future__ import annotations
 
