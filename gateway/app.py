@@ -36,12 +36,12 @@ from gateway.wiring.background import BackgroundWork
 from gateway.wiring.loading import load, load_configuration
 from gateway.wiring.platforms import people_hand_over, staff_place
 from gateway.wiring.running_gateway import Gateway
-from gateway.worker.assistants import Assistants
-from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.thread_inbox import ThreadInbox
-from gateway.worker.tool_files import KeptFiles
-from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.thread_inbox import ThreadInbox
+from gateway.worker.answering.assistants import Assistants
+from gateway.worker.answering.tool_files import KeptFiles
+from gateway.worker.delivering.delivery_context import WorkerDeliveryContext
+from gateway.worker.turns.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage import migrations
 from storage.store import SqlStore

@@ -15,12 +15,12 @@ from gateway.ports.api_objects import ApiObject, NewestMessages, ThreadMessages,
 from storage import row_mapping, sql
 from storage.api_threads import NO_LIMIT, OBJECT, THREAD, O, SqlThreadReader, get_object, to_object
 from storage.clock import clock, read_clock
-from storage.column_types import SafeText, storable
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.program_tables import api_objects
-from storage.schema import conversations, turns
 from storage.sql import C, T
+from storage.tables.column_types import SafeText, storable
+from storage.tables.program_tables import api_objects
+from storage.tables.schema import conversations, turns
 
 ASSISTANT, MESSAGE = "assistant", "message"
 ORDER = (O.position, O.created_at, O.id)

@@ -13,12 +13,12 @@ from gateway.domain.models import ConversationKey, Message, Turn
 from gateway.json_text import decode_json
 from gateway.ports.api_objects import ApiObject, NewestMessages, NewestTurn, ThreadMessages, ThreadState
 from storage import row_mapping, sql
-from storage.column_types import AuditLogJson, SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.driver_sql import Call, DriverStatement, Row, run_all
-from storage.program_tables import api_objects
-from storage.schema import conversations, turns
 from storage.sql import C, T
+from storage.tables.column_types import AuditLogJson, SafeText
+from storage.tables.program_tables import api_objects
+from storage.tables.schema import conversations, turns
 
 O = api_objects.c  # noqa: E741  # as the other tables are called by their first letter
 OBJECT = (O.id, O.kind, O.owner, O.body, O.parent, O.request, O.position, O.turns, O.created_at)

@@ -31,11 +31,11 @@ from gateway.domain.models import PUSHED, Turn, TurnId, TurnState
 from gateway.ports.leased_writes import HoldCalls, SetOutputs, SetQuestion, StartCalls
 from storage import parking, sql
 from storage.clock import clock
-from storage.column_types import SafeText, storable
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.reporting_sql import position_of
-from storage.schema import approvals, turns
 from storage.sql import T
+from storage.tables.column_types import SafeText, storable
+from storage.tables.schema import approvals, turns
 
 A = approvals.c
 NOBODY: tuple[str, ...] = ()

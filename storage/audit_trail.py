@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select
 
 from gateway.ports.audit_trail import ActionFilter, AuditedAction, OperatorAction
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
-from storage.operator_tables import audit_trail
+from storage.connecting.database import Database
 from storage.reporting_sql import contains
+from storage.tables.column_types import SafeText
+from storage.tables.operator_tables import audit_trail
 
 A = audit_trail.c
 KEEP_SECONDS = 2 * 365 * 86_400.0

@@ -12,11 +12,11 @@ from gateway.ports.blocks import Block
 from gateway.ports.people import PersonId
 from storage import sql
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.operator_tables import blocks
 from storage.people import is_person, person_parameters
+from storage.tables.column_types import SafeText
+from storage.tables.operator_tables import blocks
 from storage.upserts import UPSERTS
 
 B = blocks.c

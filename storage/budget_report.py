@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Double, Integer, bindparam, func, select
 
-from storage.column_types import SafeText
-from storage.database import Database
-from storage.schema import spending, turns
+from storage.connecting.database import Database
+from storage.tables.column_types import SafeText
+from storage.tables.schema import spending, turns
 
 S = spending.c
 T = turns.c

@@ -33,10 +33,10 @@ from gateway.domain.models import TurnId, TurnState
 from gateway.ports.budgets import NOTHING_SPENT, Budget, BudgetDecision, BudgetUsage, Expense, wake_key
 from storage import parking
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import holds, limits, spending, turns
+from storage.tables.column_types import SafeText
+from storage.tables.schema import holds, limits, spending, turns
 
 S = spending.c
 H = holds.c

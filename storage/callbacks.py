@@ -11,13 +11,13 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from gateway.ports.callbacks import FEEDBACK, Callback
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.program_tables import callbacks
 from storage.reporting_sql import position_of
-from storage.schema import turns
 from storage.sql import on_platform
+from storage.tables.column_types import SafeText
+from storage.tables.program_tables import callbacks
+from storage.tables.schema import turns
 
 K = callbacks.c
 DELIVERED_KEEP_SECONDS = 86_400.0

@@ -17,8 +17,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from storage.column_types import SafeText, is_storable
 from storage.dialects import driver_dialect
+from storage.tables.column_types import SafeText, is_storable
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, func, literal, select, tuple_
 
 from gateway.ports.feedback import FeedbackFilter, RatedTurn
 from storage import row_mapping
-from storage.column_types import SafeText
-from storage.database import Database
-from storage.schema import conversations, turns, verdicts
+from storage.connecting.database import Database
 from storage.sql import KEY, TURN, on_platform
+from storage.tables.column_types import SafeText
+from storage.tables.schema import conversations, turns, verdicts
 
 V = verdicts.c
 T = turns.c

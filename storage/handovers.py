@@ -36,10 +36,10 @@ from gateway.ports.handovers import (
 from storage import row_mapping, sql
 from storage.callbacks import delete_callbacks_of
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
-from storage.schema import conversations, handovers, turns
+from storage.connecting.database import Database
 from storage.sql import C, T
+from storage.tables.column_types import SafeText
+from storage.tables.schema import conversations, handovers, turns
 
 H = handovers.c
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage import sql
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.upserts import UPSERTS
 
 

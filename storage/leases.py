@@ -9,10 +9,10 @@ from gateway.ports.leased_writes import LeasedWrite, WriteResult
 from gateway.ports.store import LeaseRenewal
 from storage import parking, sql
 from storage.callbacks import shift_callbacks
-from storage.database import Database
-from storage.fenced_writes import FencedWriteBatch, fenced_statements_of
-from storage.leased_writes import LeasedWriteBatch
+from storage.connecting.database import Database
 from storage.upserts import UPSERTS
+from storage.writes.fenced_writes import FencedWriteBatch, fenced_statements_of
+from storage.writes.leased_writes import LeasedWriteBatch
 
 REPAIR_BATCH = 50
 """How many conversations are repaired per statement."""

@@ -13,8 +13,9 @@ from gateway.domain.errors import GatewayError
 from gateway.domain.models import ConversationKey, Message, MessageKind, ThreadId, Turn, TurnId, TurnState
 from gateway.domain.sentences import Sentence, counted
 from gateway.ports.cluster import ClusterEvent, EventKind
-from storage import parking, pubsub, sql, transitions
-from storage.column_types import storable, storable_file
+from storage import parking, pubsub, sql
+from storage.tables.column_types import storable, storable_file
+from storage.writes import transitions
 
 
 class AlreadyRecorded(GatewayError):

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from gateway.domain.models import TurnId
 from storage import pubsub, sql
-from storage.column_types import storable
+from storage.tables.column_types import storable
 
 
 def wake(connection: Connection, key: str, limit: int = 1) -> int:

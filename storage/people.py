@@ -26,12 +26,12 @@ from gateway.domain.bots import platform_of
 from gateway.domain.models import TurnState
 from gateway.ports.people import ChannelId, PeopleOrder, Person, PersonId, PersonUsage, Sighting
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.operator_tables import channels, is_known, people
 from storage.reporting_sql import contains
-from storage.schema import turns
+from storage.tables.column_types import SafeText
+from storage.tables.operator_tables import channels, is_known, people
+from storage.tables.schema import turns
 from storage.upserts import upsert
 
 P = people.c

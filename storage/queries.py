@@ -16,7 +16,7 @@ from gateway.domain.platform_events import Feedback
 from gateway.domain.shares import Share
 from gateway.ports.store import QueueDepth
 from storage import row_mapping, sql
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.driver_sql import Call, DriverStatement, run_all
 from storage.new_turns import channel_parameters
 

@@ -23,10 +23,10 @@ from storage.approvals import decisions_by, erase_approvals_of, erase_decider
 from storage.audit_trail import purge_audit_trail
 from storage.callbacks import delete_callbacks_of, delete_ratings_by, purge_callbacks
 from storage.clock import read_clock
-from storage.database import Database
-from storage.message_context import context_mark
+from storage.connecting.database import Database
 from storage.retired_threads import retire_threads
 from storage.schedules import erase_ended
+from storage.tables.message_context import context_mark
 from storage.uploads import delete_uploads_of
 from storage.upserts import UPSERTS
 

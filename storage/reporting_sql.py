@@ -33,10 +33,10 @@ from gateway.domain.handover import HandoverPart
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.reporting import LATENCY_BOUNDS, ConversationSummary, TurnFilter
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.operator_tables import channels, people
-from storage.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
 from storage.sql import CONVERSATION, on_platform, turns_with_key
+from storage.tables.column_types import SafeText
+from storage.tables.operator_tables import channels, people
+from storage.tables.schema import conversations, facts, leases, limits, spending, tool_files, turns, uploads, verdicts
 
 C = conversations.c
 T = turns.c
@@ -50,8 +50,8 @@ UNDECIDED = (TurnState.QUEUED, TurnState.RUNNING)
 class fold(FunctionElement[str]):  # noqa: N801  # named like an SQL function
     """The text with its case folded.
 
-    On SQLite by Python's ``casefold``, which ``storage.database`` registers. PostgreSQL folds by the locale of the
-    database; with the locale C ASCII only.
+    On SQLite by Python's ``casefold``, which ``storage.connecting.database`` registers. PostgreSQL folds by the locale
+    of the database; with the locale C ASCII only.
     """
 
     type = Text()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
 from gateway.domain.models import ThreadId
-from storage.schema import former_threads
 from storage.sql import C
+from storage.tables.schema import former_threads
 
 NO_CONVERSATION = 0
 _retire_thread = insert(former_threads).from_select(

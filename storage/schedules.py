@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, delete, func, select, update
 from gateway.domain.models import ConversationKey, TurnId
 from gateway.ports.schedules import Push, Schedule
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import schedules
+from storage.tables.column_types import SafeText
+from storage.tables.schema import schedules
 
 S = schedules.c
 

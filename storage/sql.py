@@ -24,8 +24,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from gateway.domain.bots import SEPARATOR
 from gateway.domain.models import MessageKind, TurnState
 from storage.clock import clock, seconds_from_now
-from storage.column_types import SafeText
-from storage.schema import conversations, facts, former_threads, joined_messages, leases, turns, verdicts
+from storage.tables.column_types import SafeText
+from storage.tables.schema import conversations, facts, former_threads, joined_messages, leases, turns, verdicts
 
 C = conversations.c
 T = turns.c

@@ -13,14 +13,14 @@ from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from storage import pubsub
 from storage.api_objects import SqlApiObjects
 from storage.approvals import SqlApprovals
+from storage.arrivals.enqueueing import SqlEnqueueing
 from storage.audit_trail import SqlAuditTrail
 from storage.blocks import SqlBlocks
 from storage.budget_report import SqlBudgetReport
 from storage.budgets import SqlBudgetStore
 from storage.callbacks import SqlCallbacks
-from storage.claims import SqlClaims
-from storage.database import Database
-from storage.enqueueing import SqlEnqueueing
+from storage.claiming.claims import SqlClaims
+from storage.connecting.database import Database
 from storage.feedback import SqlFeedbackReport
 from storage.handovers import SqlHandovers
 from storage.key_value import SqlKeyValueStore

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from gateway.ports.token_buckets import Rate, TokenRequest
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.driver_sql import DriverStatement
 from storage.upserts import UPSERTS
 

@@ -10,10 +10,10 @@ from sqlalchemy import LargeBinary, bindparam, literal, select
 from gateway.domain.files import File
 from gateway.domain.models import TurnId
 from storage.clock import clock
-from storage.column_types import SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import tool_files, turns
+from storage.tables.column_types import SafeText
+from storage.tables.schema import tool_files, turns
 
 F = tool_files.c
 

@@ -10,10 +10,10 @@ from sqlalchemy import JSON, Column, Double, Index, Table, bindparam, delete, in
 from gateway.domain.models import TurnId
 from gateway.ports.turn_log import TurnLogLine
 from storage.clock import clock
-from storage.column_types import RowId, SafeText
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import metadata
+from storage.tables.column_types import RowId, SafeText
+from storage.tables.schema import metadata
 from storage.upserts import upsert
 
 MAX_WATCHED: Final = 50

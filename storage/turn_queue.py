@@ -26,16 +26,18 @@ from gateway.domain.models import (
 )
 from gateway.domain.platform_events import ChannelMigrated, Feedback, MessageEdited
 from gateway.ports.enqueue import DEFAULT_ROUTE, AssistantRoute, EnqueueResult
-from storage import handovers, joining, parking, pubsub, row_mapping, sql, transitions
+from storage import handovers, parking, pubsub, row_mapping, sql
 from storage.api_objects import delete_messages_of
-from storage.column_types import storable, storable_file
-from storage.database import Database
+from storage.arrivals import joining
+from storage.connecting.database import Database
 from storage.new_turns import AlreadyRecorded, TurnSlot, backlog_full, cancelled_by, new_turn, publish_cancelled
 from storage.queries import SqlTurnQueries
 from storage.retired_threads import is_retired, retire_threads
-from storage.schema import turns
+from storage.tables.column_types import storable, storable_file
+from storage.tables.schema import turns
 from storage.uploads import delete_uploads_of
 from storage.upserts import UPSERTS
+from storage.writes import transitions
 
 
 class SqlTurnQueue:

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, bindparam, delete, func, or_, select
 
 from gateway.ports.unparsed_updates import UnparsedUpdate, UnparsedUpdateCount
 from storage.clock import clock
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.dialects import PerDialect, insert_of
-from storage.schema import facts, unparsed_updates
 from storage.sql import on_platform
+from storage.tables.schema import facts, unparsed_updates
 
 U = unparsed_updates.c
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, tuple_
 
 from storage.clock import clock
-from storage.database import Database
-from storage.schema import joined_messages, turns, uploads
+from storage.connecting.database import Database
+from storage.tables.schema import joined_messages, turns, uploads
 
 U = uploads.c
 T = turns.c

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Double, Table, Update, bindparam, func, or_, select, update
 
 from storage.clock import clock, seconds_from_now
-from storage.column_types import SafeText
 from storage.dialects import PerDialect, insert_of
-from storage.schema import conversations, facts, leases, limits, turns, verdicts
 from storage.sql import APPEND_VALUES, CONVERSATION, KEY, SLOT, C, T
+from storage.tables.column_types import SafeText
+from storage.tables.schema import conversations, facts, leases, limits, turns, verdicts
 
 _interval = bindparam("every", type_=Double)
 _taken = _interval * bindparam("count", type_=Double)

@@ -1,4 +1,4 @@
-"""Which tests are long, as they need a browser or processes: `make test` plays one of each kind, `make long` the rest."""
+"""Which tests are long, needing a browser or processes: `make test` plays one of each kind, `make long` the rest."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Engine
 
-from storage.schema import metadata
+from storage.tables.schema import metadata
 
 KEEPER = Path(__file__).with_name("postgres_keeper.py")
 START_SECONDS = 40

@@ -42,7 +42,7 @@ from gateway.wiring.loading import (
 )
 from gateway.wiring.platforms import enabled_platforms, people_hand_over
 from gateway.worker.worker import run_once
-from storage.database_url import require_file
+from storage.connecting.database_url import require_file
 from storage.store import SqlStore
 
 

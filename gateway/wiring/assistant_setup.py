@@ -22,10 +22,10 @@ from gateway.tools import Tool, ToolBox, find_tools
 from gateway.tools.servers import ToolServers, check_servers
 from gateway.tools.sources import FoundTool
 from gateway.tools.toolbox import ToolSource
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.assistants import RunningAssistant
-from gateway.worker.tool_files import KeptFiles
-from gateway.worker.turn_limits import TurnLimits
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.answering.assistants import RunningAssistant
+from gateway.worker.answering.tool_files import KeptFiles
+from gateway.worker.answering.turn_limits import TurnLimits
 
 
 @dataclass(frozen=True, slots=True)

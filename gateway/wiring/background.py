@@ -23,12 +23,12 @@ from gateway.push.messages import PushMessages
 from gateway.push.scheduler import Scheduler
 from gateway.wiring.platforms import callback_outbox
 from gateway.wiring.running_gateway import Gateway
-from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.maintenance import Maintenance
-from gateway.worker.people_recorder import PeopleRecorder
-from gateway.worker.retention import DAY_SECONDS, apply_retention
-from gateway.worker.turn_log_publisher import KEPT_SECONDS, TurnLogPublisher
-from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.accepting.people_recorder import PeopleRecorder
+from gateway.worker.turns.turn_processor import TurnProcessor
+from gateway.worker.upkeep.abandoned_turns import AbandonedTurns
+from gateway.worker.upkeep.maintenance import Maintenance
+from gateway.worker.upkeep.retention import DAY_SECONDS, apply_retention
+from gateway.worker.upkeep.turn_log_publisher import KEPT_SECONDS, TurnLogPublisher
 from storage.store import SqlStore
 
 STAFF_SECONDS = 2.0

@@ -33,9 +33,9 @@ from gateway.web.api.routes import Api
 from gateway.web.asgi_app import WebApp
 from gateway.web.chat_page_settings import ChatPageSettings
 from gateway.web.metrics_endpoint import MetricsSettings
-from gateway.worker.assistants import Assistants, RunningAssistant
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.thread_inbox import ThreadInbox
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.thread_inbox import ThreadInbox
+from gateway.worker.answering.assistants import Assistants, RunningAssistant
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 

@@ -24,11 +24,11 @@ from gateway.domain.sentences import sentence
 from gateway.observability.metrics import Metrics
 from gateway.ports.cluster import ClusterEvent, EventKind, WorkerLoad
 from gateway.ports.store import Store
-from gateway.worker.conversation_task import ConversationTask
-from gateway.worker.load_announcer import LoadAnnouncer
-from gateway.worker.preview_task import cancel_all
-from gateway.worker.start_pace import StartPace
-from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.accepting.start_pace import StartPace
+from gateway.worker.claiming.conversation_task import ConversationTask
+from gateway.worker.claiming.load_announcer import LoadAnnouncer
+from gateway.worker.delivering.preview_task import cancel_all
+from gateway.worker.turns.turn_processor import TurnProcessor
 
 T = TypeVar("T")
 

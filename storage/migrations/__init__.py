@@ -21,7 +21,7 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 from gateway import logs
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import sql
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.upserts import UPSERTS
 
 REVISIONS: Final = (

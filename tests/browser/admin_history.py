@@ -24,8 +24,8 @@ from gateway.domain.models import (
 )
 from gateway.domain.platform_events import Feedback
 from storage import row_mapping
-from storage.schema import conversations, turns
 from storage.store import SqlStore
+from storage.tables.schema import conversations, turns
 
 DAY = 86_400.0
 EXCHANGES = (

@@ -34,7 +34,7 @@ from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.inbox import AcceptResult, OfferedAssistant
 from gateway.ports.platform import Adapter, ParsedUpdate, PlatformEvent
 from gateway.ports.server_objects import ServerObjects
-from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
+from gateway.worker.answering.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY
 from tests.fakes.delivery_context import FakeDeliveryContext
 
 BACKEND = "fake"

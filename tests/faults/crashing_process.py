@@ -51,8 +51,8 @@ from gateway.ports.platform import DeliveryContext, Destination, ParsedUpdate, R
 from gateway.ports.schedules import Push
 from gateway.push.messages import PushMessages
 from gateway.settings import Settings
-from storage.schema import conversations
 from storage.store import SqlStore
+from storage.tables.schema import conversations
 
 LEASE_SECONDS = 0.5
 WRITE_NAMES: dict[type, str] = {

@@ -30,7 +30,7 @@ from gateway.cli import main
 from gateway.ports.token_buckets import Rate
 from gateway.web.chat_page import Assets
 from gateway.worker.worker import Worker
-from storage import database
+from storage.connecting import database
 from tests.faults.crashing_process import CrashAtStep, CrashingStore, fork_context
 from tests.greeting import read_greeting
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.worker.commands import HANDED_OVER_REPLY
+from gateway.worker.answering.commands import HANDED_OVER_REPLY
 from storage.store import SqlStore
 from tests.fakes.openai_server import FakeOpenAI
 from tests.faults.crashing_process import CrashPlan, end_leases, read_deliveries, run_to_end

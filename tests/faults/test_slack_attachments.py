@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.worker.turn_files import LEFT_OUT, LEFT_OUT_NOTICE
+from gateway.worker.turns.turn_files import LEFT_OUT, LEFT_OUT_NOTICE
 from tests.faults.slack_scenario import SHORT, SlackScenario, open_scenario
 
 CHANNEL = "D0DM"

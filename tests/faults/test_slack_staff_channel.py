@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.worker.commands import HANDED_OVER_REPLY, RESUMED_REPLY
+from gateway.worker.answering.commands import HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.slack_events import TEAM
 from tests.faults.slack_scenario import CHANNEL, SHORT, SlackScenario, open_scenario
 

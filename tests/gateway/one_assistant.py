@@ -9,8 +9,8 @@ from gateway.configuration import AssistantDefinition, Configuration, CurrentCon
 from gateway.domain.models import DEFAULT_ASSISTANT
 from gateway.ports.assistant import Assistant
 from gateway.settings import Settings
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.assistants import Assistants, RunningAssistant
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.answering.assistants import Assistants, RunningAssistant
 from tests.settings import settings_of
 
 SETTINGS = settings_of(Settings)

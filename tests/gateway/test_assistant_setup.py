@@ -19,7 +19,7 @@ from gateway.policy.prices import PriceSettings
 from gateway.settings import Settings
 from gateway.tools.servers import ToolServers
 from gateway.wiring.assistant_setup import AssistantBuilder, tools_of
-from gateway.worker.tool_files import KeptFiles
+from gateway.worker.answering.tool_files import KeptFiles
 from tests.settings import settings_of
 
 ORDERS = McpServerDefinition("orders", url="http://127.0.0.1:9/mcp")

@@ -27,15 +27,15 @@ from gateway.policy.prices import Price, Prices
 from gateway.policy.rules import AdmissionSettings, Rules
 from gateway.ports.assistant import Assistant
 from gateway.ports.cluster import ClusterEvent
-from gateway.worker.abandoned_turns import AbandonedTurns
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.assistants import Assistants, RunningAssistant
-from gateway.worker.conversation_task import ConversationTask
-from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.thread_inbox import ThreadInbox
-from gateway.worker.turn_limits import TurnLimits
-from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.thread_inbox import ThreadInbox
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.answering.assistants import Assistants, RunningAssistant
+from gateway.worker.answering.turn_limits import TurnLimits
+from gateway.worker.claiming.conversation_task import ConversationTask
+from gateway.worker.delivering.delivery_context import WorkerDeliveryContext
+from gateway.worker.turns.turn_processor import TurnProcessor
+from gateway.worker.upkeep.abandoned_turns import AbandonedTurns
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.fakes.platform import FakePlatform

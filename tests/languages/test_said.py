@@ -31,9 +31,9 @@ from gateway.settings import terminal_locales
 from gateway.web.api import problems
 from gateway.web.chat_page import Assets, ChatPage
 from gateway.web.chat_page_settings import ChatPageSettings
-from gateway.worker.commands import RESET_REPLY
-from gateway.worker.reply_limit import ReplyLimit
-from storage.sentence_parts import SentencePartsJson
+from gateway.worker.answering.commands import RESET_REPLY
+from gateway.worker.answering.reply_limit import ReplyLimit
+from storage.tables.sentence_parts import SentencePartsJson
 from tests.adapters.telegram.parsing import ME
 from tests.fakes.memory import FakeMemory
 from tests.settings import settings_of

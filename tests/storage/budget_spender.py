@@ -14,7 +14,7 @@ from gateway.domain.models import Failure, TurnId
 from gateway.ports.budgets import Budget
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome, ReleaseLease
 from storage.budgets import SqlBudgetStore
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.store import SqlStore
 
 PLATFORM = "pigeon"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine, create_engine, update
 
-from storage.schema import conversations, leases, limits
 from storage.store import SqlStore
+from storage.tables.schema import conversations, leases, limits
 from tests.storage.one_database import OpenDatabases
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from alembic import command
 from alembic.config import Config
 
-from storage.database import Database
+from storage.connecting.database import Database
 
 
 def bring_to(url: str, revision: str, statements: Sequence[str] = ()) -> None:

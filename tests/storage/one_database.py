@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 
 from storage.budgets import SqlBudgetStore
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests import postgres

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.domain.models import TurnId, TurnState
 from storage.budgets import SqlBudgetStore
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue, get_turn, new_turn
 from tests.faults.crashing_process import fork_context

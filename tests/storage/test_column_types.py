@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.domain.audit import AuditEntry, AuditEvent
-from storage.column_types import AuditLog, AuditLogJson
+from storage.tables.column_types import AuditLog, AuditLogJson
 
 ENTRIES = (AuditEntry(1.5, AuditEvent.RECEIVED, "web"), AuditEntry(2.0, AuditEvent.RUN_STARTED, "run „1“"))
 STORED = '[[1.5, "received by", "web"], [2.0, "run", "run \\u201e1\\u201c"]]'

@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.domain.errors import StoreUnavailable
 from gateway.wiring.running_gateway import check_database
-from storage import database, error_map
-from storage.database import is_nearly_full
+from storage.connecting import database, error_map
+from storage.connecting.database import is_nearly_full
+from storage.connecting.outage import describe_outage
 from storage.migrations import upgrade
-from storage.outage import describe_outage
 from storage.store import SqlStore
 from tests import postgres
 from tests.contracts.store_helpers import PLATFORM, enqueue, enqueue_one, get_turn, message, new_turn, run_concurrently

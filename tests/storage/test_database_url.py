@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.errors import SettingsError
-from storage.database_url import POOL_SIZE, read_url, require_file
+from storage.connecting.database_url import POOL_SIZE, read_url, require_file
 from storage.store import SqlStore
 
 SECRET = "hunter2"

@@ -25,12 +25,12 @@ from gateway.domain.models import Message, MessageKind, TurnId
 from gateway.ports.leased_writes import SetPostedMessages
 from gateway.ports.token_buckets import Rate
 from storage import migrations
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.migrations import ADVISORY_LOCK, REVISIONS, SchemaStatus, is_current, schema_status, upgrade
-from storage.partial_indexes import build_partial_indexes
-from storage.schema import metadata
 from storage.store import SqlStore
-from storage.turn_options import RoundsJson
+from storage.tables.partial_indexes import build_partial_indexes
+from storage.tables.schema import metadata
+from storage.tables.turn_options import RoundsJson
 from tests import postgres
 from tests.contracts.store_helpers import answer, claim_one, enqueue, enqueue_one, finish, key, message, new_turn
 from tests.faults.crashing_process import fork_context

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from gateway.domain.models import Turn
-from storage.schema import turns
+from storage.tables.schema import turns
 from tests.contracts.audit_trail import AuditTrailContract
 from tests.contracts.feedback import BudgetReportContract, FeedbackReportContract
 from tests.contracts.people import BlocksContract, PeopleContract

@@ -16,12 +16,12 @@ from gateway.ports.people import PersonId
 from gateway.ports.reporting import TurnFilter
 from gateway.ports.store import Store
 from storage.audit_trail import SqlAuditTrail
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.feedback import SqlFeedbackReport
 from storage.people import SqlPeople
 from storage.reporting import SqlReportingStore
-from storage.schema import leases, limits, turns
 from storage.store import SqlStore
+from storage.tables.schema import leases, limits, turns
 from tests.contracts.reporting import ReportingContract
 from tests.contracts.reporting_helpers import DAY, SetTimes, answered_turn
 from tests.storage.one_database import OneDatabaseForReporting

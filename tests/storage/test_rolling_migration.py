@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from gateway.domain.errors import SettingsError, StoreUnavailable
 from storage import migrations
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.migrations import REVISIONS, SchemaStatus, schema_status, upgrade
 from storage.store import SqlStore
 from tests import postgres

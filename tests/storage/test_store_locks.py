@@ -9,8 +9,8 @@ import pytest
 
 from gateway.domain.models import ThreadId, Turn, TurnState
 from storage import new_turns
-from storage.leased_writes import LeasedWriteBatch
 from storage.store import SqlStore
+from storage.writes.leased_writes import LeasedWriteBatch
 from tests import postgres
 from tests.contracts.store_helpers import (
     PLATFORM,

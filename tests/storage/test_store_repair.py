@@ -10,8 +10,8 @@ from sqlalchemy import Connection, create_engine, delete, select, update
 from gateway.domain.conversations import Claim
 from gateway.domain.models import TurnState
 from gateway.ports.leased_writes import ReleaseLease
-from storage.schema import conversations, turns
 from storage.store import SqlStore
+from storage.tables.schema import conversations, turns
 from tests.contracts.store_helpers import (
     PLATFORM,
     ExpireLease,

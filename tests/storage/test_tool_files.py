@@ -9,8 +9,8 @@ from sqlalchemy import Engine, update
 
 from gateway.domain.files import File
 from gateway.domain.models import Turn
-from storage.schema import tool_files
 from storage.store import SqlStore
+from storage.tables.schema import tool_files
 from tests.contracts.reporting_helpers import answered_turn
 from tests.storage.one_database import OneDatabase
 

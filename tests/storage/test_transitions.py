@@ -11,7 +11,7 @@ from gateway.domain.conversations import Lease
 from gateway.domain.exchange import CallRound, RequestedCall
 from gateway.domain.models import ConversationKey, Message, MessageKind, Parking, Turn, TurnId, TurnState
 from gateway.ports.leased_writes import ParkTurn, SetOutputs
-from storage import transitions
+from storage.writes import transitions
 
 LEASE = Lease(1, "one", 1)
 MESSAGE = Message(ConversationKey("fake"), "1", "Hello")

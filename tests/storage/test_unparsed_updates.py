@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage import migrations
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.migrations import upgrade
 from storage.store import SqlStore
 from storage.unparsed_updates import SqlUnparsedUpdates

@@ -10,10 +10,10 @@ from sqlalchemy import update
 
 from gateway.domain.conversations import Conversation
 from gateway.domain.models import Message
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.reporting import UPLOAD_KEEP_SECONDS
-from storage.schema import uploads
 from storage.store import SqlStore
+from storage.tables.schema import uploads
 from tests.contracts.reporting_helpers import answered_turn
 
 PIECES = [b"\0\xff" * 100, b"end"]

@@ -15,7 +15,7 @@ from gateway.domain.conversations import Conversation
 from gateway.domain.models import DEFAULT_ASSISTANT, Turn
 from gateway.handover import messages
 from gateway.ports.enqueue import AssistantRoute
-from gateway.worker.commands import HANDED_OVER_REPLY
+from gateway.worker.answering.commands import HANDED_OVER_REPLY
 from storage.store import SqlStore
 from tests.adapters.chat import parse
 from tests.browser.site import GatewaySite, open_site

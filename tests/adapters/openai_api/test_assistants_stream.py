@@ -241,7 +241,7 @@ def test_the_events_of_a_run_are_as_described(client: OpenAI, site: ApiSite) -> 
 def test_a_run_whose_outputs_do_not_come_expires(
     client: OpenAI, site: ApiSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.worker.turn_runner.OUTPUT_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.worker.turns.turn_runner.OUTPUT_SECONDS", 0.05)
     site.fake.script([CallTool("weather", {"city": "Bonn"})])
     thread = client.beta.threads.create(messages=[{"role": "user", "content": "weather?"}])
     run = client.beta.threads.runs.create(thread_id=thread.id, assistant_id="default", tools=[WEATHER])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from gateway.worker.commands import HANDED_OVER_REPLY, RESUMED_REPLY
+from gateway.worker.answering.commands import HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.slack_events import TEAM
 from tests.fakes.slack_state import SlackMessageView
 from tests.faults.matrix.scoring import SentMessages, reply_to

@@ -24,8 +24,8 @@ from gateway.assistants import api_client
 from gateway.assistants.responses import backend
 from gateway.callbacks import sender
 from gateway.web import server
-from gateway.worker import maintenance
-from storage import database
+from gateway.worker.upkeep import maintenance
+from storage.connecting import database
 from tests.faults.matrix.sync_point import report_reached
 
 UNIX_EPOCH_JULIAN_DAY = 2440587.5

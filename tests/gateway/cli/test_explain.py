@@ -22,7 +22,7 @@ from gateway.ports.budgets import Budget
 from gateway.ports.leased_writes import ParkTurn, SetThread
 from gateway.ports.platform import ParsedUpdate, SyntheticMessage
 from storage.budgets import SqlBudgetStore
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.reporting import SqlReportingStore
 from storage.store import SqlStore
 from tests.adapters.chat import settings

@@ -22,8 +22,8 @@ from gateway.domain.models import TurnState
 from gateway.domain.platform_events import Feedback
 from gateway.operations import BackendThreads
 from gateway.ports.leased_writes import SetPostedMessages
-from storage.schema import turns
 from storage.store import SqlStore
+from storage.tables.schema import turns
 from tests.contracts.reporting_helpers import answered_turn, enqueue_and_claim, enqueue_message, failed_turn
 from tests.contracts.store_approvals import hold
 from tests.contracts.store_helpers import PLATFORM, answer, finish, get_turn

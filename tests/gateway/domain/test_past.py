@@ -8,7 +8,7 @@ from gateway.domain.exchange import Exchange
 from gateway.domain.models import ConversationKey, Message, Turn, TurnId, TurnState
 from gateway.domain.past import exchanges_of
 from gateway.domain.turn_options import TurnOptions
-from gateway.worker.past_turns import past_of
+from gateway.worker.answering.past_turns import past_of
 
 FIRST, SECOND = Exchange("I am Ada.", "Hello Ada."), Exchange("Am I?", "You are.")
 

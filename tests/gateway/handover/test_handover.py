@@ -24,7 +24,7 @@ from gateway.handover import messages
 from gateway.handover.automatic import HANDED_OVER, NOT_HERE
 from gateway.policy.admission import RATE_LIMITED
 from gateway.ports.people import PersonId
-from gateway.worker.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
+from gateway.worker.answering.commands import ALREADY_HANDED_OVER_REPLY, HANDED_OVER_REPLY, RESUMED_REPLY
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
 from tests.waiting import until
@@ -122,7 +122,7 @@ def test_an_unanswered_question_is_one_turn_of_its_last_author(process: WorkerPr
 def test_of_any_number_of_unanswered_messages_all_are_asked(
     process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.worker.past_turns.HISTORY_TURNS", 2)
+    monkeypatch.setattr("gateway.worker.answering.past_turns.HISTORY_TURNS", 2)
     take_over(process)
     for text in "abcde":
         process.say(text)

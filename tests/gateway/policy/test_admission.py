@@ -44,7 +44,7 @@ from gateway.policy.rules import MILLION, AdmissionSettings, Rules
 from gateway.ports.budgets import AttemptUsage, Expense, ModelUsage
 from gateway.ports.leased_writes import ParkTurn, RecordOutcome
 from storage.budgets import SqlBudgetStore
-from storage.database import Database
+from storage.connecting.database import Database
 from storage.store import SqlStore
 from tests.contracts.store_helpers import PLATFORM, apply_write, enqueue_and_claim, new_turn
 from tests.settings import settings_of

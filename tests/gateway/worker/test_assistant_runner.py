@@ -44,11 +44,11 @@ from gateway.policy.prices import Price, Prices
 from gateway.policy.routes import AssistantRouter
 from gateway.policy.turn_limit import TurnCostLimit
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome, ReleaseLease, SetThread
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY, Commands
-from gateway.worker.preview_deduplicator import PreviewDeduplicator
-from gateway.worker.run_attempt import RunAttempt
-from gateway.worker.turn_limits import TurnLimits
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.answering.commands import NOTHING_TO_STOP_REPLY, RESET_REPLY, STOPPED_REPLY, Commands
+from gateway.worker.answering.preview_deduplicator import PreviewDeduplicator
+from gateway.worker.answering.run_attempt import RunAttempt
+from gateway.worker.answering.turn_limits import TurnLimits
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import AssistantStep, FakeAssistant

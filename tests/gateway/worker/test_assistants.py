@@ -21,7 +21,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.models import DEFAULT_ASSISTANT, MessageKind, RunId, Turn, TurnId, TurnState, Usage
 from gateway.domain.run_events import RunCompleted, RunStarted, TextDelta, ToolCall, UsageCounted
-from gateway.worker import assistant_selector
+from gateway.worker.answering import assistant_selector
 from storage.store import SqlStore
 from tests.fakes.assistant import AssistantStep, FakeAssistant
 from tests.gateway.one_assistant import configuration

@@ -152,7 +152,7 @@ async def _set(event: asyncio.Event) -> None:
 def test_a_process_that_holds_its_turns_back_leaves_new_ones_to_another(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", NEVER)
+    monkeypatch.setattr("gateway.worker.accepting.start_pace.MAX_BURST_WAIT", NEVER)
     receiving, idle = start(owner="receiving"), start(owner="idle")
     until(lambda: share_of(receiving) == share_of(idle) == SLACK)
     with held(receiving):

@@ -22,7 +22,7 @@ Deliver = Callable[[Turn, DeliveryContext], Awaitable[None]]
 
 
 def test_a_deferred_delivery_is_retried(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.turn_delivery.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
+    monkeypatch.setattr("gateway.worker.delivering.turn_delivery.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
     process = start()
     process.platform.refusals = [DeliveryError("slow down", retry_after=0.0)] * 20
     process.say("hello")
@@ -34,7 +34,7 @@ def test_a_deferred_delivery_is_retried(start: Start, monkeypatch: pytest.Monkey
 def test_a_reply_that_the_platform_rejects_is_stored_with_the_reason(
     start: Start, monkeypatch: pytest.MonkeyPatch, refusal: DeliveryError
 ) -> None:
-    monkeypatch.setattr("gateway.worker.turn_delivery.DELIVERY_GIVE_UP_SECONDS", -1.0)
+    monkeypatch.setattr("gateway.worker.delivering.turn_delivery.DELIVERY_GIVE_UP_SECONDS", -1.0)
     process = start()
     process.platform.refusals = [refusal]
     lost = process.say("hello")
@@ -153,7 +153,7 @@ class TestPostedMessages:
     def test_they_are_saved_before_the_next_attempt(
         self, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.worker.turn_delivery.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
+        monkeypatch.setattr("gateway.worker.delivering.turn_delivery.DELIVERY_BACKOFF", Backoff(0.0, 0.0))
         seen: list[tuple[str, ...]] = []
 
         async def deliver(turn: Turn, context: DeliveryContext) -> None:

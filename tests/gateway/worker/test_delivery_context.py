@@ -10,7 +10,7 @@ from gateway.coordination.async_store import AsyncStore
 from gateway.coordination.lease import LeaseGuard, lease_clock
 from gateway.coordination.rate_limiter import RateLimiter
 from gateway.ports.token_buckets import Rate
-from gateway.worker.delivery_context import WorkerDeliveryContext
+from gateway.worker.delivering.delivery_context import WorkerDeliveryContext
 from storage.store import SqlStore
 from tests.contracts import reporting_helpers
 from tests.contracts.store_helpers import enqueue_and_claim

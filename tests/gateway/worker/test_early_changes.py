@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from gateway.domain.models import ConversationKey, Message, MessageKind
 from gateway.domain.platform_events import MessageDeleted, MessageEdited
-from gateway.worker import early_changes
-from gateway.worker.early_changes import KEEP_SECONDS, EarlyChanges
+from gateway.worker.accepting import early_changes
+from gateway.worker.accepting.early_changes import KEEP_SECONDS, EarlyChanges
 from tests.fakes.clock import Clock
 
 

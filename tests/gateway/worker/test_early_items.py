@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.domain.files import File
 from gateway.domain.models import ConversationKey, Message
-from gateway.worker import early_items
-from gateway.worker.early_items import KEEP_SECONDS, EarlyItems
+from gateway.worker.accepting import early_items
+from gateway.worker.accepting.early_items import KEEP_SECONDS, EarlyItems
 from tests.fakes.clock import Clock
 
 

@@ -19,7 +19,7 @@ from gateway.policy.admission import BUDGET_EXHAUSTED
 from gateway.ports.people import PersonId
 from gateway.ports.platform import ParsedUpdate
 from gateway.tools import ToolBox, tool
-from gateway.worker import held_calls
+from gateway.worker.turns import held_calls
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess
 from tests.waiting import ThreadEvent, until

@@ -35,10 +35,10 @@ from gateway.ports.inbox import AcceptResult
 from gateway.ports.leased_writes import FinishTurn, RecordOutcome, SetThread
 from gateway.ports.platform import ParsedUpdate
 from gateway.ports.store import ANY_PLACES, Places
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.refused_messages import OVERLOADED_REPLY
-from gateway.worker.thread_inbox import ThreadInbox
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.refused_messages import OVERLOADED_REPLY
+from gateway.worker.accepting.thread_inbox import ThreadInbox
+from gateway.worker.answering.assistant_runner import AssistantRunner
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant, FakeThread
 from tests.gateway.one_assistant import one_assistant

@@ -18,11 +18,11 @@ from gateway.domain.exchange import Exchange
 from gateway.domain.models import ThreadId
 from gateway.observability.metrics import Metrics
 from gateway.observability.tracing import Tracing
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.delivery_context import WorkerDeliveryContext
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.thread_inbox import ThreadInbox
-from gateway.worker.turn_processor import TurnProcessor
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.thread_inbox import ThreadInbox
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.delivering.delivery_context import WorkerDeliveryContext
+from gateway.worker.turns.turn_processor import TurnProcessor
 from gateway.worker.worker import Worker
 from storage.store import SqlStore
 from tests.contracts.inbox import InboxContract

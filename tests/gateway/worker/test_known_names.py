@@ -14,7 +14,7 @@ from gateway.domain.conversations import Claim, Conversation, Lease
 from gateway.domain.errors import DeliveryError, LeaseLost
 from gateway.domain.models import Turn, TurnState
 from gateway.ports.platform import KnownNames
-from gateway.worker.context_fetcher import ContextFetcher
+from gateway.worker.answering.context_fetcher import ContextFetcher
 from tests.gateway.turn_factory import TURN
 
 NOT_USED = cast("Any", None)

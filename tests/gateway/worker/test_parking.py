@@ -11,7 +11,7 @@ import pytest
 from gateway.domain.audit import AuditEvent
 from gateway.domain.errors import AssistantRateLimited
 from gateway.domain.models import MessageKind, TurnId, TurnState
-from gateway.worker import assistant_runner
+from gateway.worker.answering import assistant_runner
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.worker_process import Start, WorkerProcess

@@ -20,9 +20,9 @@ from gateway.observability.tracing import Tracing
 from gateway.policy.admission import AdmissionControl, Denial
 from gateway.ports.people import ChannelId, PersonId, Sighting
 from gateway.ports.platform import KnownNames, ParsedUpdate
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.inbox import StoreInbox
-from gateway.worker.people_recorder import PeopleRecorder
+from gateway.worker.accepting.inbox import StoreInbox
+from gateway.worker.accepting.people_recorder import PeopleRecorder
+from gateway.worker.answering.assistant_runner import AssistantRunner
 from storage.store import SqlStore
 from tests.fakes.assistant import FakeAssistant
 from tests.gateway.one_assistant import one_assistant

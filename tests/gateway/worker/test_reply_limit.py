@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.worker.reply_limit import ReplyLimit
+from gateway.worker.answering.reply_limit import ReplyLimit
 
 NOTE = "\n\n_The answer was longer than 10 characters and was cut off here._"
 

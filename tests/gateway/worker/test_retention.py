@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.worker.retention import apply_retention
-from storage.schema import turns, unparsed_updates
+from gateway.worker.upkeep.retention import apply_retention
 from storage.store import SqlStore
+from storage.tables.schema import turns, unparsed_updates
 from tests.contracts.reporting_helpers import answered_turn
 from tests.contracts.store_helpers import get_turn
 from tests.contracts.unparsed_updates import unparsed

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.worker.start_pace import STARTED_AT_ONCE, StartPace
+from gateway.worker.accepting.start_pace import STARTED_AT_ONCE, StartPace
 
 
 async def test_what_a_loop_keeps_up_with_starts_at_once() -> None:
@@ -80,7 +80,7 @@ async def test_nobody_starts_while_a_message_is_accepted() -> None:
 
 
 async def test_messages_without_end_delay_all_who_wait_by_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", 0.2)
+    monkeypatch.setattr("gateway.worker.accepting.start_pace.MAX_BURST_WAIT", 0.2)
     pace, loop = StartPace(), asyncio.get_running_loop()
     since = loop.time()
     with pace:

@@ -17,9 +17,9 @@ from gateway.domain.models import DEFAULT_ASSISTANT, ConversationKey, Message, T
 from gateway.domain.run_events import PreviewEvent, RunCompleted, ToolCall
 from gateway.observability.metrics import Metrics
 from gateway.ports.leased_writes import ReleaseLease
-from gateway.worker.assistant_runner import AssistantRunner
-from gateway.worker.assistants import RunningAssistant
-from gateway.worker.tool_files import MAX_FILES, KeptFiles
+from gateway.worker.answering.assistant_runner import AssistantRunner
+from gateway.worker.answering.assistants import RunningAssistant
+from gateway.worker.answering.tool_files import MAX_FILES, KeptFiles
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import AssistantStep, FakeAssistant

@@ -10,7 +10,7 @@ import pytest
 from gateway.domain.files import Attachment, BytesContent, File
 from gateway.domain.models import ConversationKey, Message, RunId, Turn, TurnId, TurnState
 from gateway.ports.spool import FileWriter, Spool
-from gateway.worker.turn_files import LEFT_OUT, LEFT_OUT_NOTICE, may_have_died_over_files
+from gateway.worker.turns.turn_files import LEFT_OUT, LEFT_OUT_NOTICE, may_have_died_over_files
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant

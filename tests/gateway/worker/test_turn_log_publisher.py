@@ -19,9 +19,9 @@ from gateway.domain.run_events import REASONING, PreviewEvent, TextDelta, ToolCa
 from gateway.observability.turn_log import TurnLogRing
 from gateway.ports.store import Store
 from gateway.ports.turn_log import TurnLogLine, TurnLogs
-from gateway.worker import turn_log_publisher
-from gateway.worker.preview_notes import noted
-from gateway.worker.turn_log_publisher import MAX_LINES_PER_TURN, TurnLogPublisher
+from gateway.worker.delivering.preview_notes import noted
+from gateway.worker.upkeep import turn_log_publisher
+from gateway.worker.upkeep.turn_log_publisher import MAX_LINES_PER_TURN, TurnLogPublisher
 from storage.store import SqlStore
 
 ONE, TWO = TurnId("turn_1"), TurnId("turn_2")

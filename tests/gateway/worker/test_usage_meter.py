@@ -15,7 +15,7 @@ from gateway.domain.models import RunId, Usage
 from gateway.domain.run_events import REASONING, RunCompleted, RunEvent, RunStarted, TextDelta, ToolCall, UsageCounted
 from gateway.policy.token_estimate import text_tokens
 from gateway.ports.budgets import ModelUsage
-from gateway.worker.usage_meter import UsageMeter
+from gateway.worker.answering.usage_meter import UsageMeter
 
 REQUEST = 100
 """The tokens of the first request."""

@@ -25,10 +25,10 @@ from gateway.domain.sentences import sentence
 from gateway.domain.stream_buffer import PreviewStream
 from gateway.ports.leased_writes import LeasedWrite, SetRun, SetThread
 from gateway.ports.platform import DeliveryContext
-from gateway.worker.commands import STOPPED_REPLY
-from gateway.worker.preview_task import PreviewTask
-from gateway.worker.run_attempt import RunAttempt
-from gateway.worker.turn_runner import MAX_ATTEMPTS
+from gateway.worker.answering.commands import STOPPED_REPLY
+from gateway.worker.answering.run_attempt import RunAttempt
+from gateway.worker.delivering.preview_task import PreviewTask
+from gateway.worker.turns.turn_runner import MAX_ATTEMPTS
 from storage.store import SqlStore
 from tests.contracts.store_helpers import enqueue_one
 from tests.fakes.assistant import FakeAssistant
@@ -147,7 +147,7 @@ def test_turns_start_after_the_messages_of_a_burst_are_accepted(start: Start, as
 
 
 def test_an_endless_burst_delays_turns_for_a_limited_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.worker.start_pace.MAX_BURST_WAIT", 0.02)
+    monkeypatch.setattr("gateway.worker.accepting.start_pace.MAX_BURST_WAIT", 0.02)
     process = start()
     with held(process):
         for text in ("first", "second"):

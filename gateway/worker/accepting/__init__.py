@@ -1,0 +1,1 @@
+"""Records what adapters hand over, and does what is asked of recorded turns."""

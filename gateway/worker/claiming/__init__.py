@@ -1,0 +1,1 @@
+"""What the worker knows of the conversations that it works on, and tells others of them."""

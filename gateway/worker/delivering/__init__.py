@@ -1,0 +1,1 @@
+"""Shows a reply as it grows, and delivers it."""

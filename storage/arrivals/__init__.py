@@ -1,0 +1,1 @@
+"""Records messages that arrive together."""

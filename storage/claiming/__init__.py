@@ -1,0 +1,1 @@
+"""Gives conversations to processes, with their next turns."""

@@ -1,0 +1,1 @@
+"""Connections to a database, and what goes wrong with them."""
