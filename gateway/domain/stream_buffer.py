@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
-from gateway.domain.run_events import PreviewEvent, TextDelta, merged
+from gateway.domain.run_events import PreviewEvent, TextDelta
 
 
 class PreviewStream(AsyncIterator[PreviewEvent]):
@@ -28,8 +28,8 @@ class PreviewStream(AsyncIterator[PreviewEvent]):
             on_first, self.on_first = self.on_first, None
             on_first()
         last = self._pending[-1] if self._pending else None
-        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
-            self._pending[-1:] = merged((last, event))
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta) and event.is_refusal == last.is_refusal:
+            self._pending[-1] = TextDelta(last.text + event.text, event.is_refusal)
         else:
             self._pending.append(event)
         _wake(self._changed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gateway.domain.run_events import PreviewEvent, TextDelta
 
@@ -30,7 +29,7 @@ class PreviewDeduplicator:
         if isinstance(event, TextDelta):
             self._parts.append(event.text)
             if self._already_shown:
-                event = replace(event, text=self._new_text())
+                event = TextDelta(self._new_text(), event.is_refusal)
                 if not event.text:
                     return
         self._emit(event)
