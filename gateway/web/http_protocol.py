@@ -214,6 +214,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return False
         if self.scope["http_version"] == "1.0":
             return False  # such a client reads one response, and cannot be looked for
+        if self.cycle.response_started:
+            return False  # nor can one whose answer has begun: it is gone, or a stream may hold its place without end
         self.cycle.keep_alive = False
         self._look_for_client()
         return True
@@ -221,7 +223,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _look_for_client(self) -> None:
         """Sends what every client skips (RFC 9110, 15.2): one that is gone answers it with the end of the connection.
 
-        What is sent next shows that. A response that has begun shows it by itself.
+        What is sent next shows that, be it the response.
         """
         if not self.cycle.response_started:
             self.transport.write(CONTINUE)

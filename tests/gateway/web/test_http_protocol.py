@@ -194,6 +194,25 @@ async def test_who_ends_its_side_after_its_request_gets_the_answer() -> None:
         assert (await rest(client)).endswith(b"connection: close\r\n\r\n0")
 
 
+async def test_who_ends_its_side_while_an_answer_is_streamed_is_gone() -> None:
+    gone = asyncio.Event()
+
+    async def stream(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+        gone.set()
+
+    async with serving(stream) as connect:
+        client = await connect()
+        client[1].write(GET)
+        await client[0].readuntil(b"begun")
+        client[1].write_eof()
+        async with asyncio.timeout(LONGEST_WAIT):
+            await gone.wait()
+
+
 async def test_who_ends_its_side_after_several_requests_gets_all_answers() -> None:
     async with serving(App()) as connect:
         client = await connect()
