@@ -197,7 +197,8 @@ async def test_who_ends_its_side_after_its_request_gets_the_answer() -> None:
 async def test_who_ends_its_side_while_an_answer_is_streamed_is_gone() -> None:
     gone = asyncio.Event()
 
-    async def stream(_: Scope, receive: Receive, send: Send) -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["path"] == "/"
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
