@@ -4,8 +4,8 @@ items, are made of the id of the turn.
 
 from __future__ import annotations
 
-import os
 import re
+import secrets
 from dataclasses import dataclass
 
 from gateway.domain.models import TurnId
@@ -23,7 +23,7 @@ OBJECT_ID = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 
 def new_id(prefix: str) -> str:
     """Returns a new id such as ``thread_…``."""
-    return f"{prefix}_{os.urandom(12).hex()}"
+    return f"{prefix}_{secrets.token_hex(12)}"
 
 
 def name_of(turn: TurnId) -> str:
