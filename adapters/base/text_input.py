@@ -19,6 +19,8 @@ CHOICE = re.compile(r"/assistants?(?:[ \t]+\S.{0,99})?|assistants|assistant(?:[ 
 
 BARE_COMMANDS = frozenset({"cancel", "reset", "stop"})
 """Commands that also work as a bare word. "New" does not: it may answer a question, and a reset cannot be undone."""
+WRITTEN_COMMANDS = BARE_COMMANDS | HANDOVER_WORDS
+"""Commands that are written with or without a slash, where the platform has no commands within a message."""
 ANSWERS = frozenset({"cancel"})
 """Those that may as well answer a question: they count only while something runs."""
 
@@ -84,6 +86,20 @@ def bare_kind(word: str) -> MessageKind:
     if CHOICE.fullmatch(word):
         return MessageKind.CHOOSE
     return kind_of(word) if word in BARE_COMMANDS else MessageKind.PROMPT
+
+
+def written_kind(text: str) -> MessageKind:
+    """Returns what a readable text asks for where a command may be written with or without a slash."""
+    word = bare_word(text)
+    if CHOICE.fullmatch(word):
+        return MessageKind.CHOOSE
+    command = word.removeprefix("/")
+    return kind_of(command) if command in WRITTEN_COMMANDS else MessageKind.PROMPT
+
+
+def may_answer(text: str) -> bool:
+    """Tells whether a command, with or without a slash, may as well answer a question."""
+    return bare_word(text).removeprefix("/") in ANSWERS
 
 
 def resolve_mentions(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from adapters.base import text_input as base_text_input
+from adapters.base.edits import stops_by_edit
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, object_in, storable
 from adapters.base.language import in_language
@@ -76,7 +75,7 @@ class MessageParser:
         number, heard = required_id(event, "id"), self.parse(event, place).messages
         if not heard and "message_reference" not in event and self._audience.is_answered(event, place):
             return ParsedUpdate(events=(MessageDeleted(self._settings.name, number),))
-        stops = tuple(_stop_by_edit(one) for one in heard if one.kind is MessageKind.STOP and not one.only_if_running)
+        stops = stops_by_edit(heard)
         called = stops or (heard if place.guild and self._audience.mentions(event) else ())
         return ParsedUpdate(called, (MessageEdited(self._settings.name, number, self._with_reply(event, own, place)),))
 
@@ -86,7 +85,7 @@ class MessageParser:
         text = text_input.own(event, self._names.bot) or self._without_text(event)
         context = self._names.context(event, author, member, place)
         kind = MessageKind.PROMPT if files else intent.kind_of(text, addressed=addressed)
-        may_answer = kind is MessageKind.STOP and intent.may_answer(text)
+        may_answer = kind is MessageKind.STOP and base_text_input.may_answer(text)
         opens = self._opens_threads(place) and (may_answer or kind not in UNTHREADED)
         target = DiscordTarget(
             *(place.id, number, user, place.guild),
@@ -138,11 +137,6 @@ class MessageParser:
             whose = YOU if self._names.is_bot(author) else name_of(author) or SOMEBODY
             parts = [f"In reply to a message of {whose}:\n{base_text_input.quoted(said)}", *parts]
         return "\n\n".join(filter(None, parts))
-
-
-def _stop_by_edit(edited: Message) -> Message:
-    """Returns an edit to a command to stop as a message of its own, as the original has a turn: that which it stops."""
-    return replace(edited, message_id=f"{edited.message_id}:stop", may_start_conversation=False, stops_channel=False)
 
 
 def _thread_name(text: str, context: ChatContext | None, files: tuple[File, ...]) -> str:

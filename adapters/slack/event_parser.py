@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from adapters.base.edits import stops_by_edit
 from adapters.base.inbound import BOT_TURNS
 from adapters.base.json_fields import Fields, object_in, text_in
 from adapters.base.update_handler import parse_safely
@@ -177,7 +178,7 @@ class EventParser:
         now = self._as_edited(team, event, message)
         if before.mentions_bot and not (now or said.mentions_bot):
             return self._deleted(message_id)
-        stops = tuple(_stop_by_edit(one) for one in now if one.kind is MessageKind.STOP and not one.only_if_running)
+        stops = stops_by_edit(now)
         called = now if said.mentions_bot and not before.mentions_bot else ()
         return ParsedUpdate(stops or called, (MessageEdited(self._name, message_id, said.text),))
 
@@ -209,11 +210,6 @@ class EventParser:
             may_start_conversation=False,
             author_workspace=_guest_team(team, context),
         )
-
-
-def _stop_by_edit(edited: Message) -> Message:
-    """Returns an edit to a command to stop as a message of its own, as the original has a turn: that which it stops."""
-    return replace(edited, message_id=f"{edited.message_id}:stop", may_start_conversation=False, stops_channel=False)
 
 
 def _guest_team(team: TeamContext, context: MessageContext) -> str:

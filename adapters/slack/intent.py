@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.slack import text_input
+from adapters.base import text_input
 from gateway.domain.models import MessageKind
 
 FOR_THE_BOT_ALONE = (MessageKind.RESET, MessageKind.CHOOSE, MessageKind.HAND_OVER)
@@ -29,7 +29,7 @@ def intent_of(text: str, *, has_files: bool, addressed: bool, in_thread: bool) -
 
     ``addressed``: whether it is said to the bot, by a mention or in a direct message, and not just in its thread.
     """
-    kind = MessageKind.PROMPT if has_files else text_input.kind_of(text)
+    kind = MessageKind.PROMPT if has_files else text_input.written_kind(text)
     if kind in FOR_THE_BOT_ALONE and not addressed:
         kind = MessageKind.PROMPT
     if kind is MessageKind.STOP:

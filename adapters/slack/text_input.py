@@ -1,4 +1,4 @@
-"""Reads Slack's markup, in which people write: as plain text, and as the commands that the gateway carries out."""
+"""Reads Slack's markup, in which people write, as plain text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from functools import partial
 
 from adapters.base import text_input
 from adapters.base.text_input import MENTION, labelled_link, moment, resolve_mentions
-from gateway.domain.models import MessageKind
 
 TOKEN = re.compile(r"<([^<>\n]*)>|&(amp|lt|gt);")
 """A reference in angle brackets, or an entity. What people type has no bare < or &:
 docs.slack.dev/messaging/formatting-message-text#escaping"""
 ENTITIES = {"amp": "&", "lt": "<", "gt": ">"}
 CALLS_OTHERS = text_input.calling(r"<(?:@|!subteam\^)[^<>\n]+>")
-COMMANDS = text_input.BARE_COMMANDS | text_input.HANDOVER_WORDS
-"""With a slash or without."""
 
 
 def mentions(text: str, user: str) -> bool:
@@ -28,25 +25,6 @@ def readable(text: str, bot_user: str = "") -> str:
     A mention of the bot is removed at the start and at the end; elsewhere it is "@you".
     """
     return resolve_mentions(TOKEN.sub(partial(_readable_token, bot_user), text))
-
-
-def kind_of(text: str) -> MessageKind:
-    """Returns what a readable text asks for: a command may be written with or without a slash."""
-    word = text_input.bare_word(text)
-    if text_input.CHOICE.fullmatch(word):
-        return MessageKind.CHOOSE
-    word = word.removeprefix("/")
-    return text_input.kind_of(word) if word in COMMANDS else MessageKind.PROMPT
-
-
-def command_word(text: str) -> str:
-    """Returns a readable text as it is compared with commands."""
-    return text_input.bare_word(text).removeprefix("/")
-
-
-def may_answer(text: str) -> bool:
-    """Tells whether a command may as well answer a question."""
-    return command_word(text) in text_input.ANSWERS
 
 
 def calls_others(text: str) -> bool:

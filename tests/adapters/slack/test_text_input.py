@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base.json_fields import storable
+from adapters.base.text_input import written_kind
 from adapters.slack import blocks, message_text, replies, text_input
 from gateway.domain.models import MessageKind
 from tests.fakes.slack_events import BOT_USER, rich_text_block
@@ -111,7 +112,7 @@ def test_a_long_message_is_read_in_no_more_steps_than_it_has_characters(pieces: 
     ],
 )
 def test_a_command_is_a_word_that_stands_alone(text: str, kind: MessageKind) -> None:
-    assert text_input.kind_of(text) is kind
+    assert written_kind(text) is kind
 
 
 @pytest.mark.parametrize(
